@@ -1,0 +1,74 @@
+# Lizzie: `make` builds build/lizzie; `make help` lists the rest.
+#
+# Sources are found by folder: every src/ROOM/**.c goes into the library, src/cli into the program, and every
+# tests/**/test_NAME.c is a program of its own. A file's suffix gives its instruction set (_avx2, _avx512, _amx):
+# nothing else is compiled for more than the baseline.
+
+BUILD ?= build
+CC = gcc
+OPT ?= -O2
+WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wvla -Werror
+CFLAGS_ALL = -std=gnu17 $(OPT) -g $(WARN) -ffp-contract=off -fno-math-errno -fvisibility=hidden -fPIC -pthread \
+    -Iinclude -Isrc -D_GNU_SOURCE $(SAN) $(DEFS) $(CFLAGS)
+LIBS = -lxxhash -lutf8proc -lm -pthread $(SAN)
+
+ISA_avx2 = -mavx2 -mfma -mf16c -mbmi -mbmi2
+ISA_avx512 = $(ISA_avx2) -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512cd -mavx512vnni -mavx512vbmi -mavx512vbmi2 \
+    -mprefer-vector-width=512
+ISA_amx = $(ISA_avx512) -mamx-tile -mamx-int8 -mamx-bf16
+isa_of = $(if $(findstring _avx2.,$1),$(ISA_avx2))$(if $(findstring _avx512.,$1),$(ISA_avx512))$(if $(findstring _amx.,$1),$(ISA_amx))
+
+ARCH := $(shell uname -m)
+LIB_SRC := $(filter-out src/cli/%,$(wildcard src/*/*.c src/*/ref/*.c))
+ifeq ($(ARCH),x86_64)
+LIB_SRC += $(wildcard src/*/x86/*.c)
+endif
+CLI_SRC := $(wildcard src/cli/*.c)
+TEST_SRC := $(wildcard tests/*/test_*.c)
+TEST_LIB_SRC := $(wildcard tests/lib/*.c)
+BENCH_SRC := $(wildcard bench/*.c)
+
+LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o)
+CLI_OBJ := $(CLI_SRC:%.c=$(BUILD)/%.o)
+TEST_LIB_OBJ := $(TEST_LIB_SRC:%.c=$(BUILD)/%.o)
+TEST_BIN := $(TEST_SRC:tests/%.c=$(BUILD)/tests/%)
+BENCH_BIN := $(BENCH_SRC:bench/%.c=$(BUILD)/bench/%)
+
+.PHONY: all tests benches quick test asan help clean tidy install
+.SECONDARY:
+
+all: $(BUILD)/lizzie
+
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) $(call isa_of,$(notdir $<)) -MMD -MP -c $< -o $@
+
+$(BUILD)/liblizzie.a: $(LIB_OBJ)
+	@rm -f $@
+	ar rcs $@ $^
+
+$(BUILD)/lizzie: $(CLI_OBJ) $(BUILD)/liblizzie.a
+	$(CC) -o $@ $^ $(LIBS)
+
+$(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_LIB_OBJ) $(BUILD)/liblizzie.a
+	$(CC) -o $@ $^ -lcmocka -lpcre2-8 $(LIBS)
+
+$(BUILD)/bench/%: $(BUILD)/bench/%.o $(BUILD)/liblizzie.a
+	$(CC) -o $@ $^ $(LIBS)
+
+tests: $(TEST_BIN)
+benches: $(BENCH_BIN)
+
+quick: all tests ## tests that take under a minute
+	scripts/run-tests --build $(BUILD) --quick
+test: all tests benches ## all that ./check runs on this build
+	scripts/run-tests --build $(BUILD)
+asan: ## the tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	$(MAKE) BUILD=$(BUILD)-asan OPT=-O1 SAN="-fsanitize=address,undefined -fno-sanitize-recover=all" DEFS=-DLIZ_DEBUG all tests benches
+	scripts/run-tests --build $(BUILD)-asan --sanitized
+help: ## this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+clean: ## removes what was built
+	rm -rf $(BUILD) $(BUILD)-asan
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -1,0 +1,61 @@
+/* hash.c - XXH3-128 from libxxhash. */
+#include "base/hash.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <xxhash.h>
+
+static liz_hash from_xxh(XXH128_hash_t h) { return (liz_hash){h.low64, h.high64}; }
+
+liz_hash liz_hash_bytes(const void *data, size_t n) { return from_xxh(XXH3_128bits(data, n)); }
+
+liz_hash liz_hash_chain(liz_hash before, const void *data, size_t n)
+{
+    liz_hash link[2] = {before, liz_hash_bytes(data, n)};
+    return liz_hash_bytes(link, sizeof link);
+}
+
+liz_hasher *liz_hasher_new(void)
+{
+    XXH3_state_t *state = XXH3_createState();
+    if (state != NULL)
+        XXH3_128bits_reset(state);
+    return (liz_hasher *)state;
+}
+
+void liz_hasher_update(liz_hasher *hasher, const void *data, size_t n)
+{
+    XXH3_128bits_update((XXH3_state_t *)hasher, data, n);
+}
+
+liz_hash liz_hasher_digest(const liz_hasher *hasher) { return from_xxh(XXH3_128bits_digest((const XXH3_state_t *)hasher)); }
+
+void liz_hasher_free(liz_hasher *hasher) { XXH3_freeState((XXH3_state_t *)hasher); }
+
+void liz_hash_hex(liz_hash hash, char out[33])
+{
+    snprintf(out, 33, "%016llx%016llx", (unsigned long long)hash.hi, (unsigned long long)hash.lo);
+}
+
+static bool hex_digit(char c, uint64_t *value)
+{
+    const char *digits = "0123456789abcdef", *at = c ? strchr(digits, c) : NULL;
+    if (at == NULL)
+        return false;
+    *value = (uint64_t)(at - digits);
+    return true;
+}
+
+bool liz_hash_from_hex(liz_hash *out, const char *hex)
+{
+    uint64_t part[2] = {0, 0}, digit;
+    if (strlen(hex) != 32)
+        return false;
+    for (int i = 0; i < 32; i++) {
+        if (!hex_digit(hex[i], &digit))
+            return false;
+        part[i / 16] = part[i / 16] << 4 | digit;
+    }
+    *out = (liz_hash){.hi = part[0], .lo = part[1]};
+    return true;
+}

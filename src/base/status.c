@@ -1,0 +1,72 @@
+/* status.c - filling errors, and the end of a broken program. */
+#include "base/status.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void error_fill(liz_error *err, liz_status code, size_t offset, const char *fmt, va_list args)
+{
+    if (err == NULL)
+        return;
+    *err = (liz_error){.code = code, .offset = offset};
+    vsnprintf(err->text, sizeof err->text, fmt, args);
+}
+
+liz_status liz_fail(liz_error *err, liz_status code, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    error_fill(err, code, 0, fmt, args);
+    va_end(args);
+    return code;
+}
+
+liz_status liz_fail_at(liz_error *err, liz_status code, size_t offset, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    error_fill(err, code, offset, fmt, args);
+    va_end(args);
+    return code;
+}
+
+liz_status liz_fail_within(liz_error *err, liz_status code, const char *fmt, ...)
+{
+    if (err == NULL)
+        return code;
+    char inner[LIZ_ERROR_TEXT_MAX];
+    memcpy(inner, err->text, sizeof inner);
+    va_list args;
+    va_start(args, fmt);
+    int n = vsnprintf(err->text, sizeof err->text, fmt, args);
+    va_end(args);
+    if (n >= 0 && (size_t)n < sizeof err->text)
+        snprintf(err->text + n, sizeof err->text - (size_t)n, ": %s", inner);
+    err->code = code;
+    return code;
+}
+
+const char *liz_status_name(liz_status status)
+{
+    switch (status) {
+    case LIZ_OK: return "LIZ_OK";
+    case LIZ_E_USAGE: return "LIZ_E_USAGE";
+    case LIZ_E_IO: return "LIZ_E_IO";
+    case LIZ_E_FORMAT: return "LIZ_E_FORMAT";
+    case LIZ_E_UNSUPPORTED: return "LIZ_E_UNSUPPORTED";
+    case LIZ_E_MEMORY: return "LIZ_E_MEMORY";
+    case LIZ_E_LIMIT: return "LIZ_E_LIMIT";
+    case LIZ_E_BUSY: return "LIZ_E_BUSY";
+    case LIZ_E_STATE: return "LIZ_E_STATE";
+    case LIZ_E_CANCELLED: return "LIZ_E_CANCELLED";
+    case LIZ_E_NUMERIC: return "LIZ_E_NUMERIC";
+    }
+    return "LIZ_E_UNKNOWN";
+}
+
+void liz_assert_failed(const char *cond, const char *file, int line)
+{
+    fprintf(stderr, "lizzie: internal error: %s:%d: %s does not hold: please report it\n", file, line, cond);
+    abort();
+}

@@ -1,0 +1,63 @@
+/* model.h - a model: its weights, and the forward pass over a batch of many sequences.
+ *
+ * `liz_model_forward` computes the tokens of one step: for each sequence a run of tokens that continue what its
+ * cache pages already hold. The keys and values it computes are written into the pages; logits come out for the
+ * tokens that ask for them. A token's numbers depend on its sequence alone (the numeric contract). */
+#ifndef LIZ_MODEL_MODEL_H
+#define LIZ_MODEL_MODEL_H
+
+#include "cache/cache.h"
+#include "format/gguf.h"
+#include "sys/cpu.h"
+#include "sys/team.h"
+
+typedef struct liz_model liz_model;
+
+typedef struct liz_model_opts {
+    liz_tier_id tier;
+    int32_t n_batch_max; /* tokens of a step at most */
+    int32_t n_logits_max; /* of them, tokens whose logits are asked for, at most */
+    int n_seqs_max;
+    int32_t n_ctx; /* tokens of a sequence at most */
+    void (*on_progress)(void *user, uint64_t done, uint64_t total);
+    void *on_progress_user;
+} liz_model_opts;
+
+/* What the file says, known without reading weights. */
+typedef struct liz_model_params {
+    const char *arch; /* static */
+    int32_t n_vocab, n_ctx_train, n_embd;
+    int n_layer;
+    const liz_cache_layer *cache_layers; /* [n_layer] */
+    uint64_t n_params;
+} liz_model_params;
+
+/* Reads the hyperparameters: LIZ_E_UNSUPPORTED names an unknown architecture; LIZ_E_FORMAT a key that is missing
+ * or absurd, or a tensor that is missing or of the wrong shape. `gguf` is borrowed until close. */
+LIZ_MUST_CHECK liz_status liz_model_open(liz_model **out, const liz_gguf *gguf, liz_error *err);
+void liz_model_close(liz_model *model);
+const liz_model_params *liz_model_params_get(const liz_model *model);
+
+/* Bytes that `liz_model_load` will keep resident under `opts`: packed weights, and scratch for a step. */
+LIZ_MUST_CHECK liz_status liz_model_memory(const liz_model *model, const liz_model_opts *opts, uint64_t *weights_bytes,
+                                           uint64_t *scratch_bytes, liz_error *err);
+
+/* Packs the weights for `opts->tier` and allocates all that a step needs. `team` is borrowed until close. */
+LIZ_MUST_CHECK liz_status liz_model_load(liz_model *model, liz_team *team, const liz_model_opts *opts, liz_error *err);
+
+/* A sequence's part in a step. */
+typedef struct liz_batch_seq {
+    const int32_t *pages; /* page table, covering n_past + n_tok tokens */
+    int32_t n_past;       /* tokens whose keys and values are in the pages already */
+    int32_t n_tok;        /* tokens to compute now, >= 1 */
+    const int32_t *tokens; /* [n_tok], inside the vocabulary */
+    int32_t n_logits;     /* the last so many of them want logits */
+} liz_batch_seq;
+
+/* One step. `logits` [sum of n_logits, n_vocab], rows in the order of sequences and positions, belongs to the model
+ * and is valid, and may be written to, until the next call. Allocates nothing. Engine thread only. LIZ_E_LIMIT when a maximum of
+ * the options is exceeded; the sums of n_tok and n_logits are bounded by them. */
+LIZ_MUST_CHECK liz_status liz_model_forward(liz_model *model, liz_cache *cache, const liz_batch_seq *seqs, int n_seqs,
+                                            float **logits, liz_error *err);
+
+#endif

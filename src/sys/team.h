@@ -1,0 +1,27 @@
+/* team.h - a fixed set of threads that run one function together.
+ *
+ * The caller of `liz_team_run` is member 0; the others wait in between, spinning briefly and then asleep. All
+ * members have denormals flushed to zero (the numeric contract follows AMX there), the caller while it is
+ * inside `liz_team_run`, and AMX tiles are theirs to configure. One caller at a time. */
+#ifndef LIZ_SYS_TEAM_H
+#define LIZ_SYS_TEAM_H
+
+#include "base/status.h"
+
+typedef struct liz_team liz_team;
+typedef void liz_team_fn(void *arg, int member, int n_members);
+
+LIZ_MUST_CHECK liz_status liz_team_open(liz_team **out, int n_threads, liz_error *err);
+void liz_team_close(liz_team *team);
+int liz_team_size(const liz_team *team);
+
+/* Runs fn(arg, member, n_members) on all members and returns when all have returned. */
+void liz_team_run(liz_team *team, liz_team_fn *fn, void *arg);
+
+/* Inside a run: waits until every member is here. What was written before is seen by all after. */
+void liz_team_barrier(liz_team *team, int member);
+
+/* Member's share [*begin, *end) of `n` items in units of `unit`, contiguous and balanced. */
+void liz_team_share(size_t n, size_t unit, int member, int n_members, size_t *begin, size_t *end);
+
+#endif
