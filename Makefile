@@ -8,7 +8,7 @@ BUILD ?= build
 CC = gcc
 OPT ?= -O2
 WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wvla -Werror
-CFLAGS_ALL = -std=gnu17 $(OPT) -g $(WARN) -ffp-contract=off -fno-math-errno -fvisibility=hidden -fPIC -pthread \
+CFLAGS_ALL = -std=gnu17 $(OPT) -g $(WARN) -ffp-contract=off -fno-math-errno -Wno-psabi -fvisibility=hidden -fPIC -pthread \
     -Iinclude -Isrc -D_GNU_SOURCE $(SAN) $(DEFS) $(CFLAGS)
 LIBS = -lxxhash -lutf8proc -lm -pthread $(SAN)
 
@@ -17,6 +17,9 @@ ISA_avx512 = $(ISA_avx2) -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512cd -
     -mprefer-vector-width=512
 ISA_amx = $(ISA_avx512) -mamx-tile -mamx-int8 -mamx-bf16
 isa_of = $(if $(findstring _avx2.,$1),$(ISA_avx2))$(if $(findstring _avx512.,$1),$(ISA_avx512))$(if $(findstring _amx.,$1),$(ISA_amx))
+
+# `make V=1` shows the commands.
+say = $(if $(V),,@printf '  %-4s%s\n' $1 $2; )
 
 ARCH := $(shell uname -m)
 LIB_SRC := $(filter-out src/cli/%,$(wildcard src/*/*.c src/*/ref/*.c))
@@ -41,20 +44,20 @@ all: $(BUILD)/lizzie
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) $(call isa_of,$(notdir $<)) -MMD -MP -c $< -o $@
+	$(call say,CC,$@)$(CC) $(CFLAGS_ALL) $(call isa_of,$(notdir $<)) -MMD -MP -c $< -o $@
 
 $(BUILD)/liblizzie.a: $(LIB_OBJ)
 	@rm -f $@
-	ar rcs $@ $^
+	$(call say,AR,$@)ar rcs $@ $^
 
 $(BUILD)/lizzie: $(CLI_OBJ) $(BUILD)/liblizzie.a
-	$(CC) -o $@ $^ $(LIBS)
+	$(call say,LD,$@)$(CC) -o $@ $^ $(LIBS)
 
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_LIB_OBJ) $(BUILD)/liblizzie.a
-	$(CC) -o $@ $^ -lcmocka -lpcre2-8 $(LIBS)
+	$(call say,LD,$@)$(CC) -o $@ $^ -lcmocka -lpcre2-8 $(LIBS)
 
 $(BUILD)/bench/%: $(BUILD)/bench/%.o $(BUILD)/liblizzie.a
-	$(CC) -o $@ $^ $(LIBS)
+	$(call say,LD,$@)$(CC) -o $@ $^ $(LIBS)
 
 tests: $(TEST_BIN)
 benches: $(BENCH_BIN)

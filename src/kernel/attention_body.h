@@ -1,0 +1,144 @@
+/* attention_body.h - attention over cache pages, written once for all tiers (see lanes.h and attention.h). */
+#include "kernel/attention.h"
+
+/* Scores of the 16 keys of one tile against q, unscaled. */
+LIZ_LANE_FN liz_v16 score_tile_bf16(const uint16_t *tile, const float *q, int n_embd)
+{
+    liz_v16 sum = {};
+    for (int i = 0; i < n_embd; i += LIZ_GROUP_LEN) {
+        liz_v16 even = {}, odd = {};
+        int end = n_embd - i < LIZ_GROUP_LEN ? n_embd : i + LIZ_GROUP_LEN;
+        for (int j = i; j < end; j += 2) {
+            liz_v16 ke, ko;
+            weights_bf16(tile, (size_t)j / 2, &ke, &ko);
+            even = liz_v16_fma(ke, liz_v16_set(q[j]), even);
+            odd = liz_v16_fma(ko, liz_v16_set(q[j + 1]), odd);
+        }
+        sum += even + odd;
+    }
+    return sum;
+}
+
+LIZ_LANE_FN liz_v16 score_tile_f32(const float *tile, const float *q, int n_embd)
+{
+    liz_v16 sum = {};
+    for (int i = 0; i < n_embd; i += LIZ_GROUP_LEN) {
+        liz_v16 even = {}, odd = {};
+        int end = n_embd - i < LIZ_GROUP_LEN ? n_embd : i + LIZ_GROUP_LEN;
+        for (int j = i; j < end; j += 2) {
+            even = liz_v16_fma(liz_v16_load(tile + 16 * j), liz_v16_set(q[j]), even);
+            odd = liz_v16_fma(liz_v16_load(tile + 16 * (j + 1)), liz_v16_set(q[j + 1]), odd);
+        }
+        sum += even + odd;
+    }
+    return sum;
+}
+
+/* o [n_embd] += the sum over a page's 32 keys of p v. */
+LIZ_LANE_FN void value_page_bf16(const uint16_t *page, const float *p, int n_embd, float *o)
+{
+    for (int i = 0; i < n_embd; i += 16) {
+        liz_v16 even = {}, odd = {};
+        for (int pair = 0; pair < LIZ_GROUP_LEN / 2; pair++) {
+            liz_v16 ve, vo;
+            weights_bf16(page + ((size_t)pair * (size_t)n_embd + (size_t)i) * 2, 0, &ve, &vo);
+            even = liz_v16_fma(ve, liz_v16_set(p[2 * pair]), even);
+            odd = liz_v16_fma(vo, liz_v16_set(p[2 * pair + 1]), odd);
+        }
+        liz_v16_store(o + i, liz_v16_load(o + i) + (even + odd));
+    }
+}
+
+LIZ_LANE_FN void value_page_f32(const float *page, const float *p, int n_embd, float *o)
+{
+    for (int i = 0; i < n_embd; i += 16) {
+        liz_v16 even = {}, odd = {};
+        for (int key = 0; key < LIZ_GROUP_LEN; key += 2) {
+            even = liz_v16_fma(liz_v16_load(page + (size_t)key * (size_t)n_embd + i), liz_v16_set(p[key]), even);
+            odd = liz_v16_fma(liz_v16_load(page + (size_t)(key + 1) * (size_t)n_embd + i), liz_v16_set(p[key + 1]), odd);
+        }
+        liz_v16_store(o + i, liz_v16_load(o + i) + (even + odd));
+    }
+}
+
+/* Scores become p; returns their sum and the greatest score. Lanes past n_keys are zero. */
+LIZ_LANE_FN float softmax_block(float *s, size_t n_keys, float scale, bool round, float *greatest)
+{
+    size_t n_tiles = (n_keys + 15) / 16;
+    const liz_v16i index = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    liz_v16 most = liz_v16_set(-INFINITY);
+    for (size_t t = 0; t < n_tiles; t++) {
+        liz_v16i seen = index < (int32_t)(n_keys - 16 * t);
+        liz_v16 v = liz_v16_select(seen, liz_v16_load(s + 16 * t) * scale, liz_v16_set(-INFINITY));
+        liz_v16_store(s + 16 * t, v);
+        most = liz_v16_max(v, most);
+    }
+    float m = liz_v16_max_lane(most);
+    liz_v16 sums = {};
+    for (size_t t = 0; t < n_tiles; t++) {
+        liz_v16 p = liz_v16_exp(liz_v16_load(s + 16 * t) - m);
+        if (round)
+            p = liz_v16_round_bf16(p);
+        liz_v16_store(s + 16 * t, p);
+        sums += p;
+    }
+    for (size_t i = 16 * n_tiles; i % LIZ_GROUP_LEN != 0; i++)
+        s[i] = 0;
+    *greatest = m;
+    return liz_v16_sum(sums);
+}
+
+/* The running (m, l, o) takes in a block's. */
+LIZ_LANE_FN void merge_block(float *m, float *l, float *o, float m_block, float l_block, const float *o_block, int n_embd)
+{
+    float greatest = *m > m_block ? *m : m_block;
+    liz_v16 factors = liz_v16_exp((liz_v16){*m - greatest, m_block - greatest});
+    for (int i = 0; i < n_embd; i += 16)
+        liz_v16_store(o + i, liz_v16_fma(liz_v16_load(o_block + i), liz_v16_set(factors[1]),
+                                         liz_v16_load(o + i) * factors[0]));
+    *l = *l * factors[0] + l_block * factors[1];
+    *m = greatest;
+}
+
+/* One head. `k` and `v` are the pages' bytes of this kv head. */
+#define ATTEND_HEAD(TYPE, ROUND)                                                                                       \
+    LIZ_LANE_FN void attend_head_##TYPE(const liz_attn_args *a, const float *q_head, float *out)                       \
+    {                                                                                                                  \
+        float *q = a->scratch, *s = q + a->n_embd_k, *o_block = s + LIZ_KEY_BLOCK, *o = o_block + a->n_embd_v + 16;    \
+        if (ROUND)                                                                                                     \
+            ROWS(round_bf16)(q_head, (size_t)a->n_embd_k, q);                                                          \
+        else                                                                                                           \
+            memcpy(q, q_head, (size_t)a->n_embd_k * sizeof *q);                                                        \
+        float m = 0, l = 0;                                                                                            \
+        for (size_t first = 0; first < a->n_keys; first += LIZ_KEY_BLOCK) {                                            \
+            size_t n = a->n_keys - first < LIZ_KEY_BLOCK ? a->n_keys - first : LIZ_KEY_BLOCK;                          \
+            size_t page = first / LIZ_GROUP_LEN;                                                                       \
+            for (size_t t = 0; 16 * t < n; t++) {                                                                      \
+                const attend_##TYPE *tile = (const void *)a->k[page + t / 2];                                          \
+                liz_v16_store(s + 16 * t, score_tile_##TYPE(tile + t % 2 * 16 * (size_t)a->n_embd_k, q, a->n_embd_k)); \
+            }                                                                                                          \
+            float m_block, l_block = softmax_block(s, n, a->scale, ROUND, &m_block);                                   \
+            float *sums = first == 0 ? o : o_block;                                                                    \
+            memset(sums, 0, (size_t)a->n_embd_v * sizeof *sums);                                                       \
+            for (size_t t = 0; LIZ_GROUP_LEN * t < n; t++)                                                             \
+                value_page_##TYPE((const void *)a->v[page + t], s + LIZ_GROUP_LEN * t, a->n_embd_v, sums);             \
+            if (first == 0)                                                                                            \
+                m = m_block, l = l_block;                                                                              \
+            else                                                                                                       \
+                merge_block(&m, &l, o, m_block, l_block, o_block, a->n_embd_v);                                        \
+        }                                                                                                              \
+        liz_v16 inverse = liz_v16_set(1.0f / l);                                                                       \
+        for (int i = 0; i < a->n_embd_v; i += 16)                                                                      \
+            liz_v16_store(out + i, liz_v16_load(o + i) * inverse + 0.0f);                                              \
+    }                                                                                                                  \
+                                                                                                                       \
+    static void ROWS(attend_##TYPE)(const liz_attn_args *a)                                                            \
+    {                                                                                                                  \
+        for (int h = 0; h < a->n_group; h++)                                                                           \
+            attend_head_##TYPE(a, a->q + (size_t)h * (size_t)a->n_embd_k, a->out + (size_t)h * (size_t)a->n_embd_v);   \
+    }
+
+typedef uint16_t attend_bf16;
+typedef float attend_f32;
+ATTEND_HEAD(bf16, true)
+ATTEND_HEAD(f32, false)

@@ -1,0 +1,105 @@
+/* kernel.h - the operation table: what the processor computes for a model, one entry an operation.
+ *
+ * `liz_kernel_init` fills the table for a tier: C entries first, then each tier overwrites what it does better,
+ * upward. Every entry of every tier computes the same formula in the same order (docs/kernels.md), so tables are
+ * interchangeable to the bit. Entries are leaf functions: pointers and sizes in, no allocation, no threads, no
+ * globals, no errors. Denormals are flushed to zero by the caller's thread (sys/team.h).
+ *
+ * Activations [n_tok, n_in] meet packed weights (kernel/pack.h) in one of two forms:
+ * - int8 for integer weights: per token and block of 256, q = rint(x / d) with d = max|x| / 127, stored in the packed
+ *   order; `sum` is 128 * sum(q), by which tiers that need unsigned weights are set right.
+ * - float for BF16 and F32 weights: x rounded to bfloat16 or as it is, padded with zeros to a multiple of 32. */
+#ifndef LIZ_KERNEL_KERNEL_H
+#define LIZ_KERNEL_KERNEL_H
+
+#include "kernel/pack.h"
+#include "sys/cpu.h"
+
+#include <stdbool.h>
+
+/* Int8 activations. nb = blocks of 256 in a row. */
+typedef struct liz_act_i8 {
+    int8_t *q;    /* [n_tok, nb, 256], packed order */
+    float *d;     /* [n_tok, nb] */
+    int32_t *sum; /* [n_tok, nb] */
+    int8_t *tile; /* [n_tok / 16 rounded up, nb, 4, 16, 16, 4]: q as AMX wants it (AMX tier only): for 16 tokens and 64
+                     elements, groups of 4 elements of token 0, of token 1, ... */
+} liz_act_i8;
+
+/* Tokens that one call of `dot_i8` or `dot_f32` may take. */
+enum { LIZ_DOT_TOKENS_MAX = 8 };
+
+/* y[t * y_stride + r] for 16 rows r of a packed panel and tokens t < n_tok (1 to LIZ_DOT_TOKENS_MAX):
+ * acc = fma(float(I), d_row * d_token, acc) over the blocks in order, I the exact integer dot product. */
+typedef void liz_dot_i8_fn(const void *panel, size_t n_blocks, const int8_t *q, const float *d, const int32_t *sum,
+                           size_t n_tok, float *y, size_t y_stride);
+
+/* The same for float weights: per 32 elements of k, even and odd products are summed in two fused chains from zero, the
+ * two are added, and that is added to y's sum. x [n_tok, x_stride]. */
+typedef void liz_dot_f32_fn(const void *panel, size_t n_groups, const float *x, size_t x_stride, size_t n_tok, float *y,
+                            size_t y_stride);
+
+/* Two panels (or one) against many tokens at once; `scratch` [LIZ_GEMM_SCRATCH_BYTES(n_blocks)], 64-byte aligned. The activations
+ * carry tiles. y[t * y_stride + r], r < n_rows (<= 32). NULL where the tier has nothing better than dot_i8. */
+typedef void liz_gemm_i8_fn(const void *panels, size_t n_blocks, const liz_act_i8 *act, size_t n_tok, void *scratch,
+                            float *y, size_t y_stride, size_t n_rows);
+#define LIZ_GEMM_SCRATCH_BYTES(n_blocks) ((size_t)(n_blocks) * (32 * 256 + 128) + 16384)
+
+/* BF16 weights, many tokens: xh [n_tok rounded up to 16, x_stride] bfloat16. */
+typedef void liz_gemm_bf16_fn(const void *panels, size_t n_groups, const uint16_t *xh, size_t x_stride, size_t n_tok,
+                              float *y, size_t y_stride, size_t n_rows);
+
+typedef struct liz_rope_shape {
+    int n_dims;    /* elements of a head that turn, even */
+    bool neox;     /* pairs are (i, i + n_dims / 2) rather than (2 i, 2 i + 1) */
+} liz_rope_shape;
+
+/* One token's attention of a group of heads over its cache pages (kernel/attention.h). */
+typedef struct liz_attn_args {
+    const float *q;             /* [n_group, n_embd_k] of this token, rope applied */
+    const uint8_t *const *k, *const *v; /* [pages] this layer's and kv head's bytes in each page */
+    size_t n_keys;              /* keys this token sees, from position 0 */
+    int n_group, n_embd_k, n_embd_v;
+    float scale;
+    float *out;                 /* [n_group, n_embd_v] */
+    float *scratch;             /* [LIZ_ATTN_SCRATCH_FLOATS(n_embd_k, n_embd_v)] */
+} liz_attn_args;
+
+typedef struct liz_kernel {
+    liz_tier_id tier;
+
+    liz_dot_i8_fn *dot_i8[LIZ_PACK_COUNT];
+    liz_dot_f32_fn *dot_f32[LIZ_PACK_COUNT];
+    liz_gemm_i8_fn *gemm_i8[LIZ_PACK_COUNT];
+    liz_gemm_bf16_fn *gemm_bf16;
+    void (*tiles_begin)(void); /* around gemm_*: configures this thread's tile registers; NULL without AMX */
+    void (*tiles_end)(void);
+
+    /* x [n] to one token's q [nb, 256], d [nb], sum [nb]; what lies past n in the last block is zero. A block with a
+     * value that is not finite gets d = not-a-number. */
+    void (*quantize_i8)(const float *x, size_t n, int8_t *q, float *d, int32_t *sum);
+    void (*round_bf16)(const float *x, size_t n, float *y);
+    void (*to_bf16)(const float *x, size_t n, uint16_t *y);
+
+    /* y = x * (1 / sqrt(mean(x^2) + eps)) * weight; weight NULL is ones. In place is allowed, here and below. */
+    void (*rms_norm)(const float *x, const float *weight, float eps, size_t n, float *y);
+    /* y = (x - mean) / sqrt(var + eps) * weight + bias; bias may be NULL. */
+    void (*layer_norm)(const float *x, const float *weight, const float *bias, float eps, size_t n, float *y);
+    void (*add)(const float *a, const float *b, size_t n, float *y);
+    void (*silu_mul)(const float *gate, const float *up, size_t n, float *y); /* gate / (1 + e^-gate) * up */
+    void (*gelu)(const float *x, size_t n, float *y);                         /* the tanh form */
+    /* Turns one head's x [n_dims] by angles given as cos, sin [n_dims / 2]. */
+    void (*rope)(float *x, const float *cos, const float *sin, liz_rope_shape shape);
+    void (*scale)(float *x, float factor, size_t n);
+
+    void (*attend_bf16)(const liz_attn_args *args);
+    void (*attend_f32)(const liz_attn_args *args);
+} liz_kernel;
+
+void liz_kernel_init(liz_kernel *kernel, liz_tier_id tier);
+
+/* The operations of the table and which variant a tier runs, for `inspect`. */
+size_t liz_kernel_count(void);
+void liz_kernel_describe(liz_tier_id tier, size_t i, const char **op, const char **variant);
+
+#endif

@@ -1,0 +1,17 @@
+/* kernel_tiers.h - what each tier's files add to the table; private to the kernel room. */
+#ifndef LIZ_KERNEL_KERNEL_TIERS_H
+#define LIZ_KERNEL_KERNEL_TIERS_H
+
+#include "kernel/kernel.h"
+
+void liz_kernel_rows_ref(liz_kernel *kernel);
+void liz_kernel_dot_ref(liz_kernel *kernel);
+#if defined(__x86_64__)
+void liz_kernel_rows_avx2(liz_kernel *kernel);
+void liz_kernel_dot_avx2(liz_kernel *kernel);
+void liz_kernel_rows_avx512(liz_kernel *kernel);
+void liz_kernel_dot_avx512(liz_kernel *kernel);
+void liz_kernel_gemm_amx(liz_kernel *kernel);
+#endif
+
+#endif

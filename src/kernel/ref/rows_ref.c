@@ -1,0 +1,3 @@
+/* rows_ref.c - rows_body.h for any machine. */
+#define LIZ_TIER ref
+#include "kernel/rows_body.h"

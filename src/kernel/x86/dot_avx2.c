@@ -1,0 +1,206 @@
+/* dot_avx2.c - one to eight tokens against a panel, in ymm registers.
+ *
+ * As in the AVX-512 tier lanes run along k and eight rows' partial sums are reduced together. A block's row is eight
+ * registers of 32 elements; in packed order each half register is 16 elements of one sub-block. Bytes are multiplied
+ * as |t| * (a with t's sign): vpmaddubsw then cannot overflow, as 2 * 128 * 127 fits 16 bits. */
+#include "kernel/kernel_tiers.h"
+
+#include <immintrin.h>
+
+#define LIZ_INLINE static inline __attribute__((always_inline, unused))
+
+typedef struct bytes256 {
+    __m256i t[8]; /* packed order, 32 elements each */
+} bytes256;
+
+/* Word lanes: eight copies of words `first` and `first + 1` of an 8-word row, one in each half. */
+LIZ_INLINE __m256i spread_words(__m128i row, int first)
+{
+    const __m256i base = _mm256_set_epi64x(0x0302030203020302, 0x0302030203020302, 0x0100010001000100, 0x0100010001000100);
+    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(row),
+                               _mm256_add_epi8(base, _mm256_set1_epi8((char)(2 * first))));
+}
+
+/* The 16 values of each half's sub-block: high bytes of a * (i - zero) + b. */
+LIZ_INLINE __m256i table_of(__m256i a, __m256i b, int zero)
+{
+    const __m256i iota = _mm256_broadcastsi128_si256(_mm_set_epi16(7, 6, 5, 4, 3, 2, 1, 0));
+    __m256i first = _mm256_add_epi16(_mm256_mullo_epi16(a, _mm256_sub_epi16(iota, _mm256_set1_epi16((short)zero))), b);
+    __m256i second = _mm256_add_epi16(first, _mm256_slli_epi16(a, 3));
+    return _mm256_packs_epi16(_mm256_srai_epi16(first, 8), _mm256_srai_epi16(second, 8));
+}
+
+LIZ_INLINE __m256i load256(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
+LIZ_INLINE __m128i load128(const void *p) { return _mm_loadu_si128((const __m128i *)p); }
+LIZ_INLINE __m256i low_nibbles(__m256i x) { return _mm256_and_si256(x, _mm256_set1_epi8(15)); }
+LIZ_INLINE __m256i high_nibbles(__m256i x) { return low_nibbles(_mm256_srli_epi16(x, 4)); }
+
+/* Sub-blocks 2 g and 2 g + 1 of a row, from their 32 bytes of nibbles; g in 0..3. */
+LIZ_INLINE void lookup_pair(const uint8_t *low, __m256i table, int g, bytes256 *out)
+{
+    __m256i x = load256(low + 32 * g);
+    int at = g / 2 * 4 + g % 2;
+    out->t[at] = _mm256_shuffle_epi8(table, low_nibbles(x));
+    out->t[at + 2] = _mm256_shuffle_epi8(table, high_nibbles(x));
+}
+
+/* High bytes of a * (q - zero) + 128. */
+LIZ_INLINE __m256i multiply_bytes(__m256i q, __m256i a, int zero)
+{
+    __m256i b = _mm256_sub_epi16(_mm256_set1_epi16(128), _mm256_mullo_epi16(a, _mm256_set1_epi16((short)zero)));
+    __m256i even = _mm256_add_epi16(_mm256_mullo_epi16(_mm256_and_si256(q, _mm256_set1_epi16(255)), a), b);
+    __m256i odd = _mm256_add_epi16(_mm256_mullo_epi16(_mm256_srli_epi16(q, 8), a), b);
+    return _mm256_blendv_epi8(_mm256_srli_epi16(even, 8), odd, _mm256_set1_epi16((short)0xFF00));
+}
+
+LIZ_INLINE void decode_i4(const void *block, int row, bytes256 *out)
+{
+    const liz_block_i4 *b = block;
+    __m128i a = load128(b->a[row]);
+    for (int g = 0; g < 4; g++)
+        lookup_pair(b->low[row], table_of(spread_words(a, 2 * g), _mm256_set1_epi16(128), 8), g, out);
+}
+
+/* (x * r + 32) >> 6 for eight bytes x < 64. */
+LIZ_INLINE __m128i scale_row(const uint8_t *bytes, int16_t r)
+{
+    __m128i x = _mm_cvtepu8_epi16(_mm_loadl_epi64((const __m128i *)(const void *)bytes));
+    return _mm_mulhrs_epi16(_mm_slli_epi16(x, 9), _mm_set1_epi16(r));
+}
+
+LIZ_INLINE void decode_i4k(const void *block, int row, bytes256 *out)
+{
+    const liz_block_i4k *b = block;
+    __m128i a = scale_row(b->s[row], b->r[row]);
+    __m128i c = _mm_add_epi16(scale_row(b->m[row], b->rm[row]), _mm_set1_epi16(128));
+    for (int g = 0; g < 4; g++)
+        lookup_pair(b->low[row], table_of(spread_words(a, 2 * g), spread_words(c, 2 * g), 0), g, out);
+}
+
+/* 16 in each byte whose bit is set; bit i % 8 of byte i / 8. */
+LIZ_INLINE __m256i fifth_bits(const uint8_t *bits)
+{
+    int32_t word;
+    __builtin_memcpy(&word, bits, 4);
+    const __m256i byte_of = _mm256_set_epi64x(0x0303030303030303, 0x0202020202020202, 0x0101010101010101, 0);
+    const __m256i bit_of = _mm256_set1_epi64x((long long)0x8040201008040201);
+    __m256i spread = _mm256_and_si256(_mm256_shuffle_epi8(_mm256_set1_epi32(word), byte_of), bit_of);
+    return _mm256_and_si256(_mm256_cmpeq_epi8(spread, bit_of), _mm256_set1_epi8(16));
+}
+
+LIZ_INLINE void decode_i5(const void *block, int row, bytes256 *out)
+{
+    const liz_block_i5 *b = block;
+    __m128i a = load128(b->a[row]);
+    for (int c = 0; c < 8; c++) {
+        __m256i x = load256(b->low[row] + c / 4 * 64 + c % 2 * 32);
+        __m256i q = c / 2 % 2 == 0 ? low_nibbles(x) : high_nibbles(x);
+        q = _mm256_or_si256(q, fifth_bits(b->high[row] + 4 * c));
+        out->t[c] = multiply_bytes(q, spread_words(a, c / 4 * 4 + c % 2 * 2), 16);
+    }
+}
+
+LIZ_INLINE void decode_i6k(const void *block, int row, bytes256 *out)
+{
+    const liz_block_i6k *b = block;
+    __m256i s = _mm256_cvtepi8_epi16(load128(b->s[row]));
+    __m256i a = _mm256_mulhrs_epi16(_mm256_slli_epi16(s, 8), _mm256_set1_epi16(b->r[row]));
+    __m128i halves[2] = {_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1)};
+    for (int c = 0; c < 8; c++) {
+        __m256i x = load256(b->low[row] + c / 4 * 64 + c % 2 * 32);
+        __m256i q = c / 2 % 2 == 0 ? low_nibbles(x) : high_nibbles(x);
+        __m256i pairs = _mm256_srl_epi16(load256(b->high[row] + c % 2 * 32), _mm_cvtsi32_si128(c / 2 * 2));
+        pairs = _mm256_and_si256(pairs, _mm256_set1_epi8(3));
+        q = _mm256_or_si256(q, _mm256_slli_epi16(pairs, 4));
+        out->t[c] = multiply_bytes(q, spread_words(halves[c / 4], c / 2 % 2 * 4 + c % 2 * 2), 32);
+    }
+}
+
+LIZ_INLINE void decode_i8(const void *block, int row, bytes256 *out)
+{
+    const liz_block_i8 *b = block;
+    for (int c = 0; c < 8; c++)
+        out->t[c] = load256(b->t[row] + 32 * c);
+}
+
+LIZ_INLINE __m256i dot_row(const bytes256 *w, const int8_t *a)
+{
+    __m256i sum = _mm256_setzero_si256();
+    for (int c = 0; c < 8; c++) {
+        __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w->t[c]), _mm256_sign_epi8(load256(a + 32 * c), w->t[c]));
+        sum = _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+    }
+    return sum;
+}
+
+/* In each half: the sums of a, b, c, d over that half. */
+LIZ_INLINE __m256i sum_of_four(__m256i a, __m256i b, __m256i c, __m256i d)
+{
+    __m256i ab = _mm256_add_epi32(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
+    __m256i cd = _mm256_add_epi32(_mm256_unpacklo_epi32(c, d), _mm256_unpackhi_epi32(c, d));
+    return _mm256_add_epi32(_mm256_unpacklo_epi64(ab, cd), _mm256_unpackhi_epi64(ab, cd));
+}
+
+/* Lane r: the sum of the eight lanes of x[r]. */
+LIZ_INLINE __m256i sum_of_rows(const __m256i *x)
+{
+    __m256i a = sum_of_four(x[0], x[1], x[2], x[3]), b = sum_of_four(x[4], x[5], x[6], x[7]);
+    return _mm256_add_epi32(_mm256_permute2x128_si256(a, b, 0x20), _mm256_permute2x128_si256(a, b, 0x31));
+}
+
+typedef void decode_fn(const void *block, int row, bytes256 *out);
+
+LIZ_INLINE void dot_tokens(const uint8_t *panel, size_t block_bytes, size_t n_blocks, const int8_t *q, const float *d,
+                           int n_tok, float *y, size_t y_stride, decode_fn *decode)
+{
+    __m256 acc[LIZ_DOT_TOKENS_MAX][2];
+    __m256i part[LIZ_DOT_TOKENS_MAX][LIZ_PANEL_ROWS];
+    for (int t = 0; t < n_tok; t++)
+        acc[t][0] = acc[t][1] = _mm256_setzero_ps();
+    for (size_t b = 0; b < n_blocks; b++, panel += block_bytes) {
+        for (int row = 0; row < LIZ_PANEL_ROWS; row++) {
+            bytes256 w;
+            decode(panel, row, &w);
+            for (int t = 0; t < n_tok; t++)
+                part[t][row] = dot_row(&w, q + ((size_t)t * n_blocks + b) * LIZ_BLOCK_LEN);
+        }
+        for (int t = 0; t < n_tok; t++) {
+            __m256 d_tok = _mm256_set1_ps(d[(size_t)t * n_blocks + b]);
+            for (int half = 0; half < 2; half++) {
+                __m256 whole = _mm256_cvtepi32_ps(sum_of_rows(part[t] + 8 * half));
+                __m256 d_rows = _mm256_loadu_ps((const float *)(const void *)panel + 8 * half);
+                acc[t][half] = _mm256_fmadd_ps(whole, _mm256_mul_ps(d_rows, d_tok), acc[t][half]);
+            }
+        }
+    }
+    for (int t = 0; t < n_tok; t++) {
+        _mm256_storeu_ps(y + (size_t)t * y_stride, acc[t][0]);
+        _mm256_storeu_ps(y + (size_t)t * y_stride + 8, acc[t][1]);
+    }
+}
+
+#define DOT_I8(name)                                                                                                 \
+    static void dot_##name(const void *panel, size_t n_blocks, const int8_t *q, const float *d, const int32_t *sum,  \
+                           size_t n_tok, float *y, size_t y_stride)                                                  \
+    {                                                                                                                \
+        (void)sum;                                                                                                   \
+        if (n_tok == 1)                                                                                              \
+            dot_tokens(panel, sizeof(liz_block_##name), n_blocks, q, d, 1, y, y_stride, decode_##name);              \
+        else                                                                                                         \
+            dot_tokens(panel, sizeof(liz_block_##name), n_blocks, q, d, (int)n_tok, y, y_stride, decode_##name);     \
+    }
+
+DOT_I8(i4)
+DOT_I8(i4k)
+DOT_I8(i5)
+DOT_I8(i6k)
+DOT_I8(i8)
+
+void liz_kernel_dot_avx2(liz_kernel *kernel)
+{
+    kernel->dot_i8[LIZ_PACK_I4] = dot_i4;
+    kernel->dot_i8[LIZ_PACK_I4K] = dot_i4k;
+    kernel->dot_i8[LIZ_PACK_I5] = dot_i5;
+    kernel->dot_i8[LIZ_PACK_I6K] = dot_i6k;
+    kernel->dot_i8[LIZ_PACK_I8] = dot_i8;
+}
