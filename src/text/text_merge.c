@@ -279,6 +279,7 @@ static void encode_long(liz_text_merger *merger, liz_str word)
         if (encode_windows(merger, word, n_symbols))
             return;
         merger->out->n = n_before;
+        merger->n_restarts++;
     }
 }
 

@@ -37,7 +37,8 @@ struct liz_text_merger {
     liz_text_cached *cache;
     size_t cache_mask;
     liz_text_window window;
-    bool failed; /* out of memory */
+    size_t n_restarts; /* words whose windows proved too short */
+    bool failed;       /* out of memory */
 };
 
 /* A cache fit for a text of `n_text` bytes. Without memory there is none, which only costs time. */

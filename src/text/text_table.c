@@ -4,6 +4,15 @@
 #include "base/checked.h"
 
 #include <stdlib.h>
+#include <sys/random.h>
+
+static uint64_t salt(void)
+{
+    uint64_t value;
+    if (getrandom(&value, sizeof value, GRND_NONBLOCK) != (ssize_t)sizeof value)
+        value = 0x9E3779B97F4A7C15u; /* so early after boot, results are right and a hostile file is slow */
+    return value;
+}
 
 /* A power of two, at least twice `n`. */
 static size_t slots_for(size_t n)
@@ -30,7 +39,7 @@ void liz_text_strings_free(liz_text_strings *strings)
 bool liz_text_index_init(liz_text_index *index, const liz_text_strings *strings, size_t n_max)
 {
     size_t n_slots = slots_for(n_max);
-    *index = (liz_text_index){strings, calloc(n_slots, sizeof *index->slots), n_slots - 1};
+    *index = (liz_text_index){strings, calloc(n_slots, sizeof *index->slots), n_slots - 1, salt()};
     return index->slots != NULL;
 }
 
@@ -39,7 +48,7 @@ void liz_text_index_free(liz_text_index *index) { free(index->slots); }
 /* The slot where `text` is, or the empty one where it would be. */
 static uint64_t *index_slot(const liz_text_index *index, liz_str text, uint64_t *tag)
 {
-    uint64_t hash = liz_hash_bytes(text.p, text.n).lo;
+    uint64_t hash = liz_hash_seeded(index->seed, text.p, text.n);
     *tag = hash & 0xFFFFFFFF00000000u;
     for (size_t i = hash & index->mask;; i = (i + 1) & index->mask) {
         uint64_t slot = index->slots[i];
@@ -67,7 +76,7 @@ int32_t liz_text_index_find(const liz_text_index *index, liz_str text)
 bool liz_text_codes_init(liz_text_codes *codes, size_t n_max)
 {
     size_t n_slots = slots_for(n_max);
-    *codes = (liz_text_codes){malloc(n_slots * sizeof *codes->slots), 0, n_slots - 1};
+    *codes = (liz_text_codes){malloc(n_slots * sizeof *codes->slots), 0, n_slots - 1, salt() | 1};
     for (size_t i = 0; codes->slots != NULL && i < n_slots; i++)
         codes->slots[i].symbol = -1;
     return codes->slots != NULL;
@@ -77,7 +86,7 @@ void liz_text_codes_free(liz_text_codes *codes) { free(codes->slots); }
 
 static struct liz_text_code_slot *code_slot(const liz_text_codes *codes, uint32_t code)
 {
-    size_t i = (code * 0x9E3779B1u >> 7) & codes->mask;
+    size_t i = (code * codes->factor >> 40) & codes->mask;
     while (codes->slots[i].symbol != -1 && codes->slots[i].code != code)
         i = (i + 1) & codes->mask;
     return &codes->slots[i];
@@ -113,7 +122,7 @@ bool liz_text_pairs_init(liz_text_pairs *pairs, size_t n_max)
     size_t n_slots = slots_for(n_max), n_bytes;
     if (!liz_size_mul(n_slots, sizeof *pairs->slots, &n_bytes))
         return false;
-    *pairs = (liz_text_pairs){malloc(n_bytes), 0, n_slots - 1, 64 - __builtin_ctzll(n_slots)};
+    *pairs = (liz_text_pairs){malloc(n_bytes), 0, n_slots - 1, salt() | 1, 64 - __builtin_ctzll(n_slots)};
     if (pairs->slots != NULL)
         memset(pairs->slots, 0xFF, n_bytes);
     return pairs->slots != NULL;

@@ -1,7 +1,8 @@
 /* text_table.h - the tables a vocabulary is made of: strings, and hash tables over them.
  *
  * All are built once and then only read. Hash tables are open addressing with linear probing, at most half
- * full, sized before they are filled, so that a lookup needs no bound but the empty slot. */
+ * full, so that a lookup needs no bound but the empty slot. Each is salted at random: nobody can write a file
+ * whose entries all fall on one slot. */
 #ifndef LIZ_TEXT_TABLE_H
 #define LIZ_TEXT_TABLE_H
 
@@ -29,6 +30,7 @@ typedef struct liz_text_index {
     const liz_text_strings *strings;
     uint64_t *slots; /* upper half of the hash, index + 1; 0: empty */
     size_t mask;
+    uint64_t seed;
 } liz_text_index;
 
 bool liz_text_index_init(liz_text_index *index, const liz_text_strings *strings, size_t n_max);
@@ -43,6 +45,7 @@ typedef struct liz_text_codes {
         int32_t symbol; /* -1: empty */
     } * slots;
     size_t n, mask;
+    uint64_t factor; /* odd */
 } liz_text_codes;
 
 bool liz_text_codes_init(liz_text_codes *codes, size_t n_max);
@@ -64,6 +67,7 @@ typedef struct liz_text_pair {
 typedef struct liz_text_pairs {
     liz_text_pair *slots;
     size_t n, mask;
+    uint64_t factor; /* odd */
     int shift;
 } liz_text_pairs;
 
@@ -74,7 +78,7 @@ bool liz_text_pairs_add(liz_text_pairs *pairs, int32_t left, int32_t right, uint
 
 static inline size_t liz_text_pair_slot(const liz_text_pairs *pairs, uint64_t key)
 {
-    return (size_t)((key ^ key >> 29) * 0x9E3779B97F4A7C15u >> pairs->shift);
+    return (size_t)((key ^ key >> 29) * pairs->factor >> pairs->shift);
 }
 
 /* The priority of merging `left` and `right`, and what they become. Either may be negative: no merge. */
