@@ -12,12 +12,12 @@
 typedef struct liz_text_vocab liz_text_vocab;
 
 typedef enum liz_token_kind { /* tokenizer.ggml.token_type */
-    LIZ_TOKEN_NORMAL = 1,
-    LIZ_TOKEN_UNKNOWN = 2,
-    LIZ_TOKEN_CONTROL = 3,
-    LIZ_TOKEN_USER_DEFINED = 4,
-    LIZ_TOKEN_UNUSED = 5,
-    LIZ_TOKEN_BYTE = 6
+                              LIZ_TOKEN_NORMAL = 1,
+                              LIZ_TOKEN_UNKNOWN = 2,
+                              LIZ_TOKEN_CONTROL = 3,
+                              LIZ_TOKEN_USER_DEFINED = 4,
+                              LIZ_TOKEN_UNUSED = 5,
+                              LIZ_TOKEN_BYTE = 6
 } liz_token_kind;
 
 /* Copies what it needs: the file may be closed afterwards. LIZ_E_UNSUPPORTED names an unknown tokenizer
@@ -40,7 +40,13 @@ liz_str liz_text_vocab_token(const liz_text_vocab *vocab, int32_t token);
 /* The id of a token written exactly so; -1 where there is none. */
 int32_t liz_text_vocab_find(const liz_text_vocab *vocab, liz_str token);
 
-/* Flags as in <lizzie.h>: LIZ_TOKENIZE_AFFIXES, LIZ_TOKENIZE_SPECIAL. Gives `*tokens`, released with free().
+/* The values of LIZ_TOKENIZE_AFFIXES and LIZ_TOKENIZE_SPECIAL in <lizzie.h>. */
+enum {
+    LIZ_TEXT_AFFIXES = 1, /* add BOS and EOS (BERT: CLS and SEP) where the model file asks for them */
+    LIZ_TEXT_SPECIAL = 2  /* control tokens written in the text are those tokens */
+};
+
+/* Gives `*tokens`, released with free().
  * LIZ_E_LIMIT for more than 2^31 - 1 bytes, LIZ_E_MEMORY. */
 LIZ_MUST_CHECK liz_status liz_text_encode(const liz_text_vocab *vocab, liz_str text, unsigned flags, int32_t **tokens,
                                           size_t *n_tokens, liz_error *err);

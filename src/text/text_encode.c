@@ -1,0 +1,93 @@
+/* text_encode.c - a text to token ids: cut out the special tokens, tokenise what lies between. */
+#include "text/text_merge.h"
+
+#include <stdlib.h>
+
+/* What one call needs. */
+typedef struct encoding {
+    const liz_text_vocab *vocab;
+    liz_text_ids out;
+    liz_text_merger merger;
+    char *spaced;       /* SentencePiece: room for a stretch of text with a space before it */
+    bool after_special; /* the next stretch takes the space */
+} encoding;
+
+static bool is_c_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+
+static void encode_stretch(encoding *e, liz_str text)
+{
+    const liz_text_vocab *vocab = e->vocab;
+    if (text.n == 0)
+        return;
+    if (vocab->algorithm == LIZ_TEXT_SPM && vocab->add_space && e->after_special) {
+        e->spaced[0] = ' ';
+        memcpy(e->spaced + 1, text.p, text.n);
+        text = (liz_str){e->spaced, text.n + 1};
+    }
+    e->after_special = false;
+    switch (vocab->algorithm) {
+    case LIZ_TEXT_SPM: liz_text_spm_encode(vocab, &e->merger, text); break;
+    case LIZ_TEXT_BPE: liz_text_bpe_encode(vocab, &e->merger, text); break;
+    case LIZ_TEXT_WORDPIECE: liz_text_wordpiece_encode(vocab, text, &e->out); break;
+    }
+}
+
+static void encode_all(encoding *e, liz_str text, const liz_text_specials *set)
+{
+    while (text.n > 0) {
+        int32_t id;
+        size_t n = liz_text_special_next(e->vocab, set, text.p, text.n, &id);
+        encode_stretch(e, (liz_str){text.p, n});
+        if (id >= 0) {
+            liz_text_ids_push(&e->out, id);
+            e->after_special = true;
+            n += liz_text_of(e->vocab, id).n;
+            if (e->vocab->flags[id] & LIZ_TOKEN_RSTRIP)
+                while (n < text.n && is_c_space(text.p[n]))
+                    n++;
+        }
+        text = (liz_str){text.p + n, text.n - n};
+    }
+}
+
+/* False when memory is short. */
+static bool encoding_open(encoding *e, size_t n_text)
+{
+    e->merger = (liz_text_merger){.vocab = e->vocab, .out = &e->out, .window_min = LIZ_MERGE_WINDOW};
+    if (e->vocab->algorithm != LIZ_TEXT_WORDPIECE)
+        liz_text_merger_open_cache(&e->merger, n_text);
+    if (e->vocab->algorithm == LIZ_TEXT_SPM && (e->spaced = malloc(n_text + 1)) == NULL)
+        return false;
+    e->after_special = true;
+    return liz_text_ids_reserve(&e->out, n_text / 4 + 16);
+}
+
+liz_status liz_text_encode(const liz_text_vocab *vocab, liz_str text, unsigned flags, int32_t **tokens,
+                           size_t *n_tokens, liz_error *err)
+{
+    *tokens = NULL;
+    *n_tokens = 0;
+    if (text.n > INT32_MAX)
+        return liz_fail(err, LIZ_E_LIMIT, "text: %zu bytes are more than %d: cut it", text.n, INT32_MAX);
+    encoding e = {.vocab = vocab};
+    bool affixes = flags & LIZ_TEXT_AFFIXES;
+    if (!encoding_open(&e, text.n))
+        e.merger.failed = true;
+    if (affixes && vocab->add_bos)
+        liz_text_ids_push(&e.out, vocab->bos);
+    if (!e.merger.failed)
+        encode_all(&e, text, flags & LIZ_TEXT_SPECIAL ? &vocab->special : &vocab->defined);
+    if (affixes && vocab->add_eos)
+        liz_text_ids_push(&e.out, vocab->eos);
+    if (affixes && vocab->add_sep)
+        liz_text_ids_push(&e.out, vocab->sep);
+    liz_text_merger_free(&e.merger);
+    free(e.spaced);
+    if (e.merger.failed || e.out.failed) {
+        free(e.out.v);
+        return liz_fail(err, LIZ_E_MEMORY, "text: out of memory for the tokens of %zu bytes", text.n);
+    }
+    *tokens = e.out.v;
+    *n_tokens = e.out.n;
+    return LIZ_OK;
+}

@@ -1,0 +1,128 @@
+/* text_impl.h - the inside of a vocabulary, shared by the files of this room.
+ *
+ * A vocabulary is tables, written once by the open functions and read-only after. A call that encodes owns
+ * everything else: its output, its word cache, its window of symbols (text_merge.h). So no lock is needed. */
+#ifndef LIZ_TEXT_IMPL_H
+#define LIZ_TEXT_IMPL_H
+
+#include "text/text_pre.h"
+#include "text/text_table.h"
+#include "text/vocab.h"
+
+/* Longer tokens do not occur; the bound keeps the work of opening a hostile file in proportion to its size. */
+#define LIZ_TEXT_TOKEN_LEN_MAX 4096
+#define LIZ_TEXT_TOKENS_MAX (1u << 26)
+
+/* The symbol of a character or byte that is in no token: it merges with nothing. */
+#define LIZ_SYMBOL_NONE (-1)
+
+typedef enum liz_text_algorithm { LIZ_TEXT_SPM, LIZ_TEXT_BPE, LIZ_TEXT_WORDPIECE } liz_text_algorithm;
+
+enum {
+    LIZ_TOKEN_ENDS = 1,  /* generating it ends the text */
+    LIZ_TOKEN_RSTRIP = 2 /* swallows the white space after it */
+};
+
+/* Tokens that are cut out of a text before anything else: sorted by their bytes, so that the ones that begin
+ * alike stand together. */
+typedef struct liz_text_specials {
+    int32_t *ids; /* [n] */
+    int32_t n;
+    int32_t first[257]; /* those that begin with byte c are ids[first[c]] up to ids[first[c + 1]] */
+} liz_text_specials;
+
+struct liz_text_vocab {
+    liz_text_algorithm algorithm;
+    const liz_text_unicode *unicode;
+    int32_t n_tokens;
+    liz_text_strings text;  /* [n_tokens] as the file writes them */
+    liz_text_strings piece; /* [n_tokens] as they stand within a text */
+    liz_text_index by_text;
+    uint8_t *kind;  /* [n_tokens] liz_token_kind */
+    uint8_t *flags; /* [n_tokens] */
+    int32_t bos, eos, unk, sep;
+    bool add_bos, add_eos, add_sep, add_space;
+    liz_text_specials defined; /* user-defined tokens */
+    liz_text_specials special; /* these, control and unknown tokens */
+
+    /* SentencePiece and BPE: symbols 0 to n_tokens - 1 are the tokens, those after them characters that only occur
+     * inside tokens. */
+    liz_text_pairs pairs;
+    int32_t byte_token[256]; /* -1: the vocabulary has none */
+
+    /* SentencePiece */
+    int32_t ascii_symbol[128];
+    liz_text_codes code_symbol; /* other characters; 0x110000 + b is the invalid byte b */
+    bool splits_at_space;       /* no token holds a space after something else, so words cannot merge */
+
+    /* BPE */
+    const liz_text_pre *pre;
+    bool pre_assumed;
+    liz_text_index by_piece; /* filled where pre->ignore_merges */
+
+    /* WordPiece */
+    bool lowercase, strip_accents;
+    size_t piece_len_max;
+};
+
+/* Token ids as they come. A failed push is remembered; the caller asks once. */
+typedef struct liz_text_ids {
+    int32_t *v;
+    size_t n, cap;
+    bool failed;
+} liz_text_ids;
+
+bool liz_text_ids_reserve(liz_text_ids *ids, size_t n_more);
+
+static inline void liz_text_ids_push(liz_text_ids *ids, int32_t id)
+{
+    if (ids->n == ids->cap && !liz_text_ids_reserve(ids, 1))
+        return;
+    ids->v[ids->n++] = id;
+}
+
+static inline liz_str liz_text_of(const liz_text_vocab *vocab, int32_t id)
+{
+    return liz_text_strings_at(&vocab->text, id);
+}
+
+/* The token written `text` that plain text may become: not a control, unknown or byte token; -1 for none. */
+int32_t liz_text_find_plain(const liz_text_vocab *vocab, liz_str text);
+
+/* Bytes that no token covers: their byte tokens, else the unknown token, else nothing. */
+void liz_text_push_bytes(const liz_text_vocab *vocab, const char *bytes, size_t n, liz_text_ids *out);
+
+/* Opening, in this order; each reads its keys of the file. */
+liz_status liz_text_open_tokens(liz_text_vocab *vocab, const liz_gguf *gguf, liz_error *err);
+liz_status liz_text_open_roles(liz_text_vocab *vocab, const liz_gguf *gguf, liz_error *err);
+liz_status liz_text_open_spm(liz_text_vocab *vocab, const liz_gguf *gguf, liz_error *err);
+liz_status liz_text_open_bpe(liz_text_vocab *vocab, const liz_gguf *gguf, liz_error *err);
+void liz_text_open_wordpiece(liz_text_vocab *vocab, const liz_gguf *gguf);
+liz_status liz_text_open_specials(liz_text_vocab *vocab, liz_error *err);
+
+/* The byte that a code point of a byte-level token stands for; -1 for none. */
+int liz_text_bpe_byte(unsigned code);
+
+/* The longest special token of `set` that begins at `text` [n]; -1 for none. */
+int32_t liz_text_special_at(const liz_text_vocab *vocab, const liz_text_specials *set, const char *text, size_t n);
+
+/* Where the next one begins; `n` when there is none. */
+size_t liz_text_special_next(const liz_text_vocab *vocab, const liz_text_specials *set, const char *text, size_t n,
+                             int32_t *id);
+
+/* The symbols that `text` [n] begins as, at most `max`: symbol and offset of each. Gives the bytes covered. */
+size_t liz_text_spm_seed(const liz_text_vocab *vocab, const char *text, size_t n, int32_t *symbol, uint32_t *start,
+                         size_t max, size_t *n_symbols);
+size_t liz_text_bpe_seed(const liz_text_vocab *vocab, const char *text, size_t n, int32_t *symbol, uint32_t *start,
+                         size_t max, size_t *n_symbols);
+
+/* A stretch of text without special tokens. */
+typedef struct liz_text_merger liz_text_merger;
+void liz_text_spm_encode(const liz_text_vocab *vocab, liz_text_merger *merger, liz_str text);
+void liz_text_bpe_encode(const liz_text_vocab *vocab, liz_text_merger *merger, liz_str text);
+void liz_text_wordpiece_encode(const liz_text_vocab *vocab, liz_str text, liz_text_ids *out);
+
+/* The file's names for its keys, which several files read. */
+#define LIZ_KEY_TOKENIZER "tokenizer.ggml."
+
+#endif

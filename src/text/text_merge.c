@@ -1,0 +1,372 @@
+/* text_merge.c - see text_merge.h.
+ *
+ * Three roads, by the length of the word:
+ * - Words of up to 23 bytes are looked up in the call's cache first; prose repeats itself.
+ * - Up to 64 symbols are merged in arrays on the stack by scanning for the best pair: quadratic, but nothing
+ *   beats it at that size.
+ * - Longer words are merged through a heap, a window of some thousand symbols at a time, so that a word of
+ *   64 MB needs no more memory than one of 64 kB and the heap stays in the nearest cache.
+ *
+ * Why windows are exact. Let A and B be two neighbouring stretches of a word, merged each for itself. Merging
+ * AB gives the same tokens as A and B together unless some merge crosses the border; and whether one does is
+ * decided by the last token of A and the first of B alone: up to the first crossing merge, everything has gone
+ * as in A and in B; the symbols at the border have always lain within those two tokens; and "lowest priority,
+ * then leftmost" picks, among the pairs within those two, the same one whatever stands around them. So if the
+ * text of these two tokens, merged by itself, keeps the border, so does the word. A window is therefore merged,
+ * its tokens but for the last few are kept, the next window begins after them, and the border is checked: it
+ * holds at once when the next window begins with the very token that stood there before, and is tried by merging
+ * the two tokens otherwise. Should a border ever fail, the word starts over with a window twice as long, which
+ * ends, at the latest, with a window as long as the word. */
+#include "text/text_merge.h"
+
+#include <stdlib.h>
+
+enum { SHORT_SYMBOLS_MAX = 64, WINDOW_RESERVE = 256, WHOLE_WORD_MAX = 1024 };
+
+static size_t seed(const liz_text_vocab *vocab, liz_str text, int32_t *symbol, uint32_t *start, size_t max, size_t *n)
+{
+    return vocab->algorithm == LIZ_TEXT_SPM ? liz_text_spm_seed(vocab, text.p, text.n, symbol, start, max, n)
+                                            : liz_text_bpe_seed(vocab, text.p, text.n, symbol, start, max, n);
+}
+
+static void emit(liz_text_merger *merger, int32_t symbol, const char *bytes, size_t n)
+{
+    if (symbol >= 0 && symbol < merger->vocab->n_tokens)
+        liz_text_ids_push(merger->out, symbol);
+    else
+        liz_text_push_bytes(merger->vocab, bytes, n, merger->out);
+}
+
+/* ---- short words ---- */
+
+typedef struct short_word {
+    size_t n;
+    int32_t symbol[SHORT_SYMBOLS_MAX];
+    uint32_t start[SHORT_SYMBOLS_MAX + 1];
+    uint32_t priority[SHORT_SYMBOLS_MAX]; /* of symbol i with i + 1 */
+    int32_t merged[SHORT_SYMBOLS_MAX];
+} short_word;
+
+static void short_rate(const liz_text_pairs *pairs, short_word *w, size_t i)
+{
+    w->priority[i] =
+        i + 1 < w->n ? liz_text_pairs_find(pairs, w->symbol[i], w->symbol[i + 1], &w->merged[i]) : LIZ_PRIORITY_NONE;
+}
+
+static void short_merge(const liz_text_pairs *pairs, short_word *w)
+{
+    for (size_t i = 0; i < w->n; i++)
+        short_rate(pairs, w, i);
+    for (;;) {
+        size_t best = 0;
+        for (size_t i = 1; i + 1 < w->n; i++)
+            if (w->priority[i] < w->priority[best])
+                best = i;
+        if (w->n < 2 || w->priority[best] == LIZ_PRIORITY_NONE)
+            return;
+        w->symbol[best] = w->merged[best];
+        size_t gone = best + 1, n_after = w->n - gone - 1;
+        memmove(&w->symbol[gone], &w->symbol[gone + 1], n_after * sizeof *w->symbol);
+        memmove(&w->start[gone], &w->start[gone + 1], n_after * sizeof *w->start);
+        memmove(&w->priority[gone], &w->priority[gone + 1], n_after * sizeof *w->priority);
+        memmove(&w->merged[gone], &w->merged[gone + 1], n_after * sizeof *w->merged);
+        w->n--;
+        short_rate(pairs, w, best);
+        if (best > 0)
+            short_rate(pairs, w, best - 1);
+    }
+}
+
+/* False when the word is too long for this road. */
+static bool encode_short(liz_text_merger *merger, liz_str word)
+{
+    short_word w;
+    if (seed(merger->vocab, word, w.symbol, w.start, SHORT_SYMBOLS_MAX, &w.n) < word.n)
+        return false;
+    short_merge(&merger->vocab->pairs, &w);
+    w.start[w.n] = (uint32_t)word.n;
+    for (size_t i = 0; i < w.n; i++)
+        emit(merger, w.symbol[i], word.p + w.start[i], w.start[i + 1] - w.start[i]);
+    return true;
+}
+
+/* ---- long words: a window ---- */
+
+static void window_free(liz_text_window *w)
+{
+    free(w->symbol);
+    free(w->start);
+    free(w->next);
+    free(w->prev);
+    free(w->priority);
+    free(w->merged);
+    free(w->heap);
+    *w = (liz_text_window){0};
+}
+
+static bool window_reserve(liz_text_window *w, size_t cap)
+{
+    if (cap <= w->cap)
+        return true;
+    window_free(w);
+    w->symbol = malloc(cap * sizeof *w->symbol);
+    w->start = malloc((cap + 1) * sizeof *w->start);
+    w->next = malloc(cap * sizeof *w->next);
+    w->prev = malloc(cap * sizeof *w->prev);
+    w->priority = malloc(cap * sizeof *w->priority);
+    w->merged = malloc(cap * sizeof *w->merged);
+    w->heap = malloc(3 * cap * sizeof *w->heap);
+    if (!w->symbol || !w->start || !w->next || !w->prev || !w->priority || !w->merged || !w->heap) {
+        window_free(w);
+        return false;
+    }
+    w->cap = cap;
+    return true;
+}
+
+static void heap_push(liz_text_window *w, uint64_t entry)
+{
+    size_t i = w->n_heap++;
+    for (; i > 0 && w->heap[(i - 1) / 2] > entry; i = (i - 1) / 2)
+        w->heap[i] = w->heap[(i - 1) / 2];
+    w->heap[i] = entry;
+}
+
+static uint64_t heap_pop(liz_text_window *w)
+{
+    uint64_t top = w->heap[0], last = w->heap[--w->n_heap];
+    size_t i = 0;
+    for (size_t child; (child = 2 * i + 1) < w->n_heap; i = child) {
+        if (child + 1 < w->n_heap && w->heap[child + 1] < w->heap[child])
+            child++;
+        if (w->heap[child] >= last)
+            break;
+        w->heap[i] = w->heap[child];
+    }
+    w->heap[i] = last;
+    return top;
+}
+
+#define NO_PLACE UINT32_MAX
+
+/* Rates the pair whose left symbol is at `place`. A merge pushes two entries and has popped one, and there are
+ * fewer merges than symbols: 3 * cap entries are enough. */
+static void window_rate(const liz_text_pairs *pairs, liz_text_window *w, uint32_t place)
+{
+    uint32_t right = w->next[place];
+    w->priority[place] = right == NO_PLACE
+                             ? LIZ_PRIORITY_NONE
+                             : liz_text_pairs_find(pairs, w->symbol[place], w->symbol[right], &w->merged[place]);
+    if (w->priority[place] != LIZ_PRIORITY_NONE)
+        heap_push(w, (uint64_t)w->priority[place] << 32 | place);
+}
+
+/* Merges the `n` >= 1 symbols in the window. The row starts at place 0. */
+static void window_merge(const liz_text_pairs *pairs, liz_text_window *w, size_t n)
+{
+    w->n_heap = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        w->prev[i] = i == 0 ? NO_PLACE : i - 1;
+        w->next[i] = i + 1 == n ? NO_PLACE : i + 1;
+    }
+    for (uint32_t i = 0; i < n; i++)
+        window_rate(pairs, w, i);
+    while (w->n_heap > 0) {
+        uint64_t entry = heap_pop(w);
+        uint32_t place = (uint32_t)entry;
+        /* An entry whose pair has changed since is stale. */
+        if (w->priority[place] != (uint32_t)(entry >> 32))
+            continue;
+        uint32_t gone = w->next[place], right = w->next[gone];
+        w->symbol[place] = w->merged[place];
+        w->priority[gone] = LIZ_PRIORITY_NONE;
+        w->next[place] = right;
+        if (right != NO_PLACE)
+            w->prev[right] = place;
+        window_rate(pairs, w, place);
+        if (w->prev[place] != NO_PLACE)
+            window_rate(pairs, w, w->prev[place]);
+    }
+}
+
+/* ---- long words: window after window ---- */
+
+/* Whether merging `text` by itself leaves a border at offset `border`. */
+static bool border_holds(liz_text_merger *merger, liz_str text, size_t border)
+{
+    liz_text_window w = {0};
+    if (!window_reserve(&w, text.n)) {
+        merger->failed = true;
+        return true;
+    }
+    size_t n;
+    seed(merger->vocab, text, w.symbol, w.start, w.cap, &n);
+    window_merge(&merger->vocab->pairs, &w, n);
+    uint32_t place = 0;
+    while (place != NO_PLACE && w.start[place] < border)
+        place = w.next[place];
+    bool holds = place != NO_PLACE && w.start[place] == border;
+    window_free(&w);
+    return holds;
+}
+
+/* The last token of the windows before, and what stood after it. */
+typedef struct seam {
+    size_t last_start; /* offset in the word */
+    int32_t after;     /* symbol */
+    size_t after_len;
+    bool set;
+} seam;
+
+static size_t symbol_end(const liz_text_window *w, uint32_t place, size_t n_bytes)
+{
+    return w->next[place] == NO_PLACE ? n_bytes : w->start[w->next[place]];
+}
+
+/* Whether the window at `pos`, merged, may follow what was kept before it. */
+static bool seam_holds(liz_text_merger *merger, liz_str word, size_t pos, size_t n_bytes, const seam *before)
+{
+    const liz_text_window *w = &merger->window;
+    size_t first_len = symbol_end(w, 0, n_bytes);
+    if (!before->set || (w->symbol[0] == before->after && first_len == before->after_len))
+        return true;
+    liz_str both = {word.p + before->last_start, pos + first_len - before->last_start};
+    return border_holds(merger, both, pos - before->last_start);
+}
+
+/* One pass over the word with windows of `n_symbols`; false when a border failed. */
+static bool encode_windows(liz_text_merger *merger, liz_str word, size_t n_symbols)
+{
+    liz_text_window *w = &merger->window;
+    seam before = {0};
+    for (size_t pos = 0; pos < word.n && !merger->failed;) {
+        size_t n;
+        liz_str rest = {word.p + pos, word.n - pos};
+        size_t n_bytes = seed(merger->vocab, rest, w->symbol, w->start, n_symbols, &n);
+        size_t n_reserve = n / 2 < WINDOW_RESERVE ? n / 2 : WINDOW_RESERVE;
+        uint32_t keep_before = n_bytes == rest.n ? UINT32_MAX : w->start[n - n_reserve];
+        window_merge(&merger->vocab->pairs, w, n);
+        if (!seam_holds(merger, word, pos, n_bytes, &before))
+            return false;
+        uint32_t place = 0;
+        for (; place != NO_PLACE && symbol_end(w, place, n_bytes) <= keep_before; place = w->next[place]) {
+            emit(merger, w->symbol[place], rest.p + w->start[place], symbol_end(w, place, n_bytes) - w->start[place]);
+            before.last_start = pos + w->start[place];
+        }
+        if (place == NO_PLACE)
+            return true;
+        if (place == 0)
+            return false; /* one token fills the window */
+        before.set = true;
+        before.after = w->symbol[place];
+        before.after_len = symbol_end(w, place, n_bytes) - w->start[place];
+        pos += w->start[place];
+    }
+    return true;
+}
+
+static void encode_long(liz_text_merger *merger, liz_str word)
+{
+    size_t n_before = merger->out->n;
+    LIZ_ASSERT(merger->window_min >= 2);
+    for (size_t n_symbols = merger->window_min;; n_symbols *= 2) {
+        if (n_symbols > word.n)
+            n_symbols = word.n;
+        if (!window_reserve(&merger->window, n_symbols)) {
+            merger->failed = true;
+            return;
+        }
+        if (encode_windows(merger, word, n_symbols))
+            return;
+        merger->out->n = n_before;
+        merger->n_restarts++;
+    }
+}
+
+/* ---- words ---- */
+
+static void encode_word(liz_text_merger *merger, liz_str word)
+{
+    const liz_text_vocab *vocab = merger->vocab;
+    if (vocab->by_piece.slots != NULL && word.n <= WHOLE_WORD_MAX) {
+        int32_t id = liz_text_index_find(&vocab->by_piece, word);
+        if (id >= 0) {
+            liz_text_ids_push(merger->out, id);
+            return;
+        }
+    }
+    if (!encode_short(merger, word))
+        encode_long(merger, word);
+}
+
+static inline uint64_t low_bytes(uint64_t word, size_t n) { return n < 8 ? word & ((1ull << 8 * n) - 1) : word; }
+
+/* The key of a word of 1 to 23 bytes. Reads whole words where the buffer allows it. */
+static inline void cache_key(liz_str word, const char *text_end, uint64_t key[3])
+{
+    if ((size_t)(text_end - word.p) >= 24) {
+        memcpy(key, word.p, 24);
+        key[0] = low_bytes(key[0], word.n);
+        key[1] = word.n > 8 ? low_bytes(key[1], word.n - 8) : 0;
+        key[2] = word.n > 16 ? low_bytes(key[2], word.n - 16) : 0;
+    } else {
+        memset(key, 0, 24);
+        memcpy(key, word.p, word.n);
+    }
+    key[2] |= (uint64_t)word.n << 56;
+}
+
+static inline size_t cache_slot(const uint64_t key[3], size_t mask)
+{
+    uint64_t h = (key[0] ^ key[2] * 0xC2B2AE3D27D4EB4Fu) * 0x9E3779B97F4A7C15u;
+    h = (h ^ h >> 32 ^ key[1]) * 0x9E3779B97F4A7C15u;
+    return (h >> 40) & mask;
+}
+
+void liz_text_merge_word(liz_text_merger *merger, liz_str word, const char *text_end)
+{
+    if (merger->failed)
+        return;
+    if (merger->cache == NULL || word.n > LIZ_CACHE_KEY_MAX) {
+        encode_word(merger, word);
+        return;
+    }
+    uint64_t key[3];
+    cache_key(word, text_end, key);
+    liz_text_cached *cached = &merger->cache[cache_slot(key, merger->cache_mask)];
+    if (cached->key[0] == key[0] && cached->key[1] == key[1] && cached->key[2] == key[2]) {
+        liz_text_ids *out = merger->out;
+        if (out->cap - out->n >= LIZ_CACHE_IDS_MAX || liz_text_ids_reserve(out, LIZ_CACHE_IDS_MAX)) {
+            memcpy(out->v + out->n, cached->ids, sizeof cached->ids);
+            out->n += (size_t)cached->n_ids;
+        }
+        return;
+    }
+    size_t n_before = merger->out->n;
+    encode_word(merger, word);
+    size_t n_ids = merger->out->n - n_before;
+    if (n_ids > LIZ_CACHE_IDS_MAX || merger->out->failed)
+        return;
+    memcpy(cached->key, key, sizeof key);
+    cached->n_ids = (int32_t)n_ids;
+    if (n_ids > 0)
+        memcpy(cached->ids, merger->out->v + n_before, n_ids * sizeof *cached->ids);
+}
+
+void liz_text_merger_open_cache(liz_text_merger *merger, size_t n_text)
+{
+    size_t n_slots = 64;
+    while (n_slots < 32768 && n_slots * 16 < n_text)
+        n_slots *= 2;
+    merger->cache = aligned_alloc(64, n_slots * sizeof *merger->cache);
+    merger->cache_mask = n_slots - 1;
+    /* No word has length 0, so a zeroed slot is empty. */
+    if (merger->cache != NULL)
+        memset(merger->cache, 0, n_slots * sizeof *merger->cache);
+}
+
+void liz_text_merger_free(liz_text_merger *merger)
+{
+    free(merger->cache);
+    window_free(&merger->window);
+}

@@ -1,0 +1,177 @@
+/* text_pre_data.c - the pre-tokenizers by name, as rows of stages.
+ *
+ * Names are those that the published converters write into tokenizer.ggml.pre; several models share a
+ * pattern. The patterns themselves stand in docs/tokenizers.md. To add one: a row here and, for a new form,
+ * a matcher in text_pre.c; its pattern in tests/text/test_text_pre.c, which proves the two equal. */
+#include "text/text_pre.h"
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+/* The cased letters that DeepSeek LLM's first pattern lists (code points of Unicode 11, with gaps). */
+static const liz_pre_range deepseek_letters[] = {
+    {0x0041, 0x005A},   {0x0061, 0x007A},   {0x00B5, 0x00B5},   {0x00C0, 0x00D6},   {0x00D8, 0x00F6},
+    {0x00F8, 0x01BA},   {0x01BC, 0x01BF},   {0x01C4, 0x0293},   {0x0295, 0x02AF},   {0x0370, 0x0373},
+    {0x0376, 0x0377},   {0x037B, 0x037D},   {0x037F, 0x037F},   {0x0386, 0x0386},   {0x0388, 0x038A},
+    {0x038C, 0x038C},   {0x038E, 0x03A1},   {0x03A3, 0x03F5},   {0x03F7, 0x0481},   {0x048A, 0x052F},
+    {0x0531, 0x0556},   {0x10A0, 0x10C5},   {0x13A0, 0x13F5},   {0x13F8, 0x13FD},   {0x1C90, 0x1CBA},
+    {0x1CBD, 0x1CBF},   {0x1D00, 0x1D2B},   {0x1D6B, 0x1D77},   {0x1D79, 0x1D9A},   {0x1E00, 0x1F15},
+    {0x1F18, 0x1F1D},   {0x1F20, 0x1F45},   {0x1F48, 0x1F4D},   {0x1F50, 0x1F57},   {0x1F59, 0x1F59},
+    {0x1F5B, 0x1F5B},   {0x1F5D, 0x1F5D},   {0x1F5F, 0x1F7D},   {0x1F80, 0x1FB4},   {0x1FB6, 0x1FBC},
+    {0x1FBE, 0x1FBE},   {0x1FC2, 0x1FC4},   {0x1FC6, 0x1FCC},   {0x1FD0, 0x1FD3},   {0x1FD6, 0x1FDB},
+    {0x1FE0, 0x1FEC},   {0x1FF2, 0x1FF4},   {0x1FF6, 0x1FFC},   {0x2102, 0x2102},   {0x2107, 0x2107},
+    {0x210A, 0x2113},   {0x2115, 0x2115},   {0x2119, 0x211D},   {0x2124, 0x2124},   {0x2126, 0x2126},
+    {0x2128, 0x2128},   {0x212A, 0x212D},   {0x212F, 0x2134},   {0x2139, 0x2139},   {0x213C, 0x213F},
+    {0x2145, 0x2149},   {0x214E, 0x214E},   {0x2183, 0x2184},   {0x2C00, 0x2C7B},   {0x2C7E, 0x2CE4},
+    {0x2CEB, 0x2CEE},   {0x2CF2, 0x2CF3},   {0xA640, 0xA66D},   {0xA680, 0xA69B},   {0xA722, 0xA76F},
+    {0xA771, 0xA787},   {0xA78B, 0xA78E},   {0xAB70, 0xABBF},   {0xFB00, 0xFB06},   {0xFB13, 0xFB17},
+    {0xFF21, 0xFF3A},   {0xFF41, 0xFF5A},   {0x10400, 0x1044F}, {0x104B0, 0x104D3}, {0x104D8, 0x104FB},
+    {0x10C80, 0x10CB2}, {0x10CC0, 0x10CF2}, {0x118A0, 0x118DF}, {0x1E900, 0x1E943},
+};
+
+static const liz_pre_range deepseek_signs[] = {
+    {0x0021, 0x002F}, {0x003A, 0x007E}, {0x2018, 0x201F}, {0x3000, 0x3002}, {0xFF01, 0xFF0F}, {0xFF1A, 0xFF5E},
+};
+
+/* 0800 to 4E00 and the ideographs of 4E00 to 9FA5, which touch; Hangul syllables. */
+static const liz_pre_range deepseek_scripts[] = {{0x0800, 0x9FA5}, {0xAC00, 0xD7FF}};
+
+static const liz_pre_range han_and_kana[] = {{0x3040, 0x30FF}, {0x4E00, 0x9FA5}};
+
+static const liz_pre_range line_ends[] = {{0x000A, 0x000A}, {0x000D, 0x000D}};
+
+/* The ASCII signs outside \p{P} that count as punctuation; Falcon's has the grave accent too. */
+static const liz_pre_range default_signs[] = {
+    {'$', '$'}, {'+', '+'}, {'<', '>'}, {'^', '^'}, {'|', '|'}, {'~', '~'},
+};
+static const liz_pre_range falcon_signs[] = {
+    {'$', '$'}, {'+', '+'}, {'<', '>'}, {'^', '^'}, {'`', '`'}, {'|', '|'}, {'~', '~'},
+};
+
+#define SET(ranges_)                                                                                                   \
+    {                                                                                                                  \
+        0, ranges_, COUNT(ranges_)                                                                                     \
+    }
+#define SET_AND(mask_, ranges_)                                                                                        \
+    {                                                                                                                  \
+        mask_, ranges_, COUNT(ranges_)                                                                                 \
+    }
+#define NUMBERS(max)                                                                                                   \
+    {                                                                                                                  \
+        .kind = LIZ_PRE_RUN, .run_max = (max), .set = { LIZ_CHAR_N, NULL, 0 }                                          \
+    }
+
+static const liz_pre_stage gpt2[] = {{.kind = LIZ_PRE_GPT2}};
+
+static const liz_pre_stage digits_gpt2[] = {NUMBERS(1), {.kind = LIZ_PRE_GPT2}};
+
+static const liz_pre_stage llama3[] = {{.kind = LIZ_PRE_WORDS, .contraction = true, .run_max = 3}};
+
+static const liz_pre_stage qwen2[] = {{.kind = LIZ_PRE_WORDS, .contraction = true, .run_max = 1}};
+
+static const liz_pre_stage qwen35[] = {{.kind = LIZ_PRE_WORDS, .contraction = true, .run_max = 1, .marks = true}};
+
+static const liz_pre_stage seed_coder[] = {{.kind = LIZ_PRE_WORDS, .contraction = true, .run_max = 1, .no_tail = true}};
+
+static const liz_pre_stage tekken[] = {{.kind = LIZ_PRE_WORDS, .cased = true, .run_max = 1, .slash = true}};
+
+static const liz_pre_stage gpt4o[] = {
+    {.kind = LIZ_PRE_WORDS, .cased = true, .contraction_suffix = true, .run_max = 3, .slash = true},
+};
+
+static const liz_pre_stage deepseek_llm[] = {
+    {.kind = LIZ_PRE_RUN, .run_max = 1, .set = SET(line_ends)},
+    {.kind = LIZ_PRE_RUN, .lead_space = true, .set = SET(deepseek_letters)},
+    {.kind = LIZ_PRE_RUN, .lead_space = true, .set = SET(deepseek_signs)},
+    {.kind = LIZ_PRE_TAIL},
+    {.kind = LIZ_PRE_RUN, .set = SET(deepseek_scripts)},
+    NUMBERS(0),
+};
+
+static const liz_pre_stage deepseek_coder[] = {
+    {.kind = LIZ_PRE_RUN, .run_max = 1, .set = SET(line_ends)},
+    {.kind = LIZ_PRE_RUN, .lead_space = true, .set = {LIZ_CHAR_L, NULL, 0}},
+    {.kind = LIZ_PRE_RUN, .lead_space = true, .set = {LIZ_CHAR_P, NULL, 0}},
+    {.kind = LIZ_PRE_RUN, .set = SET(deepseek_scripts)},
+    NUMBERS(1),
+};
+
+static const liz_pre_stage deepseek_v3[] = {
+    NUMBERS(3),
+    {.kind = LIZ_PRE_RUN, .set = SET(han_and_kana)},
+    {.kind = LIZ_PRE_DEEPSEEK},
+};
+
+static const liz_pre_stage falcon[] = {
+    {.kind = LIZ_PRE_RUN, .set = SET_AND(LIZ_CHAR_P, falcon_signs)},
+    {.kind = LIZ_PRE_GPT2},
+    {.kind = LIZ_PRE_DIGITS3},
+};
+
+static const liz_pre_stage fallback[] = {
+    {.kind = LIZ_PRE_RUN, .set = SET_AND(LIZ_CHAR_P, default_signs)},
+    {.kind = LIZ_PRE_GPT2},
+    NUMBERS(0),
+    {.kind = LIZ_PRE_DIGITS3},
+};
+
+#define STAGES(array) .n_stages = COUNT(array), .stages = (array)
+
+const liz_text_pre liz_text_pre_table[] = {
+    {"default", STAGES(fallback)},
+    {"gpt-2", STAGES(gpt2)},
+    {"phi-2", STAGES(gpt2)},
+    {"mpt", STAGES(gpt2)},
+    {"olmo", STAGES(gpt2)},
+    {"jais", STAGES(gpt2)},
+    {"trillion", STAGES(gpt2)},
+    {"granite-docling", STAGES(gpt2)},
+    {"exaone4", STAGES(gpt2)},
+    {"gigachat", STAGES(gpt2)},
+    {"mellum", STAGES(gpt2)},
+    {"modern-bert", STAGES(gpt2)},
+    {"starcoder", STAGES(digits_gpt2)},
+    {"refact", STAGES(digits_gpt2)},
+    {"command-r", STAGES(digits_gpt2)},
+    {"smollm", STAGES(digits_gpt2)},
+    {"codeshell", STAGES(digits_gpt2)},
+    {"exaone", STAGES(digits_gpt2)},
+    {"minerva-7b", STAGES(digits_gpt2)},
+    {"mellum2", STAGES(digits_gpt2)},
+    {"llama-bpe", STAGES(llama3), .ignore_merges = true, .add_bos = true},
+    {"llama3", STAGES(llama3), .ignore_merges = true, .add_bos = true},
+    {"llama-v3", STAGES(llama3), .ignore_merges = true, .add_bos = true},
+    {"falcon3", STAGES(llama3), .ignore_merges = true, .add_bos = true},
+    {"falcon-h1", STAGES(llama3), .ignore_merges = true, .add_bos = true},
+    {"pixtral", STAGES(llama3), .ignore_merges = true, .add_bos = true},
+    {"midm-2.0", STAGES(llama3), .ignore_merges = true, .add_bos = true},
+    {"lfm2", STAGES(llama3), .ignore_merges = true, .add_bos = true},
+    {"dbrx", STAGES(llama3)},
+    {"smaug-bpe", STAGES(llama3)},
+    {"glm4", STAGES(llama3)},
+    {"chatglm-bpe", STAGES(llama3)},
+    {"qwen2", STAGES(qwen2)},
+    {"deepseek-r1-qwen", STAGES(qwen2)},
+    {"stablelm2", STAGES(qwen2)},
+    {"hunyuan", STAGES(qwen2)},
+    {"solar-open", STAGES(qwen2)},
+    {"grok-2", STAGES(qwen2)},
+    {"megrez", STAGES(qwen2)},
+    {"bailingmoe", STAGES(qwen2)},
+    {"bailingmoe2", STAGES(qwen2)},
+    {"llada-moe", STAGES(qwen2)},
+    {"qwen35", STAGES(qwen35)},
+    {"seed-coder", STAGES(seed_coder)},
+    {"tekken", STAGES(tekken), .ignore_merges = true, .add_bos = true},
+    {"gpt-4o", STAGES(gpt4o)},
+    {"llama4", STAGES(gpt4o)},
+    {"kanana2", STAGES(gpt4o)},
+    {"minimax-m2", STAGES(gpt4o)},
+    {"deepseek-llm", STAGES(deepseek_llm)},
+    {"deepseek-coder", STAGES(deepseek_coder)},
+    {"deepseek-v3", STAGES(deepseek_v3)},
+    {"hunyuan-dense", STAGES(deepseek_v3)},
+    {"joyai-llm", STAGES(deepseek_v3)},
+    {"falcon", STAGES(falcon)},
+};
+
+const size_t liz_text_pre_table_len = COUNT(liz_text_pre_table);

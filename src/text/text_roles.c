@@ -1,0 +1,228 @@
+/* text_roles.c - which tokens play a part: BOS, EOS, those that end a text, and those whose kind is mended.
+ *
+ * Files often mark as ordinary what their model uses to end a turn, so tokens are also known by their
+ * text, as llama.cpp does it: such a token becomes a control token. Plain text then cannot spell it.
+ * A key that names an id outside the vocabulary, or -1 (some writers' "unset"), is as good as absent. */
+#include "text/text_impl.h"
+
+#include "base/log.h"
+
+#include <stdio.h>
+
+/* Tokens known by their text. */
+typedef enum role {
+    ROLE_CONTROL, /* control */
+    ROLE_END,     /* control, and ends the text */
+    ROLE_TEXT     /* part of the text that a model writes: user-defined */
+} role;
+
+static const struct known {
+    const char *text;
+    role role;
+} known_tokens[] = {
+    {"<|eot_id|>", ROLE_END},
+    {"<|eom_id|>", ROLE_END},
+    {"<|im_end|>", ROLE_END},
+    {"<|end|>", ROLE_END},
+    {"<|return|>", ROLE_END},
+    {"<|call|>", ROLE_END},
+    {"<|flush|>", ROLE_END},
+    {"<|calls|>", ROLE_END},
+    {"<end_of_turn>", ROLE_END},
+    {"<|endoftext|>", ROLE_END},
+    {"<|end_of_text|>", ROLE_END},
+    {"</s>", ROLE_END},
+    {"<EOT>", ROLE_END},
+    {"_<EOT>", ROLE_END},
+    {"[EOT]", ROLE_END},
+    {"[EOS]", ROLE_END},
+    {"<end_of_utterance>", ROLE_END},
+    {"<eos>", ROLE_END},
+    {"<turn|>", ROLE_END},
+    {"<|tool_response>", ROLE_END},
+    {"<\xEF\xBD\x9C"
+     "end\xE2\x96\x81of\xE2\x96\x81sentence\xEF\xBD\x9C>",
+     ROLE_END},
+    {"[e~[", ROLE_END},
+    /* Fill-in-the-middle: padding and the border to another file or repository also end a text. */
+    {"<|fim_pad|>", ROLE_END},
+    {"<fim-pad>", ROLE_END},
+    {"<fim_pad>", ROLE_END},
+    {"<|fim_repo|>", ROLE_END},
+    {"<|repo_name|>", ROLE_END},
+    {"<fim-repo>", ROLE_END},
+    {"<reponame>", ROLE_END},
+    {"<|file_sep|>", ROLE_END},
+    {"<|fim_prefix|>", ROLE_CONTROL},
+    {"<fim-prefix>", ROLE_CONTROL},
+    {"<fim_prefix>", ROLE_CONTROL},
+    {"<|fim_suffix|>", ROLE_CONTROL},
+    {"<fim-suffix>", ROLE_CONTROL},
+    {"<fim_suffix>", ROLE_CONTROL},
+    {"<|fim_middle|>", ROLE_CONTROL},
+    {"<fim-middle>", ROLE_CONTROL},
+    {"<fim_middle>", ROLE_CONTROL},
+    /* The frame of a gpt-oss message, which its reader must see. */
+    {"<|channel|>", ROLE_TEXT},
+    {"<|message|>", ROLE_TEXT},
+    {"<|start|>", ROLE_TEXT},
+    {"<|constrain|>", ROLE_TEXT},
+};
+
+static int32_t find(const liz_text_vocab *vocab, const char *text)
+{
+    return liz_text_vocab_find(vocab, liz_str_of(text));
+}
+
+static bool has(const liz_text_vocab *vocab, const char *text) { return find(vocab, text) >= 0; }
+
+/* The token that `name` in tokenizer.ggml.* names, else `otherwise` if that is a token, else -1. */
+static int32_t role_id(const liz_text_vocab *vocab, const liz_gguf *gguf, const char *name, int32_t otherwise)
+{
+    char key[64];
+    snprintf(key, sizeof key, LIZ_KEY_TOKENIZER "%s", name);
+    uint64_t id;
+    if (liz_gguf_u64(gguf, key, &id)) {
+        if (id < (uint64_t)vocab->n_tokens)
+            return (int32_t)id;
+        if (id != UINT32_MAX)
+            liz_log(LIZ_LOG_WARN, "text", "%s: %llu is not a token: ignored", key, (unsigned long long)id);
+    }
+    return otherwise < vocab->n_tokens ? otherwise : -1;
+}
+
+static void unmake_end(liz_text_vocab *vocab, const char *text, liz_token_kind kind)
+{
+    int32_t id = find(vocab, text);
+    if (id < 0)
+        return;
+    vocab->flags[id] &= (uint8_t)~LIZ_TOKEN_ENDS;
+    vocab->kind[id] = (uint8_t)kind;
+}
+
+static void mark_known(liz_text_vocab *vocab)
+{
+    for (size_t i = 0; i < sizeof known_tokens / sizeof *known_tokens; i++) {
+        int32_t id = find(vocab, known_tokens[i].text);
+        if (id < 0)
+            continue;
+        vocab->kind[id] = known_tokens[i].role == ROLE_TEXT ? LIZ_TOKEN_USER_DEFINED : LIZ_TOKEN_CONTROL;
+        if (known_tokens[i].role == ROLE_END)
+            vocab->flags[id] |= LIZ_TOKEN_ENDS;
+    }
+    /* Where messages end with other tokens, <|end|> only ends a part of one. */
+    bool call = has(vocab, "<|call|>") || has(vocab, "<|calls|>");
+    if (call && (has(vocab, "<|return|>") || has(vocab, "<|flush|>")))
+        unmake_end(vocab, "<|end|>", LIZ_TOKEN_USER_DEFINED);
+    /* Gemma 4 has <turn|>; its </s> is a tag of HTML. */
+    if (has(vocab, "<|tool_response>"))
+        unmake_end(vocab, "</s>", LIZ_TOKEN_NORMAL);
+}
+
+static void mark_ends(liz_text_vocab *vocab, const liz_gguf *gguf)
+{
+    static const char *const names[] = {"eot_token_id", "eom_token_id", "fim_pad_token_id", "fim_rep_token_id",
+                                        "fim_sep_token_id"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        int32_t id = role_id(vocab, gguf, names[i], -1);
+        if (id >= 0)
+            vocab->flags[id] |= LIZ_TOKEN_ENDS;
+    }
+    if (vocab->eos >= 0)
+        vocab->flags[vocab->eos] |= LIZ_TOKEN_ENDS;
+}
+
+static bool holds_any_case(liz_str text, const char *part)
+{
+    size_t n = strlen(part);
+    for (size_t i = 0; i + n <= text.n; i++)
+        if (strncasecmp(text.p + i, part, n) == 0)
+            return true;
+    return false;
+}
+
+/* Phi-3's special tokens swallow the white space to their right, all but three. The file does not say so; the
+ * model is known by its name or architecture. */
+static void mark_phi3(liz_text_vocab *vocab, const liz_gguf *gguf)
+{
+    liz_str name = {NULL, 0}, architecture = {NULL, 0};
+    (void)liz_gguf_str(gguf, "general.name", &name);
+    (void)liz_gguf_str(gguf, "general.architecture", &architecture);
+    if (vocab->algorithm != LIZ_TEXT_SPM ||
+        !(liz_str_is(architecture, "phi3") || holds_any_case(name, "phi-3") || holds_any_case(name, "phi3")))
+        return;
+    for (int32_t i = 0; i < vocab->n_tokens; i++)
+        if (vocab->kind[i] == LIZ_TOKEN_CONTROL || vocab->kind[i] == LIZ_TOKEN_USER_DEFINED ||
+            vocab->kind[i] == LIZ_TOKEN_UNKNOWN)
+            vocab->flags[i] |= LIZ_TOKEN_RSTRIP;
+    static const char *const keep[] = {"<unk>", "<s>", "<|endoftext|>"};
+    for (size_t i = 0; i < sizeof keep / sizeof *keep; i++) {
+        int32_t id = find(vocab, keep[i]);
+        if (id >= 0)
+            vocab->flags[id] &= (uint8_t)~LIZ_TOKEN_RSTRIP;
+    }
+}
+
+/* Whether to add `id`: what the file says, else what the algorithm's models do. */
+static liz_status read_adds(const liz_gguf *gguf, const char *name, int32_t id, bool by_default, bool *out,
+                            liz_error *err)
+{
+    char key[64];
+    snprintf(key, sizeof key, LIZ_KEY_TOKENIZER "%s", name);
+    *out = by_default && id >= 0;
+    bool wanted;
+    if (!liz_gguf_bool(gguf, key, &wanted))
+        return LIZ_OK;
+    if (wanted && id < 0)
+        return liz_fail(err, LIZ_E_FORMAT, "%s: %s: is true, but the file names no such token", liz_gguf_path(gguf),
+                        key);
+    *out = wanted;
+    return LIZ_OK;
+}
+
+static liz_status read_ids(liz_text_vocab *vocab, const liz_gguf *gguf, liz_error *err)
+{
+    bool spm = vocab->algorithm == LIZ_TEXT_SPM, wordpiece = vocab->algorithm == LIZ_TEXT_WORDPIECE;
+    vocab->bos = role_id(vocab, gguf, "bos_token_id", spm ? 1 : -1);
+    vocab->eos = role_id(vocab, gguf, "eos_token_id", spm ? 2 : -1);
+    vocab->unk = role_id(vocab, gguf, "unknown_token_id", spm ? 0 : wordpiece ? find(vocab, "[UNK]") : -1);
+    vocab->sep = role_id(vocab, gguf, "seperator_token_id", wordpiece ? find(vocab, "[SEP]") : -1); /* sic */
+    if (wordpiece && vocab->bos < 0)
+        vocab->bos = role_id(vocab, gguf, "cls_token_id", find(vocab, "[CLS]"));
+    vocab->add_space = spm;
+    (void)liz_gguf_bool(gguf, LIZ_KEY_TOKENIZER "add_space_prefix", &vocab->add_space);
+    bool add_bos = spm || wordpiece || (vocab->pre != NULL && vocab->pre->add_bos);
+    liz_status status = read_adds(gguf, "add_bos_token", vocab->bos, add_bos, &vocab->add_bos, err);
+    if (status == LIZ_OK)
+        status = read_adds(gguf, "add_eos_token", vocab->eos, false, &vocab->add_eos, err);
+    if (status == LIZ_OK && wordpiece)
+        status = read_adds(gguf, "add_sep_token", vocab->sep, true, &vocab->add_sep, err);
+    return status;
+}
+
+/* The pre-tokenizer is chosen here because it also decides whether BOS is added by default. */
+static liz_status choose_pre(liz_text_vocab *vocab, const liz_gguf *gguf, liz_error *err)
+{
+    const char *key = LIZ_KEY_TOKENIZER "pre";
+    liz_str name = {NULL, 0};
+    vocab->pre_assumed = !liz_gguf_str(gguf, key, &name) || name.n == 0;
+    vocab->pre = liz_text_pre_find(vocab->pre_assumed ? liz_str_of("default") : name);
+    if (vocab->pre == NULL)
+        return liz_fail(err, LIZ_E_UNSUPPORTED,
+                        "%s: %s: pre-tokenizer \"%.*s\" is not known: its model's text would be cut wrongly",
+                        liz_gguf_path(gguf), key, name.n < 64 ? (int)name.n : 64, name.p);
+    return LIZ_OK;
+}
+
+liz_status liz_text_open_roles(liz_text_vocab *vocab, const liz_gguf *gguf, liz_error *err)
+{
+    liz_status status = vocab->algorithm == LIZ_TEXT_BPE ? choose_pre(vocab, gguf, err) : LIZ_OK;
+    if (status == LIZ_OK)
+        status = read_ids(vocab, gguf, err);
+    if (status != LIZ_OK)
+        return status;
+    mark_known(vocab);
+    mark_ends(vocab, gguf);
+    mark_phi3(vocab, gguf);
+    return LIZ_OK;
+}

@@ -1,0 +1,345 @@
+/* test_text_pre.c - every hand-written pre-tokenizer cuts text as its published pattern does.
+ *
+ * Each name's patterns run in PCRE2 (UTF, UCP) in the manner of the published files: a pattern cuts the pieces of the
+ * one before it, and what it does not match is a piece too. Over random and nasty text both must agree.
+ * Two things are mended in the patterns first. PCRE2's \s under UCP has one character more (U+180E) than the
+ * White_Space of the models' engines, so \s and \S are spelt out. And PCRE2's Unicode may be older than ours: the text
+ * only uses characters on which both agree, which is asserted to be nearly all of them. */
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include "text/text_pre.h"
+
+#include "base/buf.h"
+
+#include <pcre2.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#define CONTRACTIONS "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+#define SPACES "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+#define GPT2 "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
+#define UPPER "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
+#define LOWER "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
+#define PREFIX "[^\\r\\n\\p{L}\\p{N}]?"
+#define LLAMA3 CONTRACTIONS "|" PREFIX "\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|" SPACES
+#define QWEN2 CONTRACTIONS "|" PREFIX "\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|" SPACES
+#define DEEPSEEK_LETTERS                                                                                               \
+    "A-Za-z\\x{B5}\\x{C0}-\\x{D6}\\x{D8}-\\x{F6}\\x{F8}-\\x{1BA}\\x{1BC}-\\x{1BF}\\x{1C4}-\\x{293}\\x{295}-\\x{2AF}"   \
+    "\\x{370}-\\x{373}\\x{376}\\x{377}\\x{37B}-\\x{37D}\\x{37F}\\x{386}\\x{388}-\\x{38A}\\x{38C}\\x{38E}-\\x{3A1}"     \
+    "\\x{3A3}-\\x{3F5}\\x{3F7}-\\x{481}\\x{48A}-\\x{52F}\\x{531}-\\x{556}\\x{10A0}-\\x{10C5}\\x{13A0}-\\x{13F5}"       \
+    "\\x{13F8}-\\x{13FD}\\x{1C90}-\\x{1CBA}\\x{1CBD}-\\x{1CBF}\\x{1D00}-\\x{1D2B}\\x{1D6B}-\\x{1D77}"                  \
+    "\\x{1D79}-\\x{1D9A}\\x{1E00}-\\x{1F15}\\x{1F18}-\\x{1F1D}\\x{1F20}-\\x{1F45}\\x{1F48}-\\x{1F4D}"                  \
+    "\\x{1F50}-\\x{1F57}\\x{1F59}\\x{1F5B}\\x{1F5D}\\x{1F5F}-\\x{1F7D}\\x{1F80}-\\x{1FB4}\\x{1FB6}-\\x{1FBC}\\x{1FBE}" \
+    "\\x{1FC2}-\\x{1FC4}\\x{1FC6}-\\x{1FCC}\\x{1FD0}-\\x{1FD3}\\x{1FD6}-\\x{1FDB}\\x{1FE0}-\\x{1FEC}"                  \
+    "\\x{1FF2}-\\x{1FF4}\\x{1FF6}-\\x{1FFC}\\x{2102}\\x{2107}\\x{210A}-\\x{2113}\\x{2115}\\x{2119}-\\x{211D}\\x{2124}" \
+    "\\x{2126}\\x{2128}\\x{212A}-\\x{212D}\\x{212F}-\\x{2134}\\x{2139}\\x{213C}-\\x{213F}\\x{2145}-\\x{2149}\\x{214E}" \
+    "\\x{2183}\\x{2184}\\x{2C00}-\\x{2C7B}\\x{2C7E}-\\x{2CE4}\\x{2CEB}-\\x{2CEE}\\x{2CF2}\\x{2CF3}\\x{A640}-\\x{A66D}" \
+    "\\x{A680}-\\x{A69B}\\x{A722}-\\x{A76F}\\x{A771}-\\x{A787}\\x{A78B}-\\x{A78E}\\x{AB70}-\\x{ABBF}\\x{FB00}-\\x{"    \
+    "FB06}"                                                                                                            \
+    "\\x{FB13}-\\x{FB17}\\x{FF21}-\\x{FF3A}\\x{FF41}-\\x{FF5A}\\x{10400}-\\x{1044F}\\x{104B0}-\\x{104D3}"              \
+    "\\x{104D8}-\\x{104FB}\\x{10C80}-\\x{10CB2}\\x{10CC0}-\\x{10CF2}\\x{118A0}-\\x{118DF}\\x{1E900}-\\x{1E943}"
+#define DEEPSEEK_SIGNS "!-/:-~\\x{FF01}-\\x{FF0F}\\x{FF1A}-\\x{FF5E}\\x{2018}-\\x{201F}\\x{3000}-\\x{3002}"
+#define DEEPSEEK_SCRIPTS "[\\x{4E00}-\\x{9FA5}\\x{800}-\\x{4E00}\\x{AC00}-\\x{D7FF}]+"
+
+typedef struct published {
+    const char *names; /* between spaces */
+    const char *patterns[LIZ_PRE_STAGES_MAX];
+} published;
+
+static const published published_table[] = {
+    {" default ", {"[\\p{P}\\$\\+<=>\\^~\\|]+", GPT2, "\\p{N}+", "[0-9][0-9][0-9]"}},
+    {" falcon ", {"[\\p{P}\\$\\+<=>\\^~\\|`]+", GPT2, "[0-9][0-9][0-9]"}},
+    {" gpt-2 phi-2 mpt olmo jais trillion granite-docling exaone4 gigachat mellum modern-bert ", {GPT2}},
+    {" starcoder refact command-r smollm codeshell exaone minerva-7b mellum2 ", {"\\p{N}", GPT2}},
+    {" llama-bpe llama3 llama-v3 falcon3 falcon-h1 pixtral midm-2.0 lfm2 dbrx smaug-bpe glm4 chatglm-bpe ", {LLAMA3}},
+    {" qwen2 deepseek-r1-qwen stablelm2 hunyuan solar-open grok-2 megrez ", {QWEN2}},
+    {" bailingmoe bailingmoe2 llada-moe ",
+     {"'(?i:[sdmt]|ll|ve|re)|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]++[\\r\\n]*|\\s*[\\r\\n]|"
+      "\\s+(?!\\S)|\\s+"}},
+    {" qwen35 ", {CONTRACTIONS "|" PREFIX "[\\p{L}\\p{M}]+|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|" SPACES}},
+    {" seed-coder ", {CONTRACTIONS "|" PREFIX "\\p{L}+|\\p{N}{1}| ?[^\\s\\p{L}\\p{N}\\r\\n]+|" SPACES}},
+    {" tekken ",
+     {PREFIX UPPER "*" LOWER "+|" PREFIX UPPER "+" LOWER "*|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|" SPACES}},
+    {" gpt-4o llama4 kanana2 minimax-m2 ",
+     {PREFIX UPPER "*" LOWER "+" CONTRACTIONS "?|" PREFIX UPPER "+" LOWER "*" CONTRACTIONS
+                   "?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|" SPACES}},
+    {" deepseek-llm ",
+     {"[\\r\\n]", "\\s?[" DEEPSEEK_LETTERS "]+", "\\s?[" DEEPSEEK_SIGNS "]+", "\\s+$", DEEPSEEK_SCRIPTS, "\\p{N}+"}},
+    {" deepseek-coder ", {"[\\r\\n]", "\\s?\\p{L}+", "\\s?\\p{P}+", DEEPSEEK_SCRIPTS, "\\p{N}"}},
+    {" deepseek-v3 hunyuan-dense joyai-llm ",
+     {"\\p{N}{1,3}", "[\\x{4E00}-\\x{9FA5}\\x{3040}-\\x{309F}\\x{30A0}-\\x{30FF}]+",
+      "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+|"
+      " ?[\\p{P}\\p{S}]+[\\r\\n]*|" SPACES}},
+};
+
+static const char white_space[] = "\\x{9}-\\x{D} \\x{85}\\x{A0}\\x{1680}\\x{2000}-\\x{200A}\\x{2028}\\x{2029}\\x{202F}"
+                                  "\\x{205F}\\x{3000}";
+
+/* ---- PCRE2 ---- */
+
+static pcre2_code *compile(const char *pattern)
+{
+    liz_buf spelt;
+    liz_buf_init(&spelt, 1 << 16);
+    bool in_class = false;
+    for (const char *p = pattern; *p != '\0'; p++) {
+        if (*p == '\\' && (p[1] == 's' || p[1] == 'S')) {
+            assert_true(p[1] == 's' || !in_class);
+            liz_buf_puts(&spelt, in_class ? "" : p[1] == 's' ? "[" : "[^");
+            liz_buf_puts(&spelt, white_space);
+            liz_buf_puts(&spelt, in_class ? "" : "]");
+            p++;
+            continue;
+        }
+        in_class = *p == '[' ? true : *p == ']' ? false : in_class;
+        liz_buf_putc(&spelt, *p);
+        if (*p == '\\')
+            liz_buf_putc(&spelt, *++p);
+    }
+    int code;
+    PCRE2_SIZE at;
+    pcre2_code *re = pcre2_compile((PCRE2_SPTR)spelt.data, spelt.len, PCRE2_UTF | PCRE2_UCP | PCRE2_DOLLAR_ENDONLY,
+                                   &code, &at, NULL);
+    if (re == NULL)
+        fail_msg("pattern does not compile at %zu: %s", (size_t)at, spelt.data);
+    pcre2_jit_compile(re, PCRE2_JIT_COMPLETE);
+    liz_buf_free(&spelt);
+    return re;
+}
+
+/* Marks where pieces begin: cuts [begin, end) by stage `k` and each part by the next. */
+typedef struct splitter {
+    pcre2_code *stages[LIZ_PRE_STAGES_MAX];
+    int n_stages;
+    pcre2_match_data *match;
+    const char *text;
+    bool *begins; /* [n + 1] */
+} splitter;
+
+static void split(const splitter *s, int k, size_t begin, size_t end)
+{
+    if (begin == end)
+        return;
+    s->begins[begin] = true;
+    if (k == s->n_stages)
+        return;
+    size_t at = begin;
+    while (at < end) {
+        /* The piece is all that the pattern may see. */
+        int rc = pcre2_match(s->stages[k], (PCRE2_SPTR)s->text + begin, end - begin, at - begin, PCRE2_NO_UTF_CHECK,
+                             s->match, NULL);
+        if (rc == PCRE2_ERROR_NOMATCH)
+            break;
+        assert_true(rc > 0);
+        PCRE2_SIZE *at_of = pcre2_get_ovector_pointer(s->match);
+        size_t from = begin + at_of[0], to = begin + at_of[1];
+        assert_true(to > from);
+        size_t gap = at;
+        at = to;
+        split(s, k + 1, gap, from);
+        split(s, k + 1, from, to);
+    }
+    split(s, k + 1, at, end);
+}
+
+/* ---- text ---- */
+
+static uint64_t seed;
+
+static unsigned draw(unsigned n)
+{
+    seed = seed * 6364136223846793005u + 1442695040888963407u;
+    return (unsigned)((seed >> 33) % n);
+}
+
+static bool *agreed; /* [0x110000] both Unicodes give the character one category */
+
+/* Whether PCRE2 gives `code` the category that we do. */
+static bool in_category(pcre2_code *const *classes, pcre2_match_data *match, const liz_text_unicode *unicode,
+                        unsigned code)
+{
+    char text[4];
+    size_t n = liz_utf8_encode(code, text);
+    int category = __builtin_ctz(liz_text_code_mask(unicode, code) & 0x3FFFFFFFu);
+    return pcre2_match(classes[category], (PCRE2_SPTR)text, n, 0, PCRE2_NO_UTF_CHECK, match, NULL) > 0;
+}
+
+static int find_agreed(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"Cn", "Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Me", "Nd",
+                                        "Nl", "No", "Pc", "Pd", "Ps", "Pe", "Pi", "Pf", "Po", "Sm",
+                                        "Sc", "Sk", "So", "Zs", "Zl", "Zp", "Cc", "Cf", "Cs", "Co"};
+    pcre2_code *classes[30];
+    for (int i = 0; i < 30; i++) {
+        char pattern[16];
+        snprintf(pattern, sizeof pattern, "\\p{%s}", names[i]);
+        classes[i] = compile(pattern);
+    }
+    const liz_text_unicode *unicode = liz_text_unicode_get();
+    pcre2_match_data *match = pcre2_match_data_create(1, NULL);
+    agreed = calloc(0x110000, 1);
+    unsigned n_differ = 0;
+    for (unsigned code = 0; code < 0x110000; code++) {
+        if (code >= 0xD800 && code <= 0xDFFF)
+            continue;
+        agreed[code] = in_category(classes, match, unicode, code);
+        n_differ += !agreed[code];
+    }
+    printf("# PCRE2 and utf8proc differ on %u code points\n", n_differ);
+    for (int i = 0; i < 30; i++)
+        pcre2_code_free(classes[i]);
+    pcre2_match_data_free(match);
+    return n_differ < 15000 ? 0 : -1;
+}
+
+static int drop_agreed(void **state)
+{
+    (void)state;
+    free(agreed);
+    return 0;
+}
+
+/* What patterns treat specially, and the borders of what they list. */
+static const char *const nasty[] = {
+    " ",       "  ",     "   ",    "\n",     "\r\n",       "\r",     "\t",     "\v",         "\f",         "\xC2\x85",
+    "\u00A0",  "\u180E", "\u2028", "\u3000", "\u200B",     "'s",     "'S",     "'t",         "'re",        "'RE",
+    "'vE",     "'m",     "'ll",    "'Ll",    "'d",         "'",      "''",     "'\u017F",    "'l",         "'r",
+    "K\u212A", "\u017F", "1",      "12",     "123",        "1234",   "\u0660", "\u00BD",     "\u2160",     "\u4E00",
+    "\u9FA5",  "\u9FA6", "\u0800", "\u07FF", "\uAC00",     "\uD7A3", "\u3041", "\u30FF",     "\u3040",     "\u01C5",
+    "\u02B0",  "\u00AA", "\u0301", "\u0903", "\u20DD",     "A",      "b",      "Ab",         "AB",         "aB",
+    "\u00C9",  "\u00E9", "\u0416", "\u0436", "\u10D0",     "\u1C90", "/",      "//",         "\n/",        "$",
+    "+",       "<",      "`",      "~",      "^",          "|",      "_",      "!",          ".",          "\uFF01",
+    "\uFF5E",  "\u2018", "\u201F", "\u3002", "\U0001F600", "\u200D", "\uFE0F", "\U00010400", "\U0001E943", "\u0378",
+    "\x01",    "\u00AD", "\u20AC", "\u1F7D",
+};
+
+static void append_code(liz_buf *out, unsigned code)
+{
+    char text[4];
+    if (code >= 0xD800 && code <= 0xDFFF)
+        code = 'x';
+    liz_buf_append(out, text, liz_utf8_encode(agreed[code] ? code : 'x', text));
+}
+
+static void random_text(liz_buf *out, unsigned n_parts)
+{
+    liz_buf_clear(out);
+    for (unsigned i = 0; i < n_parts; i++) {
+        unsigned how = draw(10);
+        if (how < 6)
+            liz_buf_puts(out, nasty[draw(sizeof nasty / sizeof *nasty)]);
+        else if (how < 8)
+            append_code(out, draw(0x80));
+        else
+            append_code(out, how == 8 ? draw(0x3100) : draw(0x110000));
+    }
+}
+
+/* ---- the comparison ---- */
+
+static void compare(const splitter *s, const liz_text_pre *pre, liz_str text)
+{
+    memset(s->begins, 0, text.n + 1);
+    split(s, 0, 0, text.n);
+    liz_pre_cursor cursor;
+    liz_pre_cursor_init(&cursor, liz_text_unicode_get(), pre, text);
+    size_t at = 0;
+    for (liz_str piece; liz_pre_cursor_next(&cursor, &piece);) {
+        assert_true(piece.n > 0 && piece.p == text.p + at);
+        bool same = s->begins[at];
+        for (size_t i = at + 1; i < at + piece.n; i++)
+            same = same && !s->begins[i];
+        if (!same) {
+            for (size_t i = 0; i < text.n; i++)
+                fprintf(stderr, "%s%02X", s->begins[i] ? " " : "", (unsigned char)text.p[i]);
+            fail_msg("%s: differs at byte %zu, piece of %zu", pre->name, at, piece.n);
+        }
+        at += piece.n;
+    }
+    assert_true(at == text.n);
+}
+
+static void test_published(void **state)
+{
+    const published *p = *state;
+    splitter s = {.match = pcre2_match_data_create(1, NULL)};
+    for (; s.n_stages < LIZ_PRE_STAGES_MAX && p->patterns[s.n_stages] != NULL; s.n_stages++)
+        s.stages[s.n_stages] = compile(p->patterns[s.n_stages]);
+    char name[32];
+    sscanf(p->names, " %31s", name);
+    const liz_text_pre *pre = liz_text_pre_find(liz_str_of(name));
+    assert_non_null(pre);
+    liz_buf text;
+    liz_buf_init(&text, 1 << 16);
+    s.begins = malloc(1 << 16);
+    seed = 20260101;
+    for (int i = 0; i < 20000; i++) {
+        random_text(&text, 1 + draw(i % 100 == 0 ? 400 : 24));
+        s.text = text.data;
+        compare(&s, pre, liz_buf_str(&text));
+    }
+    liz_buf_free(&text);
+    free(s.begins);
+    for (int i = 0; i < s.n_stages; i++)
+        pcre2_code_free(s.stages[i]);
+    pcre2_match_data_free(s.match);
+}
+
+/* Names that share a pattern share its stages, so that one of them proves all. */
+static void test_every_name_is_proven(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < liz_text_pre_table_len; i++) {
+        const liz_text_pre *pre = &liz_text_pre_table[i];
+        char spaced[64], first[32] = "";
+        snprintf(spaced, sizeof spaced, " %s ", pre->name);
+        for (size_t k = 0; k < sizeof published_table / sizeof *published_table; k++)
+            if (strstr(published_table[k].names, spaced) != NULL)
+                sscanf(published_table[k].names, " %31s", first);
+        if (first[0] == '\0')
+            fail_msg("%s: no published pattern", pre->name);
+        /* Stages are equal in content where they are not the same array. */
+        assert_ptr_equal(liz_text_pre_find(liz_str_of(first))->stages, pre->stages);
+    }
+    assert_null(liz_text_pre_find(liz_str_of("no-such-thing")));
+    assert_null(liz_text_pre_find(liz_str_of("")));
+}
+
+/* Bytes that are not UTF-8 are cut like signs, and nothing is lost. */
+static void test_invalid_bytes(void **state)
+{
+    (void)state;
+    seed = 7;
+    for (size_t i = 0; i < liz_text_pre_table_len; i++) {
+        for (int round = 0; round < 200; round++) {
+            char *text = malloc(64); /* of its own, so that reading past the end is seen */
+            for (int k = 0; k < 64; k++)
+                text[k] = (char)(draw(3) == 0 ? ' ' : draw(256));
+            liz_pre_cursor cursor;
+            liz_pre_cursor_init(&cursor, liz_text_unicode_get(), &liz_text_pre_table[i], (liz_str){text, 64});
+            size_t at = 0;
+            for (liz_str piece; liz_pre_cursor_next(&cursor, &piece); at += piece.n)
+                assert_true(piece.n > 0 && piece.p == text + at);
+            assert_int_equal(at, 64);
+            free(text);
+        }
+    }
+}
+
+int main(void)
+{
+    enum { N = sizeof published_table / sizeof *published_table };
+    struct CMUnitTest tests[N + 2];
+    for (int i = 0; i < N; i++)
+        tests[i] =
+            (struct CMUnitTest){published_table[i].names + 1, test_published, NULL, NULL, (void *)&published_table[i]};
+    tests[N] = (struct CMUnitTest)cmocka_unit_test(test_every_name_is_proven);
+    tests[N + 1] = (struct CMUnitTest)cmocka_unit_test(test_invalid_bytes);
+    return cmocka_run_group_tests(tests, find_agreed, drop_agreed);
+}

@@ -1,0 +1,454 @@
+/* test_text_vocab.c - what a vocabulary says of itself, what it does at the edges, and what files it refuses. */
+#include "../lib/temp_dir.h"
+#include "format/gguf_write.h"
+#include "text/vocab.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#define KEY "tokenizer.ggml."
+
+enum { LIST_MAX = 400 };
+
+/* A list written as texts between semicolons. */
+static size_t cut_list(const char *list, liz_str out[LIST_MAX])
+{
+    size_t n = 0;
+    for (const char *p = list;; p++) {
+        size_t len = strcspn(p, ";");
+        assert_true(n < LIST_MAX);
+        out[n++] = (liz_str){p, len};
+        p += len;
+        if (*p == '\0')
+            return n;
+    }
+}
+
+static void put_list(liz_gguf_writer *w, const char *key, const char *list)
+{
+    liz_str strings[LIST_MAX];
+    size_t n = cut_list(list, strings);
+    liz_gguf_put_strs(w, key, strings, n);
+}
+
+static void put_model(liz_gguf_writer *w, const char *model, const char *tokens)
+{
+    liz_gguf_put_str(w, KEY "model", liz_str_of(model));
+    put_list(w, KEY "tokens", tokens);
+}
+
+static void put_kinds(liz_gguf_writer *w, const char *digits)
+{
+    int32_t kinds[LIST_MAX];
+    size_t n = strlen(digits);
+    for (size_t i = 0; i < n; i++)
+        kinds[i] = digits[i] - '0';
+    liz_gguf_put_array(w, KEY "token_type", LIZ_GGUF_I32, kinds, n);
+}
+
+typedef void put_file(liz_gguf_writer *w);
+
+static liz_status open_file(liz_text_vocab **out, put_file *put, liz_error *err)
+{
+    liz_gguf_writer *w;
+    liz_gguf *gguf;
+    const char *path = temp_path("vocab.gguf");
+    assert_int_equal(liz_gguf_writer_open(&w, path, err), LIZ_OK);
+    liz_gguf_put_str(w, "general.architecture", liz_str_of("test"));
+    put(w);
+    if (liz_gguf_writer_begin(w, err) != LIZ_OK)
+        fail_msg("%s", err->text);
+    assert_int_equal(liz_gguf_writer_finish(w, err), LIZ_OK);
+    liz_gguf_writer_close(w);
+    assert_int_equal(liz_gguf_open(&gguf, path, err), LIZ_OK);
+    liz_status status = liz_text_vocab_open(out, gguf, err);
+    liz_gguf_close(gguf);
+    return status;
+}
+
+static liz_text_vocab *open_good(put_file *put)
+{
+    liz_text_vocab *vocab;
+    liz_error err;
+    if (open_file(&vocab, put, &err) != LIZ_OK)
+        fail_msg("%s", err.text);
+    return vocab;
+}
+
+/* The ids of a text as "1 2 3". */
+static const char *ids_of(const liz_text_vocab *vocab, liz_str text, unsigned flags)
+{
+    static char shown[4096];
+    int32_t *ids;
+    size_t n, at = 0;
+    assert_int_equal(liz_text_encode(vocab, text, flags, &ids, &n, NULL), LIZ_OK);
+    assert_non_null(ids);
+    shown[0] = '\0';
+    for (size_t i = 0; i < n && at < sizeof shown - 16; i++)
+        at += (size_t)sprintf(shown + at, i == 0 ? "%d" : " %d", ids[i]);
+    free(ids);
+    return shown;
+}
+
+static void check_ids(const liz_text_vocab *vocab, const char *text, unsigned flags, const char *want)
+{
+    assert_string_equal(ids_of(vocab, liz_str_of(text), flags), want);
+}
+
+/* ---- files that are refused ---- */
+
+static void put_nothing(liz_gguf_writer *w) { (void)w; }
+static void put_none(liz_gguf_writer *w) { put_model(w, "none", "a"); }
+static void put_no_vocab(liz_gguf_writer *w) { put_model(w, "no_vocab", "a"); }
+static void put_test(liz_gguf_writer *w) { put_model(w, "test", "a"); }
+static void put_unigram(liz_gguf_writer *w) { put_model(w, "t5", "a"); }
+static void put_no_tokens(liz_gguf_writer *w) { liz_gguf_put_str(w, KEY "model", liz_str_of("llama")); }
+
+static void put_tokens_numbers(liz_gguf_writer *w)
+{
+    liz_gguf_put_str(w, KEY "model", liz_str_of("llama"));
+    liz_gguf_put_array(w, KEY "tokens", LIZ_GGUF_I32, (int32_t[]){1, 2}, 2);
+}
+
+static void put_tokens_empty(liz_gguf_writer *w)
+{
+    liz_gguf_put_str(w, KEY "model", liz_str_of("llama"));
+    liz_gguf_put_strs(w, KEY "tokens", NULL, 0);
+}
+
+static void put_token_long(liz_gguf_writer *w)
+{
+    static char text[5000];
+    memset(text, 'a', sizeof text - 1);
+    put_model(w, "llama", text);
+}
+
+static void put_kinds_short(liz_gguf_writer *w)
+{
+    put_model(w, "llama", "<unk>;a;b");
+    put_kinds(w, "21");
+}
+
+static void put_kinds_strings(liz_gguf_writer *w)
+{
+    put_model(w, "llama", "<unk>;a");
+    put_list(w, KEY "token_type", "1;1");
+}
+
+static void put_scores_long(liz_gguf_writer *w)
+{
+    put_model(w, "llama", "<unk>;a");
+    liz_gguf_put_array(w, KEY "scores", LIZ_GGUF_F32, (float[]){1, 2, 3}, 3);
+}
+
+static void put_scores_one(liz_gguf_writer *w)
+{
+    put_model(w, "llama", "<unk>");
+    liz_gguf_put_f32(w, KEY "scores", 1);
+}
+
+static void put_merges_absent(liz_gguf_writer *w)
+{
+    put_model(w, "gpt2", "a;b");
+    liz_gguf_put_str(w, KEY "pre", liz_str_of("gpt-2"));
+}
+
+static void put_pre_unknown(liz_gguf_writer *w)
+{
+    put_model(w, "gpt2", "a;b;ab");
+    put_list(w, KEY "merges", "a b");
+    liz_gguf_put_str(w, KEY "pre", liz_str_of("martian-7b"));
+}
+
+static void put_bos_missing(liz_gguf_writer *w)
+{
+    put_model(w, "gpt2", "a;b;ab");
+    put_list(w, KEY "merges", "a b");
+    liz_gguf_put_bool(w, KEY "add_bos_token", true);
+}
+
+static const struct refused {
+    put_file *put;
+    liz_status status;
+    const char *text; /* part of what is said */
+} refused_files[] = {
+    {put_nothing, LIZ_E_UNSUPPORTED, "holds no vocabulary"},
+    {put_none, LIZ_E_UNSUPPORTED, "holds no vocabulary"},
+    {put_no_vocab, LIZ_E_UNSUPPORTED, "holds no vocabulary"},
+    {put_test, LIZ_E_UNSUPPORTED, "holds no vocabulary"},
+    {put_unigram, LIZ_E_UNSUPPORTED, "\"t5\""},
+    {put_no_tokens, LIZ_E_FORMAT, "tokenizer.ggml.tokens"},
+    {put_tokens_numbers, LIZ_E_FORMAT, "tokenizer.ggml.tokens"},
+    {put_tokens_empty, LIZ_E_FORMAT, "tokenizer.ggml.tokens"},
+    {put_token_long, LIZ_E_LIMIT, "token 0"},
+    {put_kinds_short, LIZ_E_FORMAT, "2 entries for 3 tokens"},
+    {put_kinds_strings, LIZ_E_FORMAT, "tokenizer.ggml.token_type"},
+    {put_scores_long, LIZ_E_FORMAT, "3 entries for 2 tokens"},
+    {put_scores_one, LIZ_E_FORMAT, "tokenizer.ggml.scores"},
+    {put_merges_absent, LIZ_E_FORMAT, "tokenizer.ggml.merges"},
+    {put_pre_unknown, LIZ_E_UNSUPPORTED, "\"martian-7b\""},
+    {put_bos_missing, LIZ_E_FORMAT, "tokenizer.ggml.add_bos_token"},
+};
+
+static void test_refused(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof refused_files / sizeof *refused_files; i++) {
+        const struct refused *r = &refused_files[i];
+        liz_text_vocab *vocab = NULL;
+        liz_error err = {0};
+        if (open_file(&vocab, r->put, &err) != r->status || strstr(err.text, r->text) == NULL)
+            fail_msg("case %zu: \"%s\" (%d) where \"%s\" (%d) was to be", i, err.text, err.code, r->text, r->status);
+        assert_null(vocab);
+        assert_non_null(strstr(err.text, "vocab.gguf"));
+    }
+    liz_text_vocab_close(NULL);
+}
+
+/* ---- files that are odd ---- */
+
+static void put_odd_spm(liz_gguf_writer *w)
+{
+    put_model(w, "llama", "<unk>;<s>;</s>;a;b;ab;ab;;\xFF;ba;aa;<0x62>");
+    put_kinds(w, "233111111916");
+    liz_gguf_put_array(w, KEY "scores", LIZ_GGUF_F32,
+                       (float[]){0, 0, 0, NAN, -INFINITY, NAN, 5, INFINITY, -0.0f, INFINITY, 0.0f, 1}, 12);
+    liz_gguf_put_u32(w, KEY "eos_token_id", 4000000000u);
+    liz_gguf_put_u32(w, KEY "unknown_token_id", UINT32_MAX);
+    liz_gguf_put_bool(w, KEY "add_space_prefix", false);
+}
+
+/* Of equal tokens the first counts; NaN merges last; ids out of range are as good as none. */
+static void test_odd_spm(void **state)
+{
+    (void)state;
+    liz_text_vocab *vocab = open_good(put_odd_spm);
+    check_ids(vocab, "ab", 0, "5");
+    check_ids(vocab, "aba", 0, "3 9");
+    check_ids(vocab, "aab", 0, "10 4");
+    check_ids(vocab, "c", 0, "0");
+    check_ids(vocab, "\xFF", 0, "8");
+    check_ids(vocab, "\xFE\x80", 0, "0 0");
+    check_ids(vocab, "", LIZ_TEXT_AFFIXES, "1");
+    check_ids(vocab, "", 0, "");
+    check_ids(vocab, "<0x62>", 0, "0 0 0 0 0 0"); /* byte tokens cannot be spelt */
+    assert_int_equal(liz_text_vocab_eos(vocab), 2);
+    assert_int_equal(liz_text_vocab_find(vocab, liz_str_of("ab")), 5);
+    assert_int_equal(liz_text_vocab_find(vocab, liz_str_of("")), -1);
+    assert_int_equal(liz_text_vocab_find(vocab, liz_str_of("zz")), -1);
+    assert_int_equal(liz_text_vocab_token(vocab, -1).n, 0);
+    assert_int_equal(liz_text_vocab_token(vocab, 12).n, 0);
+    assert_false(liz_text_vocab_is_end(vocab, -1) || liz_text_vocab_is_end(vocab, 12));
+    assert_true(liz_text_vocab_is_end(vocab, 2));
+    assert_int_equal(liz_text_vocab_kind(vocab, 9), LIZ_TOKEN_NORMAL); /* 9 names no kind */
+    liz_text_vocab_close(vocab);
+}
+
+static void put_odd_bpe(liz_gguf_writer *w)
+{
+    put_model(w, "gpt2", "a;b;c;ab;bc;abc;<;x;>;\xC4\xA0;long word");
+    put_kinds(w, "11111131114");
+    put_list(w, KEY "merges", "a b;a b;b c;nosuch a;ab c;a;; ;  ;a  b;ab nosuch;\xFF\xFE \xFD");
+}
+
+/* Merges that name no tokens are left out; a file that names no pre-tokenizer gets the default and says so. */
+static void test_odd_bpe(void **state)
+{
+    (void)state;
+    liz_text_vocab *vocab = open_good(put_odd_bpe);
+    assert_string_equal(liz_text_vocab_model(vocab), "gpt2");
+    assert_string_equal(liz_text_vocab_pre(vocab), "default");
+    assert_true(liz_text_vocab_pre_assumed(vocab));
+    check_ids(vocab, "abc", 0, "5");
+    check_ids(vocab, "bcab", 0, "4 3");
+    check_ids(vocab, "a!b", 0, "0 1"); /* no token for the sign, no unknown token */
+    check_ids(vocab, "a b", 0, "0 9 1");
+    check_ids(vocab, "along wordb", 0, "0 10 1");
+    assert_int_equal(liz_text_vocab_bos(vocab), -1);
+    assert_false(liz_text_vocab_add_bos(vocab));
+    liz_text_vocab_close(vocab);
+}
+
+/* ---- special tokens ---- */
+
+static void put_special(liz_gguf_writer *w)
+{
+    put_model(w, "llama",
+              "<unk>;<s>;</s>;\xE2\x96\x81;a;<t>;<t>x;<t>xyz;z;x;y;\xE2\x96\x81"
+              "a;<0x3C>;<0x3E>;t");
+    put_kinds(w, "233114411111661");
+}
+
+static void test_special_tokens(void **state)
+{
+    (void)state;
+    liz_text_vocab *vocab = open_good(put_special);
+    /* The leftmost, and of those the longest of its kind; a near miss is text. */
+    check_ids(vocab, "<t>", 0, "5");
+    check_ids(vocab, "<t>x", 0, "6");
+    check_ids(vocab, "<t>xy", 0, "6 3 10");
+    check_ids(vocab, "<t><t>xa", 0, "5 6 11");
+    /* Control tokens only where they are asked for. */
+    check_ids(vocab, "<s>a", LIZ_TEXT_SPECIAL, "1 11");
+    check_ids(vocab, "a<s>", LIZ_TEXT_SPECIAL | LIZ_TEXT_AFFIXES, "1 11 1");
+    check_ids(vocab, "<t", 0, "3 12 14");
+    check_ids(vocab, "<t<t>", 0, "3 12 14 5");
+    check_ids(vocab, "a", LIZ_TEXT_AFFIXES, "1 11");
+    liz_buf out;
+    liz_buf_init(&out, 100);
+    liz_text_decode_token(vocab, 1, false, false, &out);
+    assert_int_equal(out.len, 0);
+    liz_text_decode_token(vocab, 1, false, true, &out);
+    liz_text_decode_token(vocab, 5, false, false, &out);
+    liz_text_decode_token(vocab, 11, false, false, &out);
+    liz_text_decode_token(vocab, 11, true, false, &out);
+    liz_text_decode_token(vocab, 12, false, false, &out);
+    liz_text_decode_token(vocab, 99, false, true, &out);
+    assert_string_equal(out.data, "<s><t> aa<");
+    liz_buf_free(&out);
+    liz_text_vocab_close(vocab);
+}
+
+static void put_phi3(liz_gguf_writer *w)
+{
+    put_model(w, "llama",
+              "<unk>;<s>;</s>;\xE2\x96\x81;a;<|user|>;<|end|>;\xE2\x96\x81"
+              "a;<|endoftext|>");
+    put_kinds(w, "234113313");
+    liz_gguf_put_str(w, "general.name", liz_str_of("My Phi-3 mini"));
+}
+
+static void test_phi3_swallows_space(void **state)
+{
+    (void)state;
+    liz_text_vocab *vocab = open_good(put_phi3);
+    check_ids(vocab, "<|user|> \n\ta<|end|>\n", LIZ_TEXT_SPECIAL, "5 7 6");
+    check_ids(vocab, "</s> a<s> a", LIZ_TEXT_SPECIAL, "2 7 1 3 7");
+    assert_int_equal(liz_text_vocab_kind(vocab, 2), LIZ_TOKEN_CONTROL);
+    assert_true(liz_text_vocab_is_end(vocab, 6) && liz_text_vocab_is_end(vocab, 8));
+    assert_false(liz_text_vocab_is_end(vocab, 5));
+    liz_text_vocab_close(vocab);
+}
+
+static void put_harmony(liz_gguf_writer *w)
+{
+    put_model(w, "gpt2", "a;<|end|>;<|return|>;<|call|>;<|start|>;<|eot_id|>;b");
+    put_kinds(w, "1333311");
+    put_list(w, KEY "merges", "a b");
+    liz_gguf_put_u32(w, KEY "eos_token_id", 2);
+    liz_gguf_put_u32(w, KEY "eot_token_id", 6);
+}
+
+/* Ends by key and by text, and the exceptions. */
+static void test_ends(void **state)
+{
+    (void)state;
+    liz_text_vocab *vocab = open_good(put_harmony);
+    static const bool ends[] = {false, false, true, true, false, true, true};
+    for (int32_t i = 0; i < 7; i++)
+        assert_int_equal(liz_text_vocab_is_end(vocab, i), ends[i]);
+    assert_int_equal(liz_text_vocab_kind(vocab, 1), LIZ_TOKEN_USER_DEFINED);
+    assert_int_equal(liz_text_vocab_kind(vocab, 4), LIZ_TOKEN_USER_DEFINED);
+    assert_int_equal(liz_text_vocab_kind(vocab, 5), LIZ_TOKEN_CONTROL);
+    liz_text_vocab_close(vocab);
+}
+
+/* ---- WordPiece ---- */
+
+static void put_bert(liz_gguf_writer *w)
+{
+    put_model(w, "bert",
+              "[PAD];[UNK];[CLS];[SEP];\xE2\x96\x81"
+              "un;able;\xE2\x96\x81"
+              "a;\xE2\x96\x81,;\xE2\x96\x81\xE4\xB8\x80");
+    put_kinds(w, "333311111");
+}
+
+static void test_wordpiece(void **state)
+{
+    (void)state;
+    liz_text_vocab *vocab = open_good(put_bert);
+    check_ids(vocab, "UnAble, \xC3\x80", LIZ_TEXT_AFFIXES, "2 4 5 7 6 3");
+    check_ids(vocab, "unablex a", 0, "1 6");
+    check_ids(vocab, "a\xE4\xB8\x80un", 0, "6 8 4");
+    check_ids(vocab, "a\xFF a", 0, "1 6");
+    check_ids(vocab, "a\xEF\xBF\xBD", 0, "6");
+    check_ids(vocab, "[CLS]a", LIZ_TEXT_SPECIAL, "2 6");
+    check_ids(vocab, "[CLS]", 0, "1 1 1"); /* the brackets and the word have no tokens of their own */
+    liz_text_vocab_close(vocab);
+}
+
+/* ---- hostile texts ---- */
+
+static double seconds_for(const liz_text_vocab *vocab, liz_str text)
+{
+    struct timespec a, b;
+    int32_t *ids;
+    size_t n;
+    clock_gettime(CLOCK_MONOTONIC, &a);
+    assert_int_equal(liz_text_encode(vocab, text, LIZ_TEXT_SPECIAL, &ids, &n, NULL), LIZ_OK);
+    clock_gettime(CLOCK_MONOTONIC, &b);
+    free(ids);
+    return (double)(b.tv_sec - a.tv_sec) + 1e-9 * (double)(b.tv_nsec - a.tv_nsec);
+}
+
+static void put_runs(liz_gguf_writer *w)
+{
+    put_model(w, "llama",
+              "<unk>;<s>;</s>;a;aa;aaaa;aaaaaaaa;b;ab;ba;<|;<aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab>;<<;<<<<;<<<<<<<<<");
+    put_kinds(w, "233111111143333");
+}
+
+/* 4 MB of one word, of near misses, of special tokens. The bound is generous: quadratic work would take hours. */
+static void test_linear(void **state)
+{
+    (void)state;
+    static const char *const units[] = {"a", "ab", "<", "<|", "<s>", "\xFF", " ", "\xCC\x81", "<<<<<<<<"};
+    liz_text_vocab *vocab = open_good(put_runs);
+    size_t n = 4 << 20;
+    char *text = malloc(n);
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
+        size_t len = strlen(units[i]);
+        for (size_t k = 0; k < n; k++)
+            text[k] = units[i][k % len];
+        assert_true(seconds_for(vocab, (liz_str){text, n}) < 30);
+    }
+    free(text);
+    liz_text_vocab_close(vocab);
+}
+
+static void test_limits(void **state)
+{
+    (void)state;
+    liz_text_vocab *vocab = open_good(put_special);
+    int32_t *ids;
+    size_t n;
+    liz_error err;
+    assert_int_equal(liz_text_encode(vocab, (liz_str){"", (size_t)INT32_MAX + 1}, 0, &ids, &n, &err), LIZ_E_LIMIT);
+    assert_null(ids);
+    liz_text_vocab_close(vocab);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_odd_spm),
+        cmocka_unit_test(test_odd_bpe),
+        cmocka_unit_test(test_special_tokens),
+        cmocka_unit_test(test_phi3_swallows_space),
+        cmocka_unit_test(test_ends),
+        cmocka_unit_test(test_wordpiece),
+        cmocka_unit_test(test_linear),
+        cmocka_unit_test(test_limits),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

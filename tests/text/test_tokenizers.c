@@ -1,0 +1,188 @@
+/* test_tokenizers.c - every reference case gives the expected ids, and decodes back as it should.
+ *
+ * ../shared/reference/tokenizers holds vocabularies and, for each, lines of {"text", "ids", "special"} and
+ * sometimes "alt_ids": what the model's own published rules give where llama.cpp differs. Either is right; they are
+ * counted apart. */
+#include "base/json.h"
+#include "text/vocab.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#define DIR "../shared/reference/tokenizers/"
+
+typedef enum decoding { EXACT, SPACED, LOSSY } decoding;
+
+typedef struct reference {
+    const char *name;
+    decoding decoding;
+    int n_min; /* lines the file has at least */
+} reference;
+
+static const reference references[] = {
+    {"gpt-2", EXACT, 393},  {"llama-bpe", EXACT, 425},    {"qwen2", EXACT, 412},
+    {"mpt", EXACT, 406},    {"deepseek-llm", EXACT, 405}, {"starcoder", EXACT, 463},
+    {"phi-3", SPACED, 459}, {"llama-spm", SPACED, 407},   {"bert-bge", LOSSY, 419},
+};
+
+static char *read_file(const char *path, size_t *n)
+{
+    FILE *f = fopen(path, "rb");
+    if (f == NULL)
+        return NULL;
+    char *text = malloc(1 << 22);
+    *n = fread(text, 1, 1 << 22, f);
+    fclose(f);
+    return text;
+}
+
+static bool same_ids(const liz_json *list, const int32_t *ids, size_t n)
+{
+    if (list == NULL || list->n_children != n)
+        return false;
+    const liz_json *want = list->first_child;
+    for (size_t i = 0; i < n; i++, want = want->next) {
+        int64_t id;
+        if (!liz_json_int64(want, &id) || id != ids[i])
+            return false;
+    }
+    return true;
+}
+
+/* What the tokens give back when their bytes are joined, special tokens printed. */
+static void decode(const liz_text_vocab *vocab, const int32_t *ids, size_t n, bool start_rule, liz_buf *out)
+{
+    liz_buf_clear(out);
+    for (size_t i = 0; i < n; i++)
+        liz_text_decode_token(vocab, ids[i], start_rule && i == 0, true, out);
+}
+
+/* The text with U+2581 as a space and, where it is not empty, a space before it. */
+static void spaced(liz_str text, liz_buf *out)
+{
+    liz_buf_clear(out);
+    for (size_t i = 0; i < text.n;) {
+        bool mark = text.n - i >= 3 && memcmp(text.p + i, "\xE2\x96\x81", 3) == 0;
+        if (i == 0)
+            liz_buf_putc(out, ' ');
+        liz_buf_putc(out, mark ? ' ' : text.p[i]);
+        i += mark ? 3 : 1;
+    }
+}
+
+static bool decodes_back(const reference *ref, const liz_text_vocab *vocab, liz_str text, bool special,
+                         const int32_t *ids, size_t n)
+{
+    if (ref->decoding == LOSSY || (ref->decoding == SPACED && special))
+        return true;
+    liz_buf got, want;
+    liz_buf_init(&got, 1 << 20);
+    liz_buf_init(&want, 1 << 20);
+    if (ref->decoding == EXACT)
+        liz_buf_append_str(&want, text);
+    else
+        spaced(text, &want);
+    decode(vocab, ids, n, false, &got);
+    bool same = liz_str_eq(liz_buf_str(&got), liz_buf_str(&want));
+    if (ref->decoding == SPACED && text.n > 0) { /* as a text of its own it has no space in front */
+        decode(vocab, ids, n, true, &got);
+        same = same && liz_str_eq(liz_buf_str(&got), (liz_str){want.data + 1, want.len - 1});
+    }
+    liz_buf_free(&got);
+    liz_buf_free(&want);
+    return same;
+}
+
+/* 1: as `ids`; 2: as one of `alt_ids`; 0: neither. */
+static int judge(const liz_json *line, const int32_t *ids, size_t n)
+{
+    if (same_ids(liz_json_member(line, "ids"), ids, n))
+        return 1;
+    const liz_json *alt = liz_json_member(line, "alt_ids");
+    for (const liz_json *list = alt != NULL ? alt->first_child : NULL; list != NULL; list = list->next)
+        if (same_ids(list, ids, n))
+            return 2;
+    return 0;
+}
+
+static void explain(const reference *ref, const liz_json *line, const int32_t *ids, size_t n)
+{
+    fprintf(stderr, "# %s: %.*s\n#   got", ref->name, LIZ_STR_ARG(line->source));
+    for (size_t i = 0; i < n; i++)
+        fprintf(stderr, " %d", ids[i]);
+    fprintf(stderr, "\n");
+}
+
+static void run_line(const reference *ref, const liz_text_vocab *vocab, const liz_json *line, int n_as[3], int *n_lost)
+{
+    liz_str text = liz_json_member(line, "text")->string;
+    bool special = liz_json_member(line, "special")->type == LIZ_JSON_TRUE;
+    int32_t *ids;
+    size_t n;
+    assert_int_equal(liz_text_encode(vocab, text, special ? LIZ_TEXT_SPECIAL : 0, &ids, &n, NULL), LIZ_OK);
+    int as = judge(line, ids, n);
+    n_as[as]++;
+    if (as == 0)
+        explain(ref, line, ids, n);
+    if (!decodes_back(ref, vocab, text, special, ids, n)) {
+        ++*n_lost;
+        fprintf(stderr, "# %s: decodes to something else: %.*s\n", ref->name, LIZ_STR_ARG(line->source));
+    }
+    free(ids);
+}
+
+static void test_reference(void **state)
+{
+    const reference *ref = *state;
+    char path[256];
+    size_t n_text = 0;
+    snprintf(path, sizeof path, DIR "%s.cases.jsonl", ref->name);
+    char *text = read_file(path, &n_text);
+    if (text == NULL) {
+        fprintf(stderr, "# SKIPPED: %s is not there\n", path);
+        skip();
+    }
+    liz_gguf *gguf;
+    liz_text_vocab *vocab;
+    liz_error err = {0};
+    snprintf(path, sizeof path, DIR "%s.gguf", ref->name);
+    assert_int_equal(liz_gguf_open(&gguf, path, &err), LIZ_OK);
+    if (liz_text_vocab_open(&vocab, gguf, &err) != LIZ_OK)
+        fail_msg("%s", err.text);
+    liz_gguf_close(gguf);
+
+    liz_arena arena;
+    liz_arena_init(&arena, 1 << 26);
+    int n_lines = 0, n_as[3] = {0}, n_lost = 0;
+    for (char *p = text, *end; p < text + n_text; p = end + 1, n_lines++) {
+        end = memchr(p, '\n', (size_t)(text + n_text - p));
+        assert_non_null(end);
+        liz_json *line;
+        assert_int_equal(liz_json_read(&line, (liz_str){p, (size_t)(end - p)}, &arena, &err), LIZ_OK);
+        run_line(ref, vocab, line, n_as, &n_lost);
+        liz_arena_reset(&arena);
+    }
+    printf("# %s: %d lines: %d as ids, %d as alt_ids, %d wrong; %d decode wrongly\n", ref->name, n_lines, n_as[1],
+           n_as[2], n_as[0], n_lost);
+    liz_arena_free(&arena);
+    liz_text_vocab_close(vocab);
+    free(text);
+    assert_int_equal(n_as[0], 0);
+    assert_int_equal(n_lost, 0);
+    assert_true(n_lines >= ref->n_min);
+}
+
+int main(void)
+{
+    enum { N = sizeof references / sizeof *references };
+    struct CMUnitTest tests[N];
+    for (int i = 0; i < N; i++)
+        tests[i] = (struct CMUnitTest){references[i].name, test_reference, NULL, NULL, (void *)&references[i]};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
