@@ -84,8 +84,7 @@ static liz_status later_part_open(liz_gguf *gguf, const split_info *whole, const
 {
     liz_gguf_part *part = &gguf->parts[gguf->n_parts++]; /* closable even if opening it fails */
     if (access(path, F_OK) != 0)
-        return liz_fail(err, LIZ_E_IO,
-                        "%s: is missing: it is part %zu of the %llu of this model: put it beside the others",
+        return liz_fail(err, LIZ_E_IO, "%s: is missing: part %zu of %llu must lie beside the first",
                         liz_gguf_path_label(path), gguf->n_parts, (unsigned long long)whole->count);
     liz_status status = liz_gguf_part_open(part, path, &gguf->arena, err);
     if (status != LIZ_OK)

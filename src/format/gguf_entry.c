@@ -141,7 +141,7 @@ liz_status liz_gguf_entries_read(liz_gguf_part *part, liz_gguf_cursor *cur, liz_
         return liz_fail(err, LIZ_E_MEMORY, "no memory for %zu metadata keys", part->n_entries);
     part->entries = entries;
     for (size_t i = 0; i < part->n_entries; i++) {
-        liz_status status = liz_gguf_take_name(cur, "key", i, LIZ_GGUF_KEY_LEN_MAX, &entries[i].key, err);
+        liz_status status = liz_gguf_take_name(cur, LIZ_GGUF_KEY_LEN_MAX, &entries[i].key, err);
         if (status != LIZ_OK)
             return liz_fail_within(err, status, "key %zu of %zu", i, part->n_entries);
         status = value_take(cur, &entries[i], &strings[i], arena, err);

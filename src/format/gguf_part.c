@@ -75,8 +75,7 @@ static bool text_is_showable(liz_str text)
     return liz_utf8_valid_prefix(text.p, text.n) == text.n;
 }
 
-liz_status liz_gguf_take_name(liz_gguf_cursor *cur, const char *what, size_t i, size_t len_max, liz_str *out,
-                              liz_error *err)
+liz_status liz_gguf_take_name(liz_gguf_cursor *cur, size_t len_max, liz_str *out, liz_error *err)
 {
     uint64_t len;
     const uint8_t *p;
@@ -84,13 +83,13 @@ liz_status liz_gguf_take_name(liz_gguf_cursor *cur, const char *what, size_t i, 
     if (!liz_gguf_take_u64(cur, &len))
         return liz_gguf_fail_cut_off(cur, err);
     if (len == 0 || len > len_max)
-        return liz_fail_at(err, LIZ_E_LIMIT, at, "the name of %s %zu has %llu bytes, not 1 to %zu: the file is damaged",
-                           what, i, (unsigned long long)len, len_max);
+        return liz_fail_at(err, LIZ_E_FORMAT, at, "its name has %llu bytes, not 1 to %zu: the file is damaged",
+                           (unsigned long long)len, len_max);
     if (!liz_gguf_take_bytes(cur, len, &p))
         return liz_gguf_fail_cut_off(cur, err);
     *out = (liz_str){(const char *)p, (size_t)len};
     if (!text_is_showable(*out))
-        return liz_fail_at(err, LIZ_E_FORMAT, at, "the name of %s %zu is not text: the file is damaged", what, i);
+        return liz_fail_at(err, LIZ_E_FORMAT, at, "its name is not text: the file is damaged");
     return LIZ_OK;
 }
 

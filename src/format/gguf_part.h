@@ -60,10 +60,8 @@ bool liz_gguf_take_u32(liz_gguf_cursor *cur, uint32_t *out);
 bool liz_gguf_take_u64(liz_gguf_cursor *cur, uint64_t *out);
 bool liz_gguf_take_bytes(liz_gguf_cursor *cur, uint64_t n, const uint8_t **out);
 
-/* A length and as many bytes of text that can be shown: UTF-8 without control characters, 1 to `len_max` bytes.
- * `what` ("key", "tensor") and `i` tell which it is while it has no name yet. */
-LIZ_MUST_CHECK liz_status liz_gguf_take_name(liz_gguf_cursor *cur, const char *what, size_t i, size_t len_max,
-                                             liz_str *out, liz_error *err);
+/* A length and as many bytes of text that can be shown: UTF-8 without control characters, 1 to `len_max` bytes. */
+LIZ_MUST_CHECK liz_status liz_gguf_take_name(liz_gguf_cursor *cur, size_t len_max, liz_str *out, liz_error *err);
 
 /* Fails because the file ends inside what is being read. */
 liz_status liz_gguf_fail_cut_off(const liz_gguf_cursor *cur, liz_error *err);

@@ -87,7 +87,7 @@ static liz_status alignment_get(const liz_gguf_part *part, uint64_t *out, liz_er
         return LIZ_OK;
     if (!liz_gguf_part_u64(part, key, out) || *out < LIZ_GGUF_ALIGNMENT_MIN || *out > LIZ_GGUF_ALIGNMENT_MAX ||
         (*out & (*out - 1)) != 0)
-        return liz_fail(err, LIZ_E_FORMAT, "key '%s': is no power of two from %d to %d: the file is damaged", key,
+        return liz_fail(err, LIZ_E_FORMAT, "key '%s': must be a power of two from %d to %d: the file is damaged", key,
                         LIZ_GGUF_ALIGNMENT_MIN, LIZ_GGUF_ALIGNMENT_MAX);
     return LIZ_OK;
 }
@@ -135,7 +135,7 @@ static liz_status infos_take(liz_gguf_part *part, liz_gguf_cursor *cur, uint64_t
 {
     for (size_t i = 0; i < part->n_tensors; i++) {
         liz_gguf_tensor *tensor = &part->tensors[i];
-        liz_status status = liz_gguf_take_name(cur, "tensor", i, LIZ_GGUF_NAME_LEN_MAX, &tensor->name, err);
+        liz_status status = liz_gguf_take_name(cur, LIZ_GGUF_NAME_LEN_MAX, &tensor->name, err);
         if (status != LIZ_OK)
             return liz_fail_within(err, status, "tensor %zu of %zu", i, part->n_tensors);
         status = info_take(cur, tensor, alignment, &spans[i].off, err);
