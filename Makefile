@@ -64,7 +64,8 @@ quick: all tests ## tests that take under a minute
 test: all tests benches ## all that ./check runs on this build
 	scripts/run-tests --build $(BUILD)
 asan: ## the tests under AddressSanitizer and UndefinedBehaviorSanitizer
-	$(MAKE) BUILD=$(BUILD)-asan OPT=-O1 SAN="-fsanitize=address,undefined -fno-sanitize-recover=all" DEFS=-DLIZ_DEBUG all tests benches
+	$(MAKE) --no-print-directory BUILD=$(BUILD)-asan OPT=-O1 DEFS=-DLIZ_DEBUG \
+	    SAN="-fsanitize=address,undefined -fno-sanitize-recover=all" all tests benches
 	scripts/run-tests --build $(BUILD)-asan --sanitized
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
