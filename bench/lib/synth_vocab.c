@@ -1,7 +1,7 @@
 /* synth_vocab.c - tokens and merges, generated side by side.
  *
  * Every merge joins two tokens that exist already, and no two merges give the same token: a pair is letter + letter, a
- * four is pair + pair, and the forms with a space put it before a letter, a pair or a four. */
+ * four is pair + pair, and a space stands before a letter, a pair, or the first pair of a four. */
 #include "synth_vocab.h"
 
 #include "base/arena.h"
@@ -68,20 +68,20 @@ static void pairs_rank(char pairs[N_PAIRS][3])
 static void add_merges(vocab *v)
 {
     char pairs[N_PAIRS][3];
+    char spaced[N_PAIRS][sizeof SPACE + 2];
     pairs_rank(pairs);
-    for (int i = 0; i < N_PAIRS; i++)
+    for (int i = 0; i < N_PAIRS; i++) {
+        snprintf(spaced[i], sizeof spaced[i], SPACE "%.2s", pairs[i]);
         add_merge(v, (char[]){pairs[i][0], '\0'}, (char[]){pairs[i][1], '\0'});
+        add_merge(v, SPACE, pairs[i]);
+    }
     for (char c = 'a'; c <= 'z'; c++)
         add_merge(v, SPACE, (char[]){c, '\0'});
-    for (int i = 0; i < N_PAIRS; i++)
-        add_merge(v, SPACE, pairs[i]);
     for (int sum = 0; sum <= 2 * (N_PAIRS - 1) && v->n_tokens < v->n_tokens_max && !v->failed; sum++)
         for (int i = 0; i < N_PAIRS; i++)
             if (sum - i >= 0 && sum - i < N_PAIRS) {
-                const char *left = pairs[i], *right = pairs[sum - i];
-                char four[5] = {left[0], left[1], right[0], right[1]};
-                add_merge(v, left, right);
-                add_merge(v, SPACE, four);
+                add_merge(v, pairs[i], pairs[sum - i]);
+                add_merge(v, spaced[i], pairs[sum - i]);
             }
 }
 

@@ -1,8 +1,8 @@
 /* synth_vocab.h - a byte-level BPE vocabulary of any size, made up but consistent.
  *
  * The 256 bytes come first, then one token for each merge, then control tokens: BOS, EOS and reserved ones. Merges
- * build pairs of letters in the order of their frequency in English, then a space before a letter or a pair, then
- * fours and a space before them, so that text falls into pieces of two to five letters. */
+ * build pairs of letters in the order of their frequency in English, with and without a space before them, then fours
+ * likewise, so that text falls into pieces of two to four letters. */
 #ifndef BENCH_LIB_SYNTH_VOCAB_H
 #define BENCH_LIB_SYNTH_VOCAB_H
 
