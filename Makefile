@@ -29,15 +29,18 @@ endif
 CLI_SRC := $(wildcard src/cli/*.c)
 TEST_SRC := $(wildcard tests/*/test_*.c)
 TEST_LIB_SRC := $(wildcard tests/lib/*.c)
-BENCH_SRC := $(wildcard bench/*.c)
+# bench_engine needs what src/engine implements.
+BENCH_SRC := $(filter-out $(if $(wildcard src/engine/*.c),,bench/bench_engine.c),$(wildcard bench/*.c))
+BENCH_LIB_SRC := $(wildcard bench/lib/*.c)
 
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o)
 CLI_OBJ := $(CLI_SRC:%.c=$(BUILD)/%.o)
 TEST_LIB_OBJ := $(TEST_LIB_SRC:%.c=$(BUILD)/%.o)
+BENCH_LIB_OBJ := $(BENCH_LIB_SRC:%.c=$(BUILD)/%.o)
 TEST_BIN := $(TEST_SRC:tests/%.c=$(BUILD)/tests/%)
 BENCH_BIN := $(BENCH_SRC:bench/%.c=$(BUILD)/bench/%)
 
-.PHONY: all tests benches quick test asan help clean tidy install
+.PHONY: all tests benches quick test asan bench-peers help clean tidy install
 .SECONDARY:
 
 all: $(BUILD)/lizzie
@@ -56,7 +59,7 @@ $(BUILD)/lizzie: $(CLI_OBJ) $(BUILD)/liblizzie.a
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_LIB_OBJ) $(BUILD)/liblizzie.a
 	$(call say,LD,$@)$(CC) -o $@ $^ -lcmocka -lpcre2-8 $(LIBS)
 
-$(BUILD)/bench/%: $(BUILD)/bench/%.o $(BUILD)/liblizzie.a
+$(BUILD)/bench/%: $(BUILD)/bench/%.o $(BENCH_LIB_OBJ) $(BUILD)/liblizzie.a
 	$(call say,LD,$@)$(CC) -o $@ $^ $(LIBS)
 
 tests: $(TEST_BIN)
@@ -67,8 +70,11 @@ quick: all tests ## tests that take under a minute
 test: all tests benches ## all that ./check runs on this build
 	scripts/run-tests --build $(BUILD)
 asan: ## the tests under AddressSanitizer and UndefinedBehaviorSanitizer
-	$(MAKE) BUILD=$(BUILD)-asan OPT=-O1 SAN="-fsanitize=address,undefined -fno-sanitize-recover=all" DEFS=-DLIZ_DEBUG all tests benches
+	$(MAKE) --no-print-directory BUILD=$(BUILD)-asan OPT=-O1 DEFS=-DLIZ_DEBUG \
+	    SAN="-fsanitize=address,undefined -fno-sanitize-recover=all" all tests benches
 	scripts/run-tests --build $(BUILD)-asan --sanitized
+bench-peers: benches ## Lizzie beside llama.cpp on the same file (needs Node.js and npm; docs/performance.md)
+	bench/peers/run $(MODEL)
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 clean: ## removes what was built

@@ -15,6 +15,8 @@ liz_hash liz_hash_chain(liz_hash before, const void *data, size_t n)
     return liz_hash_bytes(link, sizeof link);
 }
 
+uint64_t liz_hash_seeded(uint64_t seed, const void *data, size_t n) { return XXH3_64bits_withSeed(data, n, seed); }
+
 liz_hasher *liz_hasher_new(void)
 {
     XXH3_state_t *state = XXH3_createState();

@@ -20,6 +20,10 @@ liz_hash liz_hash_bytes(const void *data, size_t n);
 /* The hash of `data` [n] that follows `before`: a chain, one link at a time. */
 liz_hash liz_hash_chain(liz_hash before, const void *data, size_t n);
 
+/* A 64-bit hash under a seed, for tables of names that come from outside: without the seed nobody can
+ * choose names that collide. */
+uint64_t liz_hash_seeded(uint64_t seed, const void *data, size_t n);
+
 /* NULL when memory is short. */
 liz_hasher *liz_hasher_new(void);
 void liz_hasher_update(liz_hasher *hasher, const void *data, size_t n);

@@ -31,6 +31,11 @@ typedef enum liz_gguf_type {
     LIZ_GGUF_F64 = 12
 } liz_gguf_type;
 
+/* "u32", "string"; NULL for a number that is no type. */
+const char *liz_gguf_type_name(uint32_t type);
+/* Bytes of one number or truth value; 0 for STRING, ARRAY and a number that is no type. */
+size_t liz_gguf_type_size(uint32_t type);
+
 /* One metadata entry, borrowed from the file. */
 typedef struct liz_gguf_entry {
     liz_str key;

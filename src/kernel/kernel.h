@@ -78,6 +78,8 @@ typedef struct liz_kernel {
     /* x [n] to one token's q [nb, 256], d [nb], sum [nb]; what lies past n in the last block is zero. A block with a
      * value that is not finite gets d = not-a-number. */
     void (*quantize_i8)(const float *x, size_t n, int8_t *q, float *d, int32_t *sum);
+    /* Tokens' q (16 rows q_stride bytes apart, one block of 256) to four tiles; NULL without AMX. */
+    void (*tile_i8)(const int8_t *q, size_t q_stride, int8_t *tile);
     void (*round_bf16)(const float *x, size_t n, float *y);
     void (*to_bf16)(const float *x, size_t n, uint16_t *y);
 

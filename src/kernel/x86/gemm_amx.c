@@ -30,6 +30,42 @@ static void tiles_begin(void)
 
 static void tiles_end(void) { _tile_release(); }
 
+/* The 16 x 16 transpose of 32-bit words: within 128-bit lanes first, then the lanes themselves. */
+LIZ_INLINE void transpose_words(__m512i *x)
+{
+    __m512i y[16];
+    for (int i = 0; i < 16; i += 4) {
+        __m512i ab_lo = _mm512_unpacklo_epi32(x[i], x[i + 1]), ab_hi = _mm512_unpackhi_epi32(x[i], x[i + 1]);
+        __m512i cd_lo = _mm512_unpacklo_epi32(x[i + 2], x[i + 3]), cd_hi = _mm512_unpackhi_epi32(x[i + 2], x[i + 3]);
+        y[i] = _mm512_unpacklo_epi64(ab_lo, cd_lo);
+        y[i + 1] = _mm512_unpackhi_epi64(ab_lo, cd_lo);
+        y[i + 2] = _mm512_unpacklo_epi64(ab_hi, cd_hi);
+        y[i + 3] = _mm512_unpackhi_epi64(ab_hi, cd_hi);
+    }
+    for (int i = 0; i < 4; i++) {
+        __m512i even_lo = _mm512_shuffle_i32x4(y[i], y[i + 4], 0x88), odd_lo = _mm512_shuffle_i32x4(y[i], y[i + 4], 0xDD);
+        __m512i even_hi = _mm512_shuffle_i32x4(y[i + 8], y[i + 12], 0x88);
+        __m512i odd_hi = _mm512_shuffle_i32x4(y[i + 8], y[i + 12], 0xDD);
+        x[i] = _mm512_shuffle_i32x4(even_lo, even_hi, 0x88);
+        x[i + 8] = _mm512_shuffle_i32x4(even_lo, even_hi, 0xDD);
+        x[i + 4] = _mm512_shuffle_i32x4(odd_lo, odd_hi, 0x88);
+        x[i + 12] = _mm512_shuffle_i32x4(odd_lo, odd_hi, 0xDD);
+    }
+}
+
+/* Groups of four bytes are words: a tile is the transpose of 16 tokens' 64 bytes. */
+static void tile_i8(const int8_t *q, size_t q_stride, int8_t *tile)
+{
+    for (int c = 0; c < BLOCK_TILES; c++) {
+        __m512i x[16];
+        for (size_t t = 0; t < 16; t++)
+            x[t] = _mm512_loadu_si512(q + t * q_stride + 64 * c);
+        transpose_words(x);
+        for (int k = 0; k < 16; k++)
+            _mm512_store_si512(tile + c * TILE_BYTES + 64 * k, x[k]);
+    }
+}
+
 typedef void prepare_fn(const void *block, liz_scales512 *scales);
 typedef void decode_fn(const void *block, const liz_scales512 *scales, int row, liz_bytes512 *out);
 
@@ -134,15 +170,16 @@ LIZ_INLINE void multiply_groups(const int8_t *tiles, const float *d_rows, size_t
         settle_quarter(&last, w, c, n_groups);
 }
 
-/* acc [row][token] to y [token][row]: a 16 x 16 transpose through a small buffer's columns. */
+/* acc [row][token] to y [token][row]. */
 LIZ_INLINE void store_group(const float (*acc)[TOKENS], float *y, size_t y_stride, size_t n_tok, size_t n_rows)
 {
-    const __m512i lane = _mm512_set_epi32(240, 224, 208, 192, 176, 160, 144, 128, 112, 96, 80, 64, 48, 32, 16, 0);
     __mmask16 rows = n_rows >= 16 ? 0xFFFF : (__mmask16)((1u << n_rows) - 1);
-    for (size_t t = 0; t < n_tok; t++) {
-        __m512 column = _mm512_i32gather_ps(lane, (const float *)acc + t, 4);
-        _mm512_mask_storeu_ps(y + t * y_stride, rows, column);
-    }
+    __m512i columns[16];
+    for (int r = 0; r < 16; r++)
+        columns[r] = _mm512_load_si512(acc[r]);
+    transpose_words(columns);
+    for (size_t t = 0; t < n_tok; t++)
+        _mm512_mask_storeu_epi32(y + t * y_stride, rows, columns[t]);
 }
 
 static void store_panels(const work *w, float *y, size_t y_stride, size_t n_tok, size_t n_rows)
@@ -241,6 +278,7 @@ void liz_kernel_gemm_amx(liz_kernel *kernel)
     kernel->gemm_i8[LIZ_PACK_I6K] = gemm_i6k;
     kernel->gemm_i8[LIZ_PACK_I8] = gemm_i8;
     kernel->gemm_bf16 = gemm_bf16;
+    kernel->tile_i8 = tile_i8;
     kernel->tiles_begin = tiles_begin;
     kernel->tiles_end = tiles_end;
 }

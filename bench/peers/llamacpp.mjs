@@ -1,0 +1,157 @@
+// llamacpp.mjs - how fast llama.cpp is on a GGUF file, measured around llama_decode alone.
+//
+//   node llamacpp.mjs MODEL [--threads N] [--prefill N] [--depth N] [--steps N] [--sequences 1,2,4] [--repeat N]
+//                     [--backends DIR]
+//
+// It calls the compiled binding of node-llama-cpp directly: fill a batch with token ids, decode it, nothing sampled, no
+// text made. Tokens are random but the same every time. A sequence stands at `depth` tokens when decoding begins, and
+// `steps` batches of one token a sequence are timed together. Prints one JSON object; `bench_engine` prints the same one.
+// llama.cpp picks the best of the CPU variants in its folder; `variant` says which. A folder with fewer of them, given
+// with --backends, forces a lesser one.
+import { createRequire } from "node:module";
+import { readFileSync, readdirSync } from "node:fs";
+import path from "node:path";
+import { parseArgs } from "node:util";
+
+const { values: options, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+        threads: { type: "string", default: "2" },
+        prefill: { type: "string", default: "512" },
+        depth: { type: "string", default: "64" },
+        steps: { type: "string", default: "24" },
+        sequences: { type: "string", default: "1,2,4,8,16,32" },
+        repeat: { type: "string", default: "1" },
+        backends: { type: "string" },
+    },
+});
+if (positionals.length !== 1) {
+    console.error("usage: node llamacpp.mjs MODEL [--threads N] [--prefill N] [--depth N] [--steps N] [--sequences 1,2,4]");
+    process.exit(2);
+}
+const number = (name) => Number.parseInt(options[name], 10);
+const sequences = options.sequences.split(",").filter((n) => n !== "").map(Number);
+const nBatch = 512; // llama.cpp's own default for the part of a batch that it computes at once
+
+const require = createRequire(import.meta.url);
+const folder = path.join(path.dirname(require.resolve("@node-llama-cpp/linux-x64")), "..", "bins", "linux-x64");
+
+const log = [];
+function loadBinding() {
+    const binding = require(path.join(folder, "llama-addon.node"));
+    binding.markLoaded();
+    binding.setLogger((_level, text) => log.push(text));
+    binding.setLoggerLogLevel(6);
+    binding.loadBackends(options.backends ?? folder);
+    return binding;
+}
+
+const seconds = () => Number(process.hrtime.bigint()) / 1e9;
+const none = new Uint32Array();
+
+// A small generator, so that a run can be repeated. Every model has this many tokens; which they are does not matter.
+const nTokens = 500;
+let state = 1;
+const randomTokens = (n) => Uint32Array.from({ length: n }, () => (state = (state * 48271) % 2147483647) % nTokens);
+
+async function openContext(model, nSequences, perSequence) {
+    const context = new binding.AddonContext(model, {
+        contextSize: nSequences * perSequence,
+        batchSize: nBatch,
+        sequences: nSequences,
+        threads: number("threads"),
+        flashAttention: "auto",
+    });
+    if (!(await context.init())) throw new Error("the context cannot be made");
+    return context;
+}
+
+// Computes tokens of one sequence from position `at` on, in batches; logits of the very last one only.
+async function feed(context, sequence, at, tokens) {
+    for (let i = 0; i < tokens.length; i += nBatch) {
+        const part = tokens.slice(i, i + nBatch);
+        const isLast = i + part.length === tokens.length;
+        context.initBatch(part.length);
+        context.addToBatch(sequence, at + i, part, isLast ? Uint32Array.of(part.length - 1) : none);
+        await context.decodeBatch();
+    }
+}
+
+async function measurePrefill(model) {
+    const context = await openContext(model, 1, number("prefill") + 64);
+    const speeds = [];
+    for (let round = 0; round <= number("repeat"); round++) {
+        const begin = seconds();
+        await feed(context, 0, 0, randomTokens(number("prefill")));
+        if (round > 0) speeds.push(number("prefill") / (seconds() - begin)); // the first round warms up
+        context.disposeSequence(0);
+    }
+    await context.dispose();
+    return speeds;
+}
+
+async function step(context, n, at) {
+    context.initBatch(n);
+    for (let s = 0; s < n; s++) context.addToBatch(s, at, randomTokens(1), Uint32Array.of(0));
+    await context.decodeBatch();
+}
+
+async function measureDecode(model, n) {
+    const depth = number("depth");
+    const context = await openContext(model, n, depth + (number("repeat") + 1) * number("steps") + 64);
+    for (let s = 0; s < n; s++) await feed(context, s, 0, randomTokens(depth));
+    const speeds = [];
+    let at = depth;
+    for (let i = 0; i < 3; i++) await step(context, n, at++); // warms up
+    for (let round = 0; round < number("repeat"); round++) {
+        const begin = seconds();
+        for (let i = 0; i < number("steps"); i++) await step(context, n, at++);
+        speeds.push((n * number("steps")) / (seconds() - begin));
+    }
+    await context.dispose();
+    return speeds;
+}
+
+// Opening until the first token is computed: what is mapped lazily has to be read at last.
+async function measureOpen() {
+    const begin = seconds();
+    const model = new binding.AddonModel(path.resolve(positionals[0]), { addonExports: binding, useMmap: true });
+    if (!(await model.init())) throw new Error(`${positionals[0]}: llama.cpp cannot load it:\n${log.join("")}`);
+    const loaded = seconds();
+    const context = await openContext(model, 1, 256);
+    const open = seconds();
+    await feed(context, 0, 0, Uint32Array.of(1));
+    const first = seconds();
+    await context.dispose();
+    return { model, times: { load_s: loaded - begin, open_s: open - begin, first_token_s: first - begin } };
+}
+
+function variantLoaded() {
+    const loaded = readFileSync("/proc/self/maps", "utf8").match(/libggml-cpu-[a-z0-9]+\.so/g) ?? [];
+    return [...new Set(loaded)].join(" ");
+}
+
+function peakResidentBytes() {
+    return Number(readFileSync("/proc/self/status", "utf8").match(/VmHWM:\s+(\d+)/)[1]) * 1024;
+}
+
+const binding = loadBinding();
+await binding.init();
+if (!readdirSync(options.backends ?? folder).some((name) => name.startsWith("libggml-cpu")))
+    throw new Error(`no CPU backend in ${options.backends ?? folder}`);
+const { model, times } = await measureOpen();
+const openPeak = peakResidentBytes();
+const result = {
+    engine: "llama.cpp",
+    model: path.basename(positionals[0]),
+    threads: number("threads"),
+    variant: variantLoaded(),
+    ...times,
+    open_peak_bytes: openPeak,
+    prefill_tok_s: await measurePrefill(model),
+    decode_tok_s: {},
+};
+for (const n of sequences) result.decode_tok_s[n] = await measureDecode(model, n);
+result.peak_bytes = peakResidentBytes();
+console.log(JSON.stringify(result));
+process.exit(0); // the binding's own teardown is not what is measured

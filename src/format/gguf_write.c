@@ -1,0 +1,319 @@
+/* gguf_write.c - the head in two buffers, the data straight to the file.
+ *
+ * A tensor's offset follows from those declared before it, so the infos can be laid out while tensors are declared.
+ * While data streams, `tensor` is the one being written and `left` the bytes it still lacks; the padding that follows
+ * a tensor is written together with its last byte. */
+#include "format/gguf_write.h"
+
+#include "base/buf.h"
+#include "base/checked.h"
+#include "format/gguf_part.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { ALIGNMENT = LIZ_GGUF_ALIGNMENT_DEFAULT, FILE_BUFFER_BYTES = 1 << 20 };
+#define HEAD_BYTES_MAX ((size_t)1 << 31)
+
+typedef struct declared {
+    char name[LIZ_GGUF_NAME_LEN_MAX + 1];
+    uint64_t size_bytes;
+} declared;
+
+struct liz_gguf_writer {
+    char *path, *part_path;
+    FILE *file; /* NULL once finished */
+    liz_buf entries, infos;
+    liz_buf tensors; /* declared[n_tensors] */
+    size_t n_entries, n_tensors;
+    uint64_t data_bytes; /* of the tensors declared so far, padding included */
+    bool begun;
+    size_t tensor; /* being written */
+    uint64_t left; /* bytes it lacks */
+    liz_error first_error;
+};
+
+static void fail_later(liz_gguf_writer *w, const char *what, liz_str name, const char *why)
+{
+    if (w->first_error.code == LIZ_OK)
+        (void)liz_fail(&w->first_error, LIZ_E_USAGE, "%s: %s '%.*s': %s", liz_gguf_path_label(w->path), what,
+                       LIZ_STR_ARG(name), why);
+}
+
+static liz_status fail_io(const liz_gguf_writer *w, liz_error *err)
+{
+    return liz_fail(err, LIZ_E_IO, "%s: cannot be written: %s", liz_gguf_path_label(w->part_path), strerror(errno));
+}
+
+/* ---- Open and close ---------------------------------------------------------------------------- */
+
+static liz_status writer_init(liz_gguf_writer *w, const char *path, liz_error *err)
+{
+    liz_buf_init(&w->entries, HEAD_BYTES_MAX);
+    liz_buf_init(&w->infos, HEAD_BYTES_MAX);
+    liz_buf_init(&w->tensors, HEAD_BYTES_MAX);
+    w->path = strdup(path);
+    if (w->path == NULL || asprintf(&w->part_path, "%s.part", path) < 0) {
+        w->part_path = NULL;
+        return liz_fail(err, LIZ_E_MEMORY, "%s: no memory to write it", liz_gguf_path_label(path));
+    }
+    w->file = fopen(w->part_path, "wbe");
+    if (w->file == NULL)
+        return fail_io(w, err);
+    setvbuf(w->file, NULL, _IOFBF, FILE_BUFFER_BYTES);
+    return LIZ_OK;
+}
+
+liz_status liz_gguf_writer_open(liz_gguf_writer **out, const char *path, liz_error *err)
+{
+    liz_gguf_writer *w = calloc(1, sizeof *w);
+    if (w == NULL)
+        return liz_fail(err, LIZ_E_MEMORY, "%s: no memory to write it", liz_gguf_path_label(path));
+    liz_status status = writer_init(w, path, err);
+    if (status != LIZ_OK) {
+        liz_gguf_writer_close(w);
+        return status;
+    }
+    *out = w;
+    return LIZ_OK;
+}
+
+void liz_gguf_writer_close(liz_gguf_writer *w)
+{
+    if (w == NULL)
+        return;
+    if (w->file != NULL) {
+        fclose(w->file);
+        unlink(w->part_path);
+    }
+    liz_buf_free(&w->entries);
+    liz_buf_free(&w->infos);
+    liz_buf_free(&w->tensors);
+    free(w->part_path);
+    free(w->path);
+    free(w);
+}
+
+/* ---- Metadata ---------------------------------------------------------------------------------- */
+
+static void append_u32(liz_buf *buf, uint32_t value) { liz_buf_append(buf, (const char *)&value, sizeof value); }
+static void append_u64(liz_buf *buf, uint64_t value) { liz_buf_append(buf, (const char *)&value, sizeof value); }
+
+static void append_string(liz_buf *buf, liz_str text)
+{
+    append_u64(buf, text.n);
+    liz_buf_append_str(buf, text);
+}
+
+static void put_key(liz_gguf_writer *w, liz_str key, liz_gguf_type type)
+{
+    LIZ_ASSERT(!w->begun);
+    if (key.n == 0 || key.n > LIZ_GGUF_KEY_LEN_MAX || liz_str_is(key, "general.alignment"))
+        fail_later(w, "key", key, "is empty, too long or the writer's own");
+    append_string(&w->entries, key);
+    append_u32(&w->entries, type);
+    w->n_entries++;
+}
+
+static void put_number(liz_gguf_writer *w, const char *key, liz_gguf_type type, const void *value)
+{
+    put_key(w, liz_str_of(key), type);
+    liz_buf_append(&w->entries, value, liz_gguf_type_size(type));
+}
+
+void liz_gguf_put_u32(liz_gguf_writer *w, const char *key, uint32_t v) { put_number(w, key, LIZ_GGUF_U32, &v); }
+void liz_gguf_put_u64(liz_gguf_writer *w, const char *key, uint64_t v) { put_number(w, key, LIZ_GGUF_U64, &v); }
+void liz_gguf_put_i32(liz_gguf_writer *w, const char *key, int32_t v) { put_number(w, key, LIZ_GGUF_I32, &v); }
+void liz_gguf_put_f32(liz_gguf_writer *w, const char *key, float v) { put_number(w, key, LIZ_GGUF_F32, &v); }
+void liz_gguf_put_bool(liz_gguf_writer *w, const char *key, bool v) { put_number(w, key, LIZ_GGUF_BOOL, &v); }
+
+void liz_gguf_put_str(liz_gguf_writer *w, const char *key, liz_str value)
+{
+    put_key(w, liz_str_of(key), LIZ_GGUF_STRING);
+    append_string(&w->entries, value);
+}
+
+static void put_array_head(liz_gguf_writer *w, liz_str key, liz_gguf_type type, size_t n)
+{
+    put_key(w, key, LIZ_GGUF_ARRAY);
+    append_u32(&w->entries, type);
+    append_u64(&w->entries, n);
+}
+
+static void put_numbers(liz_gguf_writer *w, liz_str key, liz_gguf_type type, const void *data, size_t n)
+{
+    size_t size;
+    if (liz_gguf_type_size(type) == 0 || !liz_size_mul(n, liz_gguf_type_size(type), &size)) {
+        fail_later(w, "key", key, "is no array of numbers");
+        return;
+    }
+    put_array_head(w, key, type, n);
+    liz_buf_append(&w->entries, data, size);
+}
+
+static void put_strings(liz_gguf_writer *w, liz_str key, const liz_str *strings, size_t n)
+{
+    put_array_head(w, key, LIZ_GGUF_STRING, n);
+    for (size_t i = 0; i < n; i++)
+        append_string(&w->entries, strings[i]);
+}
+
+void liz_gguf_put_array(liz_gguf_writer *w, const char *key, liz_gguf_type type, const void *data, size_t n)
+{
+    put_numbers(w, liz_str_of(key), type, data, n);
+}
+
+void liz_gguf_put_strs(liz_gguf_writer *w, const char *key, const liz_str *strings, size_t n)
+{
+    put_strings(w, liz_str_of(key), strings, n);
+}
+
+void liz_gguf_put_entry(liz_gguf_writer *w, const liz_gguf_entry *entry)
+{
+    if (entry->type == LIZ_GGUF_ARRAY && entry->elem_type == LIZ_GGUF_STRING)
+        put_strings(w, entry->key, entry->strings, (size_t)entry->n);
+    else if (entry->type == LIZ_GGUF_ARRAY)
+        put_numbers(w, entry->key, entry->elem_type, entry->data, (size_t)entry->n);
+    else {
+        put_key(w, entry->key, entry->type);
+        if (entry->type == LIZ_GGUF_STRING)
+            append_string(&w->entries, entry->strings[0]);
+        else
+            liz_buf_append(&w->entries, (const char *)entry->data, liz_gguf_type_size(entry->type));
+    }
+}
+
+/* ---- Tensors ----------------------------------------------------------------------------------- */
+
+static bool tensor_size(liz_dtype dtype, int n_dim, const uint64_t *shape, uint64_t *out)
+{
+    if (n_dim < 1 || n_dim > LIZ_GGUF_DIM_MAX || !liz_dtype_row_bytes((uint32_t)dtype, shape[n_dim - 1], out))
+        return false;
+    for (int i = 0; i < n_dim - 1; i++)
+        if (!liz_u64_mul(*out, shape[i], out))
+            return false;
+    return *out != 0;
+}
+
+void liz_gguf_declare_tensor(liz_gguf_writer *w, liz_str name, liz_dtype dtype, int n_dim, const uint64_t *shape)
+{
+    LIZ_ASSERT(!w->begun);
+    declared tensor = {{0}, 0};
+    uint64_t padded, end;
+    if (name.n == 0 || name.n > LIZ_GGUF_NAME_LEN_MAX || !tensor_size(dtype, n_dim, shape, &tensor.size_bytes) ||
+        !liz_u64_round_up(tensor.size_bytes, ALIGNMENT, &padded) || !liz_u64_add(w->data_bytes, padded, &end)) {
+        fail_later(w, "tensor", name, "its name, type and shape cannot be written");
+        return;
+    }
+    append_string(&w->infos, name);
+    append_u32(&w->infos, (uint32_t)n_dim);
+    for (int i = n_dim - 1; i >= 0; i--)
+        append_u64(&w->infos, shape[i]);
+    append_u32(&w->infos, (uint32_t)dtype);
+    append_u64(&w->infos, w->data_bytes);
+    memcpy(tensor.name, name.p, name.n);
+    liz_buf_append(&w->tensors, (const char *)&tensor, sizeof tensor);
+    w->data_bytes = end;
+    w->n_tensors++;
+}
+
+/* ---- The file ---------------------------------------------------------------------------------- */
+
+static declared tensor_at(const liz_gguf_writer *w, size_t i)
+{
+    declared tensor;
+    memcpy(&tensor, w->tensors.data + i * sizeof tensor, sizeof tensor);
+    return tensor;
+}
+
+static bool write_bytes(liz_gguf_writer *w, const void *data, size_t n)
+{
+    return n == 0 || fwrite(data, 1, n, w->file) == n;
+}
+
+static bool write_padding(liz_gguf_writer *w, uint64_t size)
+{
+    static const char zeros[ALIGNMENT];
+    return write_bytes(w, zeros, (size_t)(-size & (ALIGNMENT - 1)));
+}
+
+liz_status liz_gguf_writer_begin(liz_gguf_writer *w, liz_error *err)
+{
+    LIZ_ASSERT(!w->begun);
+    if (w->first_error.code != LIZ_OK) {
+        if (err != NULL)
+            *err = w->first_error;
+        return w->first_error.code;
+    }
+    liz_buf head;
+    liz_buf_init(&head, 64);
+    liz_buf_puts(&head, "GGUF");
+    append_u32(&head, 3);
+    append_u64(&head, w->n_tensors);
+    append_u64(&head, w->n_entries);
+    bool failed = liz_buf_failed(&head) || liz_buf_failed(&w->entries) || liz_buf_failed(&w->infos) ||
+                  liz_buf_failed(&w->tensors);
+    bool written = !failed && write_bytes(w, head.data, head.len) && write_bytes(w, w->entries.data, w->entries.len) &&
+                   write_bytes(w, w->infos.data, w->infos.len) &&
+                   write_padding(w, head.len + w->entries.len + w->infos.len);
+    liz_buf_free(&head);
+    if (failed)
+        return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for its metadata", liz_gguf_path_label(w->path));
+    if (!written)
+        return fail_io(w, err);
+    w->begun = true;
+    w->left = w->n_tensors > 0 ? tensor_at(w, 0).size_bytes : 0;
+    return LIZ_OK;
+}
+
+liz_status liz_gguf_writer_data(liz_gguf_writer *w, const void *data, size_t n, liz_error *err)
+{
+    LIZ_ASSERT(w->begun && w->file != NULL);
+    for (const char *p = data; n > 0;) {
+        if (w->tensor == w->n_tensors)
+            return liz_fail(err, LIZ_E_STATE, "%s: more bytes than its tensors were declared to have",
+                            liz_gguf_path_label(w->path));
+        size_t now = n < w->left ? n : (size_t)w->left;
+        if (!write_bytes(w, p, now))
+            return fail_io(w, err);
+        p += now, n -= now, w->left -= now;
+        if (w->left > 0)
+            break;
+        if (!write_padding(w, tensor_at(w, w->tensor).size_bytes))
+            return fail_io(w, err);
+        if (++w->tensor < w->n_tensors)
+            w->left = tensor_at(w, w->tensor).size_bytes;
+    }
+    return LIZ_OK;
+}
+
+/* What was written must be readable: a key put twice is found here, not by whoever opens the file. */
+static liz_status read_back(const liz_gguf_writer *w, liz_error *err)
+{
+    liz_gguf *gguf;
+    liz_status status = liz_gguf_open(&gguf, w->part_path, err);
+    if (status != LIZ_OK)
+        return liz_fail_within(err, status, "what was written cannot be read back");
+    liz_gguf_close(gguf);
+    return LIZ_OK;
+}
+
+liz_status liz_gguf_writer_finish(liz_gguf_writer *w, liz_error *err)
+{
+    LIZ_ASSERT(w->begun && w->file != NULL);
+    if (w->tensor < w->n_tensors)
+        return liz_fail(err, LIZ_E_STATE, "%s: tensor '%s': lacks %llu bytes", liz_gguf_path_label(w->path),
+                        tensor_at(w, w->tensor).name, (unsigned long long)w->left);
+    if (fflush(w->file) != 0 || fsync(fileno(w->file)) != 0)
+        return fail_io(w, err);
+    liz_status status = read_back(w, err);
+    if (status != LIZ_OK)
+        return status;
+    if (rename(w->part_path, w->path) != 0)
+        return fail_io(w, err);
+    fclose(w->file); /* nothing is left in its buffer */
+    w->file = NULL;
+    return LIZ_OK;
+}

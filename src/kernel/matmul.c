@@ -1,0 +1,200 @@
+/* matmul.c - preparing activations and driving the leaf kernels over panels. */
+#include "kernel/matmul.h"
+
+#include "base/checked.h"
+#include "base/status.h"
+#include "sys/memory.h"
+#include "sys/team.h"
+
+#include <string.h>
+
+/* Tokens from which decoding a panel for tiles pays. */
+enum { GEMM_TOKENS_MIN = 4, TILE_TOKENS = 16, PAIR_TOKENS = 32, TILE_BYTES = 1024 };
+
+static size_t round_up(size_t n, size_t unit) { return liz_div_up(n, unit) * unit; }
+static size_t least(size_t a, size_t b) { return a < b ? a : b; }
+
+liz_act_form liz_act_form_of(liz_pack pack)
+{
+    return liz_pack_is_integer(pack) ? LIZ_ACT_I8 : pack == LIZ_PACK_BF16 ? LIZ_ACT_BF16 : LIZ_ACT_F32;
+}
+
+/* Places each array at 64 bytes in the one mapping; with base NULL only counts. Token counts are rounded up to a
+ * pair of tiles, since tiles read and scale whole groups. */
+static size_t act_layout(liz_act *act, uint8_t *base, size_t n_tok_max, size_t n_in_max, unsigned forms)
+{
+    size_t n_tok = round_up(n_tok_max, PAIR_TOKENS), n_blocks = liz_div_up(n_in_max, LIZ_BLOCK_LEN);
+    size_t row = round_up(n_in_max, LIZ_GROUP_LEN), used = 0;
+    struct {
+        void **field;
+        size_t bytes;
+    } parts[] = {
+        {(void **)&act->i8.q, forms & LIZ_ACT_I8 ? n_tok * n_blocks * LIZ_BLOCK_LEN : 0},
+        {(void **)&act->i8.d, forms & LIZ_ACT_I8 ? n_tok * n_blocks * sizeof(float) : 0},
+        {(void **)&act->i8.sum, forms & LIZ_ACT_I8 ? n_tok * n_blocks * sizeof(int32_t) : 0},
+        {(void **)&act->i8.tile, forms & LIZ_ACT_I8 ? n_tok * n_blocks * LIZ_BLOCK_LEN : 0},
+        {(void **)&act->rounded, forms & LIZ_ACT_BF16 ? n_tok * row * sizeof(float) : 0},
+        {(void **)&act->half, forms & LIZ_ACT_BF16 ? n_tok * row * sizeof(uint16_t) : 0},
+        {(void **)&act->plain, forms & LIZ_ACT_F32 ? n_tok * row * sizeof(float) : 0},
+    };
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        if (base != NULL)
+            *parts[i].field = parts[i].bytes > 0 ? base + used : NULL;
+        used += round_up(parts[i].bytes, 64);
+    }
+    return used;
+}
+
+size_t liz_act_bytes(size_t n_tok_max, size_t n_in_max, unsigned forms)
+{
+    liz_act act = {0};
+    return act_layout(&act, NULL, n_tok_max, n_in_max, forms);
+}
+
+bool liz_act_open(liz_act *act, size_t n_tok_max, size_t n_in_max, unsigned forms)
+{
+    *act = (liz_act){.n_tok_max = n_tok_max, .n_in_max = n_in_max};
+    act->memory_bytes = liz_act_bytes(n_tok_max, n_in_max, forms);
+    act->memory = liz_memory_map(act->memory_bytes);
+    if (act->memory == NULL)
+        return false;
+    act_layout(act, act->memory, n_tok_max, n_in_max, forms);
+    return true;
+}
+
+void liz_act_close(liz_act *act)
+{
+    liz_memory_unmap(act->memory, act->memory_bytes);
+    *act = (liz_act){0};
+}
+
+/* One block of 256 of up to 16 tokens, and its tiles. Tokens past the end become zeros in the tile. */
+static void prepare_i8_block(const liz_kernel *kernel, liz_act *act, const float *x, size_t x_stride, size_t n_tok,
+                             size_t n_in, size_t group, size_t block)
+{
+    size_t n_blocks = liz_div_up(n_in, LIZ_BLOCK_LEN), first = group * TILE_TOKENS;
+    size_t n = least(n_in - block * LIZ_BLOCK_LEN, LIZ_BLOCK_LEN);
+    for (size_t t = first; t < least(first + TILE_TOKENS, n_tok); t++) {
+        size_t at = t * n_blocks + block;
+        kernel->quantize_i8(x + t * x_stride + block * LIZ_BLOCK_LEN, n, act->i8.q + at * LIZ_BLOCK_LEN,
+                            &act->i8.d[at], &act->i8.sum[at]);
+    }
+    if (kernel->tile_i8 == NULL)
+        return;
+    for (size_t t = n_tok; t < first + TILE_TOKENS; t++) {
+        size_t at = t * n_blocks + block;
+        memset(act->i8.q + at * LIZ_BLOCK_LEN, 0, LIZ_BLOCK_LEN);
+        act->i8.d[at] = 0;
+    }
+    kernel->tile_i8(act->i8.q + (first * n_blocks + block) * LIZ_BLOCK_LEN, n_blocks * LIZ_BLOCK_LEN,
+                    act->i8.tile + (group * n_blocks + block) * 4 * TILE_BYTES);
+}
+
+static void prepare_i8(const liz_kernel *kernel, liz_act *act, const float *x, size_t x_stride, size_t n_tok, size_t n_in,
+                       int member, int n_members)
+{
+    size_t n_blocks = liz_div_up(n_in, LIZ_BLOCK_LEN), n_groups = liz_div_up(n_tok, TILE_TOKENS), begin, end;
+    liz_team_share(n_groups * n_blocks, 1, member, n_members, &begin, &end);
+    for (size_t i = begin; i < end; i++)
+        prepare_i8_block(kernel, act, x, x_stride, n_tok, n_in, i / n_blocks, i % n_blocks);
+}
+
+/* A float row in each form; zeros from n_in to the stride. */
+static void prepare_float_row(const liz_kernel *kernel, liz_act *act, const float *x, size_t t, size_t n_in, unsigned forms)
+{
+    size_t stride = round_up(n_in, LIZ_GROUP_LEN), n_pad = stride - n_in;
+    if (forms & LIZ_ACT_F32) {
+        memcpy(act->plain + t * stride, x, n_in * sizeof *x);
+        memset(act->plain + t * stride + n_in, 0, n_pad * sizeof *x);
+    }
+    if (forms & LIZ_ACT_BF16) {
+        kernel->round_bf16(x, n_in, act->rounded + t * stride);
+        memset(act->rounded + t * stride + n_in, 0, n_pad * sizeof *x);
+        if (kernel->gemm_bf16 != NULL) {
+            kernel->to_bf16(x, n_in, act->half + t * stride);
+            memset(act->half + t * stride + n_in, 0, n_pad * sizeof *act->half);
+        }
+    }
+}
+
+void liz_act_prepare(const liz_kernel *kernel, liz_act *act, const float *x, size_t x_stride, size_t n_tok, size_t n_in,
+                     unsigned forms, int member, int n_members)
+{
+    LIZ_DASSERT(n_tok <= act->n_tok_max && n_in <= act->n_in_max);
+    if (forms & LIZ_ACT_I8)
+        prepare_i8(kernel, act, x, x_stride, n_tok, n_in, member, n_members);
+    if (forms & (LIZ_ACT_F32 | LIZ_ACT_BF16)) {
+        size_t begin, end;
+        liz_team_share(n_tok, 1, member, n_members, &begin, &end);
+        for (size_t t = begin; t < end; t++)
+            prepare_float_row(kernel, act, x + t * x_stride, t, n_in, forms);
+    }
+}
+
+size_t liz_matmul_scratch_bytes(size_t n_in_max)
+{
+    return round_up(LIZ_GEMM_SCRATCH_BYTES(liz_div_up(n_in_max, LIZ_BLOCK_LEN)), 64);
+}
+
+/* One panel against up to LIZ_DOT_TOKENS_MAX tokens; the last panel of a matrix may have fewer rows than it writes. */
+static void dot_panel(const liz_kernel *kernel, const liz_matrix *matrix, const liz_act *act, const uint8_t *panel,
+                      size_t tok, size_t n_tok, float *y, size_t y_stride, size_t n_rows)
+{
+    float spare[LIZ_DOT_TOKENS_MAX * LIZ_PANEL_ROWS];
+    bool whole = n_rows >= LIZ_PANEL_ROWS;
+    float *to = whole ? y : spare;
+    size_t to_stride = whole ? y_stride : LIZ_PANEL_ROWS, n_units = liz_pack_units(matrix->pack, matrix->n_in);
+    if (liz_pack_is_integer(matrix->pack)) {
+        size_t at = tok * n_units;
+        kernel->dot_i8[matrix->pack](panel, n_units, act->i8.q + at * LIZ_BLOCK_LEN, act->i8.d + at, act->i8.sum + at,
+                                     n_tok, to, to_stride);
+    } else {
+        const float *x = matrix->pack == LIZ_PACK_BF16 ? act->rounded : act->plain;
+        size_t x_stride = n_units * LIZ_GROUP_LEN;
+        kernel->dot_f32[matrix->pack](panel, n_units, x + tok * x_stride, x_stride, n_tok, to, to_stride);
+    }
+    for (size_t t = 0; t < n_tok && !whole; t++)
+        memcpy(y + t * y_stride, spare + t * LIZ_PANEL_ROWS, n_rows * sizeof *y);
+}
+
+static void matmul_dot(const liz_kernel *kernel, const liz_matrix *matrix, const liz_act *act, size_t n_tok, float *y,
+                       size_t y_stride, int member, int n_members)
+{
+    size_t begin, end, panel_bytes = liz_pack_panel_bytes(matrix->pack, matrix->n_in), n_out = (size_t)matrix->n_out;
+    liz_team_share(n_out, LIZ_PANEL_ROWS, member, n_members, &begin, &end);
+    for (size_t row = begin; row < end; row += LIZ_PANEL_ROWS) {
+        const uint8_t *panel = matrix->data + row / LIZ_PANEL_ROWS * panel_bytes;
+        for (size_t t = 0; t < n_tok; t += LIZ_DOT_TOKENS_MAX)
+            dot_panel(kernel, matrix, act, panel, t, least(n_tok - t, LIZ_DOT_TOKENS_MAX), y + t * y_stride + row,
+                      y_stride, n_out - row);
+    }
+}
+
+static void matmul_gemm(const liz_kernel *kernel, const liz_matrix *matrix, const liz_act *act, size_t n_tok, float *y,
+                        size_t y_stride, void *scratch, int member, int n_members)
+{
+    size_t begin, end, panel_bytes = liz_pack_panel_bytes(matrix->pack, matrix->n_in), n_out = (size_t)matrix->n_out;
+    size_t n_units = liz_pack_units(matrix->pack, matrix->n_in);
+    liz_team_share(n_out, 2 * LIZ_PANEL_ROWS, member, n_members, &begin, &end);
+    kernel->tiles_begin();
+    for (size_t row = begin; row < end; row += 2 * LIZ_PANEL_ROWS) {
+        const uint8_t *panels = matrix->data + row / LIZ_PANEL_ROWS * panel_bytes;
+        size_t n_rows = least(n_out - row, 2 * LIZ_PANEL_ROWS);
+        if (liz_pack_is_integer(matrix->pack))
+            kernel->gemm_i8[matrix->pack](panels, n_units, &act->i8, n_tok, scratch, y + row, y_stride, n_rows);
+        else
+            kernel->gemm_bf16(panels, n_units, act->half, n_units * LIZ_GROUP_LEN, n_tok, y + row, y_stride, n_rows);
+    }
+    kernel->tiles_end();
+}
+
+void liz_matmul(const liz_kernel *kernel, const liz_matrix *matrix, const liz_act *act, size_t n_tok, float *y,
+                size_t y_stride, void *scratch, int member, int n_members)
+{
+    bool tiles = liz_pack_is_integer(matrix->pack) ? kernel->gemm_i8[matrix->pack] != NULL
+                                                   : matrix->pack == LIZ_PACK_BF16 && kernel->gemm_bf16 != NULL;
+    if (tiles && n_tok >= GEMM_TOKENS_MIN)
+        matmul_gemm(kernel, matrix, act, n_tok, y, y_stride, scratch, member, n_members);
+    else
+        matmul_dot(kernel, matrix, act, n_tok, y, y_stride, member, n_members);
+}

@@ -1,0 +1,46 @@
+/* matmul.h - y = W x for a step's tokens, shared out over the team.
+ *
+ * Every member of a team calls these functions with its number; a barrier between `liz_act_prepare` and
+ * `liz_matmul`, and after `liz_matmul`, is the caller's. Activations are prepared once for all the matrices of
+ * one kind that they meet. Work is cut by outputs (panels of 16 rows, pairs where tiles are used), and so that a
+ * panel's weights are read by one member only. */
+#ifndef LIZ_KERNEL_MATMUL_H
+#define LIZ_KERNEL_MATMUL_H
+
+#include "kernel/kernel.h"
+
+/* The forms of activations that a matrix may ask for. */
+typedef enum liz_act_form { LIZ_ACT_I8 = 1, LIZ_ACT_BF16 = 2, LIZ_ACT_F32 = 4 } liz_act_form;
+
+/* Prepared activations of up to n_tok_max tokens of up to n_in_max elements. */
+typedef struct liz_act {
+    size_t n_tok_max, n_in_max;
+    liz_act_i8 i8;
+    /* Rows of n_in rounded up to LIZ_GROUP_LEN. */
+    float *rounded; /* for BF16 weights; values are bfloat16 */
+    float *plain;   /* for F32 weights */
+    uint16_t *half; /* for BF16 weights on tiles; tokens rounded up to 32 */
+    void *memory;
+    size_t memory_bytes;
+} liz_act;
+
+liz_act_form liz_act_form_of(liz_pack pack);
+
+/* Bytes that `liz_act_open` takes. */
+size_t liz_act_bytes(size_t n_tok_max, size_t n_in_max, unsigned forms);
+/* False when memory is short. A zeroed struct may be closed. */
+bool liz_act_open(liz_act *act, size_t n_tok_max, size_t n_in_max, unsigned forms);
+void liz_act_close(liz_act *act);
+
+/* Brings x [n_tok, n_in], rows x_stride floats apart, into the forms asked for. This member's share. */
+void liz_act_prepare(const liz_kernel *kernel, liz_act *act, const float *x, size_t x_stride, size_t n_tok, size_t n_in,
+                     unsigned forms, int member, int n_members);
+
+/* y [n_tok, n_out], rows y_stride floats apart, = W x. This member's share. `scratch`: this member's own,
+ * liz_matmul_scratch_bytes, 64-byte aligned. */
+void liz_matmul(const liz_kernel *kernel, const liz_matrix *matrix, const liz_act *act, size_t n_tok, float *y,
+                size_t y_stride, void *scratch, int member, int n_members);
+
+size_t liz_matmul_scratch_bytes(size_t n_in_max);
+
+#endif

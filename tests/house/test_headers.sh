@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Every header compiles alone: the public ones in every language that may include them, the inner ones in ours.
+n=0
+isa='-mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mamx-tile -mamx-int8 -mamx-bf16'
+strict='-Wall -Wextra -Wpedantic -Wshadow -Werror -fsyntax-only'
+
+# alone HEADER COMPILER...: compiles a file that includes only HEADER.
+alone() {
+    local header=$1 out
+    shift
+    if out=$(printf '#include "%s"\nint header_is_alone;\n' "$header" | "$@" - 2>&1); then
+        echo "ok $((++n)) - $header: $1 $2"
+    else
+        echo "not ok $((++n)) - $header: $1 $2"
+        printf '%s\n' "$out" | sed 's/^/# /'
+    fi
+}
+
+mapfile -t public < <(cd include && ls -- *.h)
+mapfile -t inner < <(cd src && find . -name '*.h' -printf '%P\n' | sort)
+echo "1..$((5 * ${#public[@]} + ${#inner[@]} + 1))"
+for header in "${public[@]}"; do
+    for std in c11 c17 c2x; do
+        alone "$header" gcc "-std=$std" -x c $strict -Wstrict-prototypes -Wmissing-prototypes -Iinclude
+    done
+    for std in c++11 c++20; do
+        alone "$header" g++ "-std=$std" -x c++ $strict -Iinclude
+    done
+done
+for header in "${inner[@]}"; do
+    flags='-Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla -Werror -fsyntax-only'
+    [[ $header == */x86/* && $(uname -m) == x86_64 ]] && flags+=" $isa"
+    [[ $header == */x86/* && $(uname -m) != x86_64 ]] && echo "ok $((++n)) - $header # SKIP for x86-64 only" && continue
+    alone "$header" gcc -std=gnu17 -x c $flags -D_GNU_SOURCE -Iinclude -Isrc
+done
+broken=$(mktemp --suffix=.h)
+trap 'rm -f "$broken"' EXIT
+echo 'size_t without_its_header(void);' >"$broken"
+if [[ $(alone "$broken" gcc -std=c17 -x c $strict) == not* ]]; then printf ''; else printf 'not '; fi
+echo "ok $((++n)) - a header that lacks an include is noticed"

@@ -1,0 +1,713 @@
+/* test_kernel.c - every entry of every tier against the C reference, bit for bit.
+ *
+ * In the manner of dav1d's checkasm: random and nasty inputs from a printed seed, odd and tail sizes, canaries around
+ * outputs, an unreadable page after inputs, and the name of the entry when one crashes. The C reference itself is held against
+ * sums in double. `--bench` times the entries instead. A tier that this machine lacks is a skip, not a pass. */
+#include "base/half.h"
+#include "base/philox.h"
+#include "kernel/attention.h"
+#include "kernel/kernel.h"
+#include "kernel/matmul.h"
+#include "sys/team.h"
+#include "tensor/quant.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+/* ---- Random numbers ---- */
+
+static uint64_t rng_seed;
+static uint64_t rng_count;
+
+static uint32_t rnd(void)
+{
+    uint64_t n = rng_count++;
+    return liz_philox4x32(rng_seed, (liz_philox){{(uint32_t)n, (uint32_t)(n >> 32), 0, 0}}).v[0];
+}
+
+static float rnd_unit(void) { return (float)((double)rnd() * 0x1p-32); }
+
+static float rnd_gauss(void) { return sqrtf(-2 * logf(rnd_unit() + 1e-9f)) * cosf(6.2831853f * rnd_unit()); }
+
+/* ---- Memory with a guard page behind and canaries beside ---- */
+
+enum { CANARY = 64, CANARY_BYTE = 0xA5, GUARDS_MAX = 64 };
+
+static struct {
+    void *map;
+    size_t size;
+} guards[GUARDS_MAX];
+static int n_guards;
+
+/* `n` bytes that end where an unreadable page begins, rounded so that the start is aligned to 64. */
+static void *guarded(size_t n)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), used = (n + 63) / 64 * 64, size = (used + page - 1) / page * page + page;
+    uint8_t *map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_true(map != MAP_FAILED && n_guards < GUARDS_MAX);
+    assert_int_equal(mprotect(map + size - page, page, PROT_NONE), 0);
+    guards[n_guards].map = map;
+    guards[n_guards++].size = size;
+    return map + size - page - used;
+}
+
+static void guards_release(void)
+{
+    while (n_guards > 0) {
+        n_guards--;
+        munmap(guards[n_guards].map, guards[n_guards].size);
+    }
+}
+
+static uint8_t *canaries_new(size_t n)
+{
+    uint8_t *p = aligned_alloc(64, (n + 2 * CANARY + 63) / 64 * 64);
+    assert_non_null(p);
+    memset(p, CANARY_BYTE, n + 2 * CANARY);
+    return p + CANARY;
+}
+
+static void canaries_check(uint8_t *p, size_t n, const char *what)
+{
+    for (int i = 0; i < CANARY; i++)
+        if (p[-1 - i] != CANARY_BYTE || p[n + (size_t)i] != CANARY_BYTE)
+            fail_msg("%s: wrote outside its output", what);
+    free(p - CANARY);
+}
+
+/* ---- Tiers ---- */
+
+static liz_kernel ref, tested;
+static const char *entry = "";
+
+static void crashed(int sig)
+{
+    char text[128];
+    int n = snprintf(text, sizeof text, "not ok - crashed by signal %d in %s of tier %s, seed %llu\n", sig, entry,
+                     liz_cpu_tier_name(tested.tier), (unsigned long long)rng_seed);
+    if (write(1, text, (size_t)n) < 0)
+        _exit(2);
+    _exit(1);
+}
+
+static const liz_dtype dtypes[] = {LIZ_DTYPE_F32,  LIZ_DTYPE_F16,  LIZ_DTYPE_BF16, LIZ_DTYPE_Q4_0,
+                                   LIZ_DTYPE_Q5_0, LIZ_DTYPE_Q8_0, LIZ_DTYPE_Q4_K, LIZ_DTYPE_Q6_K};
+enum { N_DTYPES = sizeof dtypes / sizeof *dtypes };
+
+/* Where a block of this type keeps its binary16 scales; -1 for none. */
+static void scales_of(liz_dtype dtype, int offsets[2])
+{
+    offsets[0] = offsets[1] = -1;
+    switch (dtype) {
+    case LIZ_DTYPE_Q4_0:
+    case LIZ_DTYPE_Q5_0:
+    case LIZ_DTYPE_Q8_0: offsets[0] = 0; break;
+    case LIZ_DTYPE_Q4_K: offsets[0] = 0, offsets[1] = 2; break;
+    case LIZ_DTYPE_Q6_K: offsets[0] = 208; break;
+    default: break;
+    }
+}
+
+/* A block of random bytes with scales of one of several kinds: usual, zero, negative, denormal, largest. */
+static void random_block(liz_dtype dtype, uint8_t *p, size_t n, int kind)
+{
+    for (size_t i = 0; i < n; i++)
+        p[i] = (uint8_t)rnd();
+    if (kind == 5)
+        memset(p, (int)(rnd() & 1) * 255, n);
+    int offsets[2];
+    scales_of(dtype, offsets);
+    for (int i = 0; i < 2; i++) {
+        if (offsets[i] < 0)
+            continue;
+        uint16_t h = liz_f32_to_f16(kind == 1 ? 0 : kind == 3 ? 3e-8f : kind == 4 ? 65504.0f : 0.001f + rnd_unit());
+        if (kind == 2 || (kind == 4 && (rnd() & 1)))
+            h |= 0x8000;
+        p[offsets[i]] = (uint8_t)h;
+        p[offsets[i] + 1] = (uint8_t)(h >> 8);
+    }
+}
+
+static void random_plain(liz_dtype dtype, uint8_t *p, int kind)
+{
+    float x = kind == 1 ? 0 : kind == 3 ? ldexpf(rnd_gauss(), -130) : kind == 4 ? 1e30f * rnd_gauss() : rnd_gauss();
+    if (dtype == LIZ_DTYPE_F32) {
+        memcpy(p, &x, 4);
+        return;
+    }
+    uint16_t h = dtype == LIZ_DTYPE_F16 ? liz_f32_to_f16(kind == 4 ? 60000.0f : x) : liz_f32_to_bf16(x);
+    if (kind == 3)
+        h = (uint16_t)(rnd() & 0x807F);
+    memcpy(p, &h, 2);
+}
+
+static uint8_t *random_rows(liz_dtype dtype, size_t n_rows, size_t n_in, size_t *row_bytes)
+{
+    const liz_dtype_info *info = liz_dtype_info_get(dtype);
+    *row_bytes = n_in / (size_t)info->block_len * (size_t)info->block_bytes;
+    uint8_t *rows = guarded(n_rows * *row_bytes);
+    for (size_t i = 0; i < n_rows * *row_bytes; i += (size_t)info->block_bytes) {
+        int kind = rnd() % 4 == 0 ? (int)(rnd() % 6) : 0;
+        if (info->block_len == 1)
+            random_plain(dtype, rows + i, kind);
+        else
+            random_block(dtype, rows + i, (size_t)info->block_bytes, kind);
+    }
+    return rows;
+}
+
+static liz_matrix pack_random(liz_dtype dtype, int32_t n_out, int32_t n_in, uint8_t **rows, size_t *row_bytes)
+{
+    liz_matrix m = {.n_out = n_out, .n_in = n_in};
+    assert_true(liz_pack_of(dtype, &m.pack));
+    *rows = random_rows(dtype, (size_t)n_out, (size_t)n_in, row_bytes);
+    m.data = guarded(liz_pack_matrix_bytes(m.pack, n_out, n_in));
+    for (size_t i = 0; i * LIZ_PANEL_ROWS < (size_t)n_out; i++)
+        liz_pack_panel(&m, dtype, *rows, i);
+    return m;
+}
+
+static float *random_floats(size_t n)
+{
+    float *x = guarded(n * sizeof *x);
+    for (size_t i = 0; i < n; i++) {
+        uint32_t kind = rnd() % 64;
+        x[i] = kind == 0 ? 0 : kind == 1 ? 20 * rnd_gauss() : kind == 2 ? ldexpf(rnd_gauss(), -128) : rnd_gauss();
+    }
+    return x;
+}
+
+static float *gauss_floats(size_t n)
+{
+    float *x = guarded(n * sizeof *x);
+    for (size_t i = 0; i < n; i++)
+        x[i] = rnd_gauss();
+    return x;
+}
+
+/* ---- Packing ---- */
+
+/* d * t is within the grid's step of the weight that the file means. */
+static void test_pack_means_the_weights(void **state)
+{
+    (void)state;
+    for (int i = 0; i < N_DTYPES; i++) {
+        liz_pack pack;
+        assert_true(liz_pack_of(dtypes[i], &pack));
+        if (!liz_pack_is_integer(pack))
+            continue;
+        uint8_t *rows;
+        size_t row_bytes;
+        liz_matrix m = pack_random(dtypes[i], 40, 512, &rows, &row_bytes);
+        for (size_t row = 0; row < 40; row++) {
+            float w[512];
+            liz_dequantize_row(dtypes[i], rows + row * row_bytes, w, 512);
+            for (size_t b = 0; b < 2; b++) {
+                int8_t t[256];
+                float d;
+                const uint8_t *block = m.data + row / 16 * liz_pack_panel_bytes(pack, 512) + b * liz_pack_block_bytes(pack);
+                liz_pack_decode(pack, block, (int)(row % 16), t, &d);
+                for (int k = 0; k < 256; k++) {
+                    double error = fabs((double)w[256 * b + (size_t)k] - (double)d * t[liz_packed_index(k)]);
+                    if (!(error <= 0.85 * fabs((double)d)))
+                        fail_msg("%s row %zu element %d: weight %g became %g, step %g (seed %llu)",
+                                 liz_dtype_info_get(dtypes[i])->name, row, k, (double)w[256 * b + (size_t)k],
+                                 (double)d * t[liz_packed_index(k)], (double)d, (unsigned long long)rng_seed);
+                }
+            }
+        }
+        guards_release();
+    }
+}
+
+static void test_packed_index_is_a_permutation(void **state)
+{
+    (void)state;
+    bool seen[256] = {false};
+    for (int k = 0; k < 256; k++) {
+        assert_in_range(liz_packed_index(k), 0, 255);
+        assert_false(seen[liz_packed_index(k)]);
+        seen[liz_packed_index(k)] = true;
+    }
+}
+
+static void test_scales_that_are_not_finite(void **state)
+{
+    (void)state;
+    for (int i = 0; i < N_DTYPES; i++) {
+        int offsets[2];
+        scales_of(dtypes[i], offsets);
+        if (offsets[0] < 0)
+            continue;
+        const liz_dtype_info *info = liz_dtype_info_get(dtypes[i]);
+        uint8_t row[256 / 32 * 34 + 300] = {0};
+        for (size_t at = 0; at < 256 / (size_t)info->block_len; at++)
+            memcpy(row + at * (size_t)info->block_bytes + offsets[0], (uint8_t[]){0x00, 0x7C}, 2);
+        liz_matrix m = {.n_out = 1, .n_in = 256};
+        assert_true(liz_pack_of(dtypes[i], &m.pack));
+        m.data = guarded(liz_pack_matrix_bytes(m.pack, 1, 256));
+        liz_pack_panel(&m, dtypes[i], row, 0);
+        int8_t t[256];
+        float d;
+        liz_pack_decode(m.pack, m.data, 0, t, &d);
+        assert_true(isnan(d));
+        guards_release();
+    }
+}
+
+/* ---- Dot products ---- */
+
+typedef struct acts {
+    int8_t *q;
+    float *d;
+    int32_t *sum;
+    float *x;
+    size_t n_blocks;
+} acts;
+
+static acts random_acts(const liz_kernel *kernel, size_t n_tok, size_t n_in)
+{
+    acts a = {.n_blocks = (n_in + 255) / 256};
+    size_t n_pad = (n_tok + 31) / 32 * 32;
+    a.x = random_floats(n_tok * n_in);
+    a.q = guarded(n_pad * a.n_blocks * 256);
+    a.d = guarded(n_pad * a.n_blocks * sizeof *a.d);
+    a.sum = guarded(n_pad * a.n_blocks * sizeof *a.sum);
+    for (size_t t = 0; t < n_tok; t++)
+        kernel->quantize_i8(a.x + t * n_in, n_in, a.q + t * a.n_blocks * 256, a.d + t * a.n_blocks, a.sum + t * a.n_blocks);
+    return a;
+}
+
+static void compare(const float *a, const float *b, size_t n, const char *what, size_t n_in, size_t n_tok)
+{
+    for (size_t i = 0; i < n; i++)
+        if (memcmp(&a[i], &b[i], 4) != 0 && !(isnan(a[i]) && isnan(b[i])))
+            fail_msg("%s %s: element %zu is %a, the reference says %a (n_in %zu, n_tok %zu, seed %llu)",
+                     liz_cpu_tier_name(tested.tier), what, i, (double)b[i], (double)a[i], n_in, n_tok,
+                     (unsigned long long)rng_seed);
+}
+
+static void check_dot_i8(liz_dtype dtype, size_t n_in, size_t n_tok)
+{
+    uint8_t *rows;
+    size_t row_bytes;
+    liz_matrix m = pack_random(dtype, 16, (int32_t)n_in, &rows, &row_bytes);
+    acts a = random_acts(&ref, n_tok, n_in);
+    float want[8 * 16];
+    uint8_t *got = canaries_new(sizeof(float) * 16 * n_tok);
+    entry = liz_pack_name(m.pack);
+    ref.dot_i8[m.pack](m.data, a.n_blocks, a.q, a.d, a.sum, n_tok, want, 16);
+    tested.dot_i8[m.pack](m.data, a.n_blocks, a.q, a.d, a.sum, n_tok, (float *)(void *)got, 16);
+    compare(want, (float *)(void *)got, 16 * n_tok, entry, n_in, n_tok);
+    canaries_check(got, sizeof(float) * 16 * n_tok, entry);
+    guards_release();
+}
+
+static void check_dot_f32(liz_dtype dtype, size_t n_in, size_t n_tok)
+{
+    uint8_t *rows;
+    size_t row_bytes, n_pad = (n_in + 31) / 32 * 32;
+    liz_matrix m = pack_random(dtype, 16, (int32_t)n_in, &rows, &row_bytes);
+    float *x = random_floats(n_tok * n_pad), want[8 * 16];
+    if (m.pack == LIZ_PACK_BF16)
+        ref.round_bf16(x, n_tok * n_pad, x);
+    uint8_t *got = canaries_new(sizeof(float) * 16 * n_tok);
+    entry = liz_pack_name(m.pack);
+    ref.dot_f32[m.pack](m.data, n_pad / 32, x, n_pad, n_tok, want, 16);
+    tested.dot_f32[m.pack](m.data, n_pad / 32, x, n_pad, n_tok, (float *)(void *)got, 16);
+    compare(want, (float *)(void *)got, 16 * n_tok, entry, n_in, n_tok);
+    canaries_check(got, sizeof(float) * 16 * n_tok, entry);
+    guards_release();
+}
+
+static void test_dot(void **state)
+{
+    (void)state;
+    static const size_t lengths[] = {32, 256, 288, 768, 1024};
+    for (int i = 0; i < N_DTYPES; i++) {
+        liz_pack pack;
+        assert_true(liz_pack_of(dtypes[i], &pack));
+        for (size_t l = 0; l < sizeof lengths / sizeof *lengths; l++) {
+            if (lengths[l] % (size_t)liz_dtype_info_get(dtypes[i])->block_len != 0)
+                continue;
+            for (size_t n_tok = 1; n_tok <= LIZ_DOT_TOKENS_MAX; n_tok++)
+                (liz_pack_is_integer(pack) ? check_dot_i8 : check_dot_f32)(dtypes[i], lengths[l], n_tok);
+        }
+    }
+}
+
+/* The whole driver, which picks tiles where it can: any token count, rows that fill no panel, any number of members. */
+static void check_matmul(liz_dtype dtype, int32_t n_out, int32_t n_in, size_t n_tok)
+{
+    uint8_t *rows;
+    size_t row_bytes;
+    liz_matrix m = pack_random(dtype, n_out, n_in, &rows, &row_bytes);
+    liz_act_form form = liz_act_form_of(m.pack);
+    size_t n_y = n_tok * (size_t)n_out;
+    float *x = random_floats(n_tok * (size_t)n_in), *want = guarded(n_y * sizeof *want);
+    uint8_t *got = canaries_new(n_y * sizeof *want);
+    void *scratch = guarded(liz_matmul_scratch_bytes((size_t)n_in));
+    liz_act act;
+    assert_true(liz_act_open(&act, n_tok, (size_t)n_in, form));
+    entry = liz_pack_name(m.pack);
+    liz_act_prepare(&ref, &act, x, (size_t)n_in, n_tok, (size_t)n_in, form, 0, 1);
+    liz_matmul(&ref, &m, &act, n_tok, want, (size_t)n_out, scratch, 0, 1);
+    for (int n_members = 1; n_members <= 3; n_members++) {
+        for (int member = 0; member < n_members; member++)
+            liz_act_prepare(&tested, &act, x, (size_t)n_in, n_tok, (size_t)n_in, form, member, n_members);
+        for (int member = 0; member < n_members; member++)
+            liz_matmul(&tested, &m, &act, n_tok, (float *)(void *)got, (size_t)n_out, scratch, member, n_members);
+        compare(want, (float *)(void *)got, n_y, "matmul", (size_t)n_in, n_tok);
+        memset(got, 0, n_y * sizeof *want);
+    }
+    canaries_check(got, n_y * sizeof *want, entry);
+    liz_act_close(&act);
+    guards_release();
+}
+
+static void test_matmul(void **state)
+{
+    (void)state;
+    static const size_t tokens[] = {1, 3, 5, 16, 17, 33, 64};
+    for (int i = 0; i < N_DTYPES; i++)
+        for (size_t t = 0; t < sizeof tokens / sizeof *tokens; t++) {
+            check_matmul(dtypes[i], 32, 256, tokens[t]);
+            check_matmul(dtypes[i], 71, 512, tokens[t]);
+        }
+}
+
+/* The reference against double sums, within the rounding that its formula allows. */
+static void test_reference_is_right(void **state)
+{
+    (void)state;
+    for (int i = 0; i < N_DTYPES; i++) {
+        uint8_t *rows;
+        size_t row_bytes;
+        liz_matrix m = pack_random(dtypes[i], 16, 512, &rows, &row_bytes);
+        acts a = random_acts(&ref, 1, 512);
+        float y[16], x[512];
+        if (liz_pack_is_integer(m.pack)) {
+            ref.dot_i8[m.pack](m.data, 2, a.q, a.d, a.sum, 1, y, 16);
+            for (int k = 0; k < 512; k++)
+                x[k] = a.d[k / 256] * (float)a.q[k / 256 * 256 + liz_packed_index(k % 256)];
+        } else {
+            memcpy(x, a.x, sizeof x);
+            if (m.pack == LIZ_PACK_BF16)
+                ref.round_bf16(x, 512, x);
+            ref.dot_f32[m.pack](m.data, 16, x, 512, 1, y, 16);
+        }
+        for (size_t row = 0; row < 16; row++) {
+            float w[512];
+            liz_dequantize_row(dtypes[i], rows + row * row_bytes, w, 512);
+            double sum = 0, size = 0, step = 0;
+            for (int k = 0; k < 512; k++) {
+                int8_t t[256];
+                float d = 0;
+                if (liz_pack_is_integer(m.pack))
+                    liz_pack_decode(m.pack, m.data + (size_t)(k / 256) * liz_pack_block_bytes(m.pack), (int)row, t, &d);
+                double wide = dtypes[i] == LIZ_DTYPE_F16 ? (double)liz_bf16_to_f32(liz_f32_to_bf16(w[k])) : (double)w[k];
+                sum += wide * (double)x[k];
+                size += fabs(wide * (double)x[k]);
+                step += 0.85 * fabs((double)d * (double)x[k]);
+            }
+            if (!(fabs(sum - (double)y[row]) <= size * 512 * 0x1p-24 + step + 1e-30))
+                fail_msg("%s row %zu: %g, should be %g", liz_dtype_info_get(dtypes[i])->name, row, (double)y[row], sum);
+        }
+        guards_release();
+    }
+}
+
+/* ---- Rows ---- */
+
+static void check_rows(size_t n)
+{
+    float *x = random_floats(n), *w = random_floats(n), *b = random_floats(n);
+    float *want = guarded(n * sizeof *want);
+    struct {
+        const char *name;
+        int op;
+    } ops[] = {{"rms_norm", 0}, {"layer_norm", 1}, {"add", 2}, {"silu_mul", 3}, {"gelu", 4}, {"round_bf16", 5}, {"scale", 6}};
+    for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
+        entry = ops[i].name;
+        uint8_t *got = canaries_new(n * sizeof(float));
+        for (int pass = 0; pass < 2; pass++) {
+            const liz_kernel *k = pass == 0 ? &ref : &tested;
+            float *y = pass == 0 ? want : (float *)(void *)got;
+            switch (ops[i].op) {
+            case 0: k->rms_norm(x, w, 1e-5f, n, y); break;
+            case 1: k->layer_norm(x, w, b, 1e-5f, n, y); break;
+            case 2: k->add(x, w, n, y); break;
+            case 3: k->silu_mul(x, w, n, y); break;
+            case 4: k->gelu(x, n, y); break;
+            case 5: k->round_bf16(x, n, y); break;
+            default: memcpy(y, x, n * sizeof *y), k->scale(y, 0.3f, n); break;
+            }
+        }
+        compare(want, (float *)(void *)got, n, entry, n, 1);
+        canaries_check(got, n * sizeof(float), entry);
+    }
+    guards_release();
+}
+
+static void test_rows(void **state)
+{
+    (void)state;
+    for (size_t n = 1; n < 70; n++)
+        check_rows(n);
+    check_rows(1000);
+}
+
+static void test_quantize(void **state)
+{
+    (void)state;
+    entry = "quantize_i8";
+    for (size_t n = 1; n <= 600; n += n < 40 ? 1 : 37) {
+        float *x = random_floats(n);
+        if (n % 3 == 0)
+            x[rnd() % n] = n % 2 ? INFINITY : NAN;
+        if (n % 5 == 0)
+            memset(x, 0, n * sizeof *x);
+        size_t nb = (n + 255) / 256;
+        int8_t *q[2];
+        float *d[2];
+        int32_t *sum[2];
+        for (int i = 0; i < 2; i++) {
+            q[i] = guarded(nb * 256);
+            d[i] = guarded(nb * 4);
+            sum[i] = guarded(nb * 4);
+            (i ? &tested : &ref)->quantize_i8(x, n, q[i], d[i], sum[i]);
+        }
+        assert_memory_equal(q[0], q[1], nb * 256);
+        compare(d[0], d[1], nb, entry, n, 1);
+        assert_memory_equal(sum[0], sum[1], nb * 4);
+        for (size_t b = 0; b < nb; b++) {
+            int32_t s = 0;
+            for (int k = 0; k < 256; k++)
+                s += q[0][b * 256 + (size_t)k];
+            assert_int_equal(128 * s, sum[0][b]);
+        }
+        guards_release();
+    }
+}
+
+static void test_rope(void **state)
+{
+    (void)state;
+    entry = "rope";
+    for (int n = 2; n <= 128; n += 14)
+        for (int neox = 0; neox < 2; neox++) {
+            float *x = random_floats((size_t)n), *c = random_floats((size_t)n / 2), *s = random_floats((size_t)n / 2);
+            float want[128], got[128];
+            memcpy(want, x, (size_t)n * 4);
+            memcpy(got, x, (size_t)n * 4);
+            ref.rope(want, c, s, (liz_rope_shape){n, neox});
+            tested.rope(got, c, s, (liz_rope_shape){n, neox});
+            compare(want, got, (size_t)n, entry, (size_t)n, 1);
+            guards_release();
+        }
+}
+
+/* e^x through silu_mul with gate -> large: checked in double where it is used, as gate / (1 + e^-gate). */
+static void test_silu_is_right(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2000; i++) {
+        float g = 40 * (rnd_unit() - 0.5f), one = 1, y;
+        ref.silu_mul(&g, &one, 1, &y);
+        double want = (double)g / (1 + exp(-(double)g));
+        assert_true(fabs((double)y - want) <= 6e-7 * fabs(want) + 1e-30);
+    }
+}
+
+/* ---- Attention ---- */
+
+static void fill_pages(bool bf16, size_t n_pages, int n_embd, bool values, const float *x, const uint8_t **pages)
+{
+    for (size_t p = 0; p < n_pages; p++) {
+        size_t n = (size_t)LIZ_ATTN_PAGE * (size_t)n_embd;
+        void *page = guarded(n * (bf16 ? 2 : 4));
+        for (int t = 0; t < LIZ_ATTN_PAGE; t++)
+            for (int i = 0; i < n_embd; i++) {
+                float v = x[(p * LIZ_ATTN_PAGE + (size_t)t) * (size_t)n_embd + (size_t)i];
+                size_t at = values ? liz_attn_v_index(bf16, n_embd, t, i) : liz_attn_k_index(bf16, n_embd, t, i);
+                if (bf16)
+                    ((uint16_t *)page)[at] = liz_f32_to_bf16(v);
+                else
+                    ((float *)page)[at] = v;
+            }
+        pages[p] = page;
+    }
+}
+
+static void check_attention(bool bf16, size_t n_keys, int n_group, int n_embd)
+{
+    enum { PAGES_MAX = 12 };
+    size_t n_pages = (n_keys + LIZ_ATTN_PAGE - 1) / LIZ_ATTN_PAGE, n_kv = n_pages * LIZ_ATTN_PAGE * (size_t)n_embd;
+    float *q = gauss_floats((size_t)(n_group * n_embd)), *k = gauss_floats(n_kv), *v = gauss_floats(n_kv);
+    const uint8_t *k_pages[PAGES_MAX], *v_pages[PAGES_MAX];
+    fill_pages(bf16, n_pages, n_embd, false, k, k_pages);
+    fill_pages(bf16, n_pages, n_embd, true, v, v_pages);
+    size_t n_out = (size_t)(n_group * n_embd);
+    float *want = guarded(n_out * 4), *scratch = guarded(4 * LIZ_ATTN_SCRATCH_FLOATS(n_embd, n_embd));
+    uint8_t *got = canaries_new(n_out * 4);
+    liz_attn_args a = {q, k_pages, v_pages, n_keys, n_group, n_embd, n_embd, 0.125f, want, scratch};
+    entry = bf16 ? "attend_bf16" : "attend_f32";
+    (bf16 ? ref.attend_bf16 : ref.attend_f32)(&a);
+    a.out = (float *)(void *)got;
+    (bf16 ? tested.attend_bf16 : tested.attend_f32)(&a);
+    compare(want, (float *)(void *)got, n_out, entry, n_keys, (size_t)n_group);
+    for (int h = 0; h < n_group; h++) { /* the reference against double */
+        double total = 0, sums[256] = {0}, most = -1e300;
+        for (int pass = 0; pass < 2; pass++)
+            for (size_t t = 0; t < n_keys; t++) {
+                double s = 0;
+                for (int i = 0; i < n_embd; i++)
+                    s += (double)q[h * n_embd + i] * (double)k[t * (size_t)n_embd + (size_t)i];
+                s *= 0.125;
+                if (pass == 0) {
+                    most = s > most ? s : most;
+                    continue;
+                }
+                double p = exp(s - most);
+                total += p;
+                for (int i = 0; i < n_embd; i++)
+                    sums[i] += p * (double)v[t * (size_t)n_embd + (size_t)i];
+            }
+        for (int i = 0; i < n_embd; i++)
+            assert_true(fabs(sums[i] / total - (double)want[h * n_embd + i]) < (bf16 ? 0.05 : 2e-5));
+    }
+    canaries_check(got, n_out * 4, entry);
+    guards_release();
+}
+
+static void test_attention(void **state)
+{
+    (void)state;
+    static const size_t lengths[] = {1, 2, 15, 16, 17, 31, 32, 33, 100, 128, 129, 160, 257, 300};
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++)
+        for (int bf16 = 0; bf16 < 2; bf16++) {
+            check_attention(bf16, lengths[i], 1 + (int)(i % 4), 64);
+            check_attention(bf16, lengths[i], 1, 16);
+            check_attention(bf16, lengths[i], 2, 80);
+        }
+}
+
+/* ---- Benchmark ---- */
+
+static double seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void bench_matmul(liz_dtype dtype, int32_t n_out, int32_t n_in, size_t n_tok, const char *cache)
+{
+    liz_matrix m = {.n_out = n_out, .n_in = n_in};
+    assert_true(liz_pack_of(dtype, &m.pack));
+    size_t row_bytes, bytes = liz_pack_matrix_bytes(m.pack, n_out, n_in);
+    m.data = guarded(bytes);
+    liz_matrix few = m;
+    few.n_out = 64;
+    uint8_t *rows = random_rows(dtype, 64, (size_t)n_in, &row_bytes);
+    for (size_t i = 0; i < 4; i++)
+        liz_pack_panel(&few, dtype, rows, i);
+    size_t first = liz_pack_matrix_bytes(m.pack, 64, n_in);
+    for (size_t at = first; at < bytes; at += first)
+        memcpy(m.data + at, m.data, bytes - at < first ? bytes - at : first);
+    liz_act_form form = liz_act_form_of(m.pack);
+    float *x = random_floats(n_tok * (size_t)n_in), *y = guarded(4 * n_tok * (size_t)n_out);
+    void *scratch = guarded(liz_matmul_scratch_bytes((size_t)n_in));
+    liz_act act;
+    assert_true(liz_act_open(&act, n_tok, (size_t)n_in, form));
+    double best = 1e9;
+    for (int r = 0; r < 7; r++) {
+        double t = seconds();
+        liz_act_prepare(&tested, &act, x, (size_t)n_in, n_tok, (size_t)n_in, form, 0, 1);
+        liz_matmul(&tested, &m, &act, n_tok, y, (size_t)n_out, scratch, 0, 1);
+        t = seconds() - t;
+        best = t < best ? t : best;
+    }
+    double ops = 2.0 * (double)n_out * (double)n_in * (double)n_tok;
+    printf("%s,matmul %s,%d x %d,%zu,%s,%.0f,%.2f,%.1f\n", liz_cpu_tier_name(tested.tier), liz_dtype_info_get(dtype)->name,
+           n_out, n_in, n_tok, cache, best * 1e9, (double)bytes / best / 1e9, ops / best / 1e9);
+    fflush(stdout);
+    liz_act_close(&act);
+    guards_release();
+}
+
+static void bench(void *arg, int member, int n_members)
+{
+    (void)arg, (void)member, (void)n_members;
+    printf("tier,entry,shape,tokens,cache,ns,GB/s,GFLOP/s\n");
+    static const size_t tokens[] = {1, 4, 8, 16, 32, 64, 512};
+    for (int tier = LIZ_TIER_C; tier <= (int)liz_cpu_tier_best(); tier++) {
+        liz_kernel_init(&tested, (liz_tier_id)tier);
+        for (int i = 0; i < N_DTYPES; i++)
+            for (size_t t = 0; t < sizeof tokens / sizeof *tokens; t++) {
+                if (tier == LIZ_TIER_C && tokens[t] > 1)
+                    continue;
+                bench_matmul(dtypes[i], 512, 2048, tokens[t], "warm");
+                if (tokens[t] == 1 && tier > LIZ_TIER_C)
+                    bench_matmul(dtypes[i], 65536, 2048, 1, "cold");
+            }
+    }
+}
+
+/* ---- Running ---- */
+
+static int test_result;
+
+/* Tests run where kernels run: with denormals flushed to zero. */
+static void run_all(void *arg, int member, int n_members)
+{
+    (void)arg, (void)member, (void)n_members;
+    const struct CMUnitTest once[] = {
+        cmocka_unit_test(test_packed_index_is_a_permutation), cmocka_unit_test(test_pack_means_the_weights),
+        cmocka_unit_test(test_scales_that_are_not_finite),    cmocka_unit_test(test_reference_is_right),
+        cmocka_unit_test(test_silu_is_right),
+    };
+    const struct CMUnitTest each[] = {
+        cmocka_unit_test(test_dot),      cmocka_unit_test(test_matmul), cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_quantize), cmocka_unit_test(test_rope),   cmocka_unit_test(test_attention),
+    };
+    liz_kernel_init(&tested, LIZ_TIER_C);
+    test_result |= cmocka_run_group_tests_name("kernel c", once, NULL, NULL);
+    for (int tier = LIZ_TIER_AVX2; tier <= LIZ_TIER_AMX; tier++) {
+        const char *name = liz_cpu_tier_name((liz_tier_id)tier);
+        if (tier > (int)liz_cpu_tier_best()) {
+            fprintf(stderr, "# SKIPPED: kernel tier %s: NOT RUN, this machine lacks it\n", name);
+            continue;
+        }
+        liz_kernel_init(&tested, (liz_tier_id)tier);
+        test_result |= cmocka_run_group_tests_name(name, each, NULL, NULL);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    const char *seed = getenv("LIZZIE_TEST_SEED");
+    rng_seed = seed ? strtoull(seed, NULL, 10) : (uint64_t)time(NULL);
+    fprintf(stderr, "# seed %llu\n", (unsigned long long)rng_seed);
+    signal(SIGSEGV, crashed);
+    signal(SIGILL, crashed);
+    signal(SIGBUS, crashed);
+    liz_kernel_init(&ref, LIZ_TIER_C);
+    liz_cpu_tier_best(); /* asks for AMX before the first tile */
+    liz_team *team;
+    if (liz_team_open(&team, 1, NULL) != LIZ_OK)
+        return 1;
+    liz_team_run(team, argc > 1 && strcmp(argv[1], "--bench") == 0 ? bench : run_all, NULL);
+    liz_team_close(team);
+    return test_result;
+}
