@@ -9,7 +9,7 @@ CC = gcc
 OPT ?= -O2
 WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wvla -Werror
 CFLAGS_ALL = -std=gnu17 $(OPT) -g $(WARN) -ffp-contract=off -fno-math-errno -fvisibility=hidden -fPIC -pthread \
-    -Iinclude -Isrc -D_GNU_SOURCE $(SAN) $(DEFS) $(CFLAGS)
+    -Iinclude -Isrc -Itests/lib -D_GNU_SOURCE $(SAN) $(DEFS) $(CFLAGS)
 LIBS = -lxxhash -lutf8proc -lm -pthread $(SAN)
 
 ISA_avx2 = -mavx2 -mfma -mf16c -mbmi -mbmi2
@@ -25,12 +25,14 @@ LIB_SRC += $(wildcard src/*/x86/*.c)
 endif
 CLI_SRC := $(wildcard src/cli/*.c)
 TEST_SRC := $(wildcard tests/*/test_*.c)
-TEST_LIB_SRC := $(wildcard tests/lib/*.c)
+TEST_FAKE_SRC := $(wildcard tests/lib/fake_*.c)
+TEST_LIB_SRC := $(filter-out $(TEST_FAKE_SRC),$(wildcard tests/lib/*.c))
 BENCH_SRC := $(wildcard bench/*.c)
 
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o)
 CLI_OBJ := $(CLI_SRC:%.c=$(BUILD)/%.o)
 TEST_LIB_OBJ := $(TEST_LIB_SRC:%.c=$(BUILD)/%.o)
+TEST_FAKE_OBJ := $(TEST_FAKE_SRC:%.c=$(BUILD)/%.o)
 TEST_BIN := $(TEST_SRC:tests/%.c=$(BUILD)/tests/%)
 BENCH_BIN := $(BENCH_SRC:bench/%.c=$(BUILD)/bench/%)
 
@@ -51,6 +53,10 @@ $(BUILD)/lizzie: $(CLI_OBJ) $(BUILD)/liblizzie.a
 	$(CC) -o $@ $^ $(LIBS)
 
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_LIB_OBJ) $(BUILD)/liblizzie.a
+	$(CC) -o $@ $^ -lcmocka -lpcre2-8 $(LIBS)
+
+# The engine's tests bring a model of their own: named before the library, it takes the place of src/model.
+$(BUILD)/tests/engine/%: $(BUILD)/tests/engine/%.o $(TEST_FAKE_OBJ) $(TEST_LIB_OBJ) $(BUILD)/liblizzie.a
 	$(CC) -o $@ $^ -lcmocka -lpcre2-8 $(LIBS)
 
 $(BUILD)/bench/%: $(BUILD)/bench/%.o $(BUILD)/liblizzie.a
