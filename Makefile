@@ -9,7 +9,7 @@ CC = gcc
 OPT ?= -O2
 WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wvla -Werror
 CFLAGS_ALL = -std=gnu17 $(OPT) -g $(WARN) -ffp-contract=off -fno-math-errno -fvisibility=hidden -fPIC -pthread \
-    -Iinclude -Isrc -Itests/lib -D_GNU_SOURCE $(SAN) $(DEFS) $(CFLAGS)
+    -Iinclude -Isrc -D_GNU_SOURCE $(SAN) $(DEFS) $(CFLAGS)
 LIBS = -lxxhash -lutf8proc -lm -pthread $(SAN)
 
 ISA_avx2 = -mavx2 -mfma -mf16c -mbmi -mbmi2
@@ -57,7 +57,7 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_LIB_OBJ) $(BUILD)/liblizzie.a
 
 # The engine's tests bring a model of their own: named before the library, it takes the place of src/model.
 $(BUILD)/tests/engine/%: $(BUILD)/tests/engine/%.o $(TEST_FAKE_OBJ) $(TEST_LIB_OBJ) $(BUILD)/liblizzie.a
-	$(CC) -o $@ $^ -lcmocka -lpcre2-8 $(LIBS)
+	$(call say,LD,$@)$(CC) -o $@ $^ -lcmocka -lpcre2-8 $(LIBS)
 
 $(BUILD)/bench/%: $(BUILD)/bench/%.o $(BUILD)/liblizzie.a
 	$(CC) -o $@ $^ $(LIBS)

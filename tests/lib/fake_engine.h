@@ -2,7 +2,7 @@
 #ifndef LIZ_TESTS_FAKE_ENGINE_H
 #define LIZ_TESTS_FAKE_ENGINE_H
 
-#include "engine/core.h"
+#include "engine/engine_core.h"
 #include "fake_model.h"
 
 typedef struct fake_engine_opts {

@@ -1,15 +1,15 @@
-/* plan.c - fitting weights, scratch and cache pages into the memory there is.
+/* engine_plan.c - fitting weights, scratch and cache pages into the memory there is.
  *
  * The pool holds at least one sequence of the whole context, since a request may ask for that and must then not depend
  * on the machine; beyond it, n_parallel sequences of up to TOKENS_WANTED each, or as much of that as fits. Because the
  * scheduler admits only what it can promise pages to, a smaller pool costs concurrency and nothing else; so the number
  * of sequences is reduced only where not even TOKENS_LEAST each would fit. Memory found by itself is not used to the
  * last sixteenth, since others live here too. */
-#include "engine/plan.h"
+#include "engine/engine_plan.h"
 
 #include "base/checked.h"
 #include "base/log.h"
-#include "engine/core.h"
+#include "engine/engine_core.h"
 #include "sys/memory.h"
 
 #include <stdio.h>

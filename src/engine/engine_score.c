@@ -1,9 +1,9 @@
-/* score.c - what the model thinks of a given text: a sequence that generates nothing and wants the logits of every
- * token.
+/* engine_score.c - what the model thinks of a given text: a sequence that generates nothing and wants the logits of
+ * every token.
  *
  * It runs beside the others like any sequence, as many positions a step as rows of logits are free. It publishes its
  * pages but takes none, since it needs the logits of the tokens in them. */
-#include "engine/core.h"
+#include "engine/engine_core.h"
 
 liz_status liz_score(liz_engine *engine, const int32_t *tokens, size_t n_tokens, float *logprobs,
                      liz_on_logits *on_logits, void *user, liz_error *err)

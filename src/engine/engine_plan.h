@@ -1,4 +1,4 @@
-/* plan.h - the dimensions of an engine and the memory they take, decided before any weight is read. */
+/* engine_plan.h - the dimensions of an engine and the memory they take, decided before any weight is read. */
 #ifndef LIZ_ENGINE_PLAN_H
 #define LIZ_ENGINE_PLAN_H
 

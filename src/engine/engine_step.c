@@ -1,11 +1,11 @@
-/* step.c - one step: admit, compute all sequences' tokens in one forward pass, make tokens of the logits, tell the
- * callers.
+/* engine_step.c - one step: admit, compute all sequences' tokens in one forward pass, make tokens of the logits, tell
+ * the callers.
  *
  * The rows of logits are independent, so the team takes them one by one, each member with a sampler of its own; what a
  * row gives does not depend on who takes it. Events are delivered afterwards by the engine's thread, sequence by
  * sequence, oldest first. Locks are held only to look at the queue and to add up counters, never while computing or in
  * a callback. */
-#include "engine/core.h"
+#include "engine/engine_core.h"
 
 #include "sys/clock.h"
 

@@ -1,4 +1,4 @@
-/* identify.c - which bytes a model is: a cheap stamp of its files, and a hash of their content.
+/* engine_identify.c - which bytes a model is: a cheap stamp of its files, and a hash of their content.
  *
  * The stamp is made of device, inode, size and modification time of every part; where a caller's stamp still holds, its
  * hash does too. The hash is XXH3-128 over the parts one after the other, read in large blocks with readahead; nothing

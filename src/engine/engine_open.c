@@ -1,10 +1,10 @@
-/* open.c - an engine from a model file.
+/* engine_open.c - an engine from a model file.
  *
  * In this order: the file is mapped and its hyperparameters read; the memory is planned, which may refuse it; only then
  * weights are packed. A file whose vocabulary Lizzie does not know still opens, for token ids in and out. */
 #include "base/log.h"
-#include "engine/core.h"
-#include "engine/plan.h"
+#include "engine/engine_core.h"
+#include "engine/engine_plan.h"
 
 #include <math.h>
 #include <stdlib.h>

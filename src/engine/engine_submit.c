@@ -1,8 +1,8 @@
-/* submit.c - what callers do with sequences: submit, cancel, wait, free.
+/* engine_submit.c - what callers do with sequences: submit, cancel, wait, free.
  *
  * All memory of a sequence comes from its arena, on the caller's thread, before it is queued. The engine's last act on
  * a sequence is to mark it ended under the sequence's own lock, so a sequence may outlive its engine. */
-#include "engine/core.h"
+#include "engine/engine_core.h"
 
 #include "base/checked.h"
 #include "sys/clock.h"

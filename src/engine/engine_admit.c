@@ -1,4 +1,4 @@
-/* admit.c - which sequences run, and what each does in the next step.
+/* engine_admit.c - which sequences run, and what each does in the next step.
  *
  * Admission is first come, first served. A sequence is admitted when a place is free and the pool can promise it every
  * page it may come to need, less those it finds published; so what runs can always go on, and nothing is ever
@@ -8,7 +8,7 @@
  * beginning and waits behind it.
  *
  * A step takes one token of every decoding sequence, and up to n_prefill_chunk prompt tokens, oldest first. */
-#include "engine/core.h"
+#include "engine/engine_core.h"
 
 #include "base/checked.h"
 #include "sys/clock.h"

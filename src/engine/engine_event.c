@@ -1,10 +1,10 @@
-/* event.c - what a sequence says: its tokens as text, and its end.
+/* engine_event.c - what a sequence says: its tokens as text, and its end.
  *
  * A token's bytes pass two filters. The first holds back a character until it is whole; the second holds back what may
  * become a stop string. At the end both let go, unless a stop string ended the text. A token that ends the text is
  * neither reported nor counted. The buffers between the filters belong to the engine and are used for one token at a
  * time. */
-#include "engine/core.h"
+#include "engine/engine_core.h"
 
 #include "sys/clock.h"
 

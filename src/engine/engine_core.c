@@ -1,8 +1,8 @@
-/* core.c - putting an engine together, its thread, and taking it apart.
+/* engine_core.c - putting an engine together, its thread, and taking it apart.
  *
  * Everything a step touches is allocated here or when a sequence is submitted; the buffers for text are made as large
  * as the vocabulary's longest token needs, so that even a hostile one cannot make a step allocate. */
-#include "engine/core.h"
+#include "engine/engine_core.h"
 
 #include <stdlib.h>
 

@@ -1,10 +1,10 @@
-/* inspect.c - what a model file holds and would need, as JSON.
+/* engine_inspect.c - what a model file holds and would need, as JSON.
  *
  * Works for any well-formed file: what needs a known architecture (memory) or a known tokenizer (vocabulary) carries an
  * "error" text instead where Lizzie does not know it. */
 #include "base/json.h"
-#include "engine/core.h"
-#include "engine/plan.h"
+#include "engine/engine_core.h"
+#include "engine/engine_plan.h"
 
 #include <math.h>
 

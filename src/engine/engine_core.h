@@ -1,13 +1,13 @@
-/* core.h - the inside of an engine: its parts, its sequences, and one step of them all.
+/* engine_core.h - the inside of an engine: its parts, its sequences, and one step of them all.
  *
  * An engine owns a loaded model, a cache, a thread team and the sequences in flight. `liz_engine_start` puts it
- * together from parts, so that tests can bring a model of their own; `liz_engine_open` (open.c) makes the parts from a
- * file. Its thread repeats `liz_engine_step`: admit (admit.c), compute (step.c), tell (event.c). A manual engine has no
- * thread and is stepped by its caller.
+ * together from parts, so that tests can bring a model of their own; `liz_engine_open` (engine_open.c) makes the parts
+ * from a file. Its thread repeats `liz_engine_step`: admit (engine_admit.c), compute (engine_step.c), tell
+ * (engine_event.c). A manual engine has no thread and is stepped by its caller.
  *
- * A sequence's life: queued (the caller's thread, submit.c) - admitted, with all the pages it can come to need promised
- * to it - prefilled in chunks - decoded token by token - ended, its last event delivered. All its memory is allocated
- * when it is submitted.
+ * A sequence's life: queued (the caller's thread, engine_submit.c) - admitted, with all the pages it can come to need
+ * promised to it - prefilled in chunks - decoded token by token - ended, its last event delivered. All its memory is
+ * allocated when it is submitted.
  *
  * Threads: fields say who may touch them. "lock" means under `engine->lock`; "engine" means the engine's thread alone.
  */

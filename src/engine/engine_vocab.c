@@ -1,5 +1,5 @@
-/* vocab.c - the public face of a vocabulary: a file opened for its tokenizer alone, text to tokens and back. */
-#include "engine/core.h"
+/* engine_vocab.c - the public face of a vocabulary: a file opened for its tokenizer alone, text to tokens and back. */
+#include "engine/engine_core.h"
 
 #include <stdlib.h>
 

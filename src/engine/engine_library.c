@@ -1,4 +1,4 @@
-/* library.c - what is said of the library itself. */
+/* engine_library.c - what is said of the library itself. */
 #include "lizzie.h"
 
 #include "sys/cpu.h"
