@@ -28,7 +28,8 @@ LIB_SRC += $(wildcard src/*/x86/*.c)
 endif
 CLI_SRC := $(wildcard src/cli/*.c)
 TEST_SRC := $(wildcard tests/*/test_*.c)
-TEST_LIB_SRC := $(wildcard tests/lib/*.c)
+TEST_FAKE_SRC := $(wildcard tests/lib/fake_*.c)
+TEST_LIB_SRC := $(filter-out $(TEST_FAKE_SRC),$(wildcard tests/lib/*.c))
 # bench_engine needs what src/engine implements.
 BENCH_SRC := $(filter-out $(if $(wildcard src/engine/*.c),,bench/bench_engine.c),$(wildcard bench/*.c))
 BENCH_LIB_SRC := $(wildcard bench/lib/*.c)
@@ -37,6 +38,7 @@ LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o)
 CLI_OBJ := $(CLI_SRC:%.c=$(BUILD)/%.o)
 TEST_LIB_OBJ := $(TEST_LIB_SRC:%.c=$(BUILD)/%.o)
 BENCH_LIB_OBJ := $(BENCH_LIB_SRC:%.c=$(BUILD)/%.o)
+FAKE_MODEL_OBJ := $(BUILD)/tests/lib/fake_model.o
 TEST_BIN := $(TEST_SRC:tests/%.c=$(BUILD)/tests/%)
 BENCH_BIN := $(BENCH_SRC:bench/%.c=$(BUILD)/bench/%)
 
@@ -57,6 +59,10 @@ $(BUILD)/lizzie: $(CLI_OBJ) $(BUILD)/liblizzie.a
 	$(call say,LD,$@)$(CC) -o $@ $^ $(LIBS)
 
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_LIB_OBJ) $(BUILD)/liblizzie.a
+	$(call say,LD,$@)$(CC) -o $@ $^ -lcmocka -lpcre2-8 $(LIBS)
+
+# The engine's tests bring a model of their own: named before the library, it takes the place of src/model.
+$(BUILD)/tests/engine/%: $(BUILD)/tests/engine/%.o $(FAKE_MODEL_OBJ) $(TEST_LIB_OBJ) $(BUILD)/liblizzie.a
 	$(call say,LD,$@)$(CC) -o $@ $^ -lcmocka -lpcre2-8 $(LIBS)
 
 $(BUILD)/bench/%: $(BUILD)/bench/%.o $(BENCH_LIB_OBJ) $(BUILD)/liblizzie.a

@@ -2,12 +2,13 @@
  *
  * The pool is one mapping made at open: `n_pages` pages of LIZ_PAGE_TOKENS tokens. A page id covers all layers;
  * the bytes of a page in a layer are found with `liz_cache_k` and `liz_cache_v`, and their inner layout belongs to
- * the attention kernels (kernel/attention.h). A sequence holds pages through its page table; a page may be held by several.
+ * the attention kernels (kernel/attention.h). A sequence holds pages through its page table; a page may be held by
+ * several.
  *
- * A full page whose tokens are known can be published under the hash of all tokens from the start of its
- * sequence to its end (a chain, one link a page) and found again by other sequences. A published page is
- * never written again. Pages nobody holds stay published until they are evicted, least recently used first,
- * and a page's successors before the page itself.
+ * A full page whose tokens are known can be published as the continuation of the published page before it, and found
+ * again by other sequences that have the same tokens up to there. A published page is never written again. Pages nobody
+ * holds stay published until they are evicted, least recently used first, and a page's successors before the page
+ * itself.
  *
  * Used from the engine's thread only. Allocates at open, never after. */
 #ifndef LIZ_CACHE_CACHE_H
@@ -48,15 +49,20 @@ void liz_cache_close(liz_cache *cache);
 bool liz_cache_page_bytes(const liz_cache_opts *opts, uint64_t *bytes);
 
 /* The bytes of keys and of values of a page in a layer, 64-byte aligned. Inside, head after head:
- * n_head_kv * LIZ_PAGE_TOKENS * n_embd elements. */
+ * n_head_kv * LIZ_PAGE_TOKENS * n_embd elements, at first zero. */
 void *liz_cache_k(const liz_cache *cache, int layer, int32_t page);
 void *liz_cache_v(const liz_cache *cache, int layer, int32_t page);
 liz_cache_type liz_cache_elem_type(const liz_cache *cache);
+bool liz_cache_is_shared(const liz_cache *cache); /* not `sharing_off` */
 
-/* Takes a free page, evicting if it must; -1 when every page is held. Held once, by the caller. */
+/* Takes a free page, evicting if it must; -1 when every page is held. Held once, by the caller. What a used page held
+ * before is still in it. */
 int32_t liz_cache_page_take(liz_cache *cache);
-void liz_cache_page_hold(liz_cache *cache, int32_t page);
-void liz_cache_page_release(liz_cache *cache, int32_t page);
+
+/* Gives up the pages of one sequence, `pages` [n] in the order of its tokens, each held by the caller. A sequence that
+ * holds a published page holds those before it too, and gives them up together or from the end: this keeps eviction
+ * from ever cutting a chain in the middle. */
+void liz_cache_pages_release(liz_cache *cache, const int32_t *pages, size_t n);
 
 /* Pages that `liz_cache_page_take` could give now: free ones and those that can be evicted. */
 int32_t liz_cache_pages_available(const liz_cache *cache);
@@ -64,15 +70,19 @@ int32_t liz_cache_pages_total(const liz_cache *cache);
 int32_t liz_cache_pages_held(const liz_cache *cache);
 uint64_t liz_cache_evictions(const liz_cache *cache);
 
-/* The link of the chain after `before` (a zeroed hash at the start) for a full page of `tokens`
- * [LIZ_PAGE_TOKENS]. */
+/* The hash of all tokens up to the end of a page, from the hash up to its beginning (a zeroed hash at the start) and
+ * its `tokens` [LIZ_PAGE_TOKENS]. Equal hashes suggest equal beginnings; `liz_cache_find` makes sure. */
 liz_hash liz_cache_chain(liz_hash before, const int32_t *tokens);
 
-/* Publishes a held, full page under its link, `before` being its predecessor's. Where that link is published already
- * the page stays private and nothing changes. */
-void liz_cache_publish(liz_cache *cache, int32_t page, liz_hash before, liz_hash link, const int32_t *tokens);
+/* The published page of `tokens` [LIZ_PAGE_TOKENS] after the published page `before` (-1 at the start of a
+ * sequence), now held for the caller too; -1 where there is none. Tokens and predecessor are compared, not only their
+ * hash. */
+int32_t liz_cache_find(liz_cache *cache, int32_t before, const int32_t *tokens);
 
-/* The published page of a link, held for the caller, or -1. The tokens are compared, so a collision is a miss. */
-int32_t liz_cache_find(liz_cache *cache, liz_hash link, const int32_t *tokens);
+/* Publishes a held, full page of `tokens` after the published page `before`, which the caller holds. Returns the page
+ * that has these tokens from now on, held in its stead: `page` itself, or, where they are published already, the page
+ * they are in
+ * (`page` is then given up, its bytes being the same). With sharing off nothing happens. */
+LIZ_MUST_CHECK int32_t liz_cache_publish(liz_cache *cache, int32_t page, int32_t before, const int32_t *tokens);
 
 #endif

@@ -1,34 +1,48 @@
 /* sampler.h - from logits to a token.
  *
- * Order of the steps: logit bias, penalties (over the last LIZ_PENALTY_LAST tokens, prompt included), top-k,
- * top-p, min-p, temperature, then a draw by cumulative sum in id order. Ties go to the lowest id. The draw at a position is
- * a pure function of the row's seed (base/philox.h), so no state lives here but the recent tokens.
- * Arithmetic on probabilities follows the numeric contract: own exp and log, a fixed order of sums, so that the same logits give the same
- * token on every machine. */
+ * Order of the steps: logit bias, penalties (over the last LIZ_PENALTY_LAST tokens, prompt included), top-k, top-p,
+ * min-p, temperature, then a draw by cumulative sum in id order. Ties go to the lowest id. The draw at a position is a
+ * pure function of the sequence's seed (base/philox.h), so no state lives here: a sampler is scratch. Probabilities are
+ * integers (decode/prob.h), so the same logits give the same token on every machine. docs/sampling.md is the
+ * definition.
+ *
+ * A sampler serves one thread at a time. To have the same bits everywhere, call from inside `liz_team_run`, where
+ * denormals are zero. Nothing allocates after open. */
 #ifndef LIZ_DECODE_SAMPLER_H
 #define LIZ_DECODE_SAMPLER_H
 
+#include "base/status.h"
 #include "lizzie.h"
 
 enum { LIZ_PENALTY_LAST = 64 };
 
-/* Scratch for one sampling at a time, for vocabularies of up to n_vocab. */
+/* What `liz_sampler_choose` returns in place of a token. */
+enum {
+    LIZ_CHOICE_NAN = -1, /* a logit is not a number, or +infinity */
+    LIZ_CHOICE_NONE = -2 /* every token is forbidden */
+};
+
 typedef struct liz_sampler liz_sampler;
 
+/* Bytes of a sampler for vocabularies of `n_vocab`, and the sampler itself. LIZ_E_LIMIT above LIZ_PROB_VOCAB_MAX. */
+size_t liz_sampler_bytes(int32_t n_vocab);
 LIZ_MUST_CHECK liz_status liz_sampler_open(liz_sampler **out, int32_t n_vocab, liz_error *err);
 void liz_sampler_close(liz_sampler *sampler);
 
-/* LIZ_E_USAGE, naming the setting, when one is out of range or a biased token is outside the vocabulary. */
+/* LIZ_E_USAGE, naming the setting, when one is out of range, a biased token is outside the vocabulary, or there are
+ * more biases than tokens. */
 LIZ_MUST_CHECK liz_status liz_sampling_check(const liz_sampling *sampling, int32_t n_vocab, liz_error *err);
 
-/* Chooses the token at `position` from `logits` [n_vocab], which are used as scratch and destroyed. `recent` [n_recent] are the last tokens,
- * oldest first (at most LIZ_PENALTY_LAST are looked at). Returns -1 when no logit is a number or all are forbidden. */
+/* Chooses the token at `position` from `logits` [n_vocab], which are changed during the call and restored. `recent`
+ * [n_recent] are the sequence's tokens so far, oldest first (the last LIZ_PENALTY_LAST are looked at). A token, or a
+ * LIZ_CHOICE. */
 int32_t liz_sampler_choose(liz_sampler *sampler, const liz_sampling *sampling, float *logits, const int32_t *recent,
                            size_t n_recent, uint64_t position);
 
-/* Log-probabilities of the model itself: logits [n_vocab] minus the log of their summed exponentials, of `token` and
- * of the `n_top` likeliest (ties: lowest id first). Leaves `logits` as they are. */
-float liz_logprob_token(const float *logits, int32_t n_vocab, int32_t token);
-void liz_logprob_top(liz_sampler *sampler, const float *logits, int32_t n_vocab, int n_top, liz_token_logprob *top);
+/* The log of the summed exponentials of `logits` [n_vocab]: a token's log-probability is its logit less this. NaN when
+ * a logit is not a number. With it the `n_top` likeliest tokens (ties: lowest id first) in `top`, and how many there
+ * are in
+ * `*n_found`: fewer where the rest are impossible. `top` and `n_found` may be NULL when n_top is 0. */
+double liz_sampler_logprobs(liz_sampler *sampler, const float *logits, int n_top, liz_token_logprob *top, int *n_found);
 
 #endif

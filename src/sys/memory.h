@@ -2,12 +2,15 @@
 #ifndef LIZ_SYS_MEMORY_H
 #define LIZ_SYS_MEMORY_H
 
-#include <stdint.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Bytes this process may still take: the least of MemAvailable and what every cgroup above it (v1 and v2) leaves.
  * File pages that the system can give up count as available. */
 uint64_t liz_memory_available(void);
+
+/* The same as told by the files under `root` (its proc/ and what its proc/self/mountinfo names), for tests. */
+uint64_t liz_memory_available_under(const char *root);
 
 /* This process's resident bytes now and at most so far (VmRSS, VmHWM); 0 where unknown. */
 uint64_t liz_memory_resident(void);

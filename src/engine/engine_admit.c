@@ -1,0 +1,165 @@
+/* engine_admit.c - which sequences run, and what each does in the next step.
+ *
+ * Admission is first come, first served. A sequence is admitted when a place is free and the pool can promise it every
+ * page it may come to need, less those it finds published; so what runs can always go on, and nothing is ever
+ * preempted. The head of the queue waits for pages; nobody overtakes it. One exception saves work: a sequence whose
+ * next page is just being computed by a running one waits for that, and others may pass meanwhile. It cannot starve:
+ * the one it waits for advances with every step, being older, and whoever could make it wait longer shares the same
+ * beginning and waits behind it.
+ *
+ * A step takes one token of every decoding sequence, and up to n_prefill_chunk prompt tokens, oldest first. */
+#include "engine/engine_core.h"
+
+#include "base/checked.h"
+#include "sys/clock.h"
+
+#include <string.h>
+
+/* Pages of the prompt that may be taken from the cache: its last token is always computed, for its logits. */
+static int32_t pages_shareable(const liz_seq *seq) { return seq->is_score ? 0 : (seq->n_prompt - 1) / LIZ_PAGE_TOKENS; }
+
+static void pages_match(liz_engine *engine, liz_seq *seq)
+{
+    int32_t n = pages_shareable(seq), before = -1;
+    while (seq->n_pages < n) {
+        int32_t page =
+            liz_cache_find(engine->parts.cache, before, seq->tokens + (size_t)seq->n_pages * LIZ_PAGE_TOKENS);
+        if (page < 0)
+            break;
+        seq->pages[seq->n_pages++] = before = page;
+    }
+}
+
+static void pages_give_up(liz_engine *engine, liz_seq *seq)
+{
+    liz_cache_pages_release(engine->parts.cache, seq->pages, (size_t)seq->n_pages);
+    seq->n_pages = 0;
+}
+
+/* `other` is computing a page that `seq` needs: equal hashes there mean equal tokens up to there, and what comes before
+ * it `other` has published. */
+static bool page_is_coming(const liz_seq *seq, const liz_seq *other)
+{
+    int32_t i = other->n_past / LIZ_PAGE_TOKENS;
+    return !other->is_score && i < other->n_links && i < pages_shareable(seq) &&
+           liz_hash_eq(seq->links[i], other->links[i]);
+}
+
+static bool page_is_awaited(const liz_engine *engine, const liz_seq *seq)
+{
+    for (int i = 0; i < engine->n_running && liz_cache_is_shared(engine->parts.cache); i++)
+        if (page_is_coming(seq, engine->running[i]))
+            return true;
+    return false;
+}
+
+typedef enum verdict { VERDICT_RUN, VERDICT_DEFER, VERDICT_WAIT } verdict;
+
+static verdict seq_admit(liz_engine *engine, liz_seq *seq)
+{
+    const liz_cache *cache = engine->parts.cache;
+    if (page_is_awaited(engine, seq))
+        return VERDICT_DEFER;
+    pages_match(engine, seq);
+    int32_t n_needed = seq->n_pages_max - seq->n_pages;
+    if (liz_cache_pages_available(cache) - engine->n_pages_promised < n_needed) {
+        LIZ_ASSERT(engine->n_running > 0);
+        pages_give_up(engine, seq);
+        return VERDICT_WAIT;
+    }
+    engine->n_pages_promised += n_needed;
+    seq->n_pages_published = seq->n_pages;
+    seq->n_past = seq->n_reused = seq->n_pages * LIZ_PAGE_TOKENS;
+    engine->stats.n_tokens_reused += (uint64_t)seq->n_reused;
+    seq->admitted_us = liz_clock_us();
+    engine->running[engine->n_running++] = seq;
+    return VERDICT_RUN;
+}
+
+int liz_engine_admit(liz_engine *engine)
+{
+    int n_kept = 0, n_dropped = 0, n_before = engine->n_queue;
+    bool waiting = false;
+    for (int i = 0; i < n_before; i++) {
+        liz_seq *seq = engine->queue[i];
+        if (engine->closing || atomic_load(&seq->cancelled)) {
+            engine->dropped[n_dropped++] = seq;
+            continue;
+        }
+        waiting = waiting || engine->n_running == engine->parts.n_parallel;
+        verdict v = waiting ? VERDICT_WAIT : seq_admit(engine, seq);
+        waiting = waiting || v == VERDICT_WAIT;
+        if (v != VERDICT_RUN)
+            engine->queue[n_kept++] = seq;
+    }
+    engine->n_queue = n_kept;
+    if (n_kept < n_before)
+        pthread_cond_broadcast(&engine->space);
+    return n_dropped;
+}
+
+static void pages_extend(liz_engine *engine, liz_seq *seq)
+{
+    int32_t n = (int32_t)liz_div_up((size_t)(seq->n_past + seq->n_step), LIZ_PAGE_TOKENS);
+    LIZ_ASSERT(n <= seq->n_pages_max);
+    while (seq->n_pages < n) {
+        int32_t page = liz_cache_page_take(engine->parts.cache);
+        LIZ_ASSERT(page >= 0); /* promised */
+        seq->pages[seq->n_pages++] = page;
+        engine->n_pages_promised--;
+    }
+}
+
+static int32_t min_i32(int32_t a, int32_t b) { return a < b ? a : b; }
+
+void liz_engine_batch_fill(liz_engine *engine)
+{
+    int32_t n_chunk = engine->parts.n_prefill_chunk;
+    int32_t n_rows_spare = engine->parts.n_logits_max - engine->n_running; /* every sequence is sure of one row */
+    engine->n_batch = 0;
+    for (int i = 0; i < engine->n_running; i++) {
+        liz_seq *seq = engine->running[i];
+        int32_t n_left = seq->n_tokens - seq->n_past, n_logits = 1;
+        seq->n_step = n_left;
+        if (seq->is_score) {
+            seq->n_step = n_logits = min_i32(min_i32(n_left, n_chunk), 1 + n_rows_spare);
+            n_rows_spare -= n_logits > 0 ? n_logits - 1 : 0;
+        } else if (seq->n_tokens == seq->n_prompt) {
+            seq->n_step = min_i32(n_left, n_chunk);
+            n_logits = seq->n_step == n_left;
+        }
+        if (seq->n_step == 0)
+            continue;
+        if (seq->n_tokens == seq->n_prompt)
+            n_chunk -= seq->n_step;
+        pages_extend(engine, seq);
+        engine->batch_seqs[engine->n_batch] = seq;
+        engine->batch[engine->n_batch++] = (liz_batch_seq){.pages = seq->pages,
+                                                           .n_past = seq->n_past,
+                                                           .n_tok = seq->n_step,
+                                                           .tokens = seq->tokens + seq->n_past,
+                                                           .n_logits = n_logits};
+    }
+}
+
+void liz_engine_pages_publish(liz_engine *engine, liz_seq *seq)
+{
+    for (; (seq->n_pages_published + 1) * LIZ_PAGE_TOKENS <= seq->n_past; seq->n_pages_published++) {
+        int32_t i = seq->n_pages_published;
+        seq->pages[i] = liz_cache_publish(engine->parts.cache, seq->pages[i], i == 0 ? -1 : seq->pages[i - 1],
+                                          seq->tokens + (size_t)i * LIZ_PAGE_TOKENS);
+    }
+}
+
+void liz_engine_retire(liz_engine *engine, liz_seq *seq)
+{
+    int i = 0;
+    while (i < engine->n_running && engine->running[i] != seq)
+        i++;
+    if (i == engine->n_running)
+        return;
+    engine->n_running--;
+    memmove(&engine->running[i], &engine->running[i + 1], (size_t)(engine->n_running - i) * sizeof(liz_seq *));
+    engine->n_pages_promised -= seq->n_pages_max - seq->n_pages;
+    pages_give_up(engine, seq);
+}

@@ -1,0 +1,181 @@
+/* engine_core.c - putting an engine together, its thread, and taking it apart.
+ *
+ * Everything a step touches is allocated here or when a sequence is submitted; the buffers for text are made as large
+ * as the vocabulary's longest token needs, so that even a hostile one cannot make a step allocate. */
+#include "engine/engine_core.h"
+
+#include <stdlib.h>
+
+uint64_t liz_engine_own_bytes(int32_t n_vocab, int n_threads, int n_parallel, int32_t n_logits_max)
+{
+    return (uint64_t)n_threads * liz_sampler_bytes(n_vocab) + (uint64_t)n_logits_max * sizeof(liz_row) +
+           (uint64_t)n_parallel * (sizeof(liz_batch_seq) + 16 * sizeof(void *));
+}
+
+/* Bytes of the longest token as it is spelt in a text. */
+static bool token_bytes_max(const liz_vocab *vocab, size_t *n_max)
+{
+    liz_buf buf;
+    liz_buf_init(&buf, SIZE_MAX / 4);
+    *n_max = 0;
+    int32_t n = vocab == NULL ? 0 : liz_text_vocab_size(vocab->text);
+    for (int32_t token = 0; token < n && !liz_buf_failed(&buf); token++) {
+        buf.len = 0;
+        liz_text_decode_token(vocab->text, token, false, false, &buf);
+        *n_max = buf.len > *n_max ? buf.len : *n_max;
+    }
+    bool ok = !liz_buf_failed(&buf);
+    liz_buf_free(&buf);
+    return ok;
+}
+
+static bool buf_fix(liz_buf *buf, size_t size)
+{
+    liz_buf_init(buf, size);
+    return liz_buf_reserve(buf, size);
+}
+
+/* A byte becomes at most three (U+FFFD), and each buffer may receive what the one before it held back. */
+static bool text_buffers_make(liz_engine *engine)
+{
+    size_t n_bytes;
+    if (!token_bytes_max(engine->parts.vocab, &n_bytes))
+        return false;
+    size_t n_chars = 3 * (n_bytes + sizeof(liz_text_stream));
+    return buf_fix(&engine->bytes, n_bytes + 1) && buf_fix(&engine->chars, n_chars) &&
+           buf_fix(&engine->text, n_chars + 2 * LIZ_STOP_LEN_MAX);
+}
+
+static bool arrays_make(liz_engine *engine)
+{
+    size_t n_parallel = (size_t)engine->parts.n_parallel, n_queue = (size_t)engine->n_queue_max;
+    engine->running = calloc(n_parallel, sizeof(liz_seq *));
+    engine->batch = calloc(n_parallel, sizeof *engine->batch);
+    engine->batch_seqs = calloc(n_parallel, sizeof(liz_seq *));
+    engine->rows = calloc((size_t)engine->parts.n_logits_max, sizeof *engine->rows);
+    engine->queue = calloc(n_queue, sizeof(liz_seq *));
+    engine->dropped = calloc(n_queue, sizeof(liz_seq *));
+    engine->samplers = calloc((size_t)liz_team_size(engine->parts.team), sizeof(liz_sampler *));
+    return engine->running && engine->batch && engine->batch_seqs && engine->rows && engine->queue && engine->dropped &&
+           engine->samplers;
+}
+
+static liz_status samplers_open(liz_engine *engine, liz_error *err)
+{
+    liz_status status = LIZ_OK;
+    for (int i = 0; i < liz_team_size(engine->parts.team) && status == LIZ_OK; i++)
+        status = liz_sampler_open(&engine->samplers[i], engine->n_vocab, err);
+    return status;
+}
+
+/* Waits until there is something to do; false when there will never be again. */
+static bool work_wait(liz_engine *engine)
+{
+    pthread_mutex_lock(&engine->lock);
+    while (!engine->closing && engine->n_queue == 0 && engine->n_running == 0)
+        pthread_cond_wait(&engine->wake, &engine->lock);
+    bool more = engine->n_queue > 0 || engine->n_running > 0;
+    pthread_mutex_unlock(&engine->lock);
+    return more;
+}
+
+static void *engine_main(void *arg)
+{
+    liz_engine *engine = arg;
+    while (work_wait(engine))
+        liz_engine_step(engine);
+    return NULL;
+}
+
+/* Everything but the parts. */
+static void engine_free(liz_engine *engine)
+{
+    if (engine->samplers != NULL)
+        for (int i = 0; i < liz_team_size(engine->parts.team); i++)
+            liz_sampler_close(engine->samplers[i]);
+    liz_buf_free(&engine->bytes);
+    liz_buf_free(&engine->chars);
+    liz_buf_free(&engine->text);
+    free(engine->samplers);
+    free(engine->dropped);
+    free(engine->queue);
+    free(engine->rows);
+    free(engine->batch_seqs);
+    free(engine->batch);
+    free(engine->running);
+    pthread_cond_destroy(&engine->space);
+    pthread_cond_destroy(&engine->wake);
+    pthread_mutex_destroy(&engine->lock);
+    free(engine);
+}
+
+liz_status liz_engine_start(liz_engine **out, const liz_engine_parts *parts, liz_error *err)
+{
+    LIZ_ASSERT(parts->n_parallel >= 1 && parts->n_prefill_chunk >= 1 && parts->n_logits_max >= parts->n_parallel);
+    liz_engine *engine = calloc(1, sizeof *engine);
+    if (engine == NULL)
+        return liz_fail(err, LIZ_E_MEMORY, "engine: no memory");
+    engine->parts = *parts;
+    engine->n_vocab = liz_model_params_get(parts->model)->n_vocab;
+    engine->n_queue_max = 4 * parts->n_parallel;
+    engine->stats.n_pages = liz_cache_pages_total(parts->cache);
+    pthread_mutex_init(&engine->lock, NULL);
+    pthread_cond_init(&engine->wake, NULL);
+    pthread_cond_init(&engine->space, NULL);
+    liz_status status = LIZ_OK;
+    if (!arrays_make(engine) || !text_buffers_make(engine))
+        status = liz_fail(err, LIZ_E_MEMORY, "engine: no memory for %d sequences", parts->n_parallel);
+    if (status == LIZ_OK)
+        status = samplers_open(engine, err);
+    if (status == LIZ_OK && !parts->is_manual) {
+        engine->has_thread = pthread_create(&engine->thread, NULL, engine_main, engine) == 0;
+        if (!engine->has_thread)
+            status = liz_fail(err, LIZ_E_MEMORY, "engine: the system starts no further thread");
+    }
+    if (status != LIZ_OK)
+        engine_free(engine);
+    else
+        *out = engine;
+    return status;
+}
+
+void liz_engine_parts_close(liz_engine_parts *parts)
+{
+    liz_cache_close(parts->cache);
+    liz_model_close(parts->model);
+    liz_team_close(parts->team);
+    liz_vocab_close(parts->vocab);
+    liz_gguf_close(parts->gguf);
+    free(parts->chat_template);
+    free(parts->name);
+}
+
+void liz_engine_close(liz_engine *engine)
+{
+    if (engine == NULL)
+        return;
+    pthread_mutex_lock(&engine->lock);
+    engine->closing = true;
+    pthread_cond_signal(&engine->wake);
+    pthread_cond_broadcast(&engine->space);
+    pthread_mutex_unlock(&engine->lock);
+    if (engine->has_thread)
+        pthread_join(engine->thread, NULL);
+    else
+        while (liz_engine_step(engine))
+            ;
+    liz_engine_parts parts = engine->parts;
+    engine_free(engine);
+    liz_engine_parts_close(&parts);
+}
+
+const liz_vocab *liz_engine_vocab(const liz_engine *engine) { return engine->parts.vocab; }
+
+void liz_engine_info_get(const liz_engine *engine, liz_engine_info *info) { *info = engine->parts.info; }
+
+void liz_engine_stats_get(liz_engine *engine, liz_engine_stats *stats)
+{
+    pthread_mutex_lock(&engine->lock);
+    *stats = engine->stats;
+    pthread_mutex_unlock(&engine->lock);
+}

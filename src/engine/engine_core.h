@@ -1,0 +1,169 @@
+/* engine_core.h - the inside of an engine: its parts, its sequences, and one step of them all.
+ *
+ * An engine owns a loaded model, a cache, a thread team and the sequences in flight. `liz_engine_start` puts it
+ * together from parts, so that tests can bring a model of their own; `liz_engine_open` (engine_open.c) makes the parts
+ * from a file. Its thread repeats `liz_engine_step`: admit (engine_admit.c), compute (engine_step.c), tell
+ * (engine_event.c). A manual engine has no thread and is stepped by its caller.
+ *
+ * A sequence's life: queued (the caller's thread, engine_submit.c) - admitted, with all the pages it can come to need
+ * promised to it - prefilled in chunks - decoded token by token - ended, its last event delivered. All its memory is
+ * allocated when it is submitted.
+ *
+ * Threads: fields say who may touch them. "lock" means under `engine->lock`; "engine" means the engine's thread alone.
+ */
+#ifndef LIZ_ENGINE_CORE_H
+#define LIZ_ENGINE_CORE_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "cache/cache.h"
+#include "decode/sampler.h"
+#include "decode/stop.h"
+#include "lizzie.h"
+#include "model/model.h"
+#include "sys/team.h"
+#include "text/vocab.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct liz_vocab {
+    liz_text_vocab *text;
+};
+
+struct liz_seq {
+    /* Constant once submitted. */
+    liz_engine *engine;
+    liz_arena arena; /* holds what the pointers below point to */
+    int32_t n_prompt;
+    int32_t n_tokens_max; /* prompt and generated */
+    int32_t n_pages_max;  /* pages it can come to hold */
+    int32_t n_links;
+    liz_hash *links; /* [n_links] of the prompt's full pages */
+    liz_sampling sampling;
+    bool logprobs;
+    int n_logprobs_top;
+    liz_on_event *on_event;
+    void *user;
+    bool is_score; /* instead of generating, report what the model thinks of the prompt */
+    float *score_logprobs;
+    liz_on_logits *score_on_logits;
+    uint64_t submitted_us;
+
+    /* Engine. */
+    int32_t *tokens; /* [n_tokens_max] */
+    int32_t n_tokens;
+    int32_t n_past;  /* tokens whose keys and values are in the pages */
+    int32_t n_step;  /* tokens of the present step */
+    int32_t *pages;  /* [n_pages_max] */
+    int32_t n_pages; /* held */
+    int32_t n_pages_published;
+    int32_t n_reused; /* prompt tokens found in the cache */
+    liz_stop *stop;   /* NULL: none */
+    liz_text_stream stream;
+    bool is_stopped; /* a stop string appeared */
+    uint64_t admitted_us, prefilled_us;
+
+    atomic_bool cancelled; /* any thread */
+
+    pthread_mutex_t lock; /* guards the rest */
+    pthread_cond_t changed;
+    bool ended;
+    liz_error result; /* code LIZ_OK unless it failed or was cancelled */
+};
+
+/* One row of logits of a step and what is made of it. */
+typedef struct liz_row {
+    liz_seq *seq;
+    float *logits;
+    int32_t position; /* of the token that follows these logits */
+    int32_t choice;   /* that token, or a LIZ_CHOICE */
+    float logprob;
+    int n_top;
+    liz_token_logprob top[LIZ_LOGPROBS_TOP_MAX];
+} liz_row;
+
+/* What an engine is made of. `model` is loaded with at least these limits: n_batch_max >= n_prefill_chunk + n_parallel,
+ * n_logits_max, n_seqs_max >= n_parallel, n_ctx. */
+typedef struct liz_engine_parts {
+    liz_gguf *gguf; /* NULL in tests */
+    liz_model *model;
+    liz_vocab *vocab; /* NULL: the model has none */
+    liz_team *team;
+    liz_cache *cache;
+    int n_parallel;
+    int32_t n_ctx;
+    int32_t n_prefill_chunk;
+    int32_t n_logits_max; /* rows of logits of a step, >= n_parallel */
+    liz_engine_info info;
+    char *chat_template, *name; /* NUL-terminated, owned; info points to them */
+    bool is_manual;
+    void (*on_step)(bool inside); /* called around each step; NULL: not */
+} liz_engine_parts;
+
+struct liz_engine {
+    liz_engine_parts parts; /* constant */
+    int32_t n_vocab;        /* constant */
+    int n_queue_max;        /* constant */
+    pthread_t thread;
+    bool has_thread;
+
+    /* Engine. */
+    liz_seq **running; /* [n_parallel], oldest first */
+    int n_running;
+    int32_t n_pages_promised; /* to running sequences, beyond those they hold */
+    liz_seq **dropped;        /* [n_queue_max] left the queue without being admitted */
+    liz_batch_seq *batch;     /* [n_parallel] */
+    liz_seq **batch_seqs;     /* [n_parallel] whose they are */
+    int n_batch;
+    liz_row *rows; /* [n_logits_max] */
+    int n_rows;
+    atomic_int row_next;        /* the team takes rows from here */
+    liz_sampler **samplers;     /* [members of the team] */
+    liz_buf bytes, chars, text; /* of a token: as it is spelt, in whole characters, past the stop strings */
+
+    pthread_mutex_t lock; /* guards the rest */
+    pthread_cond_t wake;  /* the engine's thread waits for work */
+    pthread_cond_t space; /* callers wait for room in the queue */
+    liz_seq **queue;      /* [n_queue_max], oldest first */
+    int n_queue;
+    bool closing;
+    liz_engine_stats stats;
+};
+
+/* Takes the parts on success. LIZ_E_MEMORY, LIZ_E_LIMIT. Closed with `liz_engine_close`. */
+LIZ_MUST_CHECK liz_status liz_engine_start(liz_engine **out, const liz_engine_parts *parts, liz_error *err);
+void liz_engine_parts_close(liz_engine_parts *parts);
+
+/* Bytes an engine of these dimensions allocates beside model and cache. */
+uint64_t liz_engine_own_bytes(int32_t n_vocab, int n_threads, int n_parallel, int32_t n_logits_max);
+
+/* One step; engine thread, or the caller of a manual engine. False when nothing is queued or running afterwards. */
+bool liz_engine_step(liz_engine *engine);
+
+/* ---- between the engine's files ---- */
+
+/* Checks and copies a request; links, pages and buffers included. */
+LIZ_MUST_CHECK liz_status liz_engine_seq_new(liz_seq **out, liz_engine *engine, const liz_request *request,
+                                             bool is_score, liz_error *err);
+/* Appends it to the queue; LIZ_E_BUSY when that is full, unless `wait`. LIZ_E_CANCELLED when the engine is closing. */
+LIZ_MUST_CHECK liz_status liz_engine_seq_queue(liz_seq *seq, bool wait, liz_error *err);
+void liz_engine_seq_close(liz_seq *seq);
+
+/* Lock held: moves what can run from the queue to `running`, and what is cancelled to `dropped` (returns how many). */
+int liz_engine_admit(liz_engine *engine);
+
+/* Fills `engine->batch` for one step, taking pages. */
+void liz_engine_batch_fill(liz_engine *engine);
+/* Publishes the pages that the step has filled. */
+void liz_engine_pages_publish(liz_engine *engine, liz_seq *seq);
+/* Takes a sequence out of `running`, and its pages from it. */
+void liz_engine_retire(liz_engine *engine, liz_seq *seq);
+
+/* Appends a chosen token and reports it; ends the sequence where the token or the text does. */
+void liz_engine_token_accept(liz_engine *engine, liz_seq *seq, const liz_row *row);
+/* Retires the sequence if it runs, delivers its last event, and lets go of it: it may be gone when this returns. `why`
+ * is NULL unless it failed or was cancelled. */
+void liz_engine_seq_end(liz_engine *engine, liz_seq *seq, liz_finish finish, const liz_error *why);
+
+#endif

@@ -1,0 +1,22 @@
+/* engine_library.c - what is said of the library itself. */
+#include "lizzie.h"
+
+#include "sys/cpu.h"
+
+#include <stdlib.h>
+
+void liz_free(void *p) { free(p); }
+
+const char *liz_version(void) { return "0.1.0"; }
+
+/* Raise it with any change that alters a bit of a logit, a sampled token or a log-probability. */
+int liz_numeric_version(void) { return 1; }
+
+liz_status liz_tier(const char **name, liz_error *err)
+{
+    liz_tier_id tier;
+    liz_status status = liz_cpu_tier(&tier, err);
+    if (status == LIZ_OK)
+        *name = liz_cpu_tier_name(tier);
+    return status;
+}

@@ -1,0 +1,173 @@
+/* engine_submit.c - what callers do with sequences: submit, cancel, wait, free.
+ *
+ * All memory of a sequence comes from its arena, on the caller's thread, before it is queued. The engine's last act on
+ * a sequence is to mark it ended under the sequence's own lock, so a sequence may outlive its engine. */
+#include "engine/engine_core.h"
+
+#include "base/checked.h"
+#include "sys/clock.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static liz_status tokens_check(const liz_engine *engine, const int32_t *tokens, size_t n, bool is_score, liz_error *err)
+{
+    int32_t n_ctx = engine->parts.n_ctx;
+    if (n == 0)
+        return liz_fail(err, LIZ_E_USAGE, "prompt: it has no tokens: at least one is needed");
+    if (is_score && n > (size_t)n_ctx)
+        return liz_fail(err, LIZ_E_LIMIT, "text: it has %zu tokens: the context holds %d", n, n_ctx);
+    if (!is_score && n >= (size_t)n_ctx)
+        return liz_fail(err, LIZ_E_LIMIT, "prompt: it has %zu tokens: the context of %d leaves no room for one more", n,
+                        n_ctx);
+    for (size_t i = 0; i < n; i++)
+        if (tokens[i] < 0 || tokens[i] >= engine->n_vocab)
+            return liz_fail(err, LIZ_E_USAGE, "token %d at position %zu: the vocabulary has %d tokens", tokens[i], i,
+                            engine->n_vocab);
+    return LIZ_OK;
+}
+
+static liz_status request_check(const liz_engine *engine, const liz_request *r, bool is_score, liz_error *err)
+{
+    liz_status status = tokens_check(engine, r->tokens, r->n_tokens, is_score, err);
+    if (status != LIZ_OK)
+        return status;
+    if (r->n_predict_max < 0)
+        return liz_fail(err, LIZ_E_USAGE, "n_predict_max is %d: it must be 0 or more", r->n_predict_max);
+    if (r->n_logprobs_top < 0 || r->n_logprobs_top > LIZ_LOGPROBS_TOP_MAX)
+        return liz_fail(err, LIZ_E_USAGE, "n_logprobs_top is %d: it must be from 0 to %d", r->n_logprobs_top,
+                        LIZ_LOGPROBS_TOP_MAX);
+    if (r->ignore_end)
+        return liz_fail(err, LIZ_E_USAGE, "ignore_end: it is reserved: leave it false");
+    if (r->n_stop > 0 && engine->parts.vocab == NULL)
+        return liz_fail(err, LIZ_E_USAGE, "stop strings: the model has no vocabulary: there is no text to stop");
+    return liz_sampling_check(&r->sampling, engine->n_vocab, err);
+}
+
+static void lengths_set(liz_seq *seq, const liz_engine *engine, const liz_request *r)
+{
+    int32_t n_ctx = engine->parts.n_ctx, n_prompt = (int32_t)r->n_tokens;
+    seq->n_prompt = seq->n_tokens = n_prompt;
+    int32_t n_predict =
+        r->n_predict_max == 0 || r->n_predict_max > n_ctx - n_prompt ? n_ctx - n_prompt : r->n_predict_max;
+    seq->n_tokens_max = seq->is_score ? n_prompt : n_prompt + n_predict;
+    int32_t n_cached = seq->is_score ? n_prompt : seq->n_tokens_max - 1; /* the last token is never computed */
+    seq->n_pages_max = (int32_t)liz_div_up((size_t)n_cached, LIZ_PAGE_TOKENS);
+    seq->n_links = n_prompt / LIZ_PAGE_TOKENS;
+}
+
+static bool arrays_copy(liz_seq *seq, const liz_request *r)
+{
+    liz_arena *arena = &seq->arena;
+    seq->tokens = liz_arena_array(arena, (size_t)seq->n_tokens_max, sizeof *seq->tokens);
+    seq->pages = liz_arena_array(arena, (size_t)seq->n_pages_max, sizeof *seq->pages);
+    seq->links = liz_arena_array(arena, (size_t)seq->n_links, sizeof *seq->links);
+    liz_logit_bias *bias = liz_arena_array(arena, r->sampling.n_bias, sizeof *bias);
+    if (!seq->tokens || !seq->pages || !seq->links || !bias)
+        return false;
+    memcpy(seq->tokens, r->tokens, r->n_tokens * sizeof *seq->tokens);
+    if (r->sampling.n_bias > 0)
+        memcpy(bias, r->sampling.bias, r->sampling.n_bias * sizeof *bias);
+    seq->sampling = r->sampling;
+    seq->sampling.bias = bias;
+    liz_hash link = {0, 0};
+    for (int32_t i = 0; i < seq->n_links; i++)
+        seq->links[i] = link = liz_cache_chain(link, seq->tokens + (size_t)i * LIZ_PAGE_TOKENS);
+    return true;
+}
+
+liz_status liz_engine_seq_new(liz_seq **out, liz_engine *engine, const liz_request *r, bool is_score, liz_error *err)
+{
+    liz_status status = request_check(engine, r, is_score, err);
+    if (status != LIZ_OK)
+        return status;
+    liz_seq *seq = calloc(1, sizeof *seq);
+    if (seq == NULL)
+        return liz_fail(err, LIZ_E_MEMORY, "sequence: no memory");
+    pthread_mutex_init(&seq->lock, NULL);
+    pthread_cond_init(&seq->changed, NULL);
+    liz_arena_init(&seq->arena, SIZE_MAX / 2);
+    seq->engine = engine;
+    seq->is_score = is_score;
+    seq->logprobs = r->logprobs;
+    seq->n_logprobs_top = r->logprobs ? r->n_logprobs_top : 0;
+    seq->on_event = r->on_event;
+    seq->user = r->user;
+    lengths_set(seq, engine, r);
+    int32_t n_pages = liz_cache_pages_total(engine->parts.cache);
+    if (seq->n_pages_max > n_pages)
+        status = liz_fail(err, LIZ_E_LIMIT, "sequence: it may grow to %d tokens: the cache holds %lld",
+                          seq->n_tokens_max, (long long)n_pages * LIZ_PAGE_TOKENS);
+    else if (!arrays_copy(seq, r))
+        status = liz_fail(err, LIZ_E_MEMORY, "sequence: no memory for %d tokens", seq->n_tokens_max);
+    else if (r->n_stop > 0)
+        status = liz_stop_open(&seq->stop, r->stop, r->n_stop, err);
+    if (status != LIZ_OK)
+        liz_engine_seq_close(seq);
+    else
+        *out = seq;
+    return status;
+}
+
+void liz_engine_seq_close(liz_seq *seq)
+{
+    liz_stop_close(seq->stop);
+    liz_arena_free(&seq->arena);
+    pthread_cond_destroy(&seq->changed);
+    pthread_mutex_destroy(&seq->lock);
+    free(seq);
+}
+
+liz_status liz_engine_seq_queue(liz_seq *seq, bool wait, liz_error *err)
+{
+    liz_engine *engine = seq->engine;
+    liz_status status = LIZ_OK;
+    seq->submitted_us = liz_clock_us();
+    pthread_mutex_lock(&engine->lock);
+    while (wait && !engine->closing && engine->n_queue == engine->n_queue_max)
+        pthread_cond_wait(&engine->space, &engine->lock);
+    if (engine->closing)
+        status = liz_fail(err, LIZ_E_CANCELLED, "sequence: the engine is closing");
+    else if (engine->n_queue == engine->n_queue_max)
+        status = liz_fail(err, LIZ_E_BUSY, "sequence: %d are waiting already: wait for one to end", engine->n_queue);
+    else
+        engine->queue[engine->n_queue++] = seq;
+    pthread_cond_signal(&engine->wake);
+    pthread_mutex_unlock(&engine->lock);
+    return status;
+}
+
+liz_status liz_submit(liz_engine *engine, const liz_request *request, liz_seq **out, liz_error *err)
+{
+    liz_seq *seq;
+    liz_status status = liz_engine_seq_new(&seq, engine, request, false, err);
+    if (status != LIZ_OK)
+        return status;
+    *out = seq; /* before an event can come */
+    status = liz_engine_seq_queue(seq, false, err);
+    if (status != LIZ_OK) {
+        *out = NULL;
+        liz_engine_seq_close(seq);
+    }
+    return status;
+}
+
+/* The engine looks at this before every step; it sleeps only while it has no sequence at all. */
+void liz_seq_cancel(liz_seq *seq) { atomic_store(&seq->cancelled, true); }
+
+void liz_seq_wait(liz_seq *seq)
+{
+    pthread_mutex_lock(&seq->lock);
+    while (!seq->ended)
+        pthread_cond_wait(&seq->changed, &seq->lock);
+    pthread_mutex_unlock(&seq->lock);
+}
+
+void liz_seq_free(liz_seq *seq)
+{
+    if (seq == NULL)
+        return;
+    liz_seq_cancel(seq);
+    liz_seq_wait(seq);
+    liz_engine_seq_close(seq);
+}

@@ -1,0 +1,363 @@
+/* test_sampler.c - the sampler against a slow one that sorts everything, on many kinds of logits and settings; its
+ * exponential and logarithm against the C library's; and what must be refused. A failure names its seed. */
+#include "base/philox.h"
+#include "decode/prob.h"
+#include "decode/sampler.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { N_MAX = 5000, N_ROUNDS = 6000 };
+
+static uint64_t random_state;
+
+static uint64_t random_next(void)
+{
+    liz_philox r = liz_philox4x32(7, (liz_philox){{(uint32_t)++random_state, (uint32_t)(random_state >> 32), 0, 0}});
+    return (uint64_t)r.v[1] << 32 | r.v[0];
+}
+static int below(int n) { return (int)(random_next() % (uint64_t)n); }
+static float uniform(void) { return (float)(random_next() >> 40) * 0x1p-24f; }
+
+/* ---- the oracle: docs/sampling.md, sentence by sentence ---- */
+
+typedef struct entry {
+    int32_t id;
+    float logit;
+} entry;
+
+static int by_logit(const void *a, const void *b)
+{
+    const entry *x = a, *y = b;
+    if (x->logit != y->logit)
+        return x->logit > y->logit ? -1 : 1;
+    return x->id < y->id ? -1 : 1;
+}
+
+static int by_id(const void *a, const void *b)
+{
+    const entry *x = a, *y = b;
+    return x->id < y->id ? -1 : 1;
+}
+
+static void oracle_adjust(const liz_sampling *s, float *logits, const int32_t *recent, size_t n_recent)
+{
+    for (size_t i = 0; i < s->n_bias; i++)
+        logits[s->bias[i].token] += s->bias[i].bias;
+    size_t first = n_recent > 64 ? n_recent - 64 : 0;
+    for (size_t i = first; i < n_recent; i++) {
+        int n_times = 0;
+        bool seen = false;
+        for (size_t j = first; j < n_recent; j++) {
+            n_times += recent[j] == recent[i];
+            seen = seen || (j < i && recent[j] == recent[i]);
+        }
+        float *l = &logits[recent[i]];
+        if (seen)
+            continue;
+        if (s->repeat_penalty != 0)
+            *l = *l > 0 ? *l / s->repeat_penalty : *l * s->repeat_penalty;
+        *l -= (float)n_times * s->frequency_penalty;
+        *l -= s->presence_penalty;
+    }
+}
+
+static uint64_t ceil_mul(double share, uint64_t total)
+{
+    unsigned __int128 product = (unsigned __int128)(uint64_t)ceil(share * 0x1p53) * total;
+    uint64_t whole = (uint64_t)(product >> 53);
+    return whole + ((product & (((uint64_t)1 << 53) - 1)) != 0);
+}
+
+static int32_t oracle_choose(const liz_sampling *s, const float *original, int n, const int32_t *recent,
+                             size_t n_recent, uint64_t position)
+{
+    static float logits[N_MAX];
+    static entry list[N_MAX];
+    memcpy(logits, original, (size_t)n * sizeof *logits);
+    oracle_adjust(s, logits, recent, n_recent);
+    int n_list = 0;
+    for (int i = 0; i < n; i++) {
+        if (isnan(logits[i]) || logits[i] == INFINITY)
+            return LIZ_CHOICE_NAN;
+        if (logits[i] > -INFINITY)
+            list[n_list++] = (entry){i, logits[i]};
+    }
+    if (n_list == 0)
+        return LIZ_CHOICE_NONE;
+    qsort(list, (size_t)n_list, sizeof *list, by_logit);
+    if (s->temperature == 0)
+        return list[0].id;
+    float max = list[0].logit;
+    if (s->top_k > 0 && s->top_k < n_list)
+        n_list = s->top_k;
+    if (s->top_p > 0 && s->top_p < 1) {
+        uint64_t total = 0, sum = 0;
+        for (int i = 0; i < n_list; i++)
+            total += liz_prob_weight(list[i].logit, max, 1);
+        int n_kept = 0;
+        while (sum < ceil_mul((double)s->top_p, total))
+            sum += liz_prob_weight(list[n_kept++].logit, max, 1);
+        n_list = n_kept;
+    }
+    if (s->min_p > 0) {
+        int n_kept = 0;
+        for (int i = 0; i < n_list; i++)
+            if ((double)liz_prob_weight(list[i].logit, max, 1) >= (double)s->min_p * 0x1p40)
+                list[n_kept++] = list[i];
+        n_list = n_kept;
+    }
+    qsort(list, (size_t)n_list, sizeof *list, by_id);
+    uint64_t total = 0, sum = 0;
+    for (int i = 0; i < n_list; i++)
+        total += liz_prob_weight(list[i].logit, max, 1.0f / s->temperature);
+    unsigned __int128 scaled = (unsigned __int128)(uint64_t)(liz_draw(s->seed, position) * 0x1p53) * total;
+    int i = 0;
+    while ((sum += liz_prob_weight(list[i].logit, max, 1.0f / s->temperature)) <= (uint64_t)(scaled >> 53))
+        i++;
+    return list[i].id;
+}
+
+/* ---- random cases ---- */
+
+/* Peaked, flat, tied, impossible and wild logits. */
+static void logits_make(float *logits, int n)
+{
+    int kind = below(7);
+    for (int i = 0; i < n; i++) {
+        float u = uniform() + uniform() + uniform() - 1.5f;
+        logits[i] = kind == 0   ? u * 8
+                    : kind == 1 ? u * 0.01f
+                    : kind == 2 ? (float)below(4)
+                    : kind == 3 ? (below(5) == 0 ? -INFINITY : u * 20)
+                    : kind == 4 ? u * 1e4f
+                    : kind == 5 ? -40 * uniform()
+                                : u * 3;
+    }
+    if (kind == 6)
+        logits[below(n)] = 30;
+}
+
+static void sampling_make(liz_sampling *s, liz_logit_bias *bias, int n)
+{
+    static const float temperatures[] = {0, 0.7f, 1, 2.5f, 0.01f};
+    *s = (liz_sampling){.temperature = temperatures[below(5)], .seed = random_next(), .bias = bias};
+    if (below(2))
+        s->top_k = 1 + below(below(3) == 0 ? n : 60);
+    if (below(2))
+        s->top_p = below(6) == 0 ? 1e-6f : uniform() * 0.999f + 1e-4f;
+    if (below(2))
+        s->min_p = below(6) == 0 ? 1 : uniform() * 0.3f + 1e-6f;
+    if (below(3) == 0)
+        s->repeat_penalty = 0.8f + uniform();
+    if (below(3) == 0)
+        s->frequency_penalty = uniform() - 0.5f;
+    if (below(3) == 0)
+        s->presence_penalty = uniform() - 0.5f;
+    s->n_bias = below(3) == 0 ? (size_t)below(n < 5 ? n : 5) : 0;
+    for (size_t i = 0; i < s->n_bias; i++)
+        bias[i] = (liz_logit_bias){below(n), below(3) == 0 ? -INFINITY : uniform() * 10 - 5};
+}
+
+static void test_same_as_oracle(void **state)
+{
+    (void)state;
+    static float logits[N_MAX], before[N_MAX];
+    static const int sizes[] = {1, 2, 3, 63, 64, 65, 130, 1000, 4999};
+    int n_distinct = 0, n_last = -1;
+    for (int round = 0; round < N_ROUNDS; round++) {
+        random_state = (uint64_t)round << 32;
+        int n = sizes[below(9)];
+        liz_logit_bias bias[8];
+        liz_sampling s;
+        liz_sampler *sampler;
+        int32_t recent[100];
+        int n_recent = below(100);
+        for (int i = 0; i < n_recent; i++)
+            recent[i] = below(n < 20 ? n : 20);
+        logits_make(logits, n);
+        sampling_make(&s, bias, n);
+        memcpy(before, logits, sizeof logits);
+        assert_int_equal(liz_sampling_check(&s, n, NULL), LIZ_OK);
+        assert_int_equal(liz_sampler_open(&sampler, n, NULL), LIZ_OK);
+        uint64_t position = (uint64_t)below(1000);
+        int32_t token = liz_sampler_choose(sampler, &s, logits, recent, (size_t)n_recent, position);
+        int32_t expected = oracle_choose(&s, before, n, recent, (size_t)n_recent, position);
+        if (token != expected)
+            fprintf(stderr, "# round %d: %d tokens, T %g, top_k %d, top_p %g, min_p %g\n", round, n,
+                    (double)s.temperature, s.top_k, (double)s.top_p, (double)s.min_p);
+        assert_int_equal(token, expected);
+        assert_memory_equal(logits, before, sizeof logits); /* restored */
+        n_distinct += token != n_last;
+        n_last = token;
+        liz_sampler_close(sampler);
+    }
+    assert_true(n_distinct > N_ROUNDS / 2);
+}
+
+/* Draws follow the probabilities: of 40,000, each count is within 5 standard deviations. */
+static void test_draws_follow_probabilities(void **state)
+{
+    (void)state;
+    enum { N = 100, N_DRAWS = 40000 };
+    float logits[N];
+    int counts[N] = {0};
+    double total = 0;
+    liz_sampler *sampler;
+    for (int i = 0; i < N; i++) {
+        logits[i] = (float)(i % 13) * 0.4f;
+        total += exp((double)logits[i] / 1.5);
+    }
+    assert_int_equal(liz_sampler_open(&sampler, N, NULL), LIZ_OK);
+    liz_sampling s = {.temperature = 1.5f, .seed = 42};
+    for (uint64_t position = 0; position < N_DRAWS; position++)
+        counts[liz_sampler_choose(sampler, &s, logits, NULL, 0, position)]++;
+    for (int i = 0; i < N; i++) {
+        double p = exp((double)logits[i] / 1.5) / total, sigma = sqrt(N_DRAWS * p * (1 - p));
+        assert_true(fabs(counts[i] - N_DRAWS * p) < 5 * sigma);
+    }
+    liz_sampler_close(sampler);
+}
+
+static void test_not_numbers(void **state)
+{
+    (void)state;
+    enum { N = 200 };
+    static const float bad[] = {NAN, -NAN, INFINITY};
+    liz_sampler *sampler;
+    assert_int_equal(liz_sampler_open(&sampler, N, NULL), LIZ_OK);
+    for (int where = 0; where < N; where++)
+        for (int kind = 0; kind < 3; kind++) {
+            float logits[N] = {0};
+            liz_sampling s = {.temperature = (float)(where % 2)};
+            logits[where] = bad[kind];
+            assert_int_equal(liz_sampler_choose(sampler, &s, logits, NULL, 0, 0), LIZ_CHOICE_NAN);
+            assert_true(isnan(liz_sampler_logprobs(sampler, logits, 0, NULL, NULL)));
+        }
+    float logits[N];
+    for (int i = 0; i < N; i++)
+        logits[i] = -INFINITY;
+    assert_int_equal(liz_sampler_choose(sampler, &(liz_sampling){0}, logits, NULL, 0, 0), LIZ_CHOICE_NONE);
+    logits[77] = -1e30f;
+    assert_int_equal(liz_sampler_choose(sampler, &(liz_sampling){.temperature = 1}, logits, NULL, 0, 0), 77);
+    liz_sampler_close(sampler);
+}
+
+static void test_logprobs(void **state)
+{
+    (void)state;
+    static float logits[N_MAX];
+    for (int round = 0; round < 200; round++) {
+        random_state = (uint64_t)(round + 1) << 40;
+        int n = 1 + below(N_MAX), n_top = 1 + below(20), n_found;
+        liz_token_logprob top[20];
+        liz_sampler *sampler;
+        logits_make(logits, n);
+        double max = -INFINITY, total = 0;
+        int n_possible = 0;
+        for (int i = 0; i < n; i++)
+            max = fmax(max, (double)logits[i]);
+        for (int i = 0; i < n; i++) {
+            total += exp((double)logits[i] - max);
+            n_possible += logits[i] > -INFINITY;
+        }
+        assert_int_equal(liz_sampler_open(&sampler, n, NULL), LIZ_OK);
+        double norm = liz_sampler_logprobs(sampler, logits, n_top, top, &n_found);
+        assert_true(fabs(norm - (max + log(total))) < 1e-6 * fmax(1, fabs(norm)));
+        assert_int_equal(n_found, n_top < n_possible ? n_top : n_possible);
+        for (int i = 0; i < n_found; i++) {
+            assert_true(top[i].logprob == (float)((double)logits[top[i].token] - norm));
+            int n_ahead = 0;
+            for (int j = 0; j < n; j++)
+                n_ahead += logits[j] > logits[top[i].token] || (logits[j] == logits[top[i].token] && j < top[i].token);
+            assert_int_equal(n_ahead, i);
+        }
+        liz_sampler_close(sampler);
+    }
+}
+
+static void test_exponential_and_logarithm(void **state)
+{
+    (void)state;
+    for (int i = 0; i <= 200000; i++) {
+        float x = -25.0f * (float)i / 200000;
+        double expected = exp((double)x) * 0x1p40;
+        assert_true(fabs((double)liz_prob_weight(x, 0, 1) - expected) <= 2.6e-7 * expected + 1);
+    }
+    assert_int_equal(liz_prob_weight(3, 3, 0.1f), LIZ_PROB_ONE);
+    assert_int_equal(liz_prob_weight(-INFINITY, 3, 1), 0);
+    assert_int_equal(liz_prob_weight(-30, 0, 1), 0);
+    for (double x = 1e-12; x < 1e19; x *= 1.0137)
+        assert_true(fabs(liz_prob_log(x) - log(x)) <= 5e-16 * fmax(1, fabs(log(x))));
+}
+
+/* The weights of a sum are those of its parts, wherever the blocks fall. */
+static void test_sum_is_exact(void **state)
+{
+    (void)state;
+    static float logits[N_MAX];
+    static uint64_t sums[N_MAX / LIZ_PROB_BLOCK + 1];
+    for (int n = 1; n < 400; n += 7) {
+        uint64_t total = 0, blocks = 0;
+        logits_make(logits, n);
+        float max;
+        assert_true(liz_prob_scan(logits, (size_t)n, NULL, &max));
+        for (int i = 0; i < n; i++)
+            total += liz_prob_weight(logits[i], max, 0.9f);
+        assert_int_equal(liz_prob_sum(logits, (size_t)n, max, 0.9f, sums), total);
+        for (int i = 0; i < (n + LIZ_PROB_BLOCK - 1) / LIZ_PROB_BLOCK; i++)
+            blocks += sums[i];
+        assert_int_equal(blocks, total);
+    }
+}
+
+static void test_settings_out_of_range(void **state)
+{
+    (void)state;
+    liz_logit_bias outside = {10, 1}, infinite = {1, INFINITY}, nan = {1, NAN};
+    const struct {
+        liz_sampling sampling;
+        const char *names;
+    } cases[] = {
+        {{.temperature = -1}, "temperature"},
+        {{.temperature = NAN}, "temperature"},
+        {{.temperature = INFINITY}, "temperature"},
+        {{.temperature = 1e-20f}, "temperature"},
+        {{.top_k = -1}, "top_k"},
+        {{.top_p = 1.5f}, "top_p"},
+        {{.top_p = NAN}, "top_p"},
+        {{.min_p = -0.1f}, "min_p"},
+        {{.repeat_penalty = -1}, "repeat_penalty"},
+        {{.frequency_penalty = NAN}, "frequency_penalty"},
+        {{.presence_penalty = INFINITY}, "presence_penalty"},
+        {{.bias = &outside, .n_bias = 1}, "logit bias for token 10"},
+        {{.bias = &infinite, .n_bias = 1}, "logit bias"},
+        {{.bias = &nan, .n_bias = 1}, "logit bias"},
+        {{.bias = &outside, .n_bias = 11}, "11 logit biases"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        liz_error err;
+        assert_int_equal(liz_sampling_check(&cases[i].sampling, 10, &err), LIZ_E_USAGE);
+        assert_non_null(strstr(err.text, cases[i].names));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_same_as_oracle),
+        cmocka_unit_test(test_draws_follow_probabilities),
+        cmocka_unit_test(test_not_numbers),
+        cmocka_unit_test(test_logprobs),
+        cmocka_unit_test(test_exponential_and_logarithm),
+        cmocka_unit_test(test_sum_is_exact),
+        cmocka_unit_test(test_settings_out_of_range),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

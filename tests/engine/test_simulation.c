@@ -1,0 +1,273 @@
+/* test_simulation.c - the scheduler under random arrivals, lengths, shared beginnings, cancellations and pools that are
+ * too small, step by step. What each sequence generates must equal what it generates alone and without a cache,
+ * whatever the dimensions of the engine; no page may leak; and nobody waits for ever. A failure names its seed. */
+#include "../lib/fake_engine.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { N_SEEDS = 150, N_ROWS = 24, N_CTX = 160, N_VOCAB = 64 };
+
+typedef struct sim_row {
+    int32_t prompt[N_CTX];
+    size_t n_prompt;
+    int32_t n_predict;
+    liz_sampling sampling;
+    int arrives_at;   /* step */
+    int cancelled_at; /* step; -1: never */
+    liz_seq *seq;
+    fake_result result;
+} sim_row;
+
+typedef struct sim_seen {
+    uint64_t n_reused, n_evicted, n_cancelled, n_deferred;
+    int n_seqs_step_max;
+} sim_seen;
+
+static uint64_t seed_now;
+
+static int below(uint64_t *random, int n) { return (int)(fake_random(random) % (uint64_t)n); }
+
+/* Three beginnings, of which each row takes the front part of one. */
+static void row_make(sim_row *row, uint64_t *random)
+{
+    *row = (sim_row){.cancelled_at = -1};
+    int which = below(random, 3), n_shared = below(random, 100), n_own = 1 + below(random, 30);
+    for (int i = 0; i < n_shared; i++)
+        row->prompt[row->n_prompt++] = (i * 7 + which * 11 + i * i % 5) % N_VOCAB;
+    for (int i = 0; i < n_own; i++)
+        row->prompt[row->n_prompt++] = below(random, N_VOCAB);
+    row->n_predict = 1 + below(random, 20);
+    row->arrives_at = below(random, 40);
+    if (below(random, 6) == 0)
+        row->cancelled_at = row->arrives_at + below(random, 12);
+    if (below(random, 2))
+        row->sampling = (liz_sampling){.temperature = 0.8f,
+                                       .top_k = below(random, 2) * 20,
+                                       .top_p = below(random, 2) ? 0.9f : 0,
+                                       .repeat_penalty = below(random, 2) ? 1.3f : 0,
+                                       .seed = fake_random(random)};
+}
+
+static fake_engine_opts dimensions_make(uint64_t *random)
+{
+    int32_t n_pages_one = (N_CTX + LIZ_PAGE_TOKENS - 1) / LIZ_PAGE_TOKENS;
+    static const int32_t chunks[] = {1, 3, 17, 64, 600};
+    return (fake_engine_opts){.n_threads = 1 + below(random, 2),
+                              .n_parallel = 1 + below(random, 8),
+                              .n_ctx = N_CTX,
+                              .n_prefill_chunk = chunks[below(random, 5)],
+                              .n_pages = n_pages_one + below(random, 4 * n_pages_one),
+                              .cache_type = below(random, 2) ? LIZ_CACHE_F32 : LIZ_CACHE_BF16,
+                              .sharing_off = below(random, 4) == 0,
+                              .is_manual = true};
+}
+
+static void arrive(liz_engine *engine, sim_row *row)
+{
+    liz_error err;
+    liz_request request = {.tokens = row->prompt,
+                           .n_tokens = row->n_prompt,
+                           .sampling = row->sampling,
+                           .n_predict_max = row->n_predict,
+                           .on_event = fake_on_event,
+                           .user = &row->result};
+    liz_status status = liz_submit(engine, &request, &row->seq, &err);
+    if (status == LIZ_E_BUSY)
+        row->arrives_at++; /* the queue is full: again in the next step */
+    else
+        assert_int_equal(status, LIZ_OK);
+}
+
+static void row_check(const sim_row *row)
+{
+    int32_t expected[FAKE_TOKENS_MAX];
+    const fake_result *r = &row->result;
+    assert_int_equal(r->n_done, 1);
+    fake_continue(row->prompt, row->n_prompt, &row->sampling, expected, (size_t)row->n_predict);
+    assert_memory_equal(r->tokens, expected, r->n_tokens * sizeof *expected);
+    assert_int_equal(r->stats.n_completion, r->n_tokens);
+    assert_int_equal(r->stats.n_prompt, row->n_prompt);
+    assert_true(r->stats.n_prompt_reused < row->n_prompt);
+    if (r->finish == LIZ_FINISH_CANCELLED) {
+        assert_true(row->cancelled_at >= 0);
+        assert_int_equal(r->status, LIZ_E_CANCELLED);
+    } else {
+        assert_int_equal(r->finish, LIZ_FINISH_LENGTH);
+        assert_int_equal(r->status, LIZ_OK);
+        assert_int_equal(r->n_tokens, row->n_predict);
+    }
+}
+
+/* Who runs before someone that came earlier may do so only because the other awaits a page. */
+static void order_check(const liz_engine *engine, sim_seen *seen)
+{
+    for (int i = 0; i < engine->n_queue; i++)
+        for (int j = 0; j < engine->n_running; j++)
+            if (engine->running[j]->submitted_us > engine->queue[i]->submitted_us) {
+                assert_true(engine->queue[i]->n_links > 0);
+                seen->n_deferred++;
+            }
+}
+
+static void simulate(uint64_t seed, sim_seen *seen)
+{
+    static sim_row rows[N_ROWS];
+    uint64_t random = seed;
+    for (int i = 0; i < N_ROWS; i++)
+        row_make(&rows[i], &random);
+    fake_engine_opts opts = dimensions_make(&random);
+    liz_engine *engine = fake_engine_open(&opts);
+    int n_work = 0;
+    for (int i = 0; i < N_ROWS; i++)
+        n_work += (int)rows[i].n_prompt + rows[i].n_predict;
+    int n_arrived = 0, step = 0;
+    for (bool more = true; more || n_arrived < N_ROWS; step++) {
+        n_arrived = 0;
+        for (int i = 0; i < N_ROWS; i++) {
+            if (rows[i].arrives_at == step)
+                arrive(engine, &rows[i]);
+            if (rows[i].cancelled_at == step && rows[i].seq != NULL)
+                liz_seq_cancel(rows[i].seq);
+            n_arrived += rows[i].seq != NULL;
+        }
+        more = liz_engine_step(engine);
+        order_check(engine, seen);
+        assert_true(step < n_work + 60); /* every step with work computes a token */
+    }
+    for (int i = 0; i < N_ROWS; i++) {
+        row_check(&rows[i]);
+        seen->n_cancelled += rows[i].result.finish == LIZ_FINISH_CANCELLED;
+        liz_seq_free(rows[i].seq);
+    }
+    fake_engine_assert_idle(engine);
+    liz_engine_stats stats;
+    liz_engine_stats_get(engine, &stats);
+    assert_true(!opts.sharing_off || stats.n_tokens_reused == 0);
+    seen->n_reused += stats.n_tokens_reused;
+    seen->n_evicted += stats.n_pages_evicted;
+    if (stats.n_seqs_step_max > seen->n_seqs_step_max)
+        seen->n_seqs_step_max = stats.n_seqs_step_max;
+    liz_engine_close(engine);
+}
+
+static void test_random_loads(void **state)
+{
+    (void)state;
+    sim_seen seen = {0};
+    for (uint64_t seed = 1; seed <= N_SEEDS; seed++) {
+        seed_now = seed;
+        simulate(seed, &seen);
+    }
+    assert_true(seen.n_reused > 0);
+    assert_true(seen.n_evicted > 0);
+    assert_true(seen.n_cancelled > 0);
+    assert_true(seen.n_deferred > 0);
+    assert_true(seen.n_seqs_step_max >= 2);
+}
+
+/* After a failure: which seed it was. */
+static int seed_tell(void **state)
+{
+    (void)state;
+    if (seed_now < N_SEEDS)
+        fprintf(stderr, "# test_random_loads: stopped at seed %llu\n", (unsigned long long)seed_now);
+    return 0;
+}
+
+/* Twenty rows with one beginning: it is computed once, though all were waiting from the start. */
+static void test_shared_beginning_computed_once(void **state)
+{
+    (void)state;
+    enum { N = 20, N_SHARED_PAGES = 4, N_SHARED = N_SHARED_PAGES * LIZ_PAGE_TOKENS, N_OWN = 5 };
+    static fake_result results[N];
+    memset(results, 0, sizeof results);
+    fake_engine_opts opts = {.n_parallel = 8, .n_prefill_chunk = 13, .is_manual = true};
+    liz_engine *engine = fake_engine_open(&opts);
+    liz_seq *seqs[N];
+    int32_t prompt[N_SHARED + N_OWN];
+    for (int i = 0; i < N; i++) {
+        for (int j = 0; j < N_SHARED + N_OWN; j++)
+            prompt[j] = j < N_SHARED ? j * 5 % 64 : (i * 3 + j) % 64;
+        liz_request request = {.tokens = prompt,
+                               .n_tokens = N_SHARED + N_OWN,
+                               .n_predict_max = 3,
+                               .on_event = fake_on_event,
+                               .user = &results[i]};
+        assert_int_equal(liz_submit(engine, &request, &seqs[i], NULL), LIZ_OK);
+    }
+    while (liz_engine_step(engine))
+        ;
+    liz_engine_stats stats;
+    liz_engine_stats_get(engine, &stats);
+    assert_true(stats.n_tokens_reused >= (N - 1) * N_SHARED);
+    assert_true(stats.n_tokens_prefilled <= N_SHARED + N * N_OWN);
+    assert_int_equal(stats.n_tokens_prefilled + stats.n_tokens_reused, N * (N_SHARED + N_OWN));
+    assert_true(stats.n_seqs_step_max >= 2);
+    for (int i = 0; i < N; i++) {
+        assert_int_equal(results[i].n_tokens, 3);
+        liz_seq_free(seqs[i]);
+    }
+    fake_engine_assert_idle(engine);
+    liz_engine_close(engine);
+}
+
+static void submit_stepping(liz_engine *engine, const liz_request *request, liz_seq **seq)
+{
+    liz_status status;
+    while ((status = liz_submit(engine, request, seq, NULL)) == LIZ_E_BUSY)
+        liz_engine_step(engine);
+    assert_int_equal(status, LIZ_OK);
+}
+
+/* One sequence needs the whole pool while small ones keep coming: it is next as soon as those before it are done. */
+static void test_large_one_does_not_starve(void **state)
+{
+    (void)state;
+    enum { N_PAGES = 6, N_SMALL = 60, N_BEFORE = 10 };
+    static fake_result big_result, small_results[N_SMALL];
+    memset(small_results, 0, sizeof small_results);
+    memset(&big_result, 0, sizeof big_result);
+    fake_engine_opts opts = {
+        .n_parallel = 4, .n_ctx = N_PAGES * LIZ_PAGE_TOKENS + 1, .n_pages = N_PAGES, .is_manual = true};
+    liz_engine *engine = fake_engine_open(&opts);
+    liz_seq *smalls[N_SMALL], *big = NULL;
+    for (int i = 0; i < N_SMALL; i++) {
+        int32_t token = i % 64;
+        liz_request request = {
+            .tokens = &token, .n_tokens = 1, .n_predict_max = 1, .on_event = fake_on_event, .user = &small_results[i]};
+        submit_stepping(engine, &request, &smalls[i]);
+        if (i == N_BEFORE) {
+            request.n_predict_max = 0;
+            request.user = &big_result;
+            submit_stepping(engine, &request, &big);
+        }
+        for (int j = N_BEFORE + 1; j <= i; j++)
+            assert_true(small_results[j].n_done == 0 || big_result.n_done == 1);
+    }
+    while (liz_engine_step(engine))
+        ;
+    assert_int_equal(big_result.n_done, 1);
+    assert_int_equal(big_result.n_tokens, N_PAGES * LIZ_PAGE_TOKENS);
+    assert_int_equal(big_result.finish, LIZ_FINISH_LENGTH);
+    liz_seq_free(big);
+    for (int i = 0; i < N_SMALL; i++)
+        liz_seq_free(smalls[i]);
+    fake_engine_assert_idle(engine);
+    liz_engine_close(engine);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(test_random_loads, seed_tell),
+        cmocka_unit_test(test_shared_beginning_computed_once),
+        cmocka_unit_test(test_large_one_does_not_starve),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
