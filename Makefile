@@ -28,7 +28,7 @@ LIB_SRC += $(wildcard src/*/x86/*.c)
 endif
 CLI_SRC := $(wildcard src/cli/*.c)
 TEST_SRC := $(wildcard tests/*/test_*.c)
-TEST_FAKE_SRC := $(wildcard tests/lib/fake_*.c)
+TEST_FAKE_SRC := $(wildcard tests/lib/fake_*.c) tests/lib/engine_harness.c
 TEST_LIB_SRC := $(filter-out $(TEST_FAKE_SRC),$(wildcard tests/lib/*.c))
 # bench_engine needs what src/engine implements.
 BENCH_SRC := $(filter-out $(if $(wildcard src/engine/*.c),,bench/bench_engine.c),$(wildcard bench/*.c))
@@ -38,7 +38,7 @@ LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o)
 CLI_OBJ := $(CLI_SRC:%.c=$(BUILD)/%.o)
 TEST_LIB_OBJ := $(TEST_LIB_SRC:%.c=$(BUILD)/%.o)
 BENCH_LIB_OBJ := $(BENCH_LIB_SRC:%.c=$(BUILD)/%.o)
-FAKE_MODEL_OBJ := $(BUILD)/tests/lib/fake_model.o
+FAKE_MODEL_OBJ := $(BUILD)/tests/lib/fake_model.o $(BUILD)/tests/lib/engine_harness.o
 TEST_BIN := $(TEST_SRC:tests/%.c=$(BUILD)/tests/%)
 BENCH_BIN := $(BENCH_SRC:bench/%.c=$(BUILD)/bench/%)
 

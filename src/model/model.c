@@ -502,7 +502,7 @@ liz_status liz_model_forward(liz_model *m, liz_cache *cache, const liz_batch_seq
                              liz_error *err)
 {
     step s = {.m = m, .cache = cache, .seqs = seqs};
-    if (LIZ_PAGE_TOKENS != LIZ_ATTN_PAGE)
+    if ((int)LIZ_PAGE_TOKENS != (int)LIZ_ATTN_PAGE)
         return liz_fail(err, LIZ_E_UNSUPPORTED, "this build's cache pages are for tests of the engine only");
     if (!gather_tokens(&s, n_seqs))
         return liz_fail(err, LIZ_E_LIMIT, "a step of the model: more tokens than it was opened for");

@@ -1,5 +1,5 @@
-/* fake_engine.c - see the header. */
-#include "fake_engine.h"
+/* engine_harness - see the header. */
+#include "engine_harness.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-/* fake_engine.h - an engine over the fake model, and requests whose events are kept. */
+/* engine_harness.h - an engine over the fake model, and requests whose events are kept. */
 #ifndef LIZ_TESTS_FAKE_ENGINE_H
 #define LIZ_TESTS_FAKE_ENGINE_H
 
