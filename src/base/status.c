@@ -41,8 +41,10 @@ liz_status liz_fail_within(liz_error *err, liz_status code, const char *fmt, ...
     va_start(args, fmt);
     int n = vsnprintf(err->text, sizeof err->text, fmt, args);
     va_end(args);
-    if (n >= 0 && (size_t)n < sizeof err->text)
-        snprintf(err->text + n, sizeof err->text - (size_t)n, ": %s", inner);
+    if (n >= 0 && (size_t)n + 3 < sizeof err->text) {
+        memcpy(err->text + n, ": ", 2);
+        stpncpy(err->text + n + 2, inner, sizeof err->text - (size_t)n - 3)[0] = '\0';
+    }
     err->code = code;
     return code;
 }
