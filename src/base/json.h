@@ -47,7 +47,8 @@ bool liz_json_double(const liz_json *value, double *out);
  * maximal invalid run of the Unicode standard's recommendation. */
 void liz_json_write_string(liz_buf *buf, liz_str text);
 
-/* Appends a finite number in the shortest form that reads back as the same float (or double). */
+/* Appends a number in the shortest form that reads back as the same float (or double); null when it is not finite,
+ * which JSON cannot say. */
 void liz_json_write_float(liz_buf *buf, float value);
 void liz_json_write_double(liz_buf *buf, double value);
 

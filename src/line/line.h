@@ -1,0 +1,108 @@
+/* line.h - the line: a file of rows through a model, in order, resumable, the same bytes every time.
+ *
+ * A reader thread turns records into prompts and tokens and submits them to the engine; the engine's thread delivers
+ * what is generated into a bounded window of rows; the calling thread takes them out of it in input order, writes them
+ * and keeps the side file OUT.lizzie, by which a later run of the same command continues. docs/line.md describes the
+ * forms of input and output, the side file and the rules of resuming.
+ *
+ * `liz_line_run` is one job from beginning to end. It prints nothing: progress comes through a callback, and what there
+ * is to say at the end stands in the report. */
+#ifndef LIZ_LINE_LINE_H
+#define LIZ_LINE_LINE_H
+
+#include "base/buf.h"
+#include "lizzie.h"
+#include "sys/files.h"
+
+#include <signal.h>
+
+#define LIZ_LINE_MAX_TOKENS_DEFAULT 512
+#define LIZ_LINE_KEEP_MAX 64
+#define LIZ_LINE_STOP_MAX 16
+
+/* Sampling as a person gives it: what is not given comes from the model file, else from the command. */
+typedef struct liz_line_sampling {
+    float temperature, top_p, min_p;                           /* NAN: not given */
+    float repeat_penalty, frequency_penalty, presence_penalty; /* NAN: not given */
+    int32_t top_k;                                             /* -1: not given */
+    const liz_logit_bias *bias;
+    size_t n_bias;
+} liz_line_sampling;
+
+#define LIZ_LINE_SAMPLING_NONE                                                                                         \
+    {                                                                                                                  \
+        .temperature = NAN, .top_p = NAN, .min_p = NAN, .repeat_penalty = NAN, .frequency_penalty = NAN,               \
+        .presence_penalty = NAN, .top_k = -1                                                                           \
+    }
+
+/* Settles what is given, then what the model file states. When neither names a temperature, `temperature` and `min_p`
+ * (where that too is open) are used. The seed is left 0. */
+liz_sampling liz_line_sampling_settle(const liz_line_sampling *given, const liz_engine_info *info, float temperature,
+                                      float min_p);
+
+/* Where a job stands. Times in microseconds. */
+typedef struct liz_line_progress {
+    uint64_t n_rows;        /* in OUT, those of earlier runs included */
+    uint64_t n_rows_before; /* of them, from earlier runs */
+    uint64_t n_failed;      /* of them, error rows */
+    uint64_t n_truncated;   /* rows whose --truncate field was shortened in this run */
+    uint64_t n_prompt_tokens, n_completion_tokens, n_reused_tokens; /* of this run */
+    uint64_t n_words;                                               /* in the texts of this run */
+    uint64_t in_bytes, in_bytes_total; /* of the input, consumed and in all; total 0 where unknown */
+    uint64_t elapsed_us;               /* since the model was open */
+    double joules;                     /* of this run; below 0 where the machine does not tell */
+} liz_line_progress;
+
+typedef enum liz_line_outcome {
+    LIZ_LINE_DONE,        /* every row is in OUT */
+    LIZ_LINE_NOTHING,     /* and it was before */
+    LIZ_LINE_LIMITED,     /* --limit rows are in OUT */
+    LIZ_LINE_STRICT,      /* --strict: stopped before an error row; `message` says which */
+    LIZ_LINE_INTERRUPTED, /* *opts.stop was set */
+    LIZ_LINE_PLANNED      /* --dry-run: `plan` holds the text */
+} liz_line_outcome;
+
+typedef struct liz_line_report {
+    liz_line_outcome outcome;
+    liz_line_progress progress;
+    bool resumable;    /* OUT has a side file */
+    char message[512]; /* of LIZ_LINE_STRICT */
+    liz_buf plan;      /* of LIZ_LINE_PLANNED; released with liz_line_report_free */
+} liz_line_report;
+
+/* Zero in any field but `sampling` and `logprobs` means its default; liz_line_opts_init sets those. */
+typedef struct liz_line_opts {
+    const char *model_path, *in_path, *out_path; /* IN and OUT may be "-" */
+    const char *stats_path;                      /* NULL: none */
+    const char *prompt, *system;                 /* texts, NULL: none */
+    bool raw;                                    /* texts stand as they are, though the model has a chat template */
+    const char *id_field, *truncate_field;       /* NULL: none */
+    const char *keep[LIZ_LINE_KEEP_MAX];
+    size_t n_keep;
+    uint64_t limit; /* rows OUT is to hold; 0: all */
+    bool dry_run, retry_failed, restart, strict;
+    uint32_t shard, n_shards; /* records with index mod n_shards = shard; n_shards 0: all */
+    int logprobs;             /* alternatives reported with each token; -1: no log-probabilities */
+    uint64_t seed;
+    liz_line_sampling sampling;
+    const char *stop_strings[LIZ_LINE_STOP_MAX];
+    size_t n_stop_strings;
+    int32_t max_tokens;
+    liz_engine_opts engine;
+    const liz_files *files;                                             /* NULL: the system's */
+    const volatile sig_atomic_t *stop;                                  /* set from outside to stop; NULL: never */
+    void (*on_progress)(void *user, const liz_line_progress *progress); /* some times a second; may be NULL */
+    void *user;
+} liz_line_opts;
+
+void liz_line_opts_init(liz_line_opts *opts);
+
+/* Runs one job. LIZ_OK with report->outcome, also when it was interrupted. LIZ_E_USAGE: options that contradict each
+ * other, or a field that the input does not have; LIZ_E_STATE: OUT belongs to another job; LIZ_E_BUSY: another process
+ * is at work on OUT; LIZ_E_IO, LIZ_E_MEMORY and what opening a model returns. After LIZ_E_IO report->resumable tells
+ * whether the same command would continue. */
+LIZ_MUST_CHECK liz_status liz_line_run(const liz_line_opts *opts, liz_line_report *report, liz_error *err);
+
+void liz_line_report_free(liz_line_report *report);
+
+#endif

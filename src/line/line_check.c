@@ -1,0 +1,215 @@
+/* line_check.c - what can be told before anything is opened or locked: options that contradict each other, fields that
+ * the input does not have. All of it is LIZ_E_USAGE. */
+#include "line/line_job.h"
+
+#include "base/status.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+/* ---- Options ------------------------------------------------------------------------------------ */
+
+void liz_line_opts_init(liz_line_opts *opts)
+{
+    *opts =
+        (liz_line_opts){.sampling = LIZ_LINE_SAMPLING_NONE, .logprobs = -1, .max_tokens = LIZ_LINE_MAX_TOKENS_DEFAULT};
+}
+
+static float first_given(float given, float stated, float otherwise)
+{
+    return !isnan(given) ? given : !isnan(stated) ? stated : otherwise;
+}
+
+liz_sampling liz_line_sampling_settle(const liz_line_sampling *given, const liz_engine_info *info, float temperature,
+                                      float min_p)
+{
+    bool open = isnan(given->temperature) && isnan(info->temperature);
+    int32_t stated_top_k = info->top_k > 0 ? info->top_k : 0;
+    return (liz_sampling){
+        .temperature = first_given(given->temperature, info->temperature, temperature),
+        .top_k = given->top_k >= 0 ? given->top_k : stated_top_k,
+        .top_p = first_given(given->top_p, info->top_p, 0),
+        .min_p = first_given(given->min_p, info->min_p, open ? min_p : 0),
+        .repeat_penalty = first_given(given->repeat_penalty, info->repeat_penalty, 0),
+        .frequency_penalty = first_given(given->frequency_penalty, NAN, 0),
+        .presence_penalty = first_given(given->presence_penalty, NAN, 0),
+        .bias = given->bias,
+        .n_bias = given->n_bias,
+    };
+}
+
+static bool same_file(const char *a, const char *b)
+{
+    struct stat x, y;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino && S_ISREG(x.st_mode);
+}
+
+static liz_status check_paths(const liz_line_opts *o, liz_error *err)
+{
+    const char *out = o->out_path, *others[] = {o->in_path, o->model_path, o->stats_path};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (others[i] != NULL && strcmp(out, "-") != 0 && same_file(out, others[i]))
+            return liz_fail(err, LIZ_E_USAGE, "%s: is OUT and also %s: name another file after -o", out,
+                            i == 0   ? "IN"
+                            : i == 1 ? "the model"
+                                     : "the file of --stats");
+    if (o->stats_path != NULL && same_file(o->stats_path, o->in_path))
+        return liz_fail(err, LIZ_E_USAGE, "%s: is IN and also the file of --stats: name another", o->stats_path);
+    return LIZ_OK;
+}
+
+static liz_status check_modes(const liz_line_opts *o, liz_error *err)
+{
+    bool to_stdout = strcmp(o->out_path, "-") == 0;
+    if (o->n_shards > 0 && o->shard >= o->n_shards)
+        return liz_fail(err, LIZ_E_USAGE, "--shard %u/%u: the first number counts from 0 and stays below the second",
+                        o->shard, o->n_shards);
+    if (o->system != NULL && o->prompt == NULL)
+        return liz_fail(err, LIZ_E_USAGE,
+                        "--system: rows with a prompt of their own stand as they are: put both into "
+                        "--prompt, for example --prompt '{{prompt}}'");
+    if (o->retry_failed && (o->restart || o->limit > 0 || to_stdout || strcmp(o->in_path, "-") == 0))
+        return liz_fail(err, LIZ_E_USAGE,
+                        "--retry-failed: works on a finished OUT and its IN, both files, and without "
+                        "--restart or --limit");
+    return LIZ_OK;
+}
+
+liz_status liz_line_check_opts(liz_line_job *job, liz_error *err)
+{
+    const liz_line_opts *o = job->opts;
+    liz_status status = check_modes(o, err);
+    if (status == LIZ_OK)
+        status = check_paths(o, err);
+    if (status == LIZ_OK && o->prompt != NULL)
+        status = liz_line_template_compile(&job->template, o->system, o->prompt, err);
+    job->prompter = (liz_line_prompter){
+        .template = job->template, .truncate_field = o->truncate_field, .max_tokens = o->max_tokens};
+    return status;
+}
+
+/* ---- The first record --------------------------------------------------------------------------- */
+
+static liz_status fail_field(const liz_line_job *job, const liz_line_record *record, const char *field,
+                             const char *option, liz_error *err)
+{
+    liz_buf names;
+    liz_buf_init(&names, 200);
+    liz_line_record_names(record, &names);
+    liz_fail(err, LIZ_E_USAGE, "%s: has no field \"%s\", which %s names: its fields are %s", job->opts->in_path, field,
+             option, names.len ? names.data : "none");
+    liz_buf_free(&names);
+    return LIZ_E_USAGE;
+}
+
+static liz_status check_fields(const liz_line_job *job, const liz_line_record *record, liz_error *err)
+{
+    const liz_line_opts *o = job->opts;
+    const char *field;
+    bool named = false;
+    for (size_t i = 0; (field = liz_line_template_field(job->template, i)) != NULL; i++) {
+        named = named || (o->truncate_field != NULL && strcmp(field, o->truncate_field) == 0);
+        if (!liz_line_record_has(record, field))
+            return fail_field(job, record, field, "--prompt", err);
+    }
+    if (o->id_field != NULL && !liz_line_record_has(record, o->id_field))
+        return fail_field(job, record, o->id_field, "--id", err);
+    for (size_t i = 0; i < o->n_keep; i++)
+        if (!liz_line_record_has(record, o->keep[i]))
+            return fail_field(job, record, o->keep[i], "--keep", err);
+    if (o->truncate_field == NULL)
+        return LIZ_OK;
+    if (job->template == NULL ? strcmp(o->truncate_field, "prompt") != 0 : !named)
+        return liz_fail(err, LIZ_E_USAGE, "--truncate %s: is no field of the prompt: name one that stands in it",
+                        o->truncate_field);
+    return LIZ_OK;
+}
+
+/* Rows bring their own prompts: the first one must have one that this version can use. */
+static liz_status check_own_prompt(const liz_line_job *job, const liz_line_record *record, liz_error *err)
+{
+    const char *in = job->opts->in_path;
+    if (job->template != NULL || liz_line_record_has(record, "prompt"))
+        return LIZ_OK;
+    if (liz_line_record_has(record, "messages"))
+        return liz_fail(err, LIZ_E_USAGE,
+                        "%s: rows with \"messages\" need chat templates, which this version does not "
+                        "have: give \"prompt\" or use --prompt",
+                        in);
+    return liz_fail(err, LIZ_E_USAGE, "%s: its rows have no \"prompt\": give --prompt with the {{fields}} to use", in);
+}
+
+static liz_status check_openai(const liz_line_job *job, const liz_line_record *record, liz_error *err)
+{
+    const liz_line_opts *o = job->opts;
+    if (o->prompt != NULL || o->id_field != NULL || o->n_keep > 0 || o->truncate_field != NULL)
+        return liz_fail(err, LIZ_E_USAGE,
+                        "%s: is an OpenAI batch file, whose rows bring their own prompts and ids: "
+                        "leave out --prompt, --id, --keep and --truncate",
+                        o->in_path);
+    liz_line_row row;
+    liz_line_row_init(&row);
+    bool ok = liz_line_openai_check(record, &row);
+    if (!ok)
+        liz_fail(err, LIZ_E_USAGE, "%s: first row: %s", o->in_path, row.error_message.data);
+    liz_line_row_free(&row);
+    return ok ? LIZ_OK : LIZ_E_USAGE;
+}
+
+/* A first record that cannot be read is an error row like any other, and tells nothing. */
+static liz_status check_record(liz_line_job *job, const liz_line_cut *cut, liz_error *err)
+{
+    liz_line_record record;
+    liz_line_row row;
+    liz_arena arena = {.size_max = LIZ_LINE_RECORD_MAX * 8};
+    liz_line_row_init(&row);
+    liz_status status = LIZ_OK;
+    if (liz_line_record_read(&record, cut, NULL, &arena, &row)) {
+        bool openai = liz_line_openai_is(&record) && job->template == NULL;
+        job->form = openai ? LIZ_LINE_FORM_OPENAI : LIZ_LINE_FORM_PLAIN;
+        status = openai ? check_openai(job, &record, err) : check_own_prompt(job, &record, err);
+        if (status == LIZ_OK && !openai)
+            status = check_fields(job, &record, err);
+    }
+    liz_line_row_free(&row);
+    liz_arena_free(&arena);
+    return status;
+}
+
+static liz_status check_header(liz_line_job *job, liz_error *err)
+{
+    liz_str text = liz_line_input_header(job->in);
+    if (text.n == 0)
+        return liz_fail(err, LIZ_E_USAGE, "%s: has no CSV header: its first line must name the fields",
+                        job->opts->in_path);
+    liz_status status = liz_line_header_read(&job->header, text, job->opts->in_path, err);
+    if (status != LIZ_OK)
+        return status == LIZ_E_FORMAT ? LIZ_E_USAGE : status;
+    job->csv = &job->header;
+    liz_line_record record = {.header = job->csv};
+    record.values = liz_arena_array(&job->header.arena, job->header.n_names, sizeof *record.values);
+    if (record.values == NULL)
+        return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for the CSV header", job->opts->in_path);
+    status = check_own_prompt(job, &record, err);
+    return status == LIZ_OK ? check_fields(job, &record, err) : status;
+}
+
+liz_status liz_line_check_input(liz_line_job *job, liz_error *err)
+{
+    liz_line_cut cut;
+    bool got;
+    liz_status status =
+        liz_line_input_open(&job->in, job->files, job->opts->in_path, LIZ_LINE_INPUT_GUESS, &job->reader_stop, err);
+    if (status != LIZ_OK)
+        return status;
+    if (liz_line_input_is_csv(job->in))
+        return check_header(job, err);
+    status = liz_line_input_next(job->in, &cut, &got, err);
+    if (status != LIZ_OK || !got)
+        return status;
+    status = check_record(job, &cut, err);
+    liz_line_input_unget(job->in);
+    return status;
+}

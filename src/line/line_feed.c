@@ -1,0 +1,256 @@
+/* line_feed.c - the reader thread: record, fields, prompt, tokens, submitted.
+ *
+ * Tokenising happens here and not on the engine's thread. When the engine's queue is full the thread waits for a row to
+ * end; when the window is full it waits for the writer. A record that cannot become a request becomes an error row;
+ * only trouble with the machine (memory, disk) or a setting of the job that the engine refuses ends the line. */
+#include "line/line_job.h"
+
+#include "base/philox.h"
+#include "base/status.h"
+
+#include <stdlib.h>
+
+typedef struct feeder {
+    liz_line_job *job;
+    liz_arena arena; /* of one record */
+    liz_line_ask ask;
+    uint64_t n_rows; /* in OUT when this row is there */
+} feeder;
+
+/* What an event of a sequence comes back to. */
+static void on_event(void *user, const liz_event *event)
+{
+    liz_line_row *row = user;
+    liz_line_window_event(row->window, row, event);
+}
+
+/* ---- From a record to what is asked ------------------------------------------------------------- */
+
+static void take_id(const liz_line_opts *opts, const liz_line_record *record, liz_line_row *row)
+{
+    if (opts->id_field != NULL) {
+        if (!liz_line_record_json(record, opts->id_field, &row->id))
+            liz_line_row_fail(row, LIZ_ROW_FIELD_MISSING, "it has no field \"%s\", which --id names", opts->id_field);
+    } else if (!liz_line_record_json(record, "id", &row->id)) {
+        liz_line_record_json(record, "custom_id", &row->id);
+    }
+}
+
+static void take_kept(const liz_line_opts *opts, const liz_line_record *record, liz_line_row *row)
+{
+    for (size_t i = 0; i < opts->n_keep; i++) {
+        if (!liz_line_record_has(record, opts->keep[i])) {
+            liz_line_row_fail(row, LIZ_ROW_FIELD_MISSING, "it has no field \"%s\", which --keep names", opts->keep[i]);
+            continue;
+        }
+        liz_buf_puts(&row->keep, row->keep.len ? "," : "");
+        liz_json_write_string(&row->keep, liz_str_of(opts->keep[i]));
+        liz_buf_putc(&row->keep, ':');
+        liz_line_record_json(record, opts->keep[i], &row->keep);
+    }
+}
+
+static void ask_defaults(const liz_line_job *job, liz_line_ask *ask)
+{
+    const liz_line_opts *o = job->opts;
+    ask->sampling = job->sampling;
+    ask->max_tokens = o->max_tokens;
+    ask->logprobs = o->logprobs;
+    ask->n_stop = o->n_stop_strings;
+    for (size_t i = 0; i < o->n_stop_strings; i++)
+        ask->stop[i] = o->stop_strings[i];
+    ask->has_seed = false;
+    ask->tokens = NULL;
+    ask->n_tokens = 0;
+    ask->prompt = (liz_str){NULL, 0};
+}
+
+/* Gives `*tokens` of an OpenAI row; NULL when it is an error row. */
+static liz_status openai_tokens(feeder *f, const liz_line_record *record, liz_line_row *row, int32_t **tokens,
+                                liz_error *err)
+{
+    liz_line_ask *ask = &f->ask;
+    size_t n = 0;
+    if (!liz_line_openai_read(record, &f->arena, row, ask))
+        return LIZ_OK;
+    if (ask->tokens != NULL) {
+        n = ask->n_tokens;
+        *tokens = malloc((n ? n : 1) * sizeof **tokens);
+        if (*tokens == NULL)
+            return liz_fail(err, LIZ_E_MEMORY, "no memory for the prompt of row %lu", row->index);
+        memcpy(*tokens, ask->tokens, n * sizeof **tokens);
+    } else {
+        unsigned flags = LIZ_TOKENIZE_AFFIXES | LIZ_TOKENIZE_SPECIAL;
+        const char *text = ask->prompt.n ? ask->prompt.p : "";
+        liz_status status = liz_tokenize(f->job->prompter.vocab, text, ask->prompt.n, flags, tokens, &n, err);
+        if (status != LIZ_OK)
+            return status;
+    }
+    if (!liz_line_prompt_fits(&f->job->prompter, n, row)) {
+        liz_free(*tokens);
+        *tokens = NULL;
+    }
+    return LIZ_OK;
+}
+
+/* Gives `*tokens`, NULL when it is an error row. */
+static liz_status read_row(feeder *f, const liz_line_cut *cut, liz_line_row *row, int32_t **tokens, liz_error *err)
+{
+    liz_line_job *job = f->job;
+    liz_line_record record;
+    *tokens = NULL;
+    liz_arena_reset(&f->arena);
+    ask_defaults(job, &f->ask);
+    if (!liz_line_record_read(&record, cut, job->csv, &f->arena, row))
+        return LIZ_OK;
+    if (job->form == LIZ_LINE_FORM_OPENAI)
+        return openai_tokens(f, &record, row, tokens, err);
+    take_id(job->opts, &record, row);
+    take_kept(job->opts, &record, row);
+    if (row->error_code != NULL)
+        return LIZ_OK;
+    return liz_line_prompt_tokens(&job->prompter, &record, row, tokens, err);
+}
+
+/* ---- Submitting --------------------------------------------------------------------------------- */
+
+/* Submits, waiting while the queue is full. LIZ_E_CANCELLED once stopped. */
+static liz_status submit(feeder *f, liz_line_row *row, const liz_request *request, liz_seq **seq, liz_error *err)
+{
+    for (;;) {
+        liz_status status = liz_submit(f->job->engine, request, seq, err);
+        if (status != LIZ_E_BUSY)
+            return status;
+        if (!liz_line_window_wait_ended(&f->job->window))
+            return liz_fail(err, LIZ_E_CANCELLED, "row %lu was given up", row->index);
+    }
+}
+
+static liz_status submit_row(feeder *f, liz_line_row *row, const int32_t *tokens, liz_error *err)
+{
+    liz_line_job *job = f->job;
+    liz_line_ask *ask = &f->ask;
+    liz_seq *seq = NULL;
+    row->seed = ask->has_seed ? ask->seed : liz_row_seed(job->opts->seed, (uint32_t)row->index, 0, job->attempt);
+    row->wants_logprobs = ask->logprobs >= 0;
+    row->window = &job->window;
+    liz_request request = {.tokens = tokens,
+                           .n_tokens = row->n_prompt,
+                           .sampling = ask->sampling,
+                           .n_predict_max = ask->max_tokens,
+                           .stop = ask->stop,
+                           .n_stop = ask->n_stop,
+                           .logprobs = ask->logprobs >= 0,
+                           .n_logprobs_top = ask->logprobs > 0 ? ask->logprobs : 0,
+                           .on_event = on_event,
+                           .user = row};
+    request.sampling.seed = row->seed;
+    liz_status status = submit(f, row, &request, &seq, err);
+    bool of_the_row = job->form == LIZ_LINE_FORM_OPENAI && (status == LIZ_E_USAGE || status == LIZ_E_LIMIT);
+    if (of_the_row) {
+        liz_line_row_fail(row, LIZ_ROW_INVALID_ROW, "%s", err->text);
+        liz_line_window_pass_done(&job->window, row);
+        return LIZ_OK;
+    }
+    if (status == LIZ_OK)
+        liz_line_window_pass_submitted(&job->window, row, seq);
+    return status;
+}
+
+/* A row of a finished OUT that is no error row is kept as it stands. Sets `*kept`. */
+static liz_status keep_old(feeder *f, liz_line_row *row, bool *kept, liz_error *err)
+{
+    liz_line_cut old;
+    bool got = false;
+    *kept = false;
+    if (f->job->old_out == NULL)
+        return LIZ_OK;
+    liz_status status = liz_line_input_next(f->job->old_out, &old, &got, err);
+    if (status != LIZ_OK)
+        return status;
+    if (!got)
+        return liz_fail(err, LIZ_E_STATE, "%s: has lost rows since it was finished", f->job->opts->out_path);
+    *kept = !liz_line_row_is_error(old.text);
+    if (*kept) {
+        row->is_copy = true;
+        liz_buf_append_str(&row->text, old.text);
+        liz_buf_putc(&row->text, '\n');
+    }
+    return LIZ_OK;
+}
+
+static liz_status feed_record(feeder *f, const liz_line_cut *cut, liz_error *err)
+{
+    liz_line_job *job = f->job;
+    bool kept;
+    uint64_t total;
+    if (cut->index > UINT32_MAX)
+        return liz_fail(err, LIZ_E_LIMIT, "%s: has more than 2^32 records: split it", job->opts->in_path);
+    liz_line_row *row = liz_line_window_take(&job->window, cut->index);
+    if (row == NULL)
+        return liz_fail(err, LIZ_E_CANCELLED, "stopped");
+    row->n_records = liz_line_input_n_records(job->in);
+    row->input_hash = liz_line_input_hash(job->in);
+    liz_line_input_bytes(job->in, &row->n_input_bytes, &total);
+    liz_status status = keep_old(f, row, &kept, err);
+    int32_t *tokens = NULL;
+    if (status == LIZ_OK && !kept)
+        status = read_row(f, cut, row, &tokens, err);
+    if (status == LIZ_OK && tokens != NULL)
+        status = submit_row(f, row, tokens, err);
+    else if (status == LIZ_OK)
+        liz_line_window_pass_done(&job->window, row);
+    liz_free(tokens);
+    return status;
+}
+
+/* ---- The thread --------------------------------------------------------------------------------- */
+
+static bool has_enough(const feeder *f)
+{
+    uint64_t max = f->job->n_rows_max;
+    return atomic_load(&f->job->reader_stop) || (max > 0 && f->n_rows >= max);
+}
+
+/* Reads to the end; `*whole` tells whether that was the input's. */
+static liz_status feed_all(feeder *f, bool *whole, liz_error *err)
+{
+    liz_line_job *job = f->job;
+    liz_line_cut cut;
+    for (*whole = false; !has_enough(f);) {
+        bool got;
+        liz_status status = liz_line_input_next(job->in, &cut, &got, err);
+        if (status == LIZ_OK && job->check_in_flight)
+            status = liz_line_check_consumed(job, job->in, !got, err);
+        *whole = status == LIZ_OK && !got && !atomic_load(&job->reader_stop);
+        if (status != LIZ_OK || !got)
+            return status;
+        if (!liz_line_job_owns(job, cut.index))
+            continue;
+        status = feed_record(f, &cut, err);
+        if (status != LIZ_OK)
+            return status;
+        f->n_rows++;
+    }
+    return LIZ_OK;
+}
+
+void *liz_line_feed(void *arg)
+{
+    liz_line_job *job = arg;
+    liz_error err = {0};
+    bool whole = false;
+    liz_status status;
+    feeder *f = calloc(1, sizeof *f);
+    if (f == NULL) {
+        status = liz_fail(&err, LIZ_E_MEMORY, "no memory for the reader");
+    } else {
+        *f = (feeder){.job = job, .arena = {.size_max = LIZ_LINE_RECORD_MAX * 8}, .n_rows = job->n_rows_have};
+        status = feed_all(f, &whole, &err);
+        liz_arena_free(&f->arena);
+    }
+    free(f);
+    liz_line_window_end(&job->window, whole, liz_line_input_n_records(job->in), liz_line_input_hash(job->in),
+                        status == LIZ_E_CANCELLED ? LIZ_OK : status, &err);
+    return NULL;
+}

@@ -1,0 +1,154 @@
+/* line_fingerprint.c - which settings a row's bytes depend on, by name.
+ *
+ * Whoever adds a setting that can change a line of OUT adds it here. Not here, since they must not change a byte:
+ * parallel, threads, chunk, prefix cache, instruction set, paths, limit. What is left to the model file is "of the
+ * model", and the model's content is here too. Values longer than a line stand as their hash, which also keeps prompts
+ * out of the side file. */
+#include "line/line_journal.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+
+enum { VALUE_LEN_MAX = 120, JSON_MAX = 1 << 20 };
+
+void liz_line_fingerprint_init(liz_line_fingerprint *fp) { liz_buf_init(&fp->json, JSON_MAX); }
+void liz_line_fingerprint_free(liz_line_fingerprint *fp) { liz_buf_free(&fp->json); }
+
+static void add(liz_line_fingerprint *fp, const char *name, liz_str value)
+{
+    char hashed[64];
+    if (value.n > VALUE_LEN_MAX) {
+        char hex[33];
+        liz_hash_hex(liz_hash_bytes(value.p, value.n), hex);
+        snprintf(hashed, sizeof hashed, "hash %s", hex);
+        value = liz_str_of(hashed);
+    }
+    liz_buf_printf(&fp->json, "%s\"%s\":", fp->json.len ? "," : "{", name);
+    liz_json_write_string(&fp->json, value);
+}
+
+static void add_text(liz_line_fingerprint *fp, const char *name, const char *value)
+{
+    add(fp, name, liz_str_of(value ? value : "none"));
+}
+
+static void add_number(liz_line_fingerprint *fp, const char *name, int64_t value)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%" PRId64, value);
+    add_text(fp, name, text);
+}
+
+static void add_float(liz_line_fingerprint *fp, const char *name, float value)
+{
+    liz_buf text;
+    liz_buf_init(&text, 64);
+    if (isnan(value))
+        liz_buf_puts(&text, "of the model");
+    else
+        liz_json_write_float(&text, value);
+    add(fp, name, liz_buf_str(&text));
+    liz_buf_free(&text);
+}
+
+/* A list as a JSON array, so that no two lists look the same. */
+static void add_list(liz_line_fingerprint *fp, const char *name, const char *const *items, size_t n)
+{
+    liz_buf text;
+    liz_buf_init(&text, JSON_MAX);
+    for (size_t i = 0; i < n; i++) {
+        liz_buf_putc(&text, i ? ',' : '[');
+        liz_json_write_string(&text, liz_str_of(items[i]));
+    }
+    liz_buf_puts(&text, n ? "]" : "none");
+    add(fp, name, liz_buf_str(&text));
+    liz_buf_free(&text);
+}
+
+static void add_bias(liz_line_fingerprint *fp, const liz_line_sampling *s)
+{
+    liz_buf text;
+    liz_buf_init(&text, JSON_MAX);
+    for (size_t i = 0; i < s->n_bias; i++) {
+        liz_buf_printf(&text, "%s%" PRId32 ":", i ? "," : "", s->bias[i].token);
+        liz_json_write_float(&text, s->bias[i].bias); /* null: forbidden */
+    }
+    liz_buf_puts(&text, s->n_bias ? "" : "none");
+    add(fp, "logit-bias", liz_buf_str(&text));
+    liz_buf_free(&text);
+}
+
+static void add_sampling(liz_line_fingerprint *fp, const liz_line_sampling *s)
+{
+    add_float(fp, "temperature", s->temperature);
+    if (s->top_k < 0)
+        add_text(fp, "top-k", "of the model");
+    else
+        add_number(fp, "top-k", s->top_k);
+    add_float(fp, "top-p", s->top_p);
+    add_float(fp, "min-p", s->min_p);
+    add_float(fp, "repeat-penalty", s->repeat_penalty);
+    add_float(fp, "frequency-penalty", isnan(s->frequency_penalty) ? 0 : s->frequency_penalty);
+    add_float(fp, "presence-penalty", isnan(s->presence_penalty) ? 0 : s->presence_penalty);
+    add_bias(fp, s);
+}
+
+void liz_line_fingerprint_make(liz_line_fingerprint *fp, const liz_line_opts *opts, const char *model_hash)
+{
+    char shard[32] = "whole", seed[32];
+    if (opts->n_shards > 0)
+        snprintf(shard, sizeof shard, "%" PRIu32 "/%" PRIu32, opts->shard, opts->n_shards);
+    snprintf(seed, sizeof seed, "%" PRIu64, opts->seed);
+    liz_buf_clear(&fp->json);
+    add_text(fp, "model", model_hash);
+    add_number(fp, "numeric contract", liz_numeric_version());
+    add_text(fp, "system", opts->system);
+    add_text(fp, "prompt", opts->prompt);
+    add_text(fp, "raw", opts->raw ? "yes" : "no");
+    add_sampling(fp, &opts->sampling);
+    add_text(fp, "seed", seed);
+    add_list(fp, "stop", opts->stop_strings, opts->n_stop_strings);
+    add_number(fp, "max-tokens", opts->max_tokens);
+    if (opts->engine.n_ctx == 0)
+        add_text(fp, "ctx-size", "of the model");
+    else
+        add_number(fp, "ctx-size", opts->engine.n_ctx);
+    add_text(fp, "cache-type", opts->engine.cache_type == LIZ_CACHE_F32 ? "f32" : "bf16");
+    add_number(fp, "logprobs", opts->logprobs);
+    add_text(fp, "id", opts->id_field);
+    add_list(fp, "keep", opts->keep, opts->n_keep);
+    add_text(fp, "truncate", opts->truncate_field);
+    add_text(fp, "shard", shard);
+    liz_buf_putc(&fp->json, '}');
+}
+
+static liz_str value_of(const liz_json *object, liz_str name)
+{
+    for (const liz_json *m = object->first_child; m != NULL; m = m->next)
+        if (liz_str_eq(m->key, name))
+            return m->string;
+    return liz_str_of("not known");
+}
+
+static void diff_objects(const liz_json *was, const liz_json *is, const char *only, liz_buf *out)
+{
+    for (const liz_json *m = is->first_child; m != NULL; m = m->next) {
+        liz_str old = value_of(was, m->key);
+        if (liz_str_eq(old, m->string) || (only != NULL && !liz_str_is(m->key, only)))
+            continue;
+        liz_buf_printf(out, "%s%.*s (was %.*s, is %.*s)", out->len ? ", " : "", LIZ_STR_ARG(m->key), LIZ_STR_ARG(old),
+                       LIZ_STR_ARG(m->string));
+    }
+}
+
+void liz_line_fingerprint_diff(liz_str was, liz_str is, const char *only, liz_buf *out)
+{
+    liz_arena arena = {.size_max = 64u << 20};
+    liz_json *a, *b;
+    if (liz_json_read(&a, was, &arena, NULL) == LIZ_OK && liz_json_read(&b, is, &arena, NULL) == LIZ_OK)
+        diff_objects(a, b, only, out);
+    else
+        liz_buf_puts(out, "the side file is damaged");
+    liz_arena_free(&arena);
+}

@@ -1,0 +1,76 @@
+/* line_job.h - what the parts of one job share.
+ *
+ * liz_line_run builds it in this order: checks of options and of the first record (line_check.c), what OUT and its side
+ * file say (line_resume.c), the model; then the reader thread feeds (line_feed.c) while the caller writes (line_run.c).
+ */
+#ifndef LIZ_LINE_LINE_JOB_H
+#define LIZ_LINE_LINE_JOB_H
+
+#include "line/line.h"
+#include "line/line_input.h"
+#include "line/line_journal.h"
+#include "line/line_prompt.h"
+#include "line/line_request.h"
+#include "line/line_window.h"
+
+typedef struct liz_line_job {
+    const liz_line_opts *opts;
+    const liz_files *files;
+    liz_line_input *in;
+    liz_line_header header;
+    const liz_line_header *csv; /* &header, or NULL for JSONL */
+    liz_line_form form;
+    liz_line_template *template;
+    liz_line_prompter prompter;
+    /* OUT */
+    liz_line_journal journal;
+    liz_line_fingerprint fingerprint;
+    bool resumable;    /* OUT is a file and has a side file */
+    char *target_path; /* the file rows are appended to: OUT, or OUT.retry */
+    int target_fd;
+    int stats_fd;
+    uint64_t target_bytes; /* of whole rows in it */
+    uint64_t n_rows_have, n_failed_have;
+    uint64_t n_rows_max; /* rows that OUT is to hold; 0: all there are */
+    uint32_t attempt;
+    bool is_new;          /* the job begins with this run */
+    bool is_over;            /* no row is left to make */
+    bool check_in_flight;    /* the hash of consumed input can only be compared while reading on */
+    liz_line_input *old_out; /* --retry-failed: the rows to keep or to make again */
+    /* The model */
+    liz_engine *engine;
+    liz_engine_info info;
+    liz_sampling sampling;
+    liz_line_window window;
+    atomic_bool reader_stop;
+} liz_line_job;
+
+/* Whether the record of this index is one of ours. */
+static inline bool liz_line_job_owns(const liz_line_job *job, uint64_t index)
+{
+    return job->opts->n_shards == 0 || index % job->opts->n_shards == job->opts->shard;
+}
+
+/* Contradictions between options; the prompt's template. LIZ_E_USAGE. */
+LIZ_MUST_CHECK liz_status liz_line_check_opts(liz_line_job *job, liz_error *err);
+/* Opens IN, tells its form, and checks the fields that the options name against its header or first record. */
+LIZ_MUST_CHECK liz_status liz_line_check_input(liz_line_job *job, liz_error *err);
+
+/* Takes OUT's lock, decides whether and where to go on, and moves the input there. Fills target_path, n_rows_have,
+ * n_failed_have, target_bytes, attempt, is_over. */
+LIZ_MUST_CHECK liz_status liz_line_resume(liz_line_job *job, liz_error *err);
+/* Opens what is written to, cutting off what is torn, and records a job that is new. */
+LIZ_MUST_CHECK liz_status liz_line_target_open(liz_line_job *job, liz_error *err);
+/* A retry has become OUT: the side file keeps its fingerprint and the retry is no longer under way. */
+LIZ_MUST_CHECK liz_status liz_line_retry_settle(liz_line_job *job, liz_error *err);
+/* Compares the input's hash once as many records are consumed as the side file vouches for. LIZ_E_STATE. */
+LIZ_MUST_CHECK liz_status liz_line_check_consumed(const liz_line_job *job, const liz_line_input *in, bool at_end,
+                                                  liz_error *err);
+
+/* The reader thread: records to submitted rows, until the input ends, --limit is reached or `reader_stop` is set. */
+void *liz_line_feed(void *job);
+
+/* --dry-run. */
+LIZ_MUST_CHECK liz_status liz_line_plan(liz_line_job *job, liz_buf *plan, liz_error *err);
+
+#endif

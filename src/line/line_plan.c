@@ -1,0 +1,137 @@
+/* line_plan.c - --dry-run: the first prompt as the model will see it, how many tokens there are, what memory it takes.
+ *
+ * It opens the vocabulary and no weights. Rows beyond a sample are counted and estimated by their bytes. */
+#include "line/line_job.h"
+
+#include "base/status.h"
+
+#include <inttypes.h>
+
+enum { SAMPLE_ROWS = 1000 };
+
+typedef struct plan {
+    uint64_t n_rows, n_sampled, n_failed;
+    uint64_t bytes_sampled, bytes_all; /* of records */
+    uint64_t n_tokens, n_tokens_max;
+    bool shown; /* the first prompt */
+} plan;
+
+static void show_prompt(const liz_line_job *job, const liz_line_record *record, liz_buf *out)
+{
+    liz_line_row row;
+    liz_line_row_init(&row);
+    liz_buf_puts(out, "first prompt:\n");
+    liz_line_prompt_text(&job->prompter, record, &row, out);
+    liz_buf_puts(out, "\n---\n");
+    liz_line_row_free(&row);
+}
+
+/* Tokens of one record; the row says what is wrong with it. */
+static liz_status count_tokens(liz_line_job *job, const liz_line_cut *cut, liz_arena *arena, liz_line_row *row, plan *p,
+                               liz_buf *out, liz_error *err)
+{
+    static liz_line_ask ask;
+    liz_line_record record;
+    int32_t *tokens = NULL;
+    liz_status status = LIZ_OK;
+    ask = (liz_line_ask){.max_tokens = job->opts->max_tokens, .logprobs = -1};
+    if (!liz_line_record_read(&record, cut, job->csv, arena, row))
+        return LIZ_OK;
+    if (job->form == LIZ_LINE_FORM_OPENAI) {
+        if (!liz_line_openai_read(&record, arena, row, &ask))
+            return LIZ_OK;
+        row->n_prompt = ask.n_tokens;
+        if (ask.tokens == NULL)
+            status = liz_tokenize(job->prompter.vocab, ask.prompt.n ? ask.prompt.p : "", ask.prompt.n,
+                                  LIZ_TOKENIZE_AFFIXES | LIZ_TOKENIZE_SPECIAL, &tokens, &row->n_prompt, err);
+        if (!p->shown)
+            liz_buf_printf(out, "first prompt:\n%.*s\n---\n", LIZ_STR_ARG(ask.prompt));
+    } else {
+        if (!p->shown)
+            show_prompt(job, &record, out);
+        status = liz_line_prompt_tokens(&job->prompter, &record, row, &tokens, err);
+    }
+    p->shown = true;
+    liz_free(tokens);
+    return status;
+}
+
+static liz_status sample(liz_line_job *job, const liz_line_cut *cut, liz_arena *arena, plan *p, liz_buf *out,
+                         liz_error *err)
+{
+    liz_line_row row;
+    liz_line_row_init(&row);
+    liz_arena_reset(arena);
+    liz_status status = count_tokens(job, cut, arena, &row, p, out, err);
+    p->n_sampled++;
+    p->bytes_sampled += cut->text.n;
+    p->n_failed += row.error_code != NULL;
+    p->n_tokens += row.n_prompt;
+    p->n_tokens_max = row.n_prompt > p->n_tokens_max ? row.n_prompt : p->n_tokens_max;
+    if (row.error_code != NULL && p->n_failed == 1)
+        liz_buf_printf(out, "first error row: index %" PRIu64 ": %s: %s\n", cut->index, row.error_code,
+                       row.error_message.data);
+    liz_line_row_free(&row);
+    return status;
+}
+
+static liz_status count_rows(liz_line_job *job, plan *p, liz_buf *out, liz_error *err)
+{
+    liz_arena arena = {.size_max = LIZ_LINE_RECORD_MAX * 8};
+    liz_line_cut cut;
+    bool got = true;
+    liz_status status = LIZ_OK;
+    while (status == LIZ_OK && got && (job->opts->limit == 0 || p->n_rows < job->opts->limit)) {
+        status = liz_line_input_next(job->in, &cut, &got, err);
+        if (status != LIZ_OK || !got || !liz_line_job_owns(job, cut.index))
+            continue;
+        p->n_rows++;
+        p->bytes_all += cut.text.n;
+        if (p->n_sampled < SAMPLE_ROWS)
+            status = sample(job, &cut, &arena, p, out, err);
+    }
+    liz_arena_free(&arena);
+    return status;
+}
+
+/* What `inspect` says of the model's memory, as it says it. */
+static void show_memory(const liz_line_job *job, liz_buf *out)
+{
+    char *json = NULL;
+    liz_json *root;
+    liz_arena arena = {.size_max = 64u << 20};
+    if (liz_inspect(job->opts->model_path, &job->opts->engine, &json, NULL) == LIZ_OK &&
+        liz_json_read(&root, liz_str_of(json), &arena, NULL) == LIZ_OK) {
+        const liz_json *memory = liz_json_member(root, "memory");
+        for (const liz_json *m = memory ? memory->first_child : NULL; m != NULL; m = m->next)
+            liz_buf_printf(out, "memory %.*s: %.*s\n", LIZ_STR_ARG(m->key), LIZ_STR_ARG(m->source));
+    }
+    liz_arena_free(&arena);
+    liz_free(json);
+}
+
+liz_status liz_line_plan(liz_line_job *job, liz_buf *out, liz_error *err)
+{
+    liz_vocab *vocab = NULL;
+    plan p = {0};
+    liz_status status = liz_vocab_open(&vocab, job->opts->model_path, err);
+    job->prompter.vocab = vocab;
+    job->prompter.n_ctx = job->opts->engine.n_ctx;
+    if (status == LIZ_OK)
+        status = liz_line_prompter_open(&job->prompter, err);
+    if (status == LIZ_OK)
+        status = count_rows(job, &p, out, err);
+    if (status == LIZ_OK) {
+        double scale = p.bytes_sampled ? (double)p.bytes_all / (double)p.bytes_sampled : 1;
+        liz_buf_printf(out, "rows: %" PRIu64 "\nerror rows among the first %" PRIu64 ": %" PRIu64 "\n", p.n_rows,
+                       p.n_sampled, p.n_failed);
+        liz_buf_printf(out, "prompt tokens: %.0f%s, longest %" PRIu64 "\n", (double)p.n_tokens * scale,
+                       p.n_sampled < p.n_rows ? " (estimated)" : "", p.n_tokens_max);
+        liz_buf_printf(out, "generated tokens: at most %.0f (--max-tokens %d)\n",
+                       (double)p.n_rows * (double)job->opts->max_tokens, job->opts->max_tokens);
+        show_memory(job, out);
+    }
+    job->prompter.vocab = NULL;
+    liz_vocab_close(vocab);
+    return status;
+}

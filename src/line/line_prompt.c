@@ -1,0 +1,353 @@
+/* line_prompt.c - templates, and shortening a field until the prompt fits.
+ *
+ * Shortening counts in tokens of the whole prompt but cuts the field's text, at borders of characters: the longest
+ * beginning is looked for with which the prompt leaves room, first by doubling, then by halving, so the cost follows
+ * the result's length and not the field's. */
+#include "line/line_prompt.h"
+
+#include "base/status.h"
+
+#include <stdlib.h>
+
+enum { PROMPT_MAX = 1 << 30 };
+
+/* Literal text up to `field`, which is NULL in the last part. */
+typedef struct part {
+    liz_str literal;
+    const char *field;
+} part;
+
+struct liz_line_template {
+    liz_arena arena;
+    part *parts;
+    size_t n_parts;
+};
+
+/* ---- Compiling ---------------------------------------------------------------------------------- */
+
+static size_t n_openings(const char *text)
+{
+    size_t n = 0;
+    for (; text != NULL && (text = strstr(text, "{{")) != NULL; text += 2)
+        n++;
+    return n;
+}
+
+static liz_str trimmed(const char *p, const char *end)
+{
+    while (p < end && (*p == ' ' || *p == '\t'))
+        p++;
+    while (end > p && (end[-1] == ' ' || end[-1] == '\t'))
+        end--;
+    return (liz_str){p, (size_t)(end - p)};
+}
+
+/* The name between "{{" at `at` and "}}"; `*at` moves behind them. */
+static liz_status read_place(liz_line_template *template, const char *option, const char **at, const char **name,
+                             liz_error *err)
+{
+    const char *close = strstr(*at, "}}");
+    if (close == NULL)
+        return liz_fail(err, LIZ_E_USAGE, "%s: \"%.20s\": {{ is never closed: write {{field}}, or \\{{ for two braces",
+                        option, *at);
+    liz_str field = trimmed(*at + 2, close);
+    if (field.n == 0)
+        return liz_fail(err, LIZ_E_USAGE, "%s: {{}}: names no field: write {{field}}, or \\{{ for two braces", option);
+    *name = liz_arena_strdup(&template->arena, field.p, field.n);
+    *at = close + 2;
+    return *name ? LIZ_OK : liz_fail(err, LIZ_E_MEMORY, "%s: no memory", option);
+}
+
+/* Appends the parts of `text`. The last literal stays open for what follows. */
+static liz_status compile_text(liz_line_template *template, const char *option, const char *text, liz_buf *literal,
+                               liz_error *err)
+{
+    while (*text != '\0') {
+        if (liz_str_starts(liz_str_of(text), "\\{{")) {
+            liz_buf_puts(literal, "{{");
+            text += 3;
+        } else if (text[0] == '{' && text[1] == '{') {
+            part *p = &template->parts[template->n_parts];
+            liz_status status = read_place(template, option, &text, &p->field, err);
+            if (status != LIZ_OK)
+                return status;
+            p->literal = (liz_str){liz_arena_strdup(&template->arena, literal->data, literal->len), literal->len};
+            template->n_parts++;
+            liz_buf_clear(literal);
+        } else {
+            liz_buf_putc(literal, *text++);
+        }
+    }
+    return LIZ_OK;
+}
+
+liz_status liz_line_template_compile(liz_line_template **out, const char *system, const char *prompt, liz_error *err)
+{
+    liz_line_template *t = calloc(1, sizeof *t);
+    liz_buf literal;
+    liz_buf_init(&literal, PROMPT_MAX);
+    if (t == NULL)
+        return liz_fail(err, LIZ_E_MEMORY, "no memory for the prompt");
+    liz_arena_init(&t->arena, (size_t)4 * PROMPT_MAX);
+    t->parts = liz_arena_array(&t->arena, n_openings(system) + n_openings(prompt) + 1, sizeof *t->parts);
+    liz_status status = t->parts ? LIZ_OK : liz_fail(err, LIZ_E_MEMORY, "no memory for the prompt");
+    if (status == LIZ_OK && system != NULL) {
+        status = compile_text(t, "--system", system, &literal, err);
+        liz_buf_puts(&literal, "\n\n");
+    }
+    if (status == LIZ_OK)
+        status = compile_text(t, "--prompt", prompt, &literal, err);
+    if (status == LIZ_OK) {
+        liz_str last = {liz_arena_strdup(&t->arena, literal.data, literal.len), literal.len};
+        t->parts[t->n_parts++].literal = last;
+        if (liz_buf_failed(&literal) || last.p == NULL)
+            status = liz_fail(err, LIZ_E_MEMORY, "no memory for the prompt");
+    }
+    liz_buf_free(&literal);
+    if (status != LIZ_OK)
+        liz_line_template_free(t);
+    else
+        *out = t;
+    return status;
+}
+
+void liz_line_template_free(liz_line_template *template)
+{
+    if (template != NULL)
+        liz_arena_free(&template->arena);
+    free(template);
+}
+
+const char *liz_line_template_field(const liz_line_template *template, size_t i)
+{
+    return template != NULL && i < template->n_parts ? template->parts[i].field : NULL;
+}
+
+/* ---- Text --------------------------------------------------------------------------------------- */
+
+/* The template's text for a record, with `cut` bytes of `truncated` where that field stands. */
+static bool render(const liz_line_template *template, const liz_line_record *record, const char *truncated, size_t cut,
+                   liz_line_row *row, liz_buf *out)
+{
+    for (size_t i = 0; i < template->n_parts; i++) {
+        const part *p = &template->parts[i];
+        liz_str text = {NULL, 0};
+        liz_buf_append_str(out, p->literal);
+        if (p->field != NULL && !liz_line_record_text(record, p->field, &text)) {
+            liz_line_row_fail(row, LIZ_ROW_FIELD_MISSING, "it has no field \"%s\", which the prompt names", p->field);
+            return false;
+        }
+        if (truncated != NULL && p->field != NULL && strcmp(p->field, truncated) == 0 && cut < text.n)
+            text.n = cut;
+        liz_buf_append_str(out, text);
+    }
+    return true;
+}
+
+static bool own_prompt(const liz_line_record *record, liz_line_row *row, liz_str *text)
+{
+    const liz_json *member = liz_json_member(record->json, "prompt");
+    if (record->json != NULL && member != NULL && member->type != LIZ_JSON_STRING) {
+        liz_line_row_fail(row, LIZ_ROW_INVALID_ROW, "its \"prompt\" is not a string");
+        return false;
+    }
+    if (liz_line_record_text(record, "prompt", text))
+        return true;
+    if (liz_json_member(record->json, "messages") != NULL)
+        liz_line_row_fail(row, LIZ_ROW_UNSUPPORTED,
+                          "rows with \"messages\" need chat templates, which this version does not have");
+    else
+        liz_line_row_fail(row, LIZ_ROW_FIELD_MISSING, "it has no field \"prompt\", and no --prompt is given");
+    return false;
+}
+
+static bool prompt_text_cut(const liz_line_prompter *prompter, const liz_line_record *record, size_t cut,
+                            liz_line_row *row, liz_buf *out)
+{
+    if (prompter->template != NULL)
+        return render(prompter->template, record, prompter->truncate_field, cut, row, out);
+    liz_str text;
+    if (!own_prompt(record, row, &text))
+        return false;
+    if (prompter->truncate_field != NULL && cut < text.n)
+        text.n = cut;
+    liz_buf_append_str(out, text);
+    return true;
+}
+
+bool liz_line_prompt_text(const liz_line_prompter *prompter, const liz_line_record *record, liz_line_row *row,
+                          liz_buf *out)
+{
+    return prompt_text_cut(prompter, record, SIZE_MAX, row, out);
+}
+
+/* ---- Tokens ------------------------------------------------------------------------------------- */
+
+/* Whether `text` holds a token that is read as such only where control tokens are. */
+static liz_status holds_control(const liz_vocab *vocab, liz_str text, bool *holds, liz_error *err)
+{
+    int32_t *as_text = NULL, *as_control = NULL;
+    size_t n_text, n_control;
+    liz_status status = liz_tokenize(vocab, text.p, text.n, 0, &as_text, &n_text, err);
+    if (status == LIZ_OK)
+        status = liz_tokenize(vocab, text.p, text.n, LIZ_TOKENIZE_SPECIAL, &as_control, &n_control, err);
+    if (status == LIZ_OK)
+        *holds = n_text != n_control || memcmp(as_text, as_control, n_text * sizeof *as_text) != 0;
+    liz_free(as_text);
+    liz_free(as_control);
+    return status;
+}
+
+liz_status liz_line_prompter_open(liz_line_prompter *prompter, liz_error *err)
+{
+    const liz_line_template *t = prompter->template;
+    liz_status status = LIZ_OK;
+    for (size_t i = 0; t != NULL && status == LIZ_OK && !prompter->has_control && i < t->n_parts; i++)
+        status = holds_control(prompter->vocab, t->parts[i].literal, &prompter->has_control, err);
+    return status;
+}
+
+static liz_status check_fields(const liz_line_prompter *prompter, const liz_line_record *record, liz_line_row *row,
+                               liz_error *err)
+{
+    const liz_line_template *t = prompter->template;
+    liz_status status = LIZ_OK;
+    for (size_t i = 0; prompter->has_control && status == LIZ_OK && i < t->n_parts; i++) {
+        liz_str text;
+        bool holds = false;
+        if (t->parts[i].field == NULL || !liz_line_record_text(record, t->parts[i].field, &text))
+            continue;
+        status = holds_control(prompter->vocab, text, &holds, err);
+        if (status == LIZ_OK && holds)
+            liz_line_row_fail(
+                row, LIZ_ROW_CONTROL_TOKEN,
+                "its field \"%s\" holds a control token of the model, and the prompt writes such tokens too",
+                t->parts[i].field);
+    }
+    return status;
+}
+
+/* Tokens of the prompt with `cut` bytes of the field to be shortened. */
+static liz_status tokens_cut(const liz_line_prompter *prompter, const liz_line_record *record, size_t cut,
+                             liz_line_row *row, int32_t **tokens, size_t *n_tokens, liz_error *err)
+{
+    liz_buf text;
+    liz_buf_init(&text, PROMPT_MAX);
+    unsigned flags = LIZ_TOKENIZE_AFFIXES;
+    if (prompter->template == NULL || prompter->has_control)
+        flags |= LIZ_TOKENIZE_SPECIAL;
+    liz_status status = LIZ_OK;
+    *tokens = NULL;
+    if (prompt_text_cut(prompter, record, cut, row, &text)) {
+        if (liz_buf_failed(&text))
+            status = liz_fail(err, LIZ_E_MEMORY, "no memory for the prompt of row %lu", row->index);
+        else
+            status = liz_tokenize(prompter->vocab, text.data ? text.data : "", text.len, flags, tokens, n_tokens, err);
+    }
+    liz_buf_free(&text);
+    return status;
+}
+
+bool liz_line_prompt_fits(const liz_line_prompter *prompter, size_t n_tokens, liz_line_row *row)
+{
+    row->n_prompt = n_tokens;
+    if (n_tokens == 0)
+        liz_line_row_fail(row, LIZ_ROW_PROMPT_EMPTY, "its prompt has no tokens");
+    else if (prompter->n_ctx > 0 && n_tokens >= (size_t)prompter->n_ctx)
+        liz_line_row_fail(row, LIZ_ROW_PROMPT_TOO_LONG,
+                          "its prompt has %zu tokens and the context holds %d: no room for one more: shorten it, raise "
+                          "--ctx-size or give --truncate FIELD",
+                          n_tokens, prompter->n_ctx);
+    return row->error_code == NULL;
+}
+
+/* Down to the beginning of a character. */
+static size_t character_floor(liz_str text, size_t n)
+{
+    while (n > 0 && n < text.n && ((unsigned char)text.p[n] & 0xC0) == 0x80)
+        n--;
+    return n;
+}
+
+/* Whether the prompt has at most `limit` tokens with `cut` bytes of the field; if so they take the place of `*best`. */
+static liz_status try_cut(const liz_line_prompter *prompter, const liz_line_record *record, size_t cut, size_t limit,
+                          liz_line_row *row, int32_t **best, bool *fits, liz_error *err)
+{
+    int32_t *tokens;
+    size_t n;
+    liz_status status = tokens_cut(prompter, record, cut, row, &tokens, &n, err);
+    if (status != LIZ_OK)
+        return status;
+    *fits = tokens != NULL && n <= limit;
+    if (*fits) {
+        liz_free(*best);
+        *best = tokens;
+        row->n_prompt = n;
+    } else {
+        liz_free(tokens);
+    }
+    return LIZ_OK;
+}
+
+/* Shortens the field until the prompt has at most `limit` tokens; `*best` stays NULL when that cannot be. */
+static liz_status shorten(const liz_line_prompter *prompter, const liz_line_record *record, liz_str field, size_t limit,
+                          liz_line_row *row, int32_t **best, liz_error *err)
+{
+    size_t low = 0, high = 0; /* `low` bytes fit, `high` do not */
+    bool fits;
+    liz_status status = try_cut(prompter, record, 0, limit, row, best, &fits, err);
+    if (status != LIZ_OK || !fits)
+        return status;
+    for (size_t probe = limit; high == 0 && status == LIZ_OK; probe *= 2) {
+        size_t cut = character_floor(field, probe < field.n ? probe : field.n);
+        status = try_cut(prompter, record, cut, limit, row, best, &fits, err);
+        if (fits && cut == field.n)
+            return status;
+        low = fits ? cut : low;
+        high = fits ? 0 : cut;
+    }
+    while (status == LIZ_OK) {
+        size_t cut = character_floor(field, low + (high - low) / 2);
+        if (cut <= low)
+            break;
+        status = try_cut(prompter, record, cut, limit, row, best, &fits, err);
+        *(fits ? &low : &high) = cut;
+    }
+    return status;
+}
+
+liz_status liz_line_prompt_tokens(const liz_line_prompter *prompter, const liz_line_record *record, liz_line_row *row,
+                                  int32_t **tokens, liz_error *err)
+{
+    size_t n = 0;
+    liz_str field;
+    *tokens = NULL;
+    liz_status status = check_fields(prompter, record, row, err);
+    if (status != LIZ_OK || row->error_code != NULL)
+        return status;
+    status = tokens_cut(prompter, record, SIZE_MAX, row, tokens, &n, err);
+    if (status != LIZ_OK || *tokens == NULL)
+        return status;
+    bool too_long = prompter->n_ctx > 0 && n >= (size_t)prompter->n_ctx;
+    if (too_long && prompter->truncate_field != NULL &&
+        liz_line_record_text(record, prompter->truncate_field, &field)) {
+        int32_t reserve = prompter->n_ctx / 4 < prompter->max_tokens ? prompter->n_ctx / 4 : prompter->max_tokens;
+        int32_t *shorter = NULL;
+        row->n_prompt_whole = n;
+        status = shorten(prompter, record, field, (size_t)(prompter->n_ctx - (reserve > 0 ? reserve : 1)), row,
+                         &shorter, err);
+        if (status == LIZ_OK && shorter != NULL) {
+            liz_free(*tokens);
+            *tokens = shorter;
+            n = row->n_prompt;
+            row->was_truncated = true;
+        } else {
+            liz_free(shorter);
+        }
+    }
+    if (status != LIZ_OK || !liz_line_prompt_fits(prompter, n, row)) {
+        liz_free(*tokens);
+        *tokens = NULL;
+    }
+    return status;
+}

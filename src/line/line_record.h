@@ -1,0 +1,43 @@
+/* line_record.h - what is in a record: named fields of JSON or CSV.
+ *
+ * A field gives its text, which goes into prompts, and its JSON, which goes into OUT. The text of a JSON string is the
+ * string; of anything else it is the JSON as written, so 0.10 stays 0.10. CSV fields are strings. */
+#ifndef LIZ_LINE_LINE_RECORD_H
+#define LIZ_LINE_LINE_RECORD_H
+
+#include "base/json.h"
+#include "line/line_input.h"
+#include "line/line_row.h"
+
+/* The names of a CSV header's columns. */
+typedef struct liz_line_header {
+    liz_arena arena;
+    liz_str *names;
+    size_t n_names;
+} liz_line_header;
+
+/* LIZ_E_FORMAT for a malformed header, a column without a name or two of the same. Closable when zeroed. */
+LIZ_MUST_CHECK liz_status liz_line_header_read(liz_line_header *header, liz_str text, const char *path, liz_error *err);
+void liz_line_header_free(liz_line_header *header);
+
+typedef struct liz_line_record {
+    const liz_json *json;          /* the object; NULL for CSV */
+    const liz_line_header *header; /* CSV */
+    liz_str *values;               /* CSV, as many as there are names */
+} liz_line_record;
+
+/* Reads `cut` into memory of `arena`; `header` is NULL for JSONL. On failure the row becomes an error row and false is
+ * returned. */
+bool liz_line_record_read(liz_line_record *record, const liz_line_cut *cut, const liz_line_header *header,
+                          liz_arena *arena, liz_line_row *row);
+
+/* The field's text; false when there is none. */
+bool liz_line_record_text(const liz_line_record *record, const char *name, liz_str *text);
+bool liz_line_record_has(const liz_line_record *record, const char *name);
+/* Appends the field's JSON; false when there is none. */
+bool liz_line_record_json(const liz_line_record *record, const char *name, liz_buf *out);
+
+/* "a, b, c": the names that there are, as many as fit. */
+void liz_line_record_names(const liz_line_record *record, liz_buf *out);
+
+#endif

@@ -1,0 +1,383 @@
+/* line_resume.c - where a job begins: at the start, after what OUT holds, or with the error rows of a finished OUT.
+ *
+ * What is in OUT and whole is kept. A line is whole when its line end is there and it begins and ends as the row of its
+ * place does; a torn last line is cut off. Nothing is kept of which the side file does not vouch, and nothing at all
+ * when settings, model or the consumed input differ: then it says what does, and stops.
+ *
+ * A retry writes a new file OUT.retry, rows that were done copied, and renames it over OUT. OUT.retry exists before the
+ * side file says that a retry is under way, so a retry without its file is one that was renamed already. */
+#include "line/line_job.h"
+
+#include "base/status.h"
+#include "sys/clock.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* ---- The rows of a file ------------------------------------------------------------------------- */
+
+typedef struct scanned {
+    uint64_t n_rows, n_failed, n_bytes; /* of whole rows from the beginning */
+} scanned;
+
+/* The index of the record that follows `index` among ours. */
+static uint64_t next_index(const liz_line_job *job, uint64_t index)
+{
+    return index + (job->opts->n_shards > 0 ? job->opts->n_shards : 1);
+}
+
+static liz_status fail_foreign(const liz_line_job *job, const liz_line_cut *cut, uint64_t index, liz_error *err)
+{
+    return liz_fail(err, LIZ_E_STATE,
+                    "%s: line %" PRIu64 " is not the row of index %" PRIu64 " that this job wrote there: move the file "
+                    "away, or begin anew with --restart",
+                    job->opts->out_path, cut->line, index);
+}
+
+/* Counts the whole rows of `path`, up to the record `n_records` (exclusive). What follows them is torn, or not vouched
+ * for. LIZ_E_STATE when a line is some other text. */
+static liz_status scan_rows(const liz_line_job *job, const char *path, uint64_t n_records, scanned *found,
+                            liz_error *err)
+{
+    liz_line_input *in = NULL;
+    *found = (scanned){0};
+    liz_status status = liz_line_input_open(&in, job->files, path, LIZ_LINE_INPUT_JSONL, NULL, err);
+    for (uint64_t index = job->opts->shard; status == LIZ_OK && index < n_records; index = next_index(job, index)) {
+        liz_line_cut cut;
+        bool got;
+        uint64_t size;
+        status = liz_line_input_next(in, &cut, &got, err);
+        if (status != LIZ_OK || !got || !cut.is_closed)
+            break;
+        if (!liz_line_row_matches(cut.text, job->form, index)) {
+            bool torn = memchr(cut.text.p, '\0', cut.text.n) != NULL; /* blocks that never reached the disk read as 0 */
+            status = torn ? LIZ_OK : fail_foreign(job, &cut, index, err);
+            break;
+        }
+        found->n_rows++;
+        found->n_failed += liz_line_row_is_error(cut.text);
+        liz_line_input_bytes(in, &found->n_bytes, &size);
+    }
+    liz_line_input_close(in);
+    return status;
+}
+
+/* ---- The input ---------------------------------------------------------------------------------- */
+
+liz_status liz_line_check_consumed(const liz_line_job *job, const liz_line_input *in, bool at_end, liz_error *err)
+{
+    const liz_line_journal *j = &job->journal;
+    uint64_t n = liz_line_input_n_records(in);
+    if (j->n_records == 0)
+        return LIZ_OK;
+    if (at_end && n < j->n_records)
+        return liz_fail(err, LIZ_E_STATE,
+                        "%s: has changed: it ends after %" PRIu64 " records, and %s was made from %" PRIu64
+                        " or more: give the old input, or begin anew with --restart",
+                        job->opts->in_path, n, job->opts->out_path, j->n_records);
+    if (n == j->n_records && !liz_hash_eq(liz_line_input_hash(in), j->input_hash))
+        return liz_fail(err, LIZ_E_STATE,
+                        "%s: has changed: its first %" PRIu64 " records are not those that %s was made from: give the "
+                        "old input, or begin anew with --restart",
+                        job->opts->in_path, n, job->opts->out_path);
+    return LIZ_OK;
+}
+
+/* Reads the consumed part of the input beforehand, by an opening of its own. */
+static liz_status verify_consumed(const liz_line_job *job, liz_error *err)
+{
+    liz_line_input *in = NULL;
+    liz_line_cut cut;
+    bool got = true;
+    liz_status status =
+        liz_line_input_open(&in, job->files, job->opts->in_path, LIZ_LINE_INPUT_GUESS, &job->reader_stop, err);
+    while (status == LIZ_OK && got && liz_line_input_n_records(in) < job->journal.n_records)
+        status = liz_line_input_next(in, &cut, &got, err);
+    if (status == LIZ_OK)
+        status = liz_line_check_consumed(job, in, !got, err);
+    liz_line_input_close(in);
+    return status;
+}
+
+/* Moves the input behind the records of `n_rows` rows, and tells whether another of ours follows. */
+static liz_status skip_rows(liz_line_job *job, uint64_t n_rows, bool *follows, liz_error *err)
+{
+    liz_line_cut cut;
+    for (*follows = true;; n_rows -= liz_line_job_owns(job, cut.index)) {
+        liz_status status = liz_line_input_next(job->in, &cut, follows, err);
+        if (status == LIZ_OK && job->check_in_flight)
+            status = liz_line_check_consumed(job, job->in, !*follows, err);
+        if (status != LIZ_OK || !*follows)
+            return status;
+        if (n_rows == 0 && liz_line_job_owns(job, cut.index)) {
+            liz_line_input_unget(job->in);
+            return LIZ_OK;
+        }
+    }
+}
+
+/* Moves the reading of the finished OUT behind what OUT.retry holds. */
+static liz_status skip_old_rows(liz_line_job *job, uint64_t n_rows, liz_error *err)
+{
+    liz_line_cut cut;
+    bool got = true;
+    liz_status status =
+        liz_line_input_open(&job->old_out, job->files, job->opts->out_path, LIZ_LINE_INPUT_JSONL, NULL, err);
+    for (; status == LIZ_OK && got && n_rows > 0; n_rows--)
+        status = liz_line_input_next(job->old_out, &cut, &got, err);
+    return status;
+}
+
+/* ---- Decisions ---------------------------------------------------------------------------------- */
+
+/* OUT's kind: a file (perhaps not there yet) can be resumed; a pipe, a device and "-" cannot. */
+static bool out_is_file(const char *path, uint64_t *size)
+{
+    struct stat st;
+    *size = 0;
+    if (strcmp(path, "-") == 0)
+        return false;
+    if (stat(path, &st) != 0)
+        return true;
+    *size = (uint64_t)st.st_size;
+    return S_ISREG(st.st_mode);
+}
+
+static liz_status fail_differs(const liz_line_job *job, liz_str was, const char *only, const char *what, liz_error *err)
+{
+    liz_buf diff;
+    liz_buf_init(&diff, 4096);
+    liz_line_fingerprint_diff(was, liz_buf_str(&job->fingerprint.json), only, &diff);
+    liz_status status = LIZ_OK;
+    if (diff.len > 0)
+        status =
+            liz_fail(err, LIZ_E_STATE, "%s: %s with other settings: %.300s: use those, or begin anew with --restart",
+                     job->opts->out_path, what, diff.data);
+    liz_buf_free(&diff);
+    return status;
+}
+
+static void begin_new(liz_line_job *job)
+{
+    liz_model_identity model = job->journal.model;
+    liz_line_journal_begin(&job->journal, liz_buf_str(&job->fingerprint.json), &model, liz_clock_unix_s());
+    job->is_new = true;
+}
+
+/* Goes on after the whole rows of the target. */
+static liz_status go_on(liz_line_job *job, liz_error *err)
+{
+    scanned found = {0};
+    bool follows;
+    job->check_in_flight = strcmp(job->opts->in_path, "-") == 0;
+    liz_status status = job->check_in_flight ? LIZ_OK : verify_consumed(job, err);
+    if (status == LIZ_OK && access(job->target_path, F_OK) == 0)
+        status = scan_rows(job, job->target_path, job->journal.n_records, &found, err);
+    if (status == LIZ_OK)
+        status = skip_rows(job, found.n_rows, &follows, err);
+    job->n_rows_have = found.n_rows;
+    job->n_failed_have = found.n_failed;
+    job->target_bytes = found.n_bytes;
+    job->is_over = status == LIZ_OK && !follows;
+    return status;
+}
+
+static liz_status resume_plain(liz_line_job *job, uint64_t out_bytes, liz_error *err)
+{
+    const liz_line_opts *o = job->opts;
+    bool follows;
+    if (!o->restart && !job->journal.exists && out_bytes > 0)
+        return liz_fail(err, LIZ_E_STATE,
+                        "%s: exists and has no side file %s.lizzie to go on by: name another OUT, or "
+                        "overwrite it with --restart",
+                        o->out_path, o->out_path);
+    if (o->restart || !job->journal.exists) {
+        begin_new(job);
+        liz_status status = skip_rows(job, 0, &follows, err);
+        job->is_over = status == LIZ_OK && !follows;
+        return status;
+    }
+    if (job->journal.retry.len > 0)
+        return liz_fail(err, LIZ_E_STATE,
+                        "%s: a --retry-failed is under way: finish it with the same command, or begin "
+                        "anew with --restart",
+                        o->out_path);
+    liz_status status = fail_differs(job, liz_line_journal_fingerprint(&job->journal, 0), NULL, "was made", err);
+    return status == LIZ_OK ? go_on(job, err) : status;
+}
+
+/* ---- --retry-failed ----------------------------------------------------------------------------- */
+
+static liz_status begin_retry(liz_line_job *job, liz_error *err)
+{
+    int fd = -1;
+    liz_status status = liz_file_open(job->files, job->target_path, O_WRONLY | O_CREAT | O_TRUNC, &fd, err);
+    if (status == LIZ_OK)
+        status = liz_file_sync(job->files, fd, job->target_path, err);
+    liz_file_close(job->files, &fd);
+    liz_buf_append_str(&job->journal.retry, liz_buf_str(&job->fingerprint.json));
+    return status == LIZ_OK ? liz_line_journal_save(&job->journal, err) : status;
+}
+
+liz_status liz_line_retry_settle(liz_line_job *job, liz_error *err)
+{
+    liz_line_journal *j = &job->journal;
+    liz_buf_append_str(&j->fingerprints, liz_buf_str(&j->retry));
+    liz_buf_putc(&j->fingerprints, '\n');
+    liz_buf_clear(&j->retry);
+    j->n_attempts++;
+    return liz_line_journal_save(j, err);
+}
+
+/* The retry under way goes on, or turns out to have been renamed already. */
+static liz_status go_on_retry(liz_line_job *job, const scanned *old, liz_error *err)
+{
+    scanned found;
+    bool follows;
+    liz_status status = fail_differs(job, liz_buf_str(&job->journal.retry), NULL, "a --retry-failed is under way", err);
+    if (status != LIZ_OK)
+        return status;
+    if (access(job->target_path, F_OK) != 0) {
+        job->is_over = true;
+        job->n_rows_have = old->n_rows;
+        job->n_failed_have = old->n_failed;
+        return liz_line_retry_settle(job, err);
+    }
+    status = scan_rows(job, job->target_path, job->journal.n_records, &found, err);
+    if (status == LIZ_OK)
+        status = skip_old_rows(job, found.n_rows, err);
+    if (status == LIZ_OK)
+        status = skip_rows(job, found.n_rows, &follows, err);
+    job->n_rows_have = found.n_rows;
+    job->n_failed_have = found.n_failed;
+    job->target_bytes = found.n_bytes;
+    return status;
+}
+
+static liz_status check_finished(liz_line_job *job, liz_error *err)
+{
+    const char *out = job->opts->out_path;
+    if (!job->journal.exists)
+        return liz_fail(err, LIZ_E_STATE, "%s: has no side file: --retry-failed needs a finished OUT", out);
+    if (!job->journal.finished)
+        return liz_fail(err, LIZ_E_STATE, "%s: is not finished: run the command without --retry-failed first", out);
+    return fail_differs(job, liz_line_journal_fingerprint(&job->journal, 0), "shard", "was made", err);
+}
+
+static liz_status resume_retry(liz_line_job *job, liz_error *err)
+{
+    scanned old;
+    bool follows;
+    free(job->target_path);
+    if (asprintf(&job->target_path, "%s.retry", job->opts->out_path) < 0) {
+        job->target_path = NULL;
+        return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for a path", job->opts->out_path);
+    }
+    liz_status status = check_finished(job, err);
+    if (status == LIZ_OK)
+        status = verify_consumed(job, err);
+    if (status == LIZ_OK)
+        status = scan_rows(job, job->opts->out_path, job->journal.n_records, &old, err);
+    if (status != LIZ_OK)
+        return status;
+    job->attempt = job->journal.n_attempts;
+    job->n_rows_max = old.n_rows;
+    if (job->journal.retry.len > 0)
+        return go_on_retry(job, &old, err);
+    job->is_over = old.n_failed == 0;
+    if (job->is_over) {
+        job->n_rows_have = old.n_rows;
+        return LIZ_OK;
+    }
+    status = begin_retry(job, err);
+    if (status == LIZ_OK)
+        status = skip_old_rows(job, 0, err);
+    return status == LIZ_OK ? skip_rows(job, 0, &follows, err) : status;
+}
+
+/* ---- Beginning ---------------------------------------------------------------------------------- */
+
+liz_status liz_line_resume(liz_line_job *job, liz_error *err)
+{
+    const liz_line_opts *o = job->opts;
+    uint64_t out_bytes;
+    job->resumable = out_is_file(o->out_path, &out_bytes);
+    job->n_rows_max = o->limit;
+    job->target_path = strdup(o->out_path);
+    if (job->target_path == NULL)
+        return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for a path", o->out_path);
+    if (!job->resumable)
+        return LIZ_OK;
+    liz_status status = liz_line_journal_open(&job->journal, job->files, o->out_path, err);
+    if (status == LIZ_E_FORMAT && o->restart) {
+        job->journal.model = (liz_model_identity){0};
+        status = LIZ_OK;
+    }
+    if (status == LIZ_OK)
+        status = liz_model_identify(o->model_path, &job->journal.model, err);
+    if (status != LIZ_OK)
+        return status;
+    liz_line_fingerprint_make(&job->fingerprint, o, job->journal.model.hash);
+    return o->retry_failed ? resume_retry(job, err) : resume_plain(job, out_bytes, err);
+}
+
+/* Cuts off what is torn, or of another job. */
+static liz_status cut_rest(liz_line_job *job, liz_error *err)
+{
+    struct stat st;
+    if (fstat(job->target_fd, &st) != 0)
+        return liz_fail(err, LIZ_E_IO, "%s: cannot be examined: %m", job->target_path);
+    if ((uint64_t)st.st_size == job->target_bytes)
+        return LIZ_OK;
+    liz_status status = liz_file_truncate(job->files, job->target_fd, job->target_path, job->target_bytes, err);
+    return status == LIZ_OK ? liz_file_sync(job->files, job->target_fd, job->target_path, err) : status;
+}
+
+/* An old OUT is emptied before the side file speaks of the new job, so that its rows are never taken for the job's own;
+ * and the side file speaks of it before OUT exists, so that OUT is never there without. */
+static liz_status open_resumable(liz_line_job *job, liz_error *err)
+{
+    bool was_there = access(job->target_path, F_OK) == 0;
+    int flags = O_WRONLY | O_APPEND;
+    liz_status status = LIZ_OK;
+    if (job->is_new && !was_there)
+        status = liz_line_journal_save(&job->journal, err);
+    if (status == LIZ_OK)
+        status = liz_file_open(job->files, job->target_path, was_there ? flags : flags | O_CREAT, &job->target_fd, err);
+    if (status == LIZ_OK)
+        status = cut_rest(job, err);
+    if (status == LIZ_OK && job->is_new && was_there)
+        status = liz_line_journal_save(&job->journal, err);
+    return status;
+}
+
+static void remove_retry(const liz_line_job *job)
+{
+    char *path;
+    if (asprintf(&path, "%s.retry", job->opts->out_path) < 0)
+        return;
+    job->files->unlink(job->files->user, path);
+    free(path);
+}
+
+liz_status liz_line_target_open(liz_line_job *job, liz_error *err)
+{
+    const char *stats = job->opts->stats_path;
+    liz_status status = LIZ_OK;
+    if (strcmp(job->target_path, "-") == 0)
+        job->target_fd = STDOUT_FILENO;
+    else if (!job->resumable)
+        status = liz_file_open(job->files, job->target_path, O_WRONLY, &job->target_fd, err);
+    else
+        status = open_resumable(job, err);
+    if (status == LIZ_OK && job->is_new && job->opts->restart)
+        remove_retry(job);
+    if (status == LIZ_OK && stats != NULL) {
+        int fresh = job->n_rows_have == 0 ? O_TRUNC : 0;
+        status = liz_file_open(job->files, stats, O_WRONLY | O_CREAT | O_APPEND | fresh, &job->stats_fd, err);
+    }
+    return status;
+}

@@ -1,0 +1,93 @@
+/* line_row.h - one row on its way through the window, and the lines written for it.
+ *
+ * A slot of the window holds one row after another and keeps its buffers. The reader thread fills it (index, id, kept
+ * fields, seed), the engine's thread adds what is generated, the writer turns it into a line of OUT. What a line says
+ * is determined by row, model and settings alone; times and cache hits go to --stats. */
+#ifndef LIZ_LINE_LINE_ROW_H
+#define LIZ_LINE_LINE_ROW_H
+
+#include "base/buf.h"
+#include "base/hash.h"
+#include "lizzie.h"
+
+/* The codes of error rows (docs/line.md). */
+#define LIZ_ROW_INVALID_UTF8 "invalid_utf8"
+#define LIZ_ROW_INVALID_JSON "invalid_json"
+#define LIZ_ROW_INVALID_CSV "invalid_csv"
+#define LIZ_ROW_INVALID_ROW "invalid_row"
+#define LIZ_ROW_TOO_LARGE "row_too_large"
+#define LIZ_ROW_FIELD_MISSING "field_missing"
+#define LIZ_ROW_CONTROL_TOKEN "control_token"
+#define LIZ_ROW_PROMPT_EMPTY "prompt_empty"
+#define LIZ_ROW_PROMPT_TOO_LONG "prompt_too_long"
+#define LIZ_ROW_UNSUPPORTED "unsupported"
+#define LIZ_ROW_NOT_A_NUMBER "not_a_number"
+
+typedef enum liz_line_form { LIZ_LINE_FORM_PLAIN, LIZ_LINE_FORM_OPENAI } liz_line_form;
+
+/* One generated token, where log-probabilities are asked for; its alternatives are the `n_top` entries from `top`. */
+typedef struct liz_row_token {
+    liz_token_logprob chosen;
+    uint32_t top, n_top;
+    size_t text_end; /* bytes of the row's text that were certain after it */
+} liz_row_token;
+
+typedef struct liz_line_row {
+    struct liz_line_window *window; /* that it is in, where it has a sequence */
+    uint64_t index;
+    liz_buf id;             /* JSON text; empty: none */
+    liz_buf keep;           /* members of "row" without the braces; empty: none */
+    liz_buf model;          /* OpenAI form: the model that the request names, as JSON text */
+    bool is_copy;           /* `text` is a line of OUT to be kept as it stands */
+    const char *error_code; /* NULL: no error */
+    liz_buf error_message;
+    uint64_t seed;
+    size_t n_prompt;
+    bool was_truncated;
+    size_t n_prompt_whole; /* tokens before --truncate shortened it */
+    bool wants_logprobs;
+    /* What the engine's thread adds. */
+    liz_buf text;
+    liz_buf tokens; /* of liz_row_token */
+    liz_buf tops;   /* of liz_token_logprob */
+    liz_finish finish;
+    liz_status status;
+    liz_seq_stats stats;
+    liz_seq *seq;
+    /* Where the input stands after this row. */
+    uint64_t n_records, n_input_bytes;
+    liz_hash input_hash;
+    /* Under the window's lock. */
+    bool passed, done;
+    size_t charged_bytes;
+} liz_line_row;
+
+void liz_line_row_init(liz_line_row *row);
+/* Ready for the next row; gives up buffers that have grown large. */
+void liz_line_row_reset(liz_line_row *row, uint64_t index);
+void liz_line_row_free(liz_line_row *row);
+/* What it holds in memory, about. */
+size_t liz_line_row_bytes(const liz_line_row *row);
+
+/* Makes it an error row, the first error winning. `code` is static. */
+void liz_line_row_fail(liz_line_row *row, const char *code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+/* Takes an event of the row's sequence. On the engine's thread. */
+void liz_line_row_event(liz_line_row *row, const liz_event *event);
+
+/* Appends the row's line of OUT, with its line end. `vocab` names tokens of log-probabilities. */
+void liz_line_row_write(const liz_line_row *row, liz_line_form form, const liz_vocab *vocab, liz_buf *out);
+/* Appends what was generated as an object of its own, as `run --json` prints it. */
+void liz_line_row_write_object(const liz_line_row *row, const liz_vocab *vocab, liz_buf *out);
+/* Appends its line of --stats. */
+void liz_line_row_write_stats(const liz_line_row *row, liz_buf *out);
+
+/* Whether `line`, a line of OUT, is the row of `index` as liz_line_row_write begins one. */
+bool liz_line_row_matches(liz_str line, liz_line_form form, uint64_t index);
+/* Whether a whole line of OUT is an error row. */
+bool liz_line_row_is_error(liz_str line);
+
+/* "stop", "length", ... */
+const char *liz_line_finish_name(liz_finish finish);
+
+#endif

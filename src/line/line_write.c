@@ -1,0 +1,285 @@
+/* line_write.c - the lines of OUT and of --stats.
+ *
+ * The order of the keys is part of the format (docs/line.md). The OpenAI form is what their batch endpoint returns for
+ * /v1/completions; its `created` is 0 and its ids are counted, since OUT says nothing that depends on time or chance.
+ */
+#include "line/line_row.h"
+
+#include "base/arena.h"
+#include "base/json.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+static void write_key(liz_buf *out, const char *key) { liz_buf_printf(out, ",\"%s\":", key); }
+
+static void write_error(const liz_line_row *row, liz_buf *out)
+{
+    liz_buf_puts(out, "{\"code\":");
+    liz_json_write_string(out, liz_str_of(row->error_code));
+    liz_buf_puts(out, ",\"message\":");
+    liz_json_write_string(out, liz_buf_str(&row->error_message));
+    liz_buf_putc(out, '}');
+}
+
+/* ---- Log-probabilities -------------------------------------------------------------------------- */
+
+static void write_piece(const liz_vocab *vocab, int32_t token, liz_buf *out)
+{
+    char *text = NULL;
+    size_t n = 0;
+    if (liz_detokenize(vocab, &token, 1, LIZ_TOKENIZE_SPECIAL, &text, &n, NULL) != LIZ_OK)
+        n = 0;
+    liz_json_write_string(out, (liz_str){text, n});
+    liz_free(text);
+}
+
+static void write_token_logprob(const liz_vocab *vocab, liz_token_logprob token, liz_buf *out)
+{
+    liz_buf_puts(out, "\"token\":");
+    write_piece(vocab, token.token, out);
+    liz_buf_printf(out, ",\"id\":%" PRId32 ",\"logprob\":", token.token);
+    liz_json_write_float(out, token.logprob);
+}
+
+static size_t n_row_tokens(const liz_line_row *row) { return row->tokens.len / sizeof(liz_row_token); }
+
+static liz_row_token row_token(const liz_line_row *row, size_t i)
+{
+    liz_row_token token;
+    memcpy(&token, row->tokens.data + i * sizeof token, sizeof token);
+    return token;
+}
+
+static liz_token_logprob row_top(const liz_line_row *row, size_t i)
+{
+    liz_token_logprob top;
+    memcpy(&top, row->tops.data + i * sizeof top, sizeof top);
+    return top;
+}
+
+static void write_logprobs(const liz_line_row *row, const liz_vocab *vocab, liz_buf *out)
+{
+    liz_buf_putc(out, '[');
+    for (size_t i = 0; i < n_row_tokens(row); i++) {
+        liz_row_token token = row_token(row, i);
+        liz_buf_puts(out, i ? ",{" : "{");
+        write_token_logprob(vocab, token.chosen, out);
+        liz_buf_puts(out, ",\"top\":[");
+        for (uint32_t k = 0; k < token.n_top; k++) {
+            liz_buf_puts(out, k ? ",{" : "{");
+            write_token_logprob(vocab, row_top(row, token.top + k), out);
+            liz_buf_putc(out, '}');
+        }
+        liz_buf_puts(out, "]}");
+    }
+    liz_buf_putc(out, ']');
+}
+
+/* Characters (not bytes) of the text before `end`: what OpenAI's text_offset counts. */
+static size_t n_characters(liz_str text)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < text.n; i++)
+        n += ((unsigned char)text.p[i] & 0xC0) != 0x80;
+    return n;
+}
+
+/* As a JSON object maps each alternative's text to its value, two tokens of one text are given once, the likelier. */
+static bool top_text_seen(const liz_line_row *row, const liz_vocab *vocab, liz_row_token token, uint32_t k,
+                          liz_buf *piece)
+{
+    liz_buf other;
+    bool seen = false;
+    liz_buf_init(&other, 1 << 16);
+    liz_buf_clear(piece);
+    write_piece(vocab, row_top(row, token.top + k).token, piece);
+    for (uint32_t i = 0; i < k && !seen; i++) {
+        liz_buf_clear(&other);
+        write_piece(vocab, row_top(row, token.top + i).token, &other);
+        seen = liz_str_eq(liz_buf_str(&other), liz_buf_str(piece));
+    }
+    liz_buf_free(&other);
+    return seen;
+}
+
+static void write_openai_top(const liz_line_row *row, const liz_vocab *vocab, liz_row_token token, liz_buf *out)
+{
+    liz_buf piece;
+    liz_buf_init(&piece, 1 << 16);
+    liz_buf_putc(out, '{');
+    for (uint32_t k = 0, n = 0; k < token.n_top; k++) {
+        if (top_text_seen(row, vocab, token, k, &piece))
+            continue;
+        liz_buf_puts(out, n++ ? "," : "");
+        liz_buf_append_str(out, liz_buf_str(&piece));
+        liz_buf_putc(out, ':');
+        liz_json_write_float(out, row_top(row, token.top + k).logprob);
+    }
+    liz_buf_putc(out, '}');
+    liz_buf_free(&piece);
+}
+
+static void write_openai_logprobs(const liz_line_row *row, const liz_vocab *vocab, liz_buf *out)
+{
+    size_t n = n_row_tokens(row), begin = 0, n_chars = 0;
+    liz_buf_puts(out, "{\"tokens\":[");
+    for (size_t i = 0; i < n; i++) {
+        liz_buf_puts(out, i ? "," : "");
+        write_piece(vocab, row_token(row, i).chosen.token, out);
+    }
+    liz_buf_puts(out, "],\"token_logprobs\":[");
+    for (size_t i = 0; i < n; i++) {
+        liz_buf_puts(out, i ? "," : "");
+        liz_json_write_float(out, row_token(row, i).chosen.logprob);
+    }
+    liz_buf_puts(out, "],\"top_logprobs\":[");
+    for (size_t i = 0; i < n; i++) {
+        liz_buf_puts(out, i ? "," : "");
+        write_openai_top(row, vocab, row_token(row, i), out);
+    }
+    liz_buf_puts(out, "],\"text_offset\":[");
+    for (size_t i = 0; i < n; i++) {
+        size_t end = row_token(row, i).text_end;
+        liz_buf_printf(out, "%s%zu", i ? "," : "", n_chars);
+        n_chars += n_characters((liz_str){row->text.data + begin, end - begin});
+        begin = end;
+    }
+    liz_buf_puts(out, "]}");
+}
+
+/* ---- Lines -------------------------------------------------------------------------------------- */
+
+static void write_done(const liz_line_row *row, const liz_vocab *vocab, liz_buf *out)
+{
+    liz_buf_puts(out, "\"text\":");
+    liz_json_write_string(out, liz_buf_str(&row->text));
+    liz_buf_printf(out,
+                   ",\"finish_reason\":\"%s\",\"prompt_tokens\":%zu,\"completion_tokens\":%zu,\"seed\":\"%" PRIu64 "\"",
+                   liz_line_finish_name(row->finish), row->n_prompt, row->stats.n_completion, row->seed);
+    if (row->wants_logprobs) {
+        write_key(out, "logprobs");
+        write_logprobs(row, vocab, out);
+    }
+}
+
+static void write_plain(const liz_line_row *row, const liz_vocab *vocab, liz_buf *out)
+{
+    liz_buf_printf(out, "{\"index\":%" PRIu64, row->index);
+    if (row->id.len > 0) {
+        write_key(out, "id");
+        liz_buf_append_str(out, liz_buf_str(&row->id));
+    }
+    if (row->error_code != NULL) {
+        write_key(out, "error");
+        write_error(row, out);
+    } else {
+        liz_buf_putc(out, ',');
+        write_done(row, vocab, out);
+    }
+    if (row->keep.len > 0) {
+        write_key(out, "row");
+        liz_buf_printf(out, "{%s}", row->keep.data);
+    }
+    liz_buf_puts(out, "}\n");
+}
+
+static void write_openai_response(const liz_line_row *row, const liz_vocab *vocab, liz_buf *out)
+{
+    liz_buf_printf(out,
+                   "{\"status_code\":200,\"request_id\":\"req_%" PRIu64 "\",\"body\":{\"id\":\"cmpl-%" PRIu64
+                   "\",\"object\":\"text_completion\",\"created\":0,\"model\":",
+                   row->index, row->index);
+    if (row->model.len > 0)
+        liz_buf_append_str(out, liz_buf_str(&row->model));
+    else
+        liz_buf_puts(out, "\"\"");
+    liz_buf_puts(out, ",\"choices\":[{\"text\":");
+    liz_json_write_string(out, liz_buf_str(&row->text));
+    liz_buf_puts(out, ",\"index\":0,\"logprobs\":");
+    if (row->wants_logprobs)
+        write_openai_logprobs(row, vocab, out);
+    else
+        liz_buf_puts(out, "null");
+    liz_buf_printf(out,
+                   ",\"finish_reason\":\"%s\"}],\"usage\":{\"prompt_tokens\":%zu,\"completion_tokens\":%zu,"
+                   "\"total_tokens\":%zu}}}",
+                   liz_line_finish_name(row->finish), row->n_prompt, row->stats.n_completion,
+                   row->n_prompt + row->stats.n_completion);
+}
+
+static void write_openai(const liz_line_row *row, const liz_vocab *vocab, liz_buf *out)
+{
+    liz_buf_printf(out, "{\"id\":\"batch_req_%" PRIu64 "\",\"custom_id\":", row->index);
+    if (row->id.len > 0)
+        liz_buf_append_str(out, liz_buf_str(&row->id));
+    else
+        liz_buf_puts(out, "null");
+    write_key(out, "response");
+    if (row->error_code != NULL) {
+        liz_buf_puts(out, "null,\"error\":");
+        write_error(row, out);
+    } else {
+        write_openai_response(row, vocab, out);
+        liz_buf_puts(out, ",\"error\":null");
+    }
+    liz_buf_puts(out, "}\n");
+}
+
+void liz_line_row_write(const liz_line_row *row, liz_line_form form, const liz_vocab *vocab, liz_buf *out)
+{
+    if (row->is_copy)
+        liz_buf_append_str(out, liz_buf_str(&row->text));
+    else if (form == LIZ_LINE_FORM_OPENAI)
+        write_openai(row, vocab, out);
+    else
+        write_plain(row, vocab, out);
+}
+
+void liz_line_row_write_object(const liz_line_row *row, const liz_vocab *vocab, liz_buf *out)
+{
+    liz_buf_putc(out, '{');
+    write_done(row, vocab, out);
+    liz_buf_puts(out, "}\n");
+}
+
+void liz_line_row_write_stats(const liz_line_row *row, liz_buf *out)
+{
+    const liz_seq_stats *s = &row->stats;
+    liz_buf_printf(out, "{\"index\":%" PRIu64, row->index);
+    if (row->error_code != NULL)
+        liz_buf_printf(out, ",\"error\":\"%s\"", row->error_code);
+    liz_buf_printf(out,
+                   ",\"queue_us\":%" PRIu64 ",\"prefill_us\":%" PRIu64 ",\"decode_us\":%" PRIu64
+                   ",\"prompt_tokens\":%zu,\"prompt_tokens_reused\":%zu,\"completion_tokens\":%zu",
+                   s->queue_us, s->prefill_us, s->decode_us, row->n_prompt, s->n_prompt_reused, s->n_completion);
+    if (row->was_truncated)
+        liz_buf_printf(out, ",\"truncated_from_tokens\":%zu", row->n_prompt_whole);
+    liz_buf_puts(out, "}\n");
+}
+
+/* ---- Reading lines of OUT again ----------------------------------------------------------------- */
+
+bool liz_line_row_matches(liz_str line, liz_line_form form, uint64_t index)
+{
+    char head[64];
+    if (form == LIZ_LINE_FORM_OPENAI)
+        snprintf(head, sizeof head, "{\"id\":\"batch_req_%" PRIu64 "\",", index);
+    else
+        snprintf(head, sizeof head, "{\"index\":%" PRIu64 ",", index);
+    return liz_str_starts(line, head) && line.p[line.n - 1] == '}' && memchr(line.p, '\0', line.n) == NULL;
+}
+
+bool liz_line_row_is_error(liz_str line)
+{
+    /* A quote inside a string is escaped, so this stands in every error row, and elsewhere only in kept fields. */
+    static const char mark[] = "\"error\":{\"code\":";
+    if (memmem(line.p, line.n, mark, sizeof mark - 1) == NULL)
+        return false;
+    liz_arena arena = {.size_max = (size_t)1 << 32};
+    liz_json *json;
+    const liz_json *error = liz_json_read(&json, line, &arena, NULL) == LIZ_OK ? liz_json_member(json, "error") : NULL;
+    bool is_error = error != NULL && error->type == LIZ_JSON_OBJECT;
+    liz_arena_free(&arena);
+    return is_error;
+}

@@ -1,0 +1,609 @@
+/* fake_engine.c - <lizzie.h> without a model, for tests of the rooms above the engine.
+ *
+ * What a sequence says is a hash of its prompt, settings, seed and position, so it is as deterministic as the real
+ * engine, and costs next to nothing: a million rows take seconds. It keeps the engine's manners: a thread of its own
+ * that advances up to n_parallel sequences together, a bounded queue, whole UTF-8 characters, stop strings held back,
+ * sequences that end out of order. Stress comes with random delays.
+ *
+ * A "model" is a text file of NAME=VALUE lines, all optional: ctx, template, temperature, min_p, vocab (0: none),
+ * step_us (a random delay of up to so many microseconds each step), open_ms, memory_fails (1: refused at open).
+ * A prompt that holds "!nan!" ends with LIZ_E_NUMERIC; one that holds "!long!" never ends by itself.
+ *
+ * Tokens: 0-255 are bytes, 256 BOS, 257 "<|end|>" (ends the text), 258 "<|turn|>", from 259 words that are only ever
+ * generated. */
+#include "base/buf.h"
+#include "base/hash.h"
+#include "base/json.h"
+#include "base/philox.h"
+#include "base/status.h"
+#include "lizzie.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { TOKEN_BOS = 256, TOKEN_END = 257, TOKEN_TURN = 258, TOKEN_WORD = 259, STOPS_MAX = 16 };
+
+static const char *const words[] = {
+    " the", " order",        " was", " late", " and", " billing",  " refund", ",",    ".",   "\n", " \"", " ca\xC3\xA9",
+    " \\",  " \xE2\x82\xAC", " 12",  " team", "\xC3", "\xC3\xA9s", " to",     " you", " we", " a", " is", " not"};
+enum { N_WORDS = sizeof words / sizeof *words, N_VOCAB = TOKEN_WORD + N_WORDS };
+
+typedef struct fake_model {
+    int ctx, template, vocab, step_us, open_ms, memory_fails;
+    double temperature, min_p;
+} fake_model;
+
+struct liz_vocab {
+    int unused;
+};
+
+struct liz_seq {
+    liz_engine *engine;
+    liz_seq *next;
+    int32_t *tokens;
+    size_t n_tokens;
+    liz_request request;
+    char *stop[STOPS_MAX];
+    uint64_t key;
+    liz_buf text; /* all that was generated; up to `n_sent` it was reported */
+    size_t n_sent;
+    liz_seq_stats stats;
+    bool endless, broken;
+    bool cancelled, done; /* engine->lock */
+};
+
+struct liz_engine {
+    fake_model model;
+    liz_engine_info info;
+    liz_engine_opts opts;
+    liz_vocab vocab;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool closing;            /* lock */
+    liz_seq *queue, *active; /* lock */
+    int n_queued, n_active;  /* lock */
+    liz_engine_stats stats;  /* lock */
+    int32_t *last_prompt;    /* lock */
+    size_t n_last_prompt;
+};
+
+/* ---- The model file ----------------------------------------------------------------------------- */
+
+static void model_set(fake_model *model, const char *name, const char *value)
+{
+    struct {
+        const char *name;
+        int *value;
+    } ints[] = {{"ctx", &model->ctx},         {"template", &model->template}, {"vocab", &model->vocab},
+                {"step_us", &model->step_us}, {"open_ms", &model->open_ms},   {"memory_fails", &model->memory_fails}};
+    for (size_t i = 0; i < sizeof ints / sizeof *ints; i++)
+        if (strcmp(name, ints[i].name) == 0)
+            *ints[i].value = atoi(value);
+    if (strcmp(name, "temperature") == 0)
+        model->temperature = atof(value);
+    if (strcmp(name, "min_p") == 0)
+        model->min_p = atof(value);
+}
+
+static liz_status model_read(fake_model *model, const char *path, liz_error *err)
+{
+    *model = (fake_model){.ctx = 4096, .vocab = 1, .temperature = NAN, .min_p = NAN};
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return liz_fail(err, LIZ_E_IO, "%s: cannot be opened: %m", path);
+    char line[256];
+    while (fgets(line, sizeof line, file) != NULL) {
+        char *equals = strchr(line, '=');
+        line[strcspn(line, "\n")] = '\0';
+        if (equals != NULL) {
+            *equals = '\0';
+            model_set(model, line, equals + 1);
+        }
+    }
+    fclose(file);
+    return LIZ_OK;
+}
+
+/* ---- Vocabulary --------------------------------------------------------------------------------- */
+
+void liz_free(void *p) { free(p); }
+const char *liz_version(void) { return "0.0.0"; }
+int liz_numeric_version(void) { return 0; }
+
+liz_status liz_tier(const char **name, liz_error *err)
+{
+    (void)err;
+    *name = "c";
+    return LIZ_OK;
+}
+
+liz_status liz_vocab_open(liz_vocab **out, const char *path, liz_error *err)
+{
+    fake_model model;
+    liz_status status = model_read(&model, path, err);
+    if (status != LIZ_OK)
+        return status;
+    if (!model.vocab)
+        return liz_fail(err, LIZ_E_UNSUPPORTED, "%s: holds no vocabulary", path);
+    *out = calloc(1, sizeof **out);
+    return *out ? LIZ_OK : liz_fail(err, LIZ_E_MEMORY, "no memory");
+}
+
+void liz_vocab_close(liz_vocab *vocab) { free(vocab); }
+
+int32_t liz_vocab_size(const liz_vocab *vocab)
+{
+    (void)vocab;
+    return N_VOCAB;
+}
+
+bool liz_vocab_is_end(const liz_vocab *vocab, int32_t token)
+{
+    (void)vocab;
+    return token == TOKEN_END;
+}
+
+liz_status liz_tokenize(const liz_vocab *vocab, const char *text, size_t n_text, unsigned flags, int32_t **tokens,
+                        size_t *n_tokens, liz_error *err)
+{
+    (void)vocab;
+    int32_t *out = malloc((n_text + 1) * sizeof *out);
+    if (out == NULL)
+        return liz_fail(err, LIZ_E_MEMORY, "no memory for tokens");
+    size_t n = 0;
+    if (flags & LIZ_TOKENIZE_AFFIXES)
+        out[n++] = TOKEN_BOS;
+    for (size_t i = 0; i < n_text;) {
+        liz_str rest = {text + i, n_text - i};
+        bool end = (flags & LIZ_TOKENIZE_SPECIAL) && liz_str_starts(rest, "<|end|>");
+        bool turn = (flags & LIZ_TOKENIZE_SPECIAL) && liz_str_starts(rest, "<|turn|>");
+        out[n++] = end ? TOKEN_END : turn ? TOKEN_TURN : (unsigned char)text[i];
+        i += end ? 7 : turn ? 8 : 1;
+    }
+    *tokens = out;
+    *n_tokens = n;
+    return LIZ_OK;
+}
+
+static void piece_append(liz_buf *buf, int32_t token, bool special)
+{
+    if (token < 256)
+        liz_buf_putc(buf, (char)token);
+    else if (token >= TOKEN_WORD)
+        liz_buf_puts(buf, words[token - TOKEN_WORD]);
+    else if (special)
+        liz_buf_puts(buf, token == TOKEN_BOS ? "<|begin|>" : token == TOKEN_END ? "<|end|>" : "<|turn|>");
+}
+
+liz_status liz_detokenize(const liz_vocab *vocab, const int32_t *tokens, size_t n_tokens, unsigned flags, char **text,
+                          size_t *n_text, liz_error *err)
+{
+    (void)vocab;
+    liz_buf buf;
+    liz_buf_init(&buf, 1u << 30);
+    for (size_t i = 0; i < n_tokens; i++) {
+        if (tokens[i] < 0 || tokens[i] >= N_VOCAB) {
+            liz_buf_free(&buf);
+            return liz_fail(err, LIZ_E_USAGE, "token %d is outside the vocabulary of %d", tokens[i], N_VOCAB);
+        }
+        piece_append(&buf, tokens[i], flags & LIZ_TOKENIZE_SPECIAL);
+    }
+    *n_text = buf.len;
+    *text = liz_buf_take(&buf);
+    return LIZ_OK;
+}
+
+/* ---- Sequences ---------------------------------------------------------------------------------- */
+
+static void seq_event(liz_seq *seq, liz_event event)
+{
+    if (seq->request.on_event != NULL)
+        seq->request.on_event(seq->request.user, &event);
+}
+
+/* Where the first stop string at or after `n_sent` begins; -1 when there is none. */
+static ssize_t find_stop(const liz_seq *seq)
+{
+    ssize_t first = -1;
+    for (size_t i = 0; i < seq->request.n_stop; i++) {
+        const char *rest = seq->text.data ? seq->text.data + seq->n_sent : "";
+        const char *at = memmem(rest, seq->text.len - seq->n_sent, seq->stop[i], strlen(seq->stop[i]));
+        if (at != NULL && (first < 0 || at - seq->text.data < first))
+            first = at - seq->text.data;
+    }
+    return first;
+}
+
+/* The bytes that may be reported now: whole characters, nothing that may belong to a stop string. */
+static size_t n_certain(const liz_seq *seq)
+{
+    size_t hold = 0;
+    for (size_t i = 0; i < seq->request.n_stop; i++) {
+        size_t n = strlen(seq->stop[i]) - 1;
+        hold = n > hold ? n : hold;
+    }
+    size_t n = seq->text.len - seq->n_sent;
+    n = n > hold ? n - hold : 0;
+    return n - (n ? liz_utf8_incomplete_suffix(seq->text.data + seq->n_sent, n) : 0);
+}
+
+static uint64_t seq_hash(const liz_seq *seq, uint64_t salt)
+{
+    uint64_t in[3] = {seq->key, seq->stats.n_completion, salt};
+    return liz_hash_bytes(in, sizeof in).lo;
+}
+
+static void seq_finish(liz_seq *seq, liz_finish finish, liz_status status, size_t n_text)
+{
+    liz_event event = {.type = LIZ_EVENT_DONE, .finish = finish, .status = status, .stats = seq->stats};
+    char tail[8192] = "";
+    size_t n = n_text > seq->n_sent ? n_text - seq->n_sent : 0;
+    n = n < sizeof tail - 4 ? n : sizeof tail - 4;
+    if (n > 0)
+        memcpy(tail, seq->text.data + seq->n_sent, n);
+    size_t cut = n ? liz_utf8_incomplete_suffix(tail, n) : 0;
+    if (cut > 0) {
+        memcpy(tail + n - cut, "\xEF\xBF\xBD", 3);
+        n = n - cut + 3;
+    }
+    event.text = tail;
+    event.n_text = n;
+    event.message = status == LIZ_E_NUMERIC ? "a logit is not a number"
+                    : status != LIZ_OK      ? "the fake engine gave up"
+                                            : NULL;
+    seq_event(seq, event);
+}
+
+/* One token of one sequence; true when it ended. */
+static bool seq_step(liz_seq *seq)
+{
+    if (seq->broken) {
+        seq_finish(seq, LIZ_FINISH_FAILED, LIZ_E_NUMERIC, 0);
+        return true;
+    }
+    uint64_t h = seq_hash(seq, 1);
+    if (h % 16 == 0 && !seq->endless) {
+        seq_finish(seq, LIZ_FINISH_STOP, LIZ_OK, seq->text.len);
+        return true;
+    }
+    int32_t token = TOKEN_WORD + (int32_t)(h / 16 % N_WORDS);
+    piece_append(&seq->text, token, false);
+    seq->stats.n_completion++;
+    ssize_t stop_at = find_stop(seq);
+    size_t n = stop_at >= 0 ? 0 : n_certain(seq);
+    liz_token_logprob top[LIZ_LOGPROBS_TOP_MAX];
+    for (int i = 0; i < seq->request.n_logprobs_top; i++)
+        top[i] = (liz_token_logprob){TOKEN_WORD + (int32_t)((h / 16 + (uint64_t)i) % N_WORDS), -0.25f * (float)(i + 1)};
+    liz_event event = {.type = LIZ_EVENT_TOKEN,
+                       .token = token,
+                       .logprob = -0.25f,
+                       .top = top,
+                       .n_top = seq->request.n_logprobs_top,
+                       .n_text = n};
+    event.text = n ? seq->text.data + seq->n_sent : "";
+    seq_event(seq, event);
+    seq->n_sent += n;
+    bool full = seq->n_tokens + seq->stats.n_completion >= (size_t)seq->engine->info.n_ctx;
+    bool enough = seq->request.n_predict_max > 0 && seq->stats.n_completion >= (size_t)seq->request.n_predict_max;
+    if (stop_at >= 0)
+        seq_finish(seq, LIZ_FINISH_STOP, LIZ_OK, (size_t)stop_at);
+    else if (full || enough)
+        seq_finish(seq, LIZ_FINISH_LENGTH, LIZ_OK, seq->text.len);
+    return stop_at >= 0 || full || enough;
+}
+
+/* What a prefix cache would do: the prompt's beginning that it shares with the one before. */
+static void prompt_start(liz_engine *e, liz_seq *seq)
+{
+    size_t n = 0;
+    while (!e->opts.prefix_cache_off && n < seq->n_tokens - 1 && n < e->n_last_prompt &&
+           seq->tokens[n] == e->last_prompt[n])
+        n++;
+    seq->stats.n_prompt = seq->n_tokens;
+    seq->stats.n_prompt_reused = n;
+    e->stats.n_tokens_reused += n;
+    e->stats.n_tokens_prefilled += seq->n_tokens - n;
+    free(e->last_prompt);
+    e->last_prompt = malloc(seq->n_tokens * sizeof *seq->tokens);
+    e->n_last_prompt = e->last_prompt ? seq->n_tokens : 0;
+    if (e->last_prompt != NULL)
+        memcpy(e->last_prompt, seq->tokens, seq->n_tokens * sizeof *seq->tokens);
+}
+
+static void admit(liz_engine *e)
+{
+    while (e->queue != NULL && e->n_active < e->info.n_parallel) {
+        liz_seq *seq = e->queue;
+        e->queue = seq->next;
+        e->n_queued--;
+        prompt_start(e, seq);
+        seq->next = e->active;
+        e->active = seq;
+        e->n_active++;
+    }
+    e->stats.n_steps++;
+    if (e->n_active > e->stats.n_seqs_step_max)
+        e->stats.n_seqs_step_max = e->n_active;
+}
+
+static void step(liz_engine *e)
+{
+    for (liz_seq **link = &e->active; *link != NULL;) {
+        liz_seq *seq = *link;
+        pthread_mutex_lock(&e->lock);
+        bool cancelled = seq->cancelled || e->closing;
+        pthread_mutex_unlock(&e->lock);
+        if (cancelled)
+            seq_finish(seq, LIZ_FINISH_CANCELLED, LIZ_E_CANCELLED, seq->n_sent);
+        bool ended = cancelled || seq_step(seq);
+        pthread_mutex_lock(&e->lock);
+        e->stats.n_tokens_decoded += !cancelled;
+        if (ended) {
+            *link = seq->next;
+            e->n_active--;
+            seq->done = true;
+            pthread_cond_broadcast(&e->changed);
+        } else {
+            link = &seq->next;
+        }
+        pthread_mutex_unlock(&e->lock);
+    }
+}
+
+static void *engine_main(void *arg)
+{
+    liz_engine *e = arg;
+    unsigned random = 1;
+    for (;;) {
+        pthread_mutex_lock(&e->lock);
+        while (e->queue == NULL && e->active == NULL && !e->closing)
+            pthread_cond_wait(&e->changed, &e->lock);
+        admit(e);
+        bool over = e->closing && e->active == NULL;
+        pthread_mutex_unlock(&e->lock);
+        if (over)
+            return NULL;
+        step(e);
+        if (e->model.step_us > 0)
+            usleep((unsigned)rand_r(&random) % (unsigned)e->model.step_us);
+    }
+}
+
+static uint64_t request_key(const liz_request *request)
+{
+    const liz_sampling *s = &request->sampling;
+    liz_hash h = liz_hash_bytes(request->tokens, request->n_tokens * sizeof *request->tokens);
+    float settings[8] = {s->temperature,       (float)s->top_k,     s->top_p, s->min_p, s->repeat_penalty,
+                         s->frequency_penalty, s->presence_penalty, 0};
+    h = liz_hash_chain(h, settings, sizeof settings);
+    for (size_t i = 0; i < s->n_bias; i++)
+        h = liz_hash_chain(h, &s->bias[i], sizeof s->bias[i]);
+    uint64_t seed = s->temperature > 0 ? s->seed : 0;
+    return liz_hash_chain(h, &seed, sizeof seed).lo;
+}
+
+static bool prompt_holds(const liz_request *request, const char *mark)
+{
+    size_t n = strlen(mark), k;
+    for (size_t i = 0; i + n <= request->n_tokens; i++) {
+        for (k = 0; k < n && request->tokens[i + k] == (unsigned char)mark[k];)
+            k++;
+        if (k == n)
+            return true;
+    }
+    return false;
+}
+
+static liz_status request_check(const liz_engine *e, const liz_request *request, liz_error *err)
+{
+    for (size_t i = 0; i < request->n_tokens; i++)
+        if (request->tokens[i] < 0 || request->tokens[i] >= N_VOCAB)
+            return liz_fail(err, LIZ_E_USAGE, "token %d is outside the vocabulary of %d", request->tokens[i], N_VOCAB);
+    if (request->sampling.temperature < 0 || request->sampling.top_p > 1)
+        return liz_fail(err, LIZ_E_USAGE, "a sampling setting is out of range");
+    if (request->n_tokens >= (size_t)e->info.n_ctx)
+        return liz_fail(err, LIZ_E_LIMIT, "the prompt has %zu tokens, the context holds %d", request->n_tokens,
+                        e->info.n_ctx);
+    return LIZ_OK;
+}
+
+static liz_seq *seq_new(liz_engine *e, const liz_request *request)
+{
+    liz_seq *seq = calloc(1, sizeof *seq);
+    seq->engine = e;
+    seq->request = *request;
+    seq->n_tokens = request->n_tokens;
+    seq->tokens = malloc(request->n_tokens * sizeof *seq->tokens);
+    memcpy(seq->tokens, request->tokens, request->n_tokens * sizeof *seq->tokens);
+    for (size_t i = 0; i < request->n_stop; i++)
+        seq->stop[i] = strdup(request->stop[i]);
+    seq->key = request_key(request);
+    seq->endless = prompt_holds(request, "!long!");
+    seq->broken = prompt_holds(request, "!nan!");
+    liz_buf_init(&seq->text, 64u << 20);
+    return seq;
+}
+
+static void seq_release(liz_seq *seq)
+{
+    for (size_t i = 0; i < seq->request.n_stop; i++)
+        free(seq->stop[i]);
+    liz_buf_free(&seq->text);
+    free(seq->tokens);
+    free(seq);
+}
+
+liz_status liz_submit(liz_engine *e, const liz_request *request, liz_seq **out, liz_error *err)
+{
+    liz_status status = request_check(e, request, err);
+    if (status != LIZ_OK)
+        return status;
+    liz_seq *seq = seq_new(e, request);
+    pthread_mutex_lock(&e->lock);
+    bool full = e->n_queued + e->n_active >= 4 * e->info.n_parallel;
+    if (!full) {
+        liz_seq **link = &e->queue;
+        while (*link != NULL)
+            link = &(*link)->next;
+        *link = seq;
+        e->n_queued++;
+        pthread_cond_broadcast(&e->changed);
+    }
+    pthread_mutex_unlock(&e->lock);
+    if (full) {
+        seq_release(seq);
+        return liz_fail(err, LIZ_E_BUSY, "the queue is full");
+    }
+    *out = seq;
+    return LIZ_OK;
+}
+
+void liz_seq_cancel(liz_seq *seq)
+{
+    pthread_mutex_lock(&seq->engine->lock);
+    seq->cancelled = true;
+    pthread_mutex_unlock(&seq->engine->lock);
+}
+
+void liz_seq_wait(liz_seq *seq)
+{
+    pthread_mutex_lock(&seq->engine->lock);
+    while (!seq->done)
+        pthread_cond_wait(&seq->engine->changed, &seq->engine->lock);
+    pthread_mutex_unlock(&seq->engine->lock);
+}
+
+void liz_seq_free(liz_seq *seq)
+{
+    if (seq == NULL)
+        return;
+    liz_seq_cancel(seq);
+    liz_seq_wait(seq);
+    seq_release(seq);
+}
+
+/* ---- Engine ------------------------------------------------------------------------------------- */
+
+liz_status liz_engine_open(liz_engine **out, const char *path, const liz_engine_opts *opts, liz_error *err)
+{
+    fake_model model;
+    liz_status status = model_read(&model, path, err);
+    if (status != LIZ_OK)
+        return status;
+    if (model.memory_fails)
+        return liz_fail(err, LIZ_E_MEMORY, "%s: needs 999 GiB and 1 GiB is available: take a smaller model", path);
+    usleep((unsigned)model.open_ms * 1000u);
+    liz_engine *e = calloc(1, sizeof *e);
+    e->model = model;
+    if (opts != NULL)
+        e->opts = *opts;
+    e->info = (liz_engine_info){.arch = "fake",
+                                .name = "fake",
+                                .tier = "c",
+                                .n_vocab = N_VOCAB,
+                                .n_ctx_train = model.ctx,
+                                .n_ctx = e->opts.n_ctx ? e->opts.n_ctx : model.ctx,
+                                .n_parallel = e->opts.n_parallel ? e->opts.n_parallel : 32,
+                                .n_threads = e->opts.n_threads ? e->opts.n_threads : 1,
+                                .chat_template = model.template ? "{{ messages }}" : NULL,
+                                .temperature = (float)model.temperature,
+                                .top_p = NAN,
+                                .min_p = (float)model.min_p,
+                                .repeat_penalty = NAN,
+                                .top_k = -1};
+    pthread_mutex_init(&e->lock, NULL);
+    pthread_cond_init(&e->changed, NULL);
+    if (pthread_create(&e->thread, NULL, engine_main, e) != 0) {
+        free(e);
+        return liz_fail(err, LIZ_E_MEMORY, "no thread");
+    }
+    *out = e;
+    return LIZ_OK;
+}
+
+void liz_engine_close(liz_engine *e)
+{
+    if (e == NULL)
+        return;
+    pthread_mutex_lock(&e->lock);
+    e->closing = true;
+    pthread_cond_broadcast(&e->changed);
+    pthread_mutex_unlock(&e->lock);
+    pthread_join(e->thread, NULL);
+    free(e->last_prompt);
+    free(e);
+}
+
+const liz_vocab *liz_engine_vocab(const liz_engine *e) { return e->model.vocab ? &e->vocab : NULL; }
+void liz_engine_info_get(const liz_engine *e, liz_engine_info *info) { *info = e->info; }
+
+void liz_engine_stats_get(liz_engine *e, liz_engine_stats *stats)
+{
+    pthread_mutex_lock(&e->lock);
+    *stats = e->stats;
+    pthread_mutex_unlock(&e->lock);
+}
+
+liz_status liz_score(liz_engine *e, const int32_t *tokens, size_t n_tokens, float *logprobs, liz_on_logits *on_logits,
+                     void *user, liz_error *err)
+{
+    float logits[N_VOCAB];
+    if (n_tokens > (size_t)e->info.n_ctx)
+        return liz_fail(err, LIZ_E_LIMIT, "%zu tokens exceed the context of %d", n_tokens, e->info.n_ctx);
+    for (size_t i = 0; i < n_tokens; i++) {
+        if (tokens[i] < 0 || tokens[i] >= N_VOCAB)
+            return liz_fail(err, LIZ_E_USAGE, "token %d is outside the vocabulary of %d", tokens[i], N_VOCAB);
+        if (logprobs != NULL)
+            logprobs[i] = i ? -0.01f * (float)(liz_hash_bytes(tokens, (i + 1) * sizeof *tokens).lo % 1000) : 0;
+        for (int k = 0; k < N_VOCAB; k++)
+            logits[k] = (float)(tokens[i] * 1000 + k);
+        if (on_logits != NULL && !on_logits(user, i, 1, logits))
+            return liz_fail(err, LIZ_E_CANCELLED, "cancelled");
+    }
+    return LIZ_OK;
+}
+
+liz_status liz_inspect(const char *path, const liz_engine_opts *opts, char **json, liz_error *err)
+{
+    (void)opts;
+    fake_model model;
+    liz_status status = model_read(&model, path, err);
+    if (status != LIZ_OK)
+        return status;
+    liz_buf buf;
+    liz_buf_init(&buf, 1 << 16);
+    liz_buf_puts(&buf, "{\"architecture\":\"fake\",\"path\":");
+    liz_json_write_string(&buf, liz_str_of(path));
+    liz_buf_printf(&buf,
+                   ",\"context\":%d,\"memory\":{\"weights_bytes\":0,\"cache_bytes\":4096},\"kernels\":[{\"op\":"
+                   "\"none\",\"variant\":\"c\"}]}",
+                   model.ctx);
+    *json = liz_buf_take(&buf);
+    return LIZ_OK;
+}
+
+liz_status liz_model_identify(const char *path, liz_model_identity *io, liz_error *err)
+{
+    struct stat st;
+    if (stat(path, &st) != 0)
+        return liz_fail(err, LIZ_E_IO, "%s: cannot be opened: %m", path);
+    char stamp[sizeof io->stamp];
+    snprintf(stamp, sizeof stamp, "%lu:%lu:%ld:%ld.%09ld", st.st_dev, st.st_ino, st.st_size, st.st_mtim.tv_sec,
+             st.st_mtim.tv_nsec);
+    if (strcmp(stamp, io->stamp) == 0)
+        return LIZ_OK;
+    memcpy(io->stamp, stamp, sizeof stamp);
+    char data[65536];
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return liz_fail(err, LIZ_E_IO, "%s: cannot be opened: %m", path);
+    size_t n = fread(data, 1, sizeof data, file);
+    fclose(file);
+    liz_hash_hex(liz_hash_bytes(data, n), io->hash);
+    return LIZ_OK;
+}
