@@ -62,11 +62,14 @@ $(BUILD)/liblizzie.a: $(LIB_OBJ)
 $(BUILD)/lizzie: $(CLI_OBJ) $(BUILD)/liblizzie.a
 	$(call say,LD,$@)$(CC) -o $@ $^ $(LIBS)
 
-$(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_LIB_OBJ) $(BUILD)/liblizzie.a
+ENGINE_TEST_BIN := $(filter $(BUILD)/tests/engine/%,$(TEST_BIN))
+LINE_TEST_BIN := $(filter $(BUILD)/tests/line/%,$(TEST_BIN))
+
+$(filter-out $(ENGINE_TEST_BIN) $(LINE_TEST_BIN),$(TEST_BIN)): %: %.o $(TEST_LIB_OBJ) $(BUILD)/liblizzie.a
 	$(call say,LD,$@)$(CC) -o $@ $^ -lcmocka -lpcre2-8 $(LIBS)
 
 # The engine's tests bring a model of their own: named before the library, it takes the place of src/model.
-$(BUILD)/tests/engine/%: $(BUILD)/tests/engine/%.o $(FAKE_MODEL_OBJ) $(TEST_LIB_OBJ) $(BUILD)/liblizzie.a
+$(ENGINE_TEST_BIN): %: %.o $(FAKE_MODEL_OBJ) $(TEST_LIB_OBJ) $(BUILD)/liblizzie.a
 	$(call say,LD,$@)$(CC) -o $@ $^ -lcmocka -lpcre2-8 $(LIBS)
 
 # Tests of the line run on the fake engine, which is fast and has no model: so does a second program for shell tests.
@@ -74,7 +77,7 @@ $(BUILD)/libline-fake.a: $(LINE_OBJ) $(FAKE_ENGINE_OBJ)
 	@rm -f $@
 	$(call say,AR,$@)ar rcs $@ $^
 
-$(BUILD)/tests/line/%: $(BUILD)/tests/line/%.o $(TEST_LIB_OBJ) $(BUILD)/libline-fake.a
+$(LINE_TEST_BIN): %: %.o $(TEST_LIB_OBJ) $(BUILD)/libline-fake.a
 	$(call say,LD,$@)$(CC) -o $@ $^ -lcmocka -lpcre2-8 $(LIBS)
 
 $(BUILD)/lizzie-fake: $(CLI_OBJ) $(BUILD)/libline-fake.a

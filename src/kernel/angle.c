@@ -6,7 +6,7 @@
 
 static double rint_even(double x) { return (x + 0x1.8p52) - 0x1.8p52; }
 
-double liz_log(double x)
+double liz_angle_log(double x)
 {
     uint64_t bits;
     memcpy(&bits, &x, 8);
@@ -25,9 +25,9 @@ double liz_log(double x)
     return 2 * s * (1 + sum) + exponent * 0x1.62e42fefa39efp-1;
 }
 
-double liz_pow(double x, double y)
+double liz_angle_pow(double x, double y)
 {
-    double power = y * liz_log(x) * 0x1.71547652b82fep0; /* in base 2 */
+    double power = y * liz_angle_log(x) * 0x1.71547652b82fep0; /* in base 2 */
     double whole = rint_even(power), r = (power - whole) * 0x1.62e42fefa39efp-1, sum = 1;
     for (int k = 15; k >= 1; k--)
         sum = 1 + sum * r / k;
@@ -37,7 +37,7 @@ double liz_pow(double x, double y)
     return sum * scale;
 }
 
-void liz_sincos(double x, double *sin, double *cos)
+void liz_angle_sincos(double x, double *sin, double *cos)
 {
     /* pi / 2 in three parts of 33 bits, so that products with the quadrant number are exact. */
     double quadrant = rint_even(x * 0x1.45f306dc9c883p-1);

@@ -6,12 +6,12 @@
 #define LIZ_KERNEL_ANGLE_H
 
 /* x^y for x > 0, |y log2 x| < 1000. */
-double liz_pow(double x, double y);
+double liz_angle_pow(double x, double y);
 
 /* Natural logarithm of x > 0, finite. */
-double liz_log(double x);
+double liz_angle_log(double x);
 
 /* Sine and cosine for |x| < 2^26, with ten bits less at the upper end. */
-void liz_sincos(double x, double *sin, double *cos);
+void liz_angle_sincos(double x, double *sin, double *cos);
 
 #endif

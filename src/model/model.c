@@ -192,7 +192,7 @@ static liz_status scratch_open(liz_model *m, liz_error *err)
 static void rope_freqs_fill(liz_model *m)
 {
     for (int i = 0; i < m->h.n_rot / 2; i++) {
-        double freq = liz_pow(m->h.rope_base, -2.0 * i / m->h.n_rot) * m->h.rope_scale;
+        double freq = liz_angle_pow(m->h.rope_base, -2.0 * i / m->h.n_rot) * m->h.rope_scale;
         m->rope_freqs[i] = m->w.rope_factors != NULL ? freq / (double)m->w.rope_factors[i] : freq;
     }
 }
@@ -279,7 +279,7 @@ static void embed(const worker *w, size_t t)
     size_t half = (size_t)m->h.n_rot / 2;
     for (size_t i = 0; i < half; i++) {
         double s, c;
-        liz_sincos(m->tokens[t].pos * m->rope_freqs[i], &s, &c);
+        liz_angle_sincos(m->tokens[t].pos * m->rope_freqs[i], &s, &c);
         m->buf.sin[t * half + i] = (float)s;
         m->buf.cos[t * half + i] = (float)c;
     }
