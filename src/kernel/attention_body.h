@@ -4,9 +4,9 @@
 /* Scores of the 16 keys of one tile against q, unscaled. */
 LIZ_LANE_FN liz_v16 score_tile_bf16(const uint16_t *tile, const float *q, int n_embd)
 {
-    liz_v16 sum = {};
+    liz_v16 sum = liz_v16_zero();
     for (int i = 0; i < n_embd; i += LIZ_GROUP_LEN) {
-        liz_v16 even = {}, odd = {};
+        liz_v16 even = liz_v16_zero(), odd = liz_v16_zero();
         int end = n_embd - i < LIZ_GROUP_LEN ? n_embd : i + LIZ_GROUP_LEN;
         for (int j = i; j < end; j += 2) {
             liz_v16 ke, ko;
@@ -14,22 +14,22 @@ LIZ_LANE_FN liz_v16 score_tile_bf16(const uint16_t *tile, const float *q, int n_
             even = liz_v16_fma(ke, liz_v16_set(q[j]), even);
             odd = liz_v16_fma(ko, liz_v16_set(q[j + 1]), odd);
         }
-        sum += even + odd;
+        sum = liz_v16_add(sum, liz_v16_add(even, odd));
     }
     return sum;
 }
 
 LIZ_LANE_FN liz_v16 score_tile_f32(const float *tile, const float *q, int n_embd)
 {
-    liz_v16 sum = {};
+    liz_v16 sum = liz_v16_zero();
     for (int i = 0; i < n_embd; i += LIZ_GROUP_LEN) {
-        liz_v16 even = {}, odd = {};
+        liz_v16 even = liz_v16_zero(), odd = liz_v16_zero();
         int end = n_embd - i < LIZ_GROUP_LEN ? n_embd : i + LIZ_GROUP_LEN;
         for (int j = i; j < end; j += 2) {
             even = liz_v16_fma(liz_v16_load(tile + 16 * j), liz_v16_set(q[j]), even);
             odd = liz_v16_fma(liz_v16_load(tile + 16 * (j + 1)), liz_v16_set(q[j + 1]), odd);
         }
-        sum += even + odd;
+        sum = liz_v16_add(sum, liz_v16_add(even, odd));
     }
     return sum;
 }
@@ -38,26 +38,26 @@ LIZ_LANE_FN liz_v16 score_tile_f32(const float *tile, const float *q, int n_embd
 LIZ_LANE_FN void value_page_bf16(const uint16_t *page, const float *p, int n_embd, float *o)
 {
     for (int i = 0; i < n_embd; i += 16) {
-        liz_v16 even = {}, odd = {};
+        liz_v16 even = liz_v16_zero(), odd = liz_v16_zero();
         for (int pair = 0; pair < LIZ_GROUP_LEN / 2; pair++) {
             liz_v16 ve, vo;
             weights_bf16(page + ((size_t)pair * (size_t)n_embd + (size_t)i) * 2, 0, &ve, &vo);
             even = liz_v16_fma(ve, liz_v16_set(p[2 * pair]), even);
             odd = liz_v16_fma(vo, liz_v16_set(p[2 * pair + 1]), odd);
         }
-        liz_v16_store(o + i, liz_v16_load(o + i) + (even + odd));
+        liz_v16_store(o + i, liz_v16_add(liz_v16_load(o + i), liz_v16_add(even, odd)));
     }
 }
 
 LIZ_LANE_FN void value_page_f32(const float *page, const float *p, int n_embd, float *o)
 {
     for (int i = 0; i < n_embd; i += 16) {
-        liz_v16 even = {}, odd = {};
+        liz_v16 even = liz_v16_zero(), odd = liz_v16_zero();
         for (int key = 0; key < LIZ_GROUP_LEN; key += 2) {
             even = liz_v16_fma(liz_v16_load(page + (size_t)key * (size_t)n_embd + i), liz_v16_set(p[key]), even);
             odd = liz_v16_fma(liz_v16_load(page + (size_t)(key + 1) * (size_t)n_embd + i), liz_v16_set(p[key + 1]), odd);
         }
-        liz_v16_store(o + i, liz_v16_load(o + i) + (even + odd));
+        liz_v16_store(o + i, liz_v16_add(liz_v16_load(o + i), liz_v16_add(even, odd)));
     }
 }
 
@@ -65,22 +65,21 @@ LIZ_LANE_FN void value_page_f32(const float *page, const float *p, int n_embd, f
 LIZ_LANE_FN float softmax_block(float *s, size_t n_keys, float scale, bool round, float *greatest)
 {
     size_t n_tiles = (n_keys + 15) / 16;
-    const liz_v16i index = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-    liz_v16 most = liz_v16_set(-INFINITY);
+    const liz_v16 unseen = liz_v16_set(-INFINITY);
+    liz_v16 most = unseen, sums = liz_v16_zero();
     for (size_t t = 0; t < n_tiles; t++) {
-        liz_v16i seen = index < (int32_t)(n_keys - 16 * t);
-        liz_v16 v = liz_v16_select(seen, liz_v16_load(s + 16 * t) * scale, liz_v16_set(-INFINITY));
+        liz_v16 v = liz_v16_mul(liz_v16_load(s + 16 * t), liz_v16_set(scale));
+        v = liz_v16_keep_n(v, n_keys - 16 * t, unseen);
         liz_v16_store(s + 16 * t, v);
         most = liz_v16_max(v, most);
     }
     float m = liz_v16_max_lane(most);
-    liz_v16 sums = {};
     for (size_t t = 0; t < n_tiles; t++) {
-        liz_v16 p = liz_v16_exp(liz_v16_load(s + 16 * t) - m);
+        liz_v16 p = liz_v16_exp(liz_v16_sub(liz_v16_load(s + 16 * t), liz_v16_set(m)));
         if (round)
             p = liz_v16_round_bf16(p);
         liz_v16_store(s + 16 * t, p);
-        sums += p;
+        sums = liz_v16_add(sums, p);
     }
     for (size_t i = 16 * n_tiles; i % LIZ_GROUP_LEN != 0; i++)
         s[i] = 0;
@@ -92,10 +91,12 @@ LIZ_LANE_FN float softmax_block(float *s, size_t n_keys, float scale, bool round
 LIZ_LANE_FN void merge_block(float *m, float *l, float *o, float m_block, float l_block, const float *o_block, int n_embd)
 {
     float greatest = *m > m_block ? *m : m_block;
-    liz_v16 factors = liz_v16_exp((liz_v16){*m - greatest, m_block - greatest});
-    for (int i = 0; i < n_embd; i += 16)
-        liz_v16_store(o + i, liz_v16_fma(liz_v16_load(o_block + i), liz_v16_set(factors[1]),
-                                         liz_v16_load(o + i) * factors[0]));
+    float factors[16] = {*m - greatest, m_block - greatest};
+    liz_v16_store(factors, liz_v16_exp(liz_v16_load(factors)));
+    for (int i = 0; i < n_embd; i += 16) {
+        liz_v16 kept = liz_v16_mul(liz_v16_load(o + i), liz_v16_set(factors[0]));
+        liz_v16_store(o + i, liz_v16_fma(liz_v16_load(o_block + i), liz_v16_set(factors[1]), kept));
+    }
     *l = *l * factors[0] + l_block * factors[1];
     *m = greatest;
 }
@@ -129,7 +130,7 @@ LIZ_LANE_FN void merge_block(float *m, float *l, float *o, float m_block, float 
         }                                                                                                              \
         liz_v16 inverse = liz_v16_set(1.0f / l);                                                                       \
         for (int i = 0; i < a->n_embd_v; i += 16)                                                                      \
-            liz_v16_store(out + i, liz_v16_load(o + i) * inverse + 0.0f);                                              \
+            liz_v16_store(out + i, liz_v16_fma(liz_v16_load(o + i), inverse, liz_v16_zero()));                         \
     }                                                                                                                  \
                                                                                                                        \
     static void ROWS(attend_##TYPE)(const liz_attn_args *a)                                                            \

@@ -92,7 +92,6 @@ typedef struct liz_kernel {
     void (*gelu)(const float *x, size_t n, float *y);                         /* the tanh form */
     /* Turns one head's x [n_dims] by angles given as cos, sin [n_dims / 2]. */
     void (*rope)(float *x, const float *cos, const float *sin, liz_rope_shape shape);
-    void (*scale)(float *x, float factor, size_t n);
 
     void (*attend_bf16)(const liz_attn_args *args);
     void (*attend_f32)(const liz_attn_args *args);

@@ -1,0 +1,70 @@
+/* lanes_avx512.h - the elementary operations of lanes.h in zmm registers; lanes_c.h says what each means. */
+#ifndef LIZ_KERNEL_LANES_AVX512_H
+#define LIZ_KERNEL_LANES_AVX512_H
+
+#include <immintrin.h>
+
+typedef __m512 liz_v16;
+typedef __mmask16 liz_m16;
+
+LIZ_LANE_FN liz_v16 liz_v16_zero(void) { return _mm512_setzero_ps(); }
+LIZ_LANE_FN liz_v16 liz_v16_set(float x) { return _mm512_set1_ps(x); }
+LIZ_LANE_FN liz_v16 liz_v16_load(const float *p) { return _mm512_loadu_ps(p); }
+LIZ_LANE_FN void liz_v16_store(float *p, liz_v16 v) { _mm512_storeu_ps(p, v); }
+
+LIZ_LANE_FN liz_v16 liz_v16_add(liz_v16 a, liz_v16 b) { return _mm512_add_ps(a, b); }
+LIZ_LANE_FN liz_v16 liz_v16_sub(liz_v16 a, liz_v16 b) { return _mm512_sub_ps(a, b); }
+LIZ_LANE_FN liz_v16 liz_v16_mul(liz_v16 a, liz_v16 b) { return _mm512_mul_ps(a, b); }
+LIZ_LANE_FN liz_v16 liz_v16_div(liz_v16 a, liz_v16 b) { return _mm512_div_ps(a, b); }
+LIZ_LANE_FN liz_v16 liz_v16_fma(liz_v16 a, liz_v16 b, liz_v16 c) { return _mm512_fmadd_ps(a, b, c); }
+LIZ_LANE_FN liz_v16 liz_v16_max(liz_v16 a, liz_v16 b) { return _mm512_max_ps(a, b); }
+LIZ_LANE_FN liz_v16 liz_v16_abs(liz_v16 a) { return _mm512_abs_ps(a); }
+
+LIZ_LANE_FN liz_m16 liz_v16_lt(liz_v16 a, liz_v16 b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
+LIZ_LANE_FN bool liz_m16_all(liz_m16 mask) { return mask == 0xFFFF; }
+LIZ_LANE_FN liz_v16 liz_v16_select(liz_m16 mask, liz_v16 a, liz_v16 b) { return _mm512_mask_blend_ps(mask, b, a); }
+
+LIZ_LANE_FN liz_v16 liz_v16_pow2(liz_v16 n)
+{
+    __m512i exponent = _mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(exponent, 23));
+}
+
+LIZ_LANE_FN liz_v16 liz_v16_round_bf16(liz_v16 x)
+{
+    __m512i u = _mm512_castps_si512(x);
+    __m512i tie = _mm512_and_si512(_mm512_srli_epi32(u, 16), _mm512_set1_epi32(1));
+    __m512i y = _mm512_add_epi32(u, _mm512_add_epi32(tie, _mm512_set1_epi32(0x7FFF)));
+    __mmask16 tiny = _mm512_testn_epi32_mask(u, _mm512_set1_epi32(0x7F800000));
+    y = _mm512_mask_and_epi32(y, tiny, u, _mm512_set1_epi32(INT32_MIN));
+    y = _mm512_mask_or_epi32(y, _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), u, _mm512_set1_epi32(0x00400000));
+    return _mm512_castsi512_ps(_mm512_and_si512(y, _mm512_set1_epi32((int)0xFFFF0000)));
+}
+
+LIZ_LANE_FN void liz_v16_store_bf16(uint16_t *p, liz_v16 x)
+{
+    __m512i y = _mm512_srli_epi32(_mm512_castps_si512(liz_v16_round_bf16(x)), 16);
+    _mm256_storeu_si256((__m256i *)(void *)p, _mm512_cvtepi32_epi16(y));
+}
+
+LIZ_LANE_FN void liz_v16_store_i8(int8_t *p, liz_v16 x)
+{
+    _mm_storeu_si128((__m128i *)(void *)p, _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(x)));
+}
+
+LIZ_LANE_FN void liz_v16_pairs_f32(const float *p, liz_v16 *even, liz_v16 *odd)
+{
+    const __m512i first = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
+    __m512 a = _mm512_loadu_ps(p), b = _mm512_loadu_ps(p + 16);
+    *even = _mm512_permutex2var_ps(a, first, b);
+    *odd = _mm512_permutex2var_ps(a, _mm512_add_epi32(first, _mm512_set1_epi32(1)), b);
+}
+
+LIZ_LANE_FN void liz_v16_pairs_bf16(const uint16_t *p, liz_v16 *even, liz_v16 *odd)
+{
+    __m512i pairs = _mm512_loadu_si512(p);
+    *even = _mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16));
+    *odd = _mm512_castsi512_ps(_mm512_and_si512(pairs, _mm512_set1_epi32((int)0xFFFF0000)));
+}
+
+#endif

@@ -1,0 +1,83 @@
+/* lanes_c.h - the elementary operations of lanes.h for any machine; each of the other tiers' files has the same list. */
+#ifndef LIZ_KERNEL_LANES_C_H
+#define LIZ_KERNEL_LANES_C_H
+
+#include "base/half.h"
+
+typedef struct liz_v16 {
+    float a[16];
+} liz_v16;
+
+/* One bit a lane. */
+typedef uint16_t liz_m16;
+
+#define LIZ_EACH_LANE(expression)                                                                                      \
+    liz_v16 y;                                                                                                         \
+    for (int i = 0; i < 16; i++)                                                                                       \
+        y.a[i] = (expression);                                                                                         \
+    return y
+
+LIZ_LANE_FN liz_v16 liz_v16_zero(void) { return (liz_v16){{0}}; }
+LIZ_LANE_FN liz_v16 liz_v16_set(float x) { LIZ_EACH_LANE(x); }
+LIZ_LANE_FN liz_v16 liz_v16_load(const float *p) { LIZ_EACH_LANE(p[i]); }
+LIZ_LANE_FN void liz_v16_store(float *p, liz_v16 v) { memcpy(p, v.a, sizeof v.a); }
+
+LIZ_LANE_FN liz_v16 liz_v16_add(liz_v16 a, liz_v16 b) { LIZ_EACH_LANE(a.a[i] + b.a[i]); }
+LIZ_LANE_FN liz_v16 liz_v16_sub(liz_v16 a, liz_v16 b) { LIZ_EACH_LANE(a.a[i] - b.a[i]); }
+LIZ_LANE_FN liz_v16 liz_v16_mul(liz_v16 a, liz_v16 b) { LIZ_EACH_LANE(a.a[i] * b.a[i]); }
+LIZ_LANE_FN liz_v16 liz_v16_div(liz_v16 a, liz_v16 b) { LIZ_EACH_LANE(a.a[i] / b.a[i]); }
+/* a * b + c, rounded once. */
+LIZ_LANE_FN liz_v16 liz_v16_fma(liz_v16 a, liz_v16 b, liz_v16 c) { LIZ_EACH_LANE(fmaf(a.a[i], b.a[i], c.a[i])); }
+/* The greater; b where either is not a number. */
+LIZ_LANE_FN liz_v16 liz_v16_max(liz_v16 a, liz_v16 b) { LIZ_EACH_LANE(a.a[i] > b.a[i] ? a.a[i] : b.a[i]); }
+LIZ_LANE_FN liz_v16 liz_v16_abs(liz_v16 a) { LIZ_EACH_LANE(fabsf(a.a[i])); }
+
+LIZ_LANE_FN liz_m16 liz_v16_lt(liz_v16 a, liz_v16 b)
+{
+    liz_m16 mask = 0;
+    for (int i = 0; i < 16; i++)
+        mask = (liz_m16)(mask | (a.a[i] < b.a[i]) << i);
+    return mask;
+}
+
+LIZ_LANE_FN bool liz_m16_all(liz_m16 mask) { return mask == 0xFFFF; }
+/* a where the mask is set, else b. */
+LIZ_LANE_FN liz_v16 liz_v16_select(liz_m16 mask, liz_v16 a, liz_v16 b) { LIZ_EACH_LANE(mask >> i & 1 ? a.a[i] : b.a[i]); }
+
+/* 2^n for whole n from -126 to 127. */
+LIZ_LANE_FN liz_v16 liz_v16_pow2(liz_v16 n) { LIZ_EACH_LANE(liz_f32_from_bits((uint32_t)((int32_t)n.a[i] + 127) << 23)); }
+
+/* Rounded to bfloat16 and back, as liz_f32_to_bf16 does: ties to even, denormals to zero. */
+LIZ_LANE_FN liz_v16 liz_v16_round_bf16(liz_v16 x) { LIZ_EACH_LANE(liz_bf16_to_f32(liz_f32_to_bf16(x.a[i]))); }
+
+LIZ_LANE_FN void liz_v16_store_bf16(uint16_t *p, liz_v16 x)
+{
+    for (int i = 0; i < 16; i++)
+        p[i] = liz_f32_to_bf16(x.a[i]);
+}
+
+/* Whole numbers from -128 to 127. */
+LIZ_LANE_FN void liz_v16_store_i8(int8_t *p, liz_v16 x)
+{
+    for (int i = 0; i < 16; i++)
+        p[i] = (int8_t)x.a[i];
+}
+
+/* Elements 0, 2, 4, ... and 1, 3, 5, ... of 32 at `p`. */
+LIZ_LANE_FN void liz_v16_pairs_f32(const float *p, liz_v16 *even, liz_v16 *odd)
+{
+    for (int i = 0; i < 16; i++) {
+        even->a[i] = p[2 * i];
+        odd->a[i] = p[2 * i + 1];
+    }
+}
+
+LIZ_LANE_FN void liz_v16_pairs_bf16(const uint16_t *p, liz_v16 *even, liz_v16 *odd)
+{
+    for (int i = 0; i < 16; i++) {
+        even->a[i] = liz_bf16_to_f32(p[2 * i]);
+        odd->a[i] = liz_bf16_to_f32(p[2 * i + 1]);
+    }
+}
+
+#endif
