@@ -22,8 +22,9 @@ typedef struct liz_act_i8 {
     int8_t *q;    /* [n_tok, nb, 256], packed order */
     float *d;     /* [n_tok, nb] */
     int32_t *sum; /* [n_tok, nb] */
-    int8_t *tile; /* [n_tok / 16 rounded up, nb, 4, 16, 16, 4]: q as AMX wants it (AMX tier only): for 16 tokens and 64
-                     elements, groups of 4 elements of token 0, of token 1, ... */
+    /* For tiles (AMX tier only), by groups of 16 tokens, rounded up to pairs of groups: */
+    int8_t *tile;  /* [n_group, nb, 4, 16, 16, 4]: of 64 elements, groups of 4 of token 0, of token 1, ... */
+    float *tile_d; /* [n_group, nb, 16] */
 } liz_act_i8;
 
 /* Tokens that one call of `dot_i8` or `dot_f32` may take. */
@@ -39,11 +40,11 @@ typedef void liz_dot_i8_fn(const void *panel, size_t n_blocks, const int8_t *q, 
 typedef void liz_dot_f32_fn(const void *panel, size_t n_groups, const float *x, size_t x_stride, size_t n_tok, float *y,
                             size_t y_stride);
 
-/* Two panels (or one) against many tokens at once; `scratch` [LIZ_GEMM_SCRATCH_BYTES(n_blocks)], 64-byte aligned. The activations
+/* Two panels (or one) against many tokens at once; `scratch` [LIZ_GEMM_SCRATCH_BYTES(n_tok)], 64-byte aligned. The activations
  * carry tiles. y[t * y_stride + r], r < n_rows (<= 32). NULL where the tier has nothing better than dot_i8. */
 typedef void liz_gemm_i8_fn(const void *panels, size_t n_blocks, const liz_act_i8 *act, size_t n_tok, void *scratch,
                             float *y, size_t y_stride, size_t n_rows);
-#define LIZ_GEMM_SCRATCH_BYTES(n_blocks) ((size_t)(n_blocks) * (32 * 256 + 128) + 16384)
+#define LIZ_GEMM_SCRATCH_BYTES(n_tok) (((size_t)(n_tok) + 31) / 32 * 4096 + 32768)
 
 /* BF16 weights, many tokens: xh [n_tok rounded up to 16, x_stride] bfloat16. */
 typedef void liz_gemm_bf16_fn(const void *panels, size_t n_groups, const uint16_t *xh, size_t x_stride, size_t n_tok,

@@ -33,6 +33,7 @@ static size_t act_layout(liz_act *act, uint8_t *base, size_t n_tok_max, size_t n
         {(void **)&act->i8.d, forms & LIZ_ACT_I8 ? n_tok * n_blocks * sizeof(float) : 0},
         {(void **)&act->i8.sum, forms & LIZ_ACT_I8 ? n_tok * n_blocks * sizeof(int32_t) : 0},
         {(void **)&act->i8.tile, forms & LIZ_ACT_I8 ? n_tok * n_blocks * LIZ_BLOCK_LEN : 0},
+        {(void **)&act->i8.tile_d, forms & LIZ_ACT_I8 ? n_tok * n_blocks * sizeof(float) : 0},
         {(void **)&act->rounded, forms & LIZ_ACT_BF16 ? n_tok * row * sizeof(float) : 0},
         {(void **)&act->half, forms & LIZ_ACT_BF16 ? n_tok * row * sizeof(uint16_t) : 0},
         {(void **)&act->plain, forms & LIZ_ACT_F32 ? n_tok * row * sizeof(float) : 0},
@@ -81,10 +82,12 @@ static void prepare_i8_block(const liz_kernel *kernel, liz_act *act, const float
     }
     if (kernel->tile_i8 == NULL)
         return;
-    for (size_t t = n_tok; t < first + TILE_TOKENS; t++) {
-        size_t at = t * n_blocks + block;
-        memset(act->i8.q + at * LIZ_BLOCK_LEN, 0, LIZ_BLOCK_LEN);
-        act->i8.d[at] = 0;
+    float *tile_d = act->i8.tile_d + (group * n_blocks + block) * TILE_TOKENS;
+    for (size_t i = 0; i < TILE_TOKENS; i++) {
+        size_t at = (first + i) * n_blocks + block;
+        if (first + i >= n_tok)
+            memset(act->i8.q + at * LIZ_BLOCK_LEN, 0, LIZ_BLOCK_LEN);
+        tile_d[i] = first + i < n_tok ? act->i8.d[at] : 0;
     }
     kernel->tile_i8(act->i8.q + (first * n_blocks + block) * LIZ_BLOCK_LEN, n_blocks * LIZ_BLOCK_LEN,
                     act->i8.tile + (group * n_blocks + block) * 4 * TILE_BYTES);
@@ -131,10 +134,7 @@ void liz_act_prepare(const liz_kernel *kernel, liz_act *act, const float *x, siz
     }
 }
 
-size_t liz_matmul_scratch_bytes(size_t n_in_max)
-{
-    return round_up(LIZ_GEMM_SCRATCH_BYTES(liz_div_up(n_in_max, LIZ_BLOCK_LEN)), 64);
-}
+size_t liz_matmul_scratch_bytes(size_t n_tok_max) { return LIZ_GEMM_SCRATCH_BYTES(n_tok_max); }
 
 /* One panel against up to LIZ_DOT_TOKENS_MAX tokens; the last panel of a matrix may have fewer rows than it writes. */
 static void dot_panel(const liz_kernel *kernel, const liz_matrix *matrix, const liz_act *act, const uint8_t *panel,

@@ -41,6 +41,6 @@ void liz_act_prepare(const liz_kernel *kernel, liz_act *act, const float *x, siz
 void liz_matmul(const liz_kernel *kernel, const liz_matrix *matrix, const liz_act *act, size_t n_tok, float *y,
                 size_t y_stride, void *scratch, int member, int n_members);
 
-size_t liz_matmul_scratch_bytes(size_t n_in_max);
+size_t liz_matmul_scratch_bytes(size_t n_tok_max);
 
 #endif

@@ -150,7 +150,7 @@ static void carve_all(liz_model *m, const liz_model_opts *o, member_scratch *mem
     m->rope_freqs = carve(c, (uint64_t)h->n_rot / 2, sizeof *m->rope_freqs);
     for (int i = 0; i < n_members; i++) {
         member_scratch *s = members != NULL ? &members[i] : &(member_scratch){0};
-        s->matmul = carve(c, liz_matmul_scratch_bytes(m->w.n_in_max), 1);
+        s->matmul = carve(c, liz_matmul_scratch_bytes((size_t)o->n_batch_max), 1);
         s->attn = carve(c, LIZ_ATTN_SCRATCH_FLOATS(h->n_embd_k, h->n_embd_v), f);
         s->k_pages = carve(c, n_pages, sizeof *s->k_pages);
         s->v_pages = carve(c, n_pages, sizeof *s->v_pages);

@@ -2,7 +2,7 @@
  *
  * In the manner of dav1d's checkasm: random and nasty inputs from a printed seed, odd and tail sizes, canaries around
  * outputs, an unreadable page after inputs, and the name of the entry when one crashes. The C reference itself is held against
- * sums in double. `--bench` times the entries instead. A tier that this machine lacks is a skip, not a pass. */
+ * sums in double. `--bench [TYPE]` times the entries instead. A tier that this machine lacks is a skip, not a pass. */
 #include "base/half.h"
 #include "base/philox.h"
 #include "kernel/attention.h"
@@ -358,7 +358,7 @@ static void check_matmul(liz_dtype dtype, int32_t n_out, int32_t n_in, size_t n_
     size_t n_y = n_tok * (size_t)n_out;
     float *x = random_floats(n_tok * (size_t)n_in), *want = guarded(n_y * sizeof *want);
     uint8_t *got = canaries_new(n_y * sizeof *want);
-    void *scratch = guarded(liz_matmul_scratch_bytes((size_t)n_in));
+    void *scratch = guarded(liz_matmul_scratch_bytes(n_tok));
     liz_act act;
     assert_true(liz_act_open(&act, n_tok, (size_t)n_in, form));
     entry = liz_pack_name(m.pack);
@@ -628,13 +628,13 @@ static void bench_matmul(liz_dtype dtype, int32_t n_out, int32_t n_in, size_t n_
         memcpy(m.data + at, m.data, bytes - at < first ? bytes - at : first);
     liz_act_form form = liz_act_form_of(m.pack);
     float *x = random_floats(n_tok * (size_t)n_in), *y = guarded(4 * n_tok * (size_t)n_out);
-    void *scratch = guarded(liz_matmul_scratch_bytes((size_t)n_in));
+    void *scratch = guarded(liz_matmul_scratch_bytes(n_tok));
     liz_act act;
     assert_true(liz_act_open(&act, n_tok, (size_t)n_in, form));
     double best = 1e9;
     for (int r = 0; r < 7; r++) {
-        double t = seconds();
         liz_act_prepare(&tested, &act, x, (size_t)n_in, n_tok, (size_t)n_in, form, 0, 1);
+        double t = seconds();
         liz_matmul(&tested, &m, &act, n_tok, y, (size_t)n_out, scratch, 0, 1);
         t = seconds() - t;
         best = t < best ? t : best;
@@ -647,16 +647,18 @@ static void bench_matmul(liz_dtype dtype, int32_t n_out, int32_t n_in, size_t n_
     guards_release();
 }
 
+/* `arg`: the only weight type to time, or NULL. */
 static void bench(void *arg, int member, int n_members)
 {
-    (void)arg, (void)member, (void)n_members;
+    (void)member, (void)n_members;
     printf("tier,entry,shape,tokens,cache,ns,GB/s,GFLOP/s\n");
     static const size_t tokens[] = {1, 4, 8, 16, 32, 64, 512};
     for (int tier = LIZ_TIER_C; tier <= (int)liz_cpu_tier_best(); tier++) {
         liz_kernel_init(&tested, (liz_tier_id)tier);
         for (int i = 0; i < N_DTYPES; i++)
             for (size_t t = 0; t < sizeof tokens / sizeof *tokens; t++) {
-                if (tier == LIZ_TIER_C && tokens[t] > 1)
+                bool chosen = arg == NULL || strcmp(arg, liz_dtype_info_get(dtypes[i])->name) == 0;
+                if (!chosen || (tier == LIZ_TIER_C && tokens[t] > 1))
                     continue;
                 bench_matmul(dtypes[i], 512, 2048, tokens[t], "warm");
                 if (tokens[t] == 1 && tier > LIZ_TIER_C)
@@ -708,7 +710,8 @@ int main(int argc, char **argv)
     liz_team *team;
     if (liz_team_open(&team, 1, NULL) != LIZ_OK)
         return 1;
-    liz_team_run(team, argc > 1 && strcmp(argv[1], "--bench") == 0 ? bench : run_all, NULL);
+    bool benching = argc > 1 && strcmp(argv[1], "--bench") == 0;
+    liz_team_run(team, benching ? bench : run_all, argc > 2 ? argv[2] : NULL);
     liz_team_close(team);
     return test_result;
 }

@@ -1,9 +1,10 @@
 /* gemm_amx.c - two panels against many tokens, on AMX tiles.
  *
  * Integers: weights are the left operand, so a tile row is 64 consecutive (packed order) bytes of one weight row,
- * and tokens are columns. Both panels are decoded once, for all of k, into scratch that stays in the cache; then
- * for 32 tokens at a time 2 x 2 tiles accumulate a block of 256, and while the next block is multiplied the
- * finished one is stored, converted and added to the running sums: acc = fma(float(I), d_row * d_token, acc).
+ * and tokens are columns. A chunk of k of both panels is decoded into scratch that stays in the first-level cache
+ * and meets all tokens before the next chunk is decoded. For 32 tokens at a time 2 x 2 tiles accumulate a block of
+ * 256; while the next one is multiplied, whichever tokens or chunk it belongs to, the finished one is converted and
+ * added to the running sums: acc = fma(float(I), d_row * d_token, acc).
  * bf16: tokens are the left operand; tiles accumulate in floating point over all of k, in the order that
  * docs/kernels.md takes as the definition, so nothing is left to do but store. */
 #include "kernel/kernel_tiers.h"
@@ -11,7 +12,9 @@
 
 #include <string.h>
 
-enum { TILE_BYTES = 1024, BLOCK_TILES = 4, TOKENS = 16 };
+enum { TILE_BYTES = 1024, BLOCK_TILES = 4, TOKENS = 16, CHUNK_BLOCKS = 2 };
+
+static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
 /* GCC's intrinsic does not say that it reads the 64 bytes, hence the asm. */
 static void tiles_begin(void)
@@ -69,154 +72,156 @@ static void tile_i8(const int8_t *q, size_t q_stride, int8_t *tile)
 typedef void prepare_fn(const void *block, liz_scales512 *scales);
 typedef void decode_fn(const void *block, const liz_scales512 *scales, int row, liz_bytes512 *out);
 
-/* Scratch: decoded tiles [n_blocks, BLOCK_TILES, 2 panels] and row scales [n_blocks, 32], then the workspace. */
-typedef struct work {
+/* Running sums of 32 rows and 32 tokens. */
+typedef struct sums {
     float acc[2][2][16][TOKENS]; /* panel, token group, row, token */
+} sums;
+
+/* Scratch: what a chunk needs, then sums of all tokens. Row scales outlive their chunk by one block. */
+typedef struct work {
+    int8_t tiles[CHUNK_BLOCKS][BLOCK_TILES][2][TILE_BYTES];
+    float d_rows[2][CHUNK_BLOCKS][2][16];
     int32_t whole[2][2][2][16][TOKENS];
+    sums pairs[];
 } work;
 
-_Static_assert(sizeof(work) <= 16384, "LIZ_GEMM_SCRATCH_BYTES counts on it");
+_Static_assert(sizeof(work) <= LIZ_GEMM_SCRATCH_BYTES(0) && sizeof(sums) == LIZ_GEMM_SCRATCH_BYTES(32) - LIZ_GEMM_SCRATCH_BYTES(0),
+               "scratch is what kernel.h says");
 
-LIZ_INLINE void decode_panel(const uint8_t *panel, size_t block_bytes, size_t n_blocks, int which, int8_t *tiles,
-                             float *d, prepare_fn *prepare, decode_fn *decode)
+LIZ_INLINE void decode_chunk(const uint8_t *panel, size_t block_bytes, size_t n_blocks, int which, work *w,
+                             float (*d_rows)[2][16], prepare_fn *prepare, decode_fn *decode)
 {
     const __m512i sign = _mm512_set1_epi8(-128);
     for (size_t b = 0; b < n_blocks; b++, panel += block_bytes) {
         liz_scales512 scales;
         prepare(panel, &scales);
-        _mm512_store_ps(d + 32 * b + 16 * which, _mm512_load_ps(panel));
-        int8_t *out = tiles + (b * BLOCK_TILES * 2 + (size_t)which) * TILE_BYTES;
+        _mm512_store_ps(d_rows[b][which], _mm512_load_ps(panel));
         for (int row = 0; row < 16; row++) {
-            liz_bytes512 w;
-            decode(panel, &scales, row, &w);
+            liz_bytes512 x;
+            decode(panel, &scales, row, &x);
             for (int c = 0; c < BLOCK_TILES; c++)
-                _mm512_store_si512(out + c * 2 * TILE_BYTES + 64 * row, _mm512_xor_si512(w.u[c], sign));
+                _mm512_store_si512(w->tiles[b][c][which] + 64 * row, _mm512_xor_si512(x.u[c], sign));
         }
     }
 }
 
-/* Eight rows of one panel and block into the running sums. */
-LIZ_INLINE void settle(const int32_t (*whole)[TOKENS], const float *d_rows, __m512 d_tok, float (*acc)[TOKENS], int row,
-                       int n_rows)
+/* Four rows of one panel and block into the running sums. */
+LIZ_INLINE void settle(const int32_t (*whole)[TOKENS], const float *d_rows, __m512 d_tok, float (*acc)[TOKENS], int row)
 {
-    for (int r = row; r < row + n_rows; r++) {
+    for (int r = row; r < row + 4; r++) {
         __m512 f = _mm512_cvtepi32_ps(_mm512_load_si512(whole[r]));
         __m512 d = _mm512_mul_ps(_mm512_set1_ps(d_rows[r]), d_tok);
         _mm512_store_ps(acc[r], _mm512_fmadd_ps(f, d, _mm512_load_ps(acc[r])));
     }
 }
 
-/* What the epilogue of one block needs. */
+/* A block that was multiplied and is not in the sums yet. */
 typedef struct pending {
     const int32_t (*whole)[2][16][TOKENS];
-    const float *d_rows;
-    __m512 d_tok[2];
+    const float (*d_rows)[16];
+    const float *d_tok[2];
+    sums *s;
 } pending;
 
-LIZ_INLINE void settle_quarter(const pending *p, work *w, int quarter, int n_groups)
+LIZ_INLINE void settle_quarter(const pending *p, int quarter, int n_groups)
 {
-    for (int panel = 0; panel < 2; panel++)
-        for (int g = 0; g < n_groups; g++)
-            settle(p->whole[panel][g], p->d_rows + 16 * panel, p->d_tok[g], w->acc[panel][g], 4 * quarter, 4);
+    for (int g = 0; g < n_groups; g++) {
+        __m512 d_tok = _mm512_load_ps(p->d_tok[g]);
+        for (int panel = 0; panel < 2; panel++)
+            settle(p->whole[panel][g], p->d_rows[panel], d_tok, p->s->acc[panel][g], 4 * quarter);
+    }
 }
 
-LIZ_INLINE __m512 token_scales(const float *d, size_t n_blocks, size_t b)
+/* A block's tiles against those of one or two groups of 16 tokens, while `last` is settled; leaves sums in `whole`. */
+LIZ_INLINE void multiply_block(const int8_t (*tiles)[2][TILE_BYTES], const int8_t *x0, const int8_t *x1, int n_groups,
+                               const pending *last, int32_t (*whole)[2][16][TOKENS])
 {
-    const __m512i lane = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
-    __m512i index = _mm512_add_epi32(_mm512_mullo_epi32(lane, _mm512_set1_epi32((int)n_blocks)), _mm512_set1_epi32((int)b));
-    return _mm512_i32gather_ps(index, d, 4);
+    _tile_zero(0);
+    _tile_zero(2);
+    if (n_groups == 2) {
+        _tile_zero(1);
+        _tile_zero(3);
+    }
+#pragma GCC unroll 4
+    for (int c = 0; c < BLOCK_TILES; c++) {
+        _tile_loadd(4, tiles[c][0], 64);
+        _tile_loadd(6, x0 + c * TILE_BYTES, 64);
+        _tile_loadd(5, tiles[c][1], 64);
+        _tile_dpbssd(0, 4, 6);
+        _tile_dpbssd(2, 5, 6);
+        if (n_groups == 2) {
+            _tile_loadd(7, x1 + c * TILE_BYTES, 64);
+            _tile_dpbssd(1, 4, 7);
+            _tile_dpbssd(3, 5, 7);
+        }
+        if (last->s != NULL)
+            settle_quarter(last, c, n_groups);
+    }
+    _tile_stored(0, whole[0][0], 64);
+    _tile_stored(2, whole[1][0], 64);
+    if (n_groups == 2) {
+        _tile_stored(1, whole[0][1], 64);
+        _tile_stored(3, whole[1][1], 64);
+    }
 }
 
-/* 32 rows against one or two groups of 16 tokens; leaves sums in w->acc. */
-LIZ_INLINE void multiply_groups(const int8_t *tiles, const float *d_rows, size_t n_blocks, const int8_t *x0,
-                                const int8_t *x1, const float *d_tok, int n_groups, work *w)
+/* acc [panel][row][token] to y [token][row]. */
+LIZ_INLINE void store_group(const sums *s, size_t g, float *y, size_t y_stride, size_t n_tok, size_t n_rows)
 {
+    __m512i columns[2][16];
+    for (int panel = 0; panel < 2; panel++) {
+        for (int r = 0; r < 16; r++)
+            columns[panel][r] = _mm512_load_si512(s->acc[panel][g][r]);
+        transpose_words(columns[panel]);
+    }
+    uint32_t rows = n_rows >= 32 ? 0xFFFFFFFFu : (1u << n_rows) - 1;
+    for (size_t t = 0; t < n_tok; t++) {
+        _mm512_mask_storeu_epi32(y + t * y_stride, (__mmask16)rows, columns[0][t]);
+        _mm512_mask_storeu_epi32(y + t * y_stride + 16, (__mmask16)(rows >> 16), columns[1][t]);
+    }
+}
+
+LIZ_INLINE void gemm_integer(const uint8_t *panels, size_t block_bytes, size_t n_blocks, const liz_act_i8 *act,
+                             size_t n_tok, work *w, float *y, size_t y_stride, size_t n_rows, prepare_fn *prepare,
+                             decode_fn *decode, int n_groups)
+{
+    size_t group_tokens = (size_t)n_groups * TOKENS, n_sets = (n_tok + group_tokens - 1) / group_tokens, n_done = 0;
     pending last = {0};
-    memset(w->acc, 0, sizeof w->acc);
-    for (size_t b = 0; b < n_blocks; b++) {
-        _tile_zero(0);
-        _tile_zero(2);
-        if (n_groups == 2) {
-            _tile_zero(1);
-            _tile_zero(3);
-        }
-        for (int c = 0; c < BLOCK_TILES; c++, tiles += 2 * TILE_BYTES, x0 += TILE_BYTES, x1 += TILE_BYTES) {
-            _tile_loadd(4, tiles, 64);
-            _tile_loadd(6, x0, 64);
-            _tile_loadd(5, tiles + TILE_BYTES, 64);
-            _tile_dpbssd(0, 4, 6);
-            _tile_dpbssd(2, 5, 6);
-            if (n_groups == 2) {
-                _tile_loadd(7, x1, 64);
-                _tile_dpbssd(1, 4, 7);
-                _tile_dpbssd(3, 5, 7);
+    memset(w->pairs, 0, n_sets * sizeof(sums));
+    for (size_t first = 0; first < n_blocks; first += CHUNK_BLOCKS) {
+        float (*d_rows)[2][16] = w->d_rows[first / CHUNK_BLOCKS % 2];
+        size_t n = least(n_blocks - first, CHUNK_BLOCKS);
+        decode_chunk(panels + first * block_bytes, block_bytes, n, 0, w, d_rows, prepare, decode);
+        if (n_rows > 16)
+            decode_chunk(panels + (n_blocks + first) * block_bytes, block_bytes, n, 1, w, d_rows, prepare, decode);
+        for (size_t set = 0; set < n_sets; set++)
+            for (size_t b = 0; b < n; b++, n_done++) {
+                size_t at = (size_t)n_groups * set * n_blocks + first + b;
+                const int8_t *x = act->tile + at * BLOCK_TILES * TILE_BYTES;
+                int32_t (*whole)[2][16][TOKENS] = w->whole[n_done % 2];
+                multiply_block((const int8_t (*)[2][TILE_BYTES])w->tiles[b], x, x + n_blocks * BLOCK_TILES * TILE_BYTES,
+                               n_groups, &last, whole);
+                last = (pending){(const int32_t (*)[2][16][TOKENS])whole, (const float (*)[16])d_rows[b],
+                                 {act->tile_d + at * TOKENS, act->tile_d + (at + n_blocks) * TOKENS}, &w->pairs[set]};
             }
-            if (b > 0)
-                settle_quarter(&last, w, c, n_groups);
-        }
-        int32_t (*whole)[2][16][TOKENS] = w->whole[b % 2];
-        _tile_stored(0, whole[0][0], 64);
-        _tile_stored(2, whole[1][0], 64);
-        if (n_groups == 2) {
-            _tile_stored(1, whole[0][1], 64);
-            _tile_stored(3, whole[1][1], 64);
-        }
-        last.whole = (const int32_t (*)[2][16][TOKENS])whole;
-        last.d_rows = d_rows + 32 * b;
-        for (int g = 0; g < n_groups; g++)
-            last.d_tok[g] = token_scales(d_tok + (size_t)g * TOKENS * n_blocks, n_blocks, b);
     }
     for (int c = 0; c < BLOCK_TILES; c++)
-        settle_quarter(&last, w, c, n_groups);
-}
-
-/* acc [row][token] to y [token][row]. */
-LIZ_INLINE void store_group(const float (*acc)[TOKENS], float *y, size_t y_stride, size_t n_tok, size_t n_rows)
-{
-    __mmask16 rows = n_rows >= 16 ? 0xFFFF : (__mmask16)((1u << n_rows) - 1);
-    __m512i columns[16];
-    for (int r = 0; r < 16; r++)
-        columns[r] = _mm512_load_si512(acc[r]);
-    transpose_words(columns);
-    for (size_t t = 0; t < n_tok; t++)
-        _mm512_mask_storeu_epi32(y + t * y_stride, rows, columns[t]);
-}
-
-static void store_panels(const work *w, float *y, size_t y_stride, size_t n_tok, size_t n_rows)
-{
-    for (size_t panel = 0; 16 * panel < n_rows; panel++)
-        for (size_t g = 0; g * TOKENS < n_tok; g++)
-            store_group(w->acc[panel][g], y + g * TOKENS * y_stride + 16 * panel, y_stride,
-                        n_tok - g * TOKENS < TOKENS ? n_tok - g * TOKENS : TOKENS, n_rows - 16 * panel);
-}
-
-LIZ_INLINE void gemm_integer(const uint8_t *panels, size_t block_bytes, size_t n_blocks, const liz_act_i8 *act, size_t n_tok,
-                        uint8_t *scratch, float *y, size_t y_stride, size_t n_rows, prepare_fn *prepare, decode_fn *decode)
-{
-    int8_t *tiles = (int8_t *)scratch;
-    float *d_rows = (float *)(void *)(scratch + n_blocks * 2 * BLOCK_TILES * TILE_BYTES);
-    work *w = (work *)(void *)((uint8_t *)d_rows + n_blocks * 128);
-    decode_panel(panels, block_bytes, n_blocks, 0, tiles, d_rows, prepare, decode);
-    if (n_rows > 16)
-        decode_panel(panels + n_blocks * block_bytes, block_bytes, n_blocks, 1, tiles, d_rows, prepare, decode);
-    const size_t group_bytes = n_blocks * BLOCK_TILES * TILE_BYTES;
-    for (size_t t = 0; t < n_tok; t += 2 * TOKENS) {
-        const int8_t *x = act->tile + t / TOKENS * group_bytes;
-        const float *d_tok = act->d + t * n_blocks;
-        if (n_tok - t > TOKENS)
-            multiply_groups(tiles, d_rows, n_blocks, x, x + group_bytes, d_tok, 2, w);
-        else
-            multiply_groups(tiles, d_rows, n_blocks, x, x, d_tok, 1, w);
-        store_panels(w, y + t * y_stride, y_stride, n_tok - t < 2 * TOKENS ? n_tok - t : 2 * TOKENS, n_rows);
-    }
+        settle_quarter(&last, c, n_groups);
+    for (size_t t = 0; t < n_tok; t += TOKENS)
+        store_group(&w->pairs[t / group_tokens], t / TOKENS % (size_t)n_groups, y + t * y_stride, y_stride,
+                    least(n_tok - t, TOKENS), n_rows);
 }
 
 #define GEMM_I8(name)                                                                                                  \
     static void gemm_##name(const void *panels, size_t n_blocks, const liz_act_i8 *act, size_t n_tok, void *scratch,   \
                             float *y, size_t y_stride, size_t n_rows)                                                  \
     {                                                                                                                  \
-        gemm_integer(panels, sizeof(liz_block_##name), n_blocks, act, n_tok, scratch, y, y_stride, n_rows, prepare_##name,  \
-                decode_##name);                                                                                        \
+        if (n_tok <= TOKENS)                                                                                           \
+            gemm_integer(panels, sizeof(liz_block_##name), n_blocks, act, n_tok, scratch, y, y_stride, n_rows,         \
+                         prepare_##name, decode_##name, 1);                                                            \
+        else                                                                                                           \
+            gemm_integer(panels, sizeof(liz_block_##name), n_blocks, act, n_tok, scratch, y, y_stride, n_rows,         \
+                         prepare_##name, decode_##name, 2);                                                            \
     }
 
 GEMM_I8(i4)
@@ -233,8 +238,6 @@ static void store_bf16(const float (*c)[16], float *y, size_t y_stride, size_t n
     for (size_t t = 0; t < n_tok; t++)
         _mm512_mask_storeu_ps(y + t * y_stride, rows, _mm512_load_ps(c[t]));
 }
-
-static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
 static void gemm_bf16(const void *panels, size_t n_groups, const uint16_t *xh, size_t x_stride, size_t n_tok, float *y,
                       size_t y_stride, size_t n_rows)
