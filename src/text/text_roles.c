@@ -13,6 +13,7 @@
 typedef enum role {
     ROLE_CONTROL, /* control */
     ROLE_END,     /* control, and ends the text */
+    ROLE_MARKED,  /* the same, but only where the file does not call it a normal token: Qwen's </s> is HTML */
     ROLE_TEXT     /* part of the text that a model writes: user-defined */
 } role;
 
@@ -31,19 +32,17 @@ static const struct known {
     {"<end_of_turn>", ROLE_END},
     {"<|endoftext|>", ROLE_END},
     {"<|end_of_text|>", ROLE_END},
-    {"</s>", ROLE_END},
-    {"<EOT>", ROLE_END},
-    {"_<EOT>", ROLE_END},
-    {"[EOT]", ROLE_END},
-    {"[EOS]", ROLE_END},
+    {"</s>", ROLE_MARKED},
+    {"<EOT>", ROLE_MARKED},
+    {"_<EOT>", ROLE_MARKED},
+    {"[EOT]", ROLE_MARKED},
+    {"[EOS]", ROLE_MARKED},
     {"<end_of_utterance>", ROLE_END},
-    {"<eos>", ROLE_END},
+    {"<eos>", ROLE_MARKED},
     {"<turn|>", ROLE_END},
     {"<|tool_response>", ROLE_END},
-    {"<\xEF\xBD\x9C"
-     "end\xE2\x96\x81of\xE2\x96\x81sentence\xEF\xBD\x9C>",
-     ROLE_END},
-    {"[e~[", ROLE_END},
+    {"<\uFF5Cend\u2581of\u2581sentence\uFF5C>", ROLE_END},
+    {"[e~[", ROLE_MARKED},
     /* Fill-in-the-middle: padding and the border to another file or repository also end a text. */
     {"<|fim_pad|>", ROLE_END},
     {"<fim-pad>", ROLE_END},
@@ -91,32 +90,17 @@ static int32_t role_id(const liz_text_vocab *vocab, const liz_gguf *gguf, const 
     return otherwise < vocab->n_tokens ? otherwise : -1;
 }
 
-static void unmake_end(liz_text_vocab *vocab, const char *text, liz_token_kind kind)
-{
-    int32_t id = find(vocab, text);
-    if (id < 0)
-        return;
-    vocab->flags[id] &= (uint8_t)~LIZ_TEXT_ENDS;
-    vocab->kind[id] = (uint8_t)kind;
-}
-
 static void mark_known(liz_text_vocab *vocab)
 {
     for (size_t i = 0; i < sizeof known_tokens / sizeof *known_tokens; i++) {
+        role part = known_tokens[i].role;
         int32_t id = find(vocab, known_tokens[i].text);
-        if (id < 0)
+        if (id < 0 || (part == ROLE_MARKED && vocab->kind[id] == LIZ_TOKEN_NORMAL))
             continue;
-        vocab->kind[id] = known_tokens[i].role == ROLE_TEXT ? LIZ_TOKEN_USER_DEFINED : LIZ_TOKEN_CONTROL;
-        if (known_tokens[i].role == ROLE_END)
+        vocab->kind[id] = part == ROLE_TEXT ? LIZ_TOKEN_USER_DEFINED : LIZ_TOKEN_CONTROL;
+        if (part == ROLE_END || part == ROLE_MARKED)
             vocab->flags[id] |= LIZ_TEXT_ENDS;
     }
-    /* Where messages end with other tokens, <|end|> only ends a part of one. */
-    bool call = has(vocab, "<|call|>") || has(vocab, "<|calls|>");
-    if (call && (has(vocab, "<|return|>") || has(vocab, "<|flush|>")))
-        unmake_end(vocab, "<|end|>", LIZ_TOKEN_USER_DEFINED);
-    /* Gemma 4 has <turn|>; its </s> is a tag of HTML. */
-    if (has(vocab, "<|tool_response>"))
-        unmake_end(vocab, "</s>", LIZ_TOKEN_NORMAL);
 }
 
 static void mark_ends(liz_text_vocab *vocab, const liz_gguf *gguf)
@@ -130,6 +114,27 @@ static void mark_ends(liz_text_vocab *vocab, const liz_gguf *gguf)
     }
     if (vocab->eos >= 0)
         vocab->flags[vocab->eos] |= LIZ_TEXT_ENDS;
+}
+
+static void unmark(liz_text_vocab *vocab, const char *text, liz_token_kind kind)
+{
+    int32_t id = find(vocab, text);
+    if (id < 0)
+        return;
+    vocab->flags[id] &= (uint8_t)~LIZ_TEXT_ENDS;
+    vocab->kind[id] = (uint8_t)kind;
+}
+
+/* Last, because it overrules the file too. */
+static void mark_exceptions(liz_text_vocab *vocab)
+{
+    /* Where messages end with other tokens, <|end|> only ends a part of one. */
+    bool call = has(vocab, "<|call|>") || has(vocab, "<|calls|>");
+    if (call && (has(vocab, "<|return|>") || has(vocab, "<|flush|>")))
+        unmark(vocab, "<|end|>", LIZ_TOKEN_USER_DEFINED);
+    /* Gemma 4 has <turn|>; its </s> is a tag of HTML. */
+    if (has(vocab, "<|tool_response>"))
+        unmark(vocab, "</s>", LIZ_TOKEN_NORMAL);
 }
 
 static bool holds_any_case(liz_str text, const char *part)
@@ -224,6 +229,7 @@ liz_status liz_text_open_roles(liz_text_vocab *vocab, const liz_gguf *gguf, liz_
         return status;
     mark_known(vocab);
     mark_ends(vocab, gguf);
+    mark_exceptions(vocab);
     mark_phi3(vocab, gguf);
     return LIZ_OK;
 }
