@@ -21,7 +21,7 @@
 
 #include <stdlib.h>
 
-enum { SHORT_SYMBOLS_MAX = 64, WINDOW_RESERVE = 256, WHOLE_WORD_MAX = 1024 };
+enum { SHORT_SYMBOLS_MAX = 64, RESERVE_MIN = 256, WHOLE_WORD_MAX = 1024 };
 
 static size_t seed(const liz_text_vocab *vocab, liz_str text, int32_t *symbol, uint32_t *start, size_t max, size_t *n)
 {
@@ -234,6 +234,14 @@ static bool seam_holds(liz_text_merger *merger, liz_str word, size_t pos, size_t
     return border_holds(merger, both, pos - before->last_start);
 }
 
+/* How many of a window's `n` symbols only serve to settle those before them. In proportion, so that a longer
+ * window also looks further ahead. */
+static size_t reserve_of(size_t n)
+{
+    size_t reserve = n / 16 > RESERVE_MIN ? n / 16 : RESERVE_MIN;
+    return reserve < n / 2 ? reserve : n / 2;
+}
+
 /* One pass over the word with windows of `n_symbols`; false when a border failed. */
 static bool encode_windows(liz_text_merger *merger, liz_str word, size_t n_symbols)
 {
@@ -243,8 +251,7 @@ static bool encode_windows(liz_text_merger *merger, liz_str word, size_t n_symbo
         size_t n;
         liz_str rest = {word.p + pos, word.n - pos};
         size_t n_bytes = seed(merger->vocab, rest, w->symbol, w->start, n_symbols, &n);
-        size_t n_reserve = n / 2 < WINDOW_RESERVE ? n / 2 : WINDOW_RESERVE;
-        uint32_t keep_before = n_bytes == rest.n ? UINT32_MAX : w->start[n - n_reserve];
+        uint32_t keep_before = n_bytes == rest.n ? UINT32_MAX : w->start[n - reserve_of(n)];
         window_merge(&merger->vocab->pairs, w, n);
         if (!seam_holds(merger, word, pos, n_bytes, &before))
             return false;
