@@ -1,4 +1,8 @@
-/* text_encode.c - a text to token ids: cut out the special tokens, tokenise what lies between. */
+/* text_encode.c - a text to token ids.
+ *
+ * Special tokens are cut out (text_special.c); what lies between, a stretch, goes through the vocabulary's algorithm
+ * by itself: nothing merges across a special token. SentencePiece puts a space before the text and after each
+ * special token. Everything a call allocates is in one struct and gone at its end but the ids. */
 #include "text/text_merge.h"
 
 #include <stdlib.h>

@@ -212,8 +212,6 @@ static liz_status choose_algorithm(liz_text_vocab *vocab, const liz_gguf *gguf, 
 static liz_status open_tables(liz_text_vocab *vocab, const liz_gguf *gguf, liz_error *err)
 {
     vocab->unicode = liz_text_unicode_get();
-    if (vocab->unicode == NULL)
-        return liz_fail(err, LIZ_E_MEMORY, "vocabulary: out of memory for the Unicode table");
     liz_status status = liz_text_open_tokens(vocab, gguf, err);
     if (status == LIZ_OK)
         status = liz_text_open_roles(vocab, gguf, err);
