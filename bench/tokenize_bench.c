@@ -4,7 +4,7 @@
  *
  * For each vocabulary: the time to open it, MiB/s over TEXT_FILE (best of several), then over texts of 64 MB
  * that are made to be slow: single words of one letter, of random letters, of two letters in turn, spaces, digits,
- * combining marks, bytes that are not UTF-8, and near misses of special tokens. TSV; the last column is the
+ * combining marks, bytes that are not UTF-8, special tokens and near misses of them. TSV; the last column is the
  * peak memory of the process so far. */
 #include "text/vocab.h"
 
@@ -73,6 +73,7 @@ static void measure_hostile(const char *path, const liz_text_vocab *vocab, char 
         {"invalid", "\xFF\x80\xC3"},
         {"lines", "\n"},
         {"near misses", "<|eot_i<|im_en<s</"},
+        {"special tokens", "<|eot_id|><|im_end|></s>[SEP]"},
         {"ideographs", "\xE4\xB8\x80\xE9\xBE\xA5\xE6\x96\x87"},
     };
     liz_str whole = {text, HOSTILE_BYTES};

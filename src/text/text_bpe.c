@@ -63,12 +63,12 @@ static bool add_merge(liz_text_vocab *vocab, liz_str merge, uint32_t rank, size_
 
 static liz_status open_merges(liz_text_vocab *vocab, const liz_gguf *gguf, liz_error *err)
 {
-    const char *key = LIZ_KEY_TOKENIZER "merges";
+    const char *key = LIZ_TEXT_KEY "merges";
     const liz_gguf_entry *merges = liz_gguf_find(gguf, key);
     if (merges == NULL || merges->type != LIZ_GGUF_ARRAY || merges->elem_type != LIZ_GGUF_STRING)
         return liz_fail(err, LIZ_E_FORMAT, "%s: %s: not a list of merges: convert the model again", liz_gguf_path(gguf),
                         key);
-    if (merges->n >= LIZ_PRIORITY_NONE)
+    if (merges->n >= LIZ_TEXT_PRIORITY_NONE)
         return liz_fail(err, LIZ_E_LIMIT, "%s: %s: too many merges", liz_gguf_path(gguf), key);
     size_t n_unusable = 0;
     bool ok = liz_text_pairs_init(&vocab->pairs, merges->n);
@@ -116,8 +116,8 @@ size_t liz_text_bpe_seed(const liz_text_vocab *vocab, const char *text, size_t n
 
 void liz_text_bpe_encode(const liz_text_vocab *vocab, liz_text_merger *merger, liz_str text)
 {
-    liz_pre_cursor cursor;
-    liz_pre_cursor_init(&cursor, vocab->unicode, vocab->pre, text);
-    for (liz_str piece; liz_pre_cursor_next(&cursor, &piece);)
+    liz_text_pre_cursor cursor;
+    liz_text_pre_cursor_init(&cursor, vocab->unicode, vocab->pre, text);
+    for (liz_str piece; liz_text_pre_cursor_next(&cursor, &piece);)
         liz_text_merge_word(merger, piece, text.p + text.n);
 }

@@ -1,4 +1,8 @@
-/* text_encode.c - a text to token ids: cut out the special tokens, tokenise what lies between. */
+/* text_encode.c - a text to token ids.
+ *
+ * Special tokens are cut out (text_special.c); what lies between, a stretch, goes through the vocabulary's algorithm
+ * by itself: nothing merges across a special token. SentencePiece puts a space before the text and after each
+ * special token. Everything a call allocates is in one struct and gone at its end but the ids. */
 #include "text/text_merge.h"
 
 #include <stdlib.h>
@@ -19,7 +23,7 @@ static void encode_stretch(encoding *e, liz_str text)
     const liz_text_vocab *vocab = e->vocab;
     if (text.n == 0)
         return;
-    if (vocab->algorithm == LIZ_TEXT_SPM && vocab->add_space && e->after_special) {
+    if (vocab->algorithm == LIZ_TEXT_SPM && vocab->leading_space && e->after_special) {
         e->spaced[0] = ' ';
         memcpy(e->spaced + 1, text.p, text.n);
         text = (liz_str){e->spaced, text.n + 1};
@@ -42,7 +46,7 @@ static void encode_all(encoding *e, liz_str text, const liz_text_specials *set)
             liz_text_ids_push(&e->out, id);
             e->after_special = true;
             n += liz_text_of(e->vocab, id).n;
-            if (e->vocab->flags[id] & LIZ_TOKEN_RSTRIP)
+            if (e->vocab->flags[id] & LIZ_TEXT_RSTRIP)
                 while (n < text.n && is_c_space(text.p[n]))
                     n++;
         }
@@ -53,7 +57,7 @@ static void encode_all(encoding *e, liz_str text, const liz_text_specials *set)
 /* False when memory is short. */
 static bool encoding_open(encoding *e, size_t n_text)
 {
-    e->merger = (liz_text_merger){.vocab = e->vocab, .out = &e->out, .window_min = LIZ_MERGE_WINDOW};
+    e->merger = (liz_text_merger){.vocab = e->vocab, .out = &e->out, .window_min = LIZ_TEXT_WINDOW};
     if (e->vocab->algorithm != LIZ_TEXT_WORDPIECE)
         liz_text_merger_open_cache(&e->merger, n_text);
     if (e->vocab->algorithm == LIZ_TEXT_SPM && (e->spaced = malloc(n_text + 1)) == NULL)

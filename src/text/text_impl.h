@@ -13,14 +13,11 @@
 #define LIZ_TEXT_TOKEN_LEN_MAX 4096
 #define LIZ_TEXT_TOKENS_MAX (1u << 26)
 
-/* The symbol of a character or byte that is in no token: it merges with nothing. */
-#define LIZ_SYMBOL_NONE (-1)
-
 typedef enum liz_text_algorithm { LIZ_TEXT_SPM, LIZ_TEXT_BPE, LIZ_TEXT_WORDPIECE } liz_text_algorithm;
 
 enum {
-    LIZ_TOKEN_ENDS = 1,  /* generating it ends the text */
-    LIZ_TOKEN_RSTRIP = 2 /* swallows the white space after it */
+    LIZ_TEXT_ENDS = 1,  /* generating it ends the text */
+    LIZ_TEXT_RSTRIP = 2 /* swallows the white space after it */
 };
 
 /* Tokens that are cut out of a text before anything else: sorted by their bytes, so that the ones that begin
@@ -41,12 +38,13 @@ struct liz_text_vocab {
     uint8_t *kind;  /* [n_tokens] liz_token_kind */
     uint8_t *flags; /* [n_tokens] */
     int32_t bos, eos, unk, sep;
-    bool add_bos, add_eos, add_sep, add_space;
+    bool add_bos, add_eos, add_sep;
+    bool leading_space;        /* a text begins with a space that is not its own */
     liz_text_specials defined; /* user-defined tokens */
     liz_text_specials special; /* these, control and unknown tokens */
 
     /* SentencePiece and BPE: symbols 0 to n_tokens - 1 are the tokens, those after them characters that only occur
-     * inside tokens. */
+     * inside tokens; -1 is a character or byte that occurs in none. */
     liz_text_pairs pairs;
     int32_t byte_token[256]; /* -1: the vocabulary has none */
 
@@ -122,7 +120,7 @@ void liz_text_spm_encode(const liz_text_vocab *vocab, liz_text_merger *merger, l
 void liz_text_bpe_encode(const liz_text_vocab *vocab, liz_text_merger *merger, liz_str text);
 void liz_text_wordpiece_encode(const liz_text_vocab *vocab, liz_str text, liz_text_ids *out);
 
-/* The file's names for its keys, which several files read. */
-#define LIZ_KEY_TOKENIZER "tokenizer.ggml."
+/* What the file's keys begin with. */
+#define LIZ_TEXT_KEY "tokenizer.ggml."
 
 #endif

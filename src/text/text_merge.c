@@ -21,7 +21,7 @@
 
 #include <stdlib.h>
 
-enum { SHORT_SYMBOLS_MAX = 64, WINDOW_RESERVE = 256, WHOLE_WORD_MAX = 1024 };
+enum { SHORT_SYMBOLS_MAX = 64, RESERVE_MIN = 256, WHOLE_WORD_MAX = 1024 };
 
 static size_t seed(const liz_text_vocab *vocab, liz_str text, int32_t *symbol, uint32_t *start, size_t max, size_t *n)
 {
@@ -49,8 +49,8 @@ typedef struct short_word {
 
 static void short_rate(const liz_text_pairs *pairs, short_word *w, size_t i)
 {
-    w->priority[i] =
-        i + 1 < w->n ? liz_text_pairs_find(pairs, w->symbol[i], w->symbol[i + 1], &w->merged[i]) : LIZ_PRIORITY_NONE;
+    w->priority[i] = i + 1 < w->n ? liz_text_pairs_find(pairs, w->symbol[i], w->symbol[i + 1], &w->merged[i])
+                                  : LIZ_TEXT_PRIORITY_NONE;
 }
 
 static void short_merge(const liz_text_pairs *pairs, short_word *w)
@@ -62,7 +62,7 @@ static void short_merge(const liz_text_pairs *pairs, short_word *w)
         for (size_t i = 1; i + 1 < w->n; i++)
             if (w->priority[i] < w->priority[best])
                 best = i;
-        if (w->n < 2 || w->priority[best] == LIZ_PRIORITY_NONE)
+        if (w->n < 2 || w->priority[best] == LIZ_TEXT_PRIORITY_NONE)
             return;
         w->symbol[best] = w->merged[best];
         size_t gone = best + 1, n_after = w->n - gone - 1;
@@ -155,9 +155,9 @@ static void window_rate(const liz_text_pairs *pairs, liz_text_window *w, uint32_
 {
     uint32_t right = w->next[place];
     w->priority[place] = right == NO_PLACE
-                             ? LIZ_PRIORITY_NONE
+                             ? LIZ_TEXT_PRIORITY_NONE
                              : liz_text_pairs_find(pairs, w->symbol[place], w->symbol[right], &w->merged[place]);
-    if (w->priority[place] != LIZ_PRIORITY_NONE)
+    if (w->priority[place] != LIZ_TEXT_PRIORITY_NONE)
         heap_push(w, (uint64_t)w->priority[place] << 32 | place);
 }
 
@@ -179,7 +179,7 @@ static void window_merge(const liz_text_pairs *pairs, liz_text_window *w, size_t
             continue;
         uint32_t gone = w->next[place], right = w->next[gone];
         w->symbol[place] = w->merged[place];
-        w->priority[gone] = LIZ_PRIORITY_NONE;
+        w->priority[gone] = LIZ_TEXT_PRIORITY_NONE;
         w->next[place] = right;
         if (right != NO_PLACE)
             w->prev[right] = place;
@@ -234,6 +234,14 @@ static bool seam_holds(liz_text_merger *merger, liz_str word, size_t pos, size_t
     return border_holds(merger, both, pos - before->last_start);
 }
 
+/* How many of a window's `n` symbols only serve to settle those before them. In proportion, so that a longer
+ * window also looks further ahead. */
+static size_t reserve_of(size_t n)
+{
+    size_t reserve = n / 16 > RESERVE_MIN ? n / 16 : RESERVE_MIN;
+    return reserve < n / 2 ? reserve : n / 2;
+}
+
 /* One pass over the word with windows of `n_symbols`; false when a border failed. */
 static bool encode_windows(liz_text_merger *merger, liz_str word, size_t n_symbols)
 {
@@ -243,8 +251,7 @@ static bool encode_windows(liz_text_merger *merger, liz_str word, size_t n_symbo
         size_t n;
         liz_str rest = {word.p + pos, word.n - pos};
         size_t n_bytes = seed(merger->vocab, rest, w->symbol, w->start, n_symbols, &n);
-        size_t n_reserve = n / 2 < WINDOW_RESERVE ? n / 2 : WINDOW_RESERVE;
-        uint32_t keep_before = n_bytes == rest.n ? UINT32_MAX : w->start[n - n_reserve];
+        uint32_t keep_before = n_bytes == rest.n ? UINT32_MAX : w->start[n - reserve_of(n)];
         window_merge(&merger->vocab->pairs, w, n);
         if (!seam_holds(merger, word, pos, n_bytes, &before))
             return false;
@@ -327,7 +334,7 @@ void liz_text_merge_word(liz_text_merger *merger, liz_str word, const char *text
 {
     if (merger->failed)
         return;
-    if (merger->cache == NULL || word.n > LIZ_CACHE_KEY_MAX) {
+    if (merger->cache == NULL || word.n > LIZ_TEXT_CACHE_KEY_MAX) {
         encode_word(merger, word);
         return;
     }
@@ -336,7 +343,7 @@ void liz_text_merge_word(liz_text_merger *merger, liz_str word, const char *text
     liz_text_cached *cached = &merger->cache[cache_slot(key, merger->cache_mask)];
     if (cached->key[0] == key[0] && cached->key[1] == key[1] && cached->key[2] == key[2]) {
         liz_text_ids *out = merger->out;
-        if (out->cap - out->n >= LIZ_CACHE_IDS_MAX || liz_text_ids_reserve(out, LIZ_CACHE_IDS_MAX)) {
+        if (out->cap - out->n >= LIZ_TEXT_CACHE_IDS_MAX || liz_text_ids_reserve(out, LIZ_TEXT_CACHE_IDS_MAX)) {
             memcpy(out->v + out->n, cached->ids, sizeof cached->ids);
             out->n += (size_t)cached->n_ids;
         }
@@ -345,7 +352,7 @@ void liz_text_merge_word(liz_text_merger *merger, liz_str word, const char *text
     size_t n_before = merger->out->n;
     encode_word(merger, word);
     size_t n_ids = merger->out->n - n_before;
-    if (n_ids > LIZ_CACHE_IDS_MAX || merger->out->failed)
+    if (n_ids > LIZ_TEXT_CACHE_IDS_MAX || merger->out->failed)
         return;
     memcpy(cached->key, key, sizeof key);
     cached->n_ids = (int32_t)n_ids;

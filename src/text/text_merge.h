@@ -7,13 +7,13 @@
 
 #include "text/text_impl.h"
 
-enum { LIZ_CACHE_KEY_MAX = 23, LIZ_CACHE_IDS_MAX = 9, LIZ_MERGE_WINDOW = 4096 };
+enum { LIZ_TEXT_CACHE_KEY_MAX = 23, LIZ_TEXT_CACHE_IDS_MAX = 9, LIZ_TEXT_WINDOW = 4096 };
 
 /* A word and its tokens: one cache line. */
 typedef struct liz_text_cached {
     uint64_t key[3]; /* the bytes, zero beyond; the length in the last one */
     int32_t n_ids;
-    int32_t ids[LIZ_CACHE_IDS_MAX];
+    int32_t ids[LIZ_TEXT_CACHE_IDS_MAX];
 } liz_text_cached;
 
 /* What merging a long word needs: symbols in a doubly linked row, and a heap of candidate pairs. */
@@ -33,7 +33,7 @@ typedef struct liz_text_window {
 struct liz_text_merger {
     const liz_text_vocab *vocab;
     liz_text_ids *out;
-    size_t window_min; /* symbols merged at a time at first; LIZ_MERGE_WINDOW but for tests */
+    size_t window_min; /* symbols merged at a time at first; LIZ_TEXT_WINDOW but for tests */
     liz_text_cached *cache;
     size_t cache_mask;
     liz_text_window window;

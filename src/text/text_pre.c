@@ -173,7 +173,7 @@ static size_t match_number(const view *v, size_t pos, unsigned max)
 
 /* CONTRACTION|[^\r\n\p{L}\p{N}]?WORD|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+ with the
  * parts that the stage asks for. */
-static size_t match_words(const liz_pre_stage *stage, const view *v, size_t pos)
+static size_t match_words(const liz_text_pre_stage *stage, const view *v, size_t pos)
 {
     size_t p = stage->contraction ? match_contraction_any_case(v, pos) : pos;
     if (p > pos)
@@ -233,14 +233,16 @@ static size_t match_deepseek(const view *v, size_t pos)
     return end;
 }
 
-static bool set_has(const liz_pre_set *set, uint32_t mask, unsigned code)
+static bool set_has(const liz_text_pre_set *set, uint32_t mask, unsigned code)
 {
     if (mask & set->mask)
         return true;
     if (mask & LIZ_CHAR_INVALID)
         return false;
     size_t lo = 0, hi = set->n_ranges;
-    while (lo < hi) {
+    while (code < 0x80 && lo < hi && set->ranges[lo].last < code)
+        lo++; /* a step or two */
+    while (code >= 0x80 && lo < hi) {
         size_t mid = (lo + hi) / 2;
         if (set->ranges[mid].last < code)
             lo = mid + 1;
@@ -251,7 +253,7 @@ static bool set_has(const liz_pre_set *set, uint32_t mask, unsigned code)
 }
 
 /* \s?[set]+ : the white space is left out again where nothing of the set follows it. */
-static size_t match_run(const liz_pre_stage *stage, const view *v, size_t pos)
+static size_t match_run(const liz_text_pre_stage *stage, const view *v, size_t pos)
 {
     size_t len, p = pos, start = pos;
     unsigned code;
@@ -285,21 +287,21 @@ static size_t match_tail(const view *v, size_t pos)
     return p == v->end ? p : pos;
 }
 
-static size_t match_at(const liz_pre_stage *stage, const view *v, size_t pos)
+static size_t match_at(const liz_text_pre_stage *stage, const view *v, size_t pos)
 {
     switch (stage->kind) {
-    case LIZ_PRE_RUN: return match_run(stage, v, pos);
-    case LIZ_PRE_DIGITS3: return match_digits3(v, pos);
-    case LIZ_PRE_TAIL: return match_tail(v, pos);
-    case LIZ_PRE_GPT2: return match_gpt2(v, pos);
-    case LIZ_PRE_WORDS: return match_words(stage, v, pos);
-    case LIZ_PRE_DEEPSEEK: return match_deepseek(v, pos);
+    case LIZ_TEXT_PRE_RUN: return match_run(stage, v, pos);
+    case LIZ_TEXT_PRE_DIGITS3: return match_digits3(v, pos);
+    case LIZ_TEXT_PRE_TAIL: return match_tail(v, pos);
+    case LIZ_TEXT_PRE_GPT2: return match_gpt2(v, pos);
+    case LIZ_TEXT_PRE_WORDS: return match_words(stage, v, pos);
+    case LIZ_TEXT_PRE_DEEPSEEK: return match_deepseek(v, pos);
     }
     return pos;
 }
 
 /* The end of the piece that begins at `pos`: a match, or all up to the next one. */
-static size_t piece_end(const liz_pre_stage *stage, const view *v, size_t pos)
+static size_t piece_end(const liz_text_pre_stage *stage, const view *v, size_t pos)
 {
     size_t end = match_at(stage, v, pos);
     if (end > pos)
@@ -309,19 +311,20 @@ static size_t piece_end(const liz_pre_stage *stage, const view *v, size_t pos)
         if (match_at(stage, v, p) > p)
             return p;
         /* What is white space before something else is no tail, and neither is any part of it. */
-        if (stage->kind == LIZ_PRE_TAIL && (mask & LIZ_CHAR_SPACE))
+        if (stage->kind == LIZ_TEXT_PRE_TAIL && (mask & LIZ_CHAR_SPACE))
             len = run_in(v, p, LIZ_CHAR_SPACE) - p;
     }
     return v->end;
 }
 
-void liz_pre_cursor_init(liz_pre_cursor *cursor, const liz_text_unicode *unicode, const liz_text_pre *pre, liz_str text)
+void liz_text_pre_cursor_init(liz_text_pre_cursor *cursor, const liz_text_unicode *unicode, const liz_text_pre *pre,
+                              liz_str text)
 {
-    *cursor = (liz_pre_cursor){.unicode = unicode, .pre = pre, .text = text.p};
+    *cursor = (liz_text_pre_cursor){.unicode = unicode, .pre = pre, .text = text.p};
     cursor->end[0] = text.n;
 }
 
-bool liz_pre_cursor_next(liz_pre_cursor *cursor, liz_str *piece)
+bool liz_text_pre_cursor_next(liz_text_pre_cursor *cursor, liz_str *piece)
 {
     size_t pos = cursor->pos;
     if (pos == cursor->end[0])

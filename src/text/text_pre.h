@@ -10,33 +10,33 @@
 
 #include "text/text_unicode.h"
 
-enum { LIZ_PRE_STAGES_MAX = 6 };
+enum { LIZ_TEXT_PRE_STAGES_MAX = 6 };
 
-typedef struct liz_pre_range {
+typedef struct liz_text_pre_range {
     unsigned first, last;
-} liz_pre_range;
+} liz_text_pre_range;
 
 /* A set of characters: categories, and ranges of code points. */
-typedef struct liz_pre_set {
+typedef struct liz_text_pre_set {
     uint32_t mask;
-    const liz_pre_range *ranges; /* ascending */
+    const liz_text_pre_range *ranges; /* ascending */
     size_t n_ranges;
-} liz_pre_set;
+} liz_text_pre_set;
 
-typedef enum liz_pre_kind {
-    LIZ_PRE_RUN,     /* \s?[set]{1,run_max}: `lead_space`, `set`, `run_max` (0: no limit) */
-    LIZ_PRE_DIGITS3, /* [0-9][0-9][0-9] */
-    LIZ_PRE_TAIL,    /* \s+$ */
-    LIZ_PRE_GPT2,    /* the pattern of GPT-2 */
-    LIZ_PRE_WORDS,   /* the pattern of cl100k and its children: the fields under "words" */
-    LIZ_PRE_DEEPSEEK /* the last pattern of DeepSeek-V3 */
-} liz_pre_kind;
+typedef enum liz_text_pre_kind {
+    LIZ_TEXT_PRE_RUN,     /* \s?[set]{1,run_max}: `lead_space`, `set`, `run_max` (0: no limit) */
+    LIZ_TEXT_PRE_DIGITS3, /* [0-9][0-9][0-9] */
+    LIZ_TEXT_PRE_TAIL,    /* \s+$ */
+    LIZ_TEXT_PRE_GPT2,    /* the pattern of GPT-2 */
+    LIZ_TEXT_PRE_WORDS,   /* the pattern of cl100k and its children: the fields under "words" */
+    LIZ_TEXT_PRE_DEEPSEEK /* the last pattern of DeepSeek-V3 */
+} liz_text_pre_kind;
 
-typedef struct liz_pre_stage {
-    liz_pre_kind kind;
+typedef struct liz_text_pre_stage {
+    liz_text_pre_kind kind;
     bool lead_space;
     unsigned run_max; /* of a run, or the digits of a number in "words"; 0: no limit */
-    liz_pre_set set;
+    liz_text_pre_set set;
     /* words */
     bool contraction;        /* (?i:'s|'t|'re|'ve|'m|'ll|'d) as the first alternative */
     bool contraction_suffix; /* the same, optional, after a word */
@@ -44,14 +44,14 @@ typedef struct liz_pre_stage {
     bool marks;              /* \p{M} counts as a letter */
     bool slash;              /* a run of other characters also takes the slashes after it */
     bool no_tail;            /* nor does it take line ends */
-} liz_pre_stage;
+} liz_text_pre_stage;
 
 typedef struct liz_text_pre {
     const char *name;   /* as in tokenizer.ggml.pre */
     bool ignore_merges; /* a piece that is a token is that token, whatever the merges give */
     bool add_bos;       /* unless the file says otherwise */
     int n_stages;
-    const liz_pre_stage *stages;
+    const liz_text_pre_stage *stages;
 } liz_text_pre;
 
 /* NULL when the name is not known. "default" is llama.cpp's for a file that names none. */
@@ -61,18 +61,18 @@ const liz_text_pre *liz_text_pre_find(liz_str name);
 extern const liz_text_pre liz_text_pre_table[];
 extern const size_t liz_text_pre_table_len;
 
-typedef struct liz_pre_cursor {
+typedef struct liz_text_pre_cursor {
     const liz_text_unicode *unicode;
     const liz_text_pre *pre;
     const char *text;
     size_t pos;
-    size_t end[LIZ_PRE_STAGES_MAX + 1]; /* end[k]: of the piece that stage k cuts; end[0]: of the text */
-} liz_pre_cursor;
+    size_t end[LIZ_TEXT_PRE_STAGES_MAX + 1]; /* end[k]: of the piece that stage k cuts; end[0]: of the text */
+} liz_text_pre_cursor;
 
-void liz_pre_cursor_init(liz_pre_cursor *cursor, const liz_text_unicode *unicode, const liz_text_pre *pre,
-                         liz_str text);
+void liz_text_pre_cursor_init(liz_text_pre_cursor *cursor, const liz_text_unicode *unicode, const liz_text_pre *pre,
+                              liz_str text);
 
 /* The next piece into `*piece`, never empty; false at the end. */
-bool liz_pre_cursor_next(liz_pre_cursor *cursor, liz_str *piece);
+bool liz_text_pre_cursor_next(liz_text_pre_cursor *cursor, liz_str *piece);
 
 #endif

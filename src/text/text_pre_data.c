@@ -8,7 +8,7 @@
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
 /* The cased letters that DeepSeek LLM's first pattern lists (code points of Unicode 11, with gaps). */
-static const liz_pre_range deepseek_letters[] = {
+static const liz_text_pre_range deepseek_letters[] = {
     {0x0041, 0x005A},   {0x0061, 0x007A},   {0x00B5, 0x00B5},   {0x00C0, 0x00D6},   {0x00D8, 0x00F6},
     {0x00F8, 0x01BA},   {0x01BC, 0x01BF},   {0x01C4, 0x0293},   {0x0295, 0x02AF},   {0x0370, 0x0373},
     {0x0376, 0x0377},   {0x037B, 0x037D},   {0x037F, 0x037F},   {0x0386, 0x0386},   {0x0388, 0x038A},
@@ -28,22 +28,22 @@ static const liz_pre_range deepseek_letters[] = {
     {0x10C80, 0x10CB2}, {0x10CC0, 0x10CF2}, {0x118A0, 0x118DF}, {0x1E900, 0x1E943},
 };
 
-static const liz_pre_range deepseek_signs[] = {
+static const liz_text_pre_range deepseek_signs[] = {
     {0x0021, 0x002F}, {0x003A, 0x007E}, {0x2018, 0x201F}, {0x3000, 0x3002}, {0xFF01, 0xFF0F}, {0xFF1A, 0xFF5E},
 };
 
 /* 0800 to 4E00 and the ideographs of 4E00 to 9FA5, which touch; Hangul syllables. */
-static const liz_pre_range deepseek_scripts[] = {{0x0800, 0x9FA5}, {0xAC00, 0xD7FF}};
+static const liz_text_pre_range deepseek_scripts[] = {{0x0800, 0x9FA5}, {0xAC00, 0xD7FF}};
 
-static const liz_pre_range han_and_kana[] = {{0x3040, 0x30FF}, {0x4E00, 0x9FA5}};
+static const liz_text_pre_range han_and_kana[] = {{0x3040, 0x30FF}, {0x4E00, 0x9FA5}};
 
-static const liz_pre_range line_ends[] = {{0x000A, 0x000A}, {0x000D, 0x000D}};
+static const liz_text_pre_range line_ends[] = {{0x000A, 0x000A}, {0x000D, 0x000D}};
 
 /* The ASCII signs outside \p{P} that count as punctuation; Falcon's has the grave accent too. */
-static const liz_pre_range default_signs[] = {
+static const liz_text_pre_range default_signs[] = {
     {'$', '$'}, {'+', '+'}, {'<', '>'}, {'^', '^'}, {'|', '|'}, {'~', '~'},
 };
-static const liz_pre_range falcon_signs[] = {
+static const liz_text_pre_range falcon_signs[] = {
     {'$', '$'}, {'+', '+'}, {'<', '>'}, {'^', '^'}, {'`', '`'}, {'|', '|'}, {'~', '~'},
 };
 
@@ -57,61 +57,63 @@ static const liz_pre_range falcon_signs[] = {
     }
 #define NUMBERS(max)                                                                                                   \
     {                                                                                                                  \
-        .kind = LIZ_PRE_RUN, .run_max = (max), .set = { LIZ_CHAR_N, NULL, 0 }                                          \
+        .kind = LIZ_TEXT_PRE_RUN, .run_max = (max), .set = { LIZ_CHAR_N, NULL, 0 }                                     \
     }
 
-static const liz_pre_stage gpt2[] = {{.kind = LIZ_PRE_GPT2}};
+static const liz_text_pre_stage gpt2[] = {{.kind = LIZ_TEXT_PRE_GPT2}};
 
-static const liz_pre_stage digits_gpt2[] = {NUMBERS(1), {.kind = LIZ_PRE_GPT2}};
+static const liz_text_pre_stage digits_gpt2[] = {NUMBERS(1), {.kind = LIZ_TEXT_PRE_GPT2}};
 
-static const liz_pre_stage llama3[] = {{.kind = LIZ_PRE_WORDS, .contraction = true, .run_max = 3}};
+static const liz_text_pre_stage llama3[] = {{.kind = LIZ_TEXT_PRE_WORDS, .contraction = true, .run_max = 3}};
 
-static const liz_pre_stage qwen2[] = {{.kind = LIZ_PRE_WORDS, .contraction = true, .run_max = 1}};
+static const liz_text_pre_stage qwen2[] = {{.kind = LIZ_TEXT_PRE_WORDS, .contraction = true, .run_max = 1}};
 
-static const liz_pre_stage qwen35[] = {{.kind = LIZ_PRE_WORDS, .contraction = true, .run_max = 1, .marks = true}};
+static const liz_text_pre_stage qwen35[] = {
+    {.kind = LIZ_TEXT_PRE_WORDS, .contraction = true, .run_max = 1, .marks = true}};
 
-static const liz_pre_stage seed_coder[] = {{.kind = LIZ_PRE_WORDS, .contraction = true, .run_max = 1, .no_tail = true}};
+static const liz_text_pre_stage seed_coder[] = {
+    {.kind = LIZ_TEXT_PRE_WORDS, .contraction = true, .run_max = 1, .no_tail = true}};
 
-static const liz_pre_stage tekken[] = {{.kind = LIZ_PRE_WORDS, .cased = true, .run_max = 1, .slash = true}};
+static const liz_text_pre_stage tekken[] = {{.kind = LIZ_TEXT_PRE_WORDS, .cased = true, .run_max = 1, .slash = true}};
 
-static const liz_pre_stage gpt4o[] = {
-    {.kind = LIZ_PRE_WORDS, .cased = true, .contraction_suffix = true, .run_max = 3, .slash = true},
+static const liz_text_pre_stage gpt4o[] = {
+    {.kind = LIZ_TEXT_PRE_WORDS, .cased = true, .contraction_suffix = true, .run_max = 3, .slash = true},
 };
 
-static const liz_pre_stage deepseek_llm[] = {
-    {.kind = LIZ_PRE_RUN, .run_max = 1, .set = SET(line_ends)},
-    {.kind = LIZ_PRE_RUN, .lead_space = true, .set = SET(deepseek_letters)},
-    {.kind = LIZ_PRE_RUN, .lead_space = true, .set = SET(deepseek_signs)},
-    {.kind = LIZ_PRE_TAIL},
-    {.kind = LIZ_PRE_RUN, .set = SET(deepseek_scripts)},
+static const liz_text_pre_stage deepseek_llm[] = {
+    {.kind = LIZ_TEXT_PRE_RUN, .run_max = 1, .set = SET(line_ends)},
+    {.kind = LIZ_TEXT_PRE_RUN, .lead_space = true, .set = SET(deepseek_letters)},
+    {.kind = LIZ_TEXT_PRE_RUN, .lead_space = true, .set = SET(deepseek_signs)},
+    {.kind = LIZ_TEXT_PRE_TAIL},
+    {.kind = LIZ_TEXT_PRE_RUN, .set = SET(deepseek_scripts)},
     NUMBERS(0),
 };
 
-static const liz_pre_stage deepseek_coder[] = {
-    {.kind = LIZ_PRE_RUN, .run_max = 1, .set = SET(line_ends)},
-    {.kind = LIZ_PRE_RUN, .lead_space = true, .set = {LIZ_CHAR_L, NULL, 0}},
-    {.kind = LIZ_PRE_RUN, .lead_space = true, .set = {LIZ_CHAR_P, NULL, 0}},
-    {.kind = LIZ_PRE_RUN, .set = SET(deepseek_scripts)},
+static const liz_text_pre_stage deepseek_coder[] = {
+    {.kind = LIZ_TEXT_PRE_RUN, .run_max = 1, .set = SET(line_ends)},
+    {.kind = LIZ_TEXT_PRE_RUN, .lead_space = true, .set = {LIZ_CHAR_L, NULL, 0}},
+    {.kind = LIZ_TEXT_PRE_RUN, .lead_space = true, .set = {LIZ_CHAR_P, NULL, 0}},
+    {.kind = LIZ_TEXT_PRE_RUN, .set = SET(deepseek_scripts)},
     NUMBERS(1),
 };
 
-static const liz_pre_stage deepseek_v3[] = {
+static const liz_text_pre_stage deepseek_v3[] = {
     NUMBERS(3),
-    {.kind = LIZ_PRE_RUN, .set = SET(han_and_kana)},
-    {.kind = LIZ_PRE_DEEPSEEK},
+    {.kind = LIZ_TEXT_PRE_RUN, .set = SET(han_and_kana)},
+    {.kind = LIZ_TEXT_PRE_DEEPSEEK},
 };
 
-static const liz_pre_stage falcon[] = {
-    {.kind = LIZ_PRE_RUN, .set = SET_AND(LIZ_CHAR_P, falcon_signs)},
-    {.kind = LIZ_PRE_GPT2},
-    {.kind = LIZ_PRE_DIGITS3},
+static const liz_text_pre_stage falcon[] = {
+    {.kind = LIZ_TEXT_PRE_RUN, .set = SET_AND(LIZ_CHAR_P, falcon_signs)},
+    {.kind = LIZ_TEXT_PRE_GPT2},
+    {.kind = LIZ_TEXT_PRE_DIGITS3},
 };
 
-static const liz_pre_stage fallback[] = {
-    {.kind = LIZ_PRE_RUN, .set = SET_AND(LIZ_CHAR_P, default_signs)},
-    {.kind = LIZ_PRE_GPT2},
+static const liz_text_pre_stage fallback[] = {
+    {.kind = LIZ_TEXT_PRE_RUN, .set = SET_AND(LIZ_CHAR_P, default_signs)},
+    {.kind = LIZ_TEXT_PRE_GPT2},
     NUMBERS(0),
-    {.kind = LIZ_PRE_DIGITS3},
+    {.kind = LIZ_TEXT_PRE_DIGITS3},
 };
 
 #define STAGES(array) .n_stages = COUNT(array), .stages = (array)

@@ -13,6 +13,7 @@
 typedef enum role {
     ROLE_CONTROL, /* control */
     ROLE_END,     /* control, and ends the text */
+    ROLE_MARKED,  /* the same, but only where the file does not call it a normal token: Qwen's </s> is HTML */
     ROLE_TEXT     /* part of the text that a model writes: user-defined */
 } role;
 
@@ -31,19 +32,17 @@ static const struct known {
     {"<end_of_turn>", ROLE_END},
     {"<|endoftext|>", ROLE_END},
     {"<|end_of_text|>", ROLE_END},
-    {"</s>", ROLE_END},
-    {"<EOT>", ROLE_END},
-    {"_<EOT>", ROLE_END},
-    {"[EOT]", ROLE_END},
-    {"[EOS]", ROLE_END},
+    {"</s>", ROLE_MARKED},
+    {"<EOT>", ROLE_MARKED},
+    {"_<EOT>", ROLE_MARKED},
+    {"[EOT]", ROLE_MARKED},
+    {"[EOS]", ROLE_MARKED},
     {"<end_of_utterance>", ROLE_END},
-    {"<eos>", ROLE_END},
+    {"<eos>", ROLE_MARKED},
     {"<turn|>", ROLE_END},
     {"<|tool_response>", ROLE_END},
-    {"<\xEF\xBD\x9C"
-     "end\xE2\x96\x81of\xE2\x96\x81sentence\xEF\xBD\x9C>",
-     ROLE_END},
-    {"[e~[", ROLE_END},
+    {"<\uFF5Cend\u2581of\u2581sentence\uFF5C>", ROLE_END},
+    {"[e~[", ROLE_MARKED},
     /* Fill-in-the-middle: padding and the border to another file or repository also end a text. */
     {"<|fim_pad|>", ROLE_END},
     {"<fim-pad>", ROLE_END},
@@ -80,7 +79,7 @@ static bool has(const liz_text_vocab *vocab, const char *text) { return find(voc
 static int32_t role_id(const liz_text_vocab *vocab, const liz_gguf *gguf, const char *name, int32_t otherwise)
 {
     char key[64];
-    snprintf(key, sizeof key, LIZ_KEY_TOKENIZER "%s", name);
+    snprintf(key, sizeof key, LIZ_TEXT_KEY "%s", name);
     uint64_t id;
     if (liz_gguf_u64(gguf, key, &id)) {
         if (id < (uint64_t)vocab->n_tokens)
@@ -91,32 +90,17 @@ static int32_t role_id(const liz_text_vocab *vocab, const liz_gguf *gguf, const 
     return otherwise < vocab->n_tokens ? otherwise : -1;
 }
 
-static void unmake_end(liz_text_vocab *vocab, const char *text, liz_token_kind kind)
-{
-    int32_t id = find(vocab, text);
-    if (id < 0)
-        return;
-    vocab->flags[id] &= (uint8_t)~LIZ_TOKEN_ENDS;
-    vocab->kind[id] = (uint8_t)kind;
-}
-
 static void mark_known(liz_text_vocab *vocab)
 {
     for (size_t i = 0; i < sizeof known_tokens / sizeof *known_tokens; i++) {
+        role part = known_tokens[i].role;
         int32_t id = find(vocab, known_tokens[i].text);
-        if (id < 0)
+        if (id < 0 || (part == ROLE_MARKED && vocab->kind[id] == LIZ_TOKEN_NORMAL))
             continue;
-        vocab->kind[id] = known_tokens[i].role == ROLE_TEXT ? LIZ_TOKEN_USER_DEFINED : LIZ_TOKEN_CONTROL;
-        if (known_tokens[i].role == ROLE_END)
-            vocab->flags[id] |= LIZ_TOKEN_ENDS;
+        vocab->kind[id] = part == ROLE_TEXT ? LIZ_TOKEN_USER_DEFINED : LIZ_TOKEN_CONTROL;
+        if (part == ROLE_END || part == ROLE_MARKED)
+            vocab->flags[id] |= LIZ_TEXT_ENDS;
     }
-    /* Where messages end with other tokens, <|end|> only ends a part of one. */
-    bool call = has(vocab, "<|call|>") || has(vocab, "<|calls|>");
-    if (call && (has(vocab, "<|return|>") || has(vocab, "<|flush|>")))
-        unmake_end(vocab, "<|end|>", LIZ_TOKEN_USER_DEFINED);
-    /* Gemma 4 has <turn|>; its </s> is a tag of HTML. */
-    if (has(vocab, "<|tool_response>"))
-        unmake_end(vocab, "</s>", LIZ_TOKEN_NORMAL);
 }
 
 static void mark_ends(liz_text_vocab *vocab, const liz_gguf *gguf)
@@ -126,10 +110,31 @@ static void mark_ends(liz_text_vocab *vocab, const liz_gguf *gguf)
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         int32_t id = role_id(vocab, gguf, names[i], -1);
         if (id >= 0)
-            vocab->flags[id] |= LIZ_TOKEN_ENDS;
+            vocab->flags[id] |= LIZ_TEXT_ENDS;
     }
     if (vocab->eos >= 0)
-        vocab->flags[vocab->eos] |= LIZ_TOKEN_ENDS;
+        vocab->flags[vocab->eos] |= LIZ_TEXT_ENDS;
+}
+
+static void unmark(liz_text_vocab *vocab, const char *text, liz_token_kind kind)
+{
+    int32_t id = find(vocab, text);
+    if (id < 0)
+        return;
+    vocab->flags[id] &= (uint8_t)~LIZ_TEXT_ENDS;
+    vocab->kind[id] = (uint8_t)kind;
+}
+
+/* Last, because it overrules the file too. */
+static void mark_exceptions(liz_text_vocab *vocab)
+{
+    /* Where messages end with other tokens, <|end|> only ends a part of one. */
+    bool call = has(vocab, "<|call|>") || has(vocab, "<|calls|>");
+    if (call && (has(vocab, "<|return|>") || has(vocab, "<|flush|>")))
+        unmark(vocab, "<|end|>", LIZ_TOKEN_USER_DEFINED);
+    /* Gemma 4 has <turn|>; its </s> is a tag of HTML. */
+    if (has(vocab, "<|tool_response>"))
+        unmark(vocab, "</s>", LIZ_TOKEN_NORMAL);
 }
 
 static bool holds_any_case(liz_str text, const char *part)
@@ -154,12 +159,12 @@ static void mark_phi3(liz_text_vocab *vocab, const liz_gguf *gguf)
     for (int32_t i = 0; i < vocab->n_tokens; i++)
         if (vocab->kind[i] == LIZ_TOKEN_CONTROL || vocab->kind[i] == LIZ_TOKEN_USER_DEFINED ||
             vocab->kind[i] == LIZ_TOKEN_UNKNOWN)
-            vocab->flags[i] |= LIZ_TOKEN_RSTRIP;
+            vocab->flags[i] |= LIZ_TEXT_RSTRIP;
     static const char *const keep[] = {"<unk>", "<s>", "<|endoftext|>"};
     for (size_t i = 0; i < sizeof keep / sizeof *keep; i++) {
         int32_t id = find(vocab, keep[i]);
         if (id >= 0)
-            vocab->flags[id] &= (uint8_t)~LIZ_TOKEN_RSTRIP;
+            vocab->flags[id] &= (uint8_t)~LIZ_TEXT_RSTRIP;
     }
 }
 
@@ -168,7 +173,7 @@ static liz_status read_adds(const liz_gguf *gguf, const char *name, int32_t id, 
                             liz_error *err)
 {
     char key[64];
-    snprintf(key, sizeof key, LIZ_KEY_TOKENIZER "%s", name);
+    snprintf(key, sizeof key, LIZ_TEXT_KEY "%s", name);
     *out = by_default && id >= 0;
     bool wanted;
     if (!liz_gguf_bool(gguf, key, &wanted))
@@ -189,8 +194,9 @@ static liz_status read_ids(liz_text_vocab *vocab, const liz_gguf *gguf, liz_erro
     vocab->sep = role_id(vocab, gguf, "seperator_token_id", wordpiece ? find(vocab, "[SEP]") : -1); /* sic */
     if (wordpiece && vocab->bos < 0)
         vocab->bos = role_id(vocab, gguf, "cls_token_id", find(vocab, "[CLS]"));
-    vocab->add_space = spm;
-    (void)liz_gguf_bool(gguf, LIZ_KEY_TOKENIZER "add_space_prefix", &vocab->add_space);
+    vocab->leading_space = spm || wordpiece;
+    if (spm)
+        (void)liz_gguf_bool(gguf, LIZ_TEXT_KEY "add_space_prefix", &vocab->leading_space);
     bool add_bos = spm || wordpiece || (vocab->pre != NULL && vocab->pre->add_bos);
     liz_status status = read_adds(gguf, "add_bos_token", vocab->bos, add_bos, &vocab->add_bos, err);
     if (status == LIZ_OK)
@@ -203,7 +209,7 @@ static liz_status read_ids(liz_text_vocab *vocab, const liz_gguf *gguf, liz_erro
 /* The pre-tokenizer is chosen here because it also decides whether BOS is added by default. */
 static liz_status choose_pre(liz_text_vocab *vocab, const liz_gguf *gguf, liz_error *err)
 {
-    const char *key = LIZ_KEY_TOKENIZER "pre";
+    const char *key = LIZ_TEXT_KEY "pre";
     liz_str name = {NULL, 0};
     vocab->pre_assumed = !liz_gguf_str(gguf, key, &name) || name.n == 0;
     vocab->pre = liz_text_pre_find(vocab->pre_assumed ? liz_str_of("default") : name);
@@ -223,6 +229,7 @@ liz_status liz_text_open_roles(liz_text_vocab *vocab, const liz_gguf *gguf, liz_
         return status;
     mark_known(vocab);
     mark_ends(vocab, gguf);
+    mark_exceptions(vocab);
     mark_phi3(vocab, gguf);
     return LIZ_OK;
 }

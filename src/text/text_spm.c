@@ -37,7 +37,7 @@ static uint32_t priority_of(double score)
 static liz_status find_scores(const liz_text_vocab *vocab, const liz_gguf *gguf, const liz_gguf_entry **out,
                               liz_error *err)
 {
-    const char *key = LIZ_KEY_TOKENIZER "scores";
+    const char *key = LIZ_TEXT_KEY "scores";
     *out = liz_gguf_find(gguf, key);
     if (*out == NULL)
         return LIZ_OK;

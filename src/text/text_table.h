@@ -62,7 +62,7 @@ typedef struct liz_text_pair {
 } liz_text_pair;
 
 /* No merge has this priority. */
-#define LIZ_PRIORITY_NONE UINT32_MAX
+#define LIZ_TEXT_PRIORITY_NONE UINT32_MAX
 
 typedef struct liz_text_pairs {
     liz_text_pair *slots;
@@ -85,7 +85,7 @@ static inline size_t liz_text_pair_slot(const liz_text_pairs *pairs, uint64_t ke
 static inline uint32_t liz_text_pairs_find(const liz_text_pairs *pairs, int32_t left, int32_t right, int32_t *symbol)
 {
     if ((left | right) < 0)
-        return LIZ_PRIORITY_NONE;
+        return LIZ_TEXT_PRIORITY_NONE;
     uint64_t key = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
     for (size_t i = liz_text_pair_slot(pairs, key);; i = (i + 1) & pairs->mask) {
         const liz_text_pair *slot = &pairs->slots[i];
@@ -94,7 +94,7 @@ static inline uint32_t liz_text_pairs_find(const liz_text_pairs *pairs, int32_t 
             return slot->priority;
         }
         if (slot->key == UINT64_MAX)
-            return LIZ_PRIORITY_NONE;
+            return LIZ_TEXT_PRIORITY_NONE;
     }
 }
 

@@ -1,19 +1,18 @@
 /* text_unicode.c - the table behind liz_text_char, made once from utf8proc.
  *
  * utf8proc knows the general category of every code point, but through a function call and two tables of its
- * own records. Here the categories are folded into blocks of 256 bytes, equal blocks shared: about 70 kB, one
- * or two cache lines for a text in one script. Building it asks for 1.1 million code points, some milliseconds,
- * once in a process (pthread_once); after that it is read-only. It lives until the process ends. */
+ * own records. Here the categories are folded into blocks of 256 bytes, equal blocks shared: about 40 kB in use,
+ * a few cache lines for a text in one script. Building it asks for 1.1 million code points, some milliseconds,
+ * once in a process (pthread_once); after that it is read-only. It is static, so it cannot fail. */
 #include "text/text_unicode.h"
 
 #include "base/status.h"
 
 #include <pthread.h>
 #include <stdbool.h>
-#include <stdlib.h>
 #include <utf8proc.h>
 
-enum { N_BLOCKS = 0x1100, N_BLOCKS_DISTINCT_MAX = 1024 };
+enum { N_BLOCKS = 0x1100 };
 
 static liz_text_unicode shared;
 static pthread_once_t shared_once = PTHREAD_ONCE_INIT;
@@ -35,22 +34,18 @@ static void fill_block(uint8_t *out, unsigned block)
 
 static void build(void)
 {
-    uint8_t(*value)[256] = malloc((size_t)N_BLOCKS_DISTINCT_MAX * sizeof *value);
-    if (value == NULL)
-        return;
     unsigned n_distinct = 0;
     for (unsigned block = 0; block < N_BLOCKS; block++) {
-        uint8_t *fresh = value[n_distinct];
+        LIZ_ASSERT(n_distinct < LIZ_TEXT_UNICODE_BLOCKS_MAX);
+        uint8_t *fresh = shared.value[n_distinct];
         fill_block(fresh, block);
         unsigned same = n_distinct;
         /* Latest first: neighbours repeat most (private use, ideographs, unassigned planes). */
-        while (same > 0 && memcmp(value[same - 1], fresh, 256) != 0)
+        while (same > 0 && memcmp(shared.value[same - 1], fresh, 256) != 0)
             same--;
         shared.block[block] = (uint16_t)(same > 0 ? same - 1 : n_distinct);
         n_distinct += same == 0;
-        LIZ_ASSERT(n_distinct < N_BLOCKS_DISTINCT_MAX); /* Unicode 15 has about 250 */
     }
-    shared.value = value;
     for (unsigned code = 0; code < 128; code++)
         shared.ascii[code] = liz_text_code_mask(&shared, code);
 }
@@ -58,5 +53,5 @@ static void build(void)
 const liz_text_unicode *liz_text_unicode_get(void)
 {
     pthread_once(&shared_once, build);
-    return shared.value != NULL ? &shared : NULL;
+    return &shared;
 }

@@ -26,14 +26,17 @@
 #define LIZ_CHAR_SPACE (1u << 30)
 #define LIZ_CHAR_INVALID (1u << 31)
 
+/* Unicode 15 has 156 different blocks. */
+enum { LIZ_TEXT_UNICODE_BLOCKS_MAX = 256 };
+
 /* One byte a code point (category, and 32 for White_Space), behind one table of blocks. */
 typedef struct liz_text_unicode {
     uint32_t ascii[128];    /* masks */
     uint16_t block[0x1100]; /* which block holds code points 256 * i and on */
-    uint8_t (*value)[256];
+    uint8_t value[LIZ_TEXT_UNICODE_BLOCKS_MAX][256];
 } liz_text_unicode;
 
-/* Built on the first call, by one thread; NULL when memory is short then. */
+/* Built on the first call; any thread. */
 const liz_text_unicode *liz_text_unicode_get(void);
 
 static inline uint32_t liz_text_code_mask(const liz_text_unicode *unicode, unsigned code)

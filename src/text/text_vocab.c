@@ -53,7 +53,7 @@ void liz_text_push_bytes(const liz_text_vocab *vocab, const char *bytes, size_t 
 
 static liz_status read_texts(liz_text_vocab *vocab, const liz_gguf *gguf, liz_error *err)
 {
-    const char *key = LIZ_KEY_TOKENIZER "tokens";
+    const char *key = LIZ_TEXT_KEY "tokens";
     const liz_gguf_entry *tokens = liz_gguf_find(gguf, key);
     if (tokens == NULL || tokens->type != LIZ_GGUF_ARRAY || tokens->elem_type != LIZ_GGUF_STRING || tokens->n == 0)
         return liz_fail(err, LIZ_E_FORMAT, "%s: %s: not a list of tokens: convert the model again", liz_gguf_path(gguf),
@@ -88,7 +88,7 @@ static liz_status read_texts(liz_text_vocab *vocab, const liz_gguf *gguf, liz_er
 /* Kinds that GGUF does not define count as normal. */
 static liz_status read_kinds(liz_text_vocab *vocab, const liz_gguf *gguf, liz_error *err)
 {
-    const char *key = LIZ_KEY_TOKENIZER "token_type";
+    const char *key = LIZ_TEXT_KEY "token_type";
     const liz_gguf_entry *types = liz_gguf_find(gguf, key);
     if (types != NULL && (types->type != LIZ_GGUF_ARRAY || types->elem_type > LIZ_GGUF_I32))
         return liz_fail(err, LIZ_E_FORMAT, "%s: %s: not a list of integers", liz_gguf_path(gguf), key);
@@ -189,7 +189,7 @@ static liz_status build_pieces(liz_text_vocab *vocab, liz_error *err)
 
 static liz_status choose_algorithm(liz_text_vocab *vocab, const liz_gguf *gguf, liz_error *err)
 {
-    const char *key = LIZ_KEY_TOKENIZER "model";
+    const char *key = LIZ_TEXT_KEY "model";
     liz_str model;
     bool present = liz_gguf_str(gguf, key, &model);
     if (!present || liz_str_is(model, "none") || liz_str_is(model, "no_vocab") || liz_str_is(model, "test"))
@@ -212,8 +212,6 @@ static liz_status choose_algorithm(liz_text_vocab *vocab, const liz_gguf *gguf, 
 static liz_status open_tables(liz_text_vocab *vocab, const liz_gguf *gguf, liz_error *err)
 {
     vocab->unicode = liz_text_unicode_get();
-    if (vocab->unicode == NULL)
-        return liz_fail(err, LIZ_E_MEMORY, "vocabulary: out of memory for the Unicode table");
     liz_status status = liz_text_open_tokens(vocab, gguf, err);
     if (status == LIZ_OK)
         status = liz_text_open_roles(vocab, gguf, err);
@@ -286,7 +284,7 @@ bool liz_text_vocab_add_eos(const liz_text_vocab *vocab) { return vocab->add_eos
 
 bool liz_text_vocab_is_end(const liz_text_vocab *vocab, int32_t token)
 {
-    return in_range(vocab, token) && (vocab->flags[token] & LIZ_TOKEN_ENDS);
+    return in_range(vocab, token) && (vocab->flags[token] & LIZ_TEXT_ENDS);
 }
 
 liz_token_kind liz_text_vocab_kind(const liz_text_vocab *vocab, int32_t token)
@@ -312,6 +310,6 @@ void liz_text_decode_token(const liz_text_vocab *vocab, int32_t token, bool at_s
     if (!special && (kind == LIZ_TOKEN_CONTROL || kind == LIZ_TOKEN_UNKNOWN))
         return;
     liz_str piece = liz_text_strings_at(&vocab->piece, token);
-    bool drops = at_start && vocab->add_space && kind == LIZ_TOKEN_NORMAL && piece.n > 0 && piece.p[0] == ' ';
+    bool drops = at_start && vocab->leading_space && kind == LIZ_TOKEN_NORMAL && piece.n > 0 && piece.p[0] == ' ';
     liz_buf_append(out, piece.p + drops, piece.n - drops);
 }

@@ -143,9 +143,9 @@ void liz_text_wordpiece_encode(const liz_text_vocab *vocab, liz_str text, liz_te
 void liz_text_open_wordpiece(liz_text_vocab *vocab, const liz_gguf *gguf)
 {
     vocab->lowercase = true;
-    (void)liz_gguf_bool(gguf, LIZ_KEY_TOKENIZER "normalizer.lowercase", &vocab->lowercase);
+    (void)liz_gguf_bool(gguf, LIZ_TEXT_KEY "normalizer.lowercase", &vocab->lowercase);
     vocab->strip_accents = vocab->lowercase;
-    (void)liz_gguf_bool(gguf, LIZ_KEY_TOKENIZER "normalizer.strip_accents", &vocab->strip_accents);
+    (void)liz_gguf_bool(gguf, LIZ_TEXT_KEY "normalizer.strip_accents", &vocab->strip_accents);
     for (int32_t i = 0; i < vocab->n_tokens; i++)
         if (liz_text_of(vocab, i).n > vocab->piece_len_max)
             vocab->piece_len_max = liz_text_of(vocab, i).n;

@@ -34,6 +34,7 @@ int32_t liz_text_vocab_eos(const liz_text_vocab *vocab);
 bool liz_text_vocab_add_bos(const liz_text_vocab *vocab);
 bool liz_text_vocab_add_eos(const liz_text_vocab *vocab);
 bool liz_text_vocab_is_end(const liz_text_vocab *vocab, int32_t token); /* EOS, EOT, EOM and tokens known as such */
+/* LIZ_TOKEN_UNUSED for an id outside the vocabulary. */
 liz_token_kind liz_text_vocab_kind(const liz_text_vocab *vocab, int32_t token);
 /* The token as the file writes it. */
 liz_str liz_text_vocab_token(const liz_text_vocab *vocab, int32_t token);
@@ -52,7 +53,8 @@ LIZ_MUST_CHECK liz_status liz_text_encode(const liz_text_vocab *vocab, liz_str t
                                           size_t *n_tokens, liz_error *err);
 
 /* Appends the bytes of one token as it stands within a text. `at_start` applies the rule for the first
- * token (SentencePiece drops the space it put there). Control tokens give nothing unless `special`. */
+ * token (SentencePiece drops the space it put there). Control and unknown tokens give nothing unless `special`,
+ * and neither does an id outside the vocabulary. */
 void liz_text_decode_token(const liz_text_vocab *vocab, int32_t token, bool at_start, bool special, liz_buf *out);
 
 /* Streaming: bytes of tokens go in, whole UTF-8 characters come out. A zeroed struct is the start. */

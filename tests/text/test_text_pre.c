@@ -48,7 +48,7 @@
 
 typedef struct published {
     const char *names; /* between spaces */
-    const char *patterns[LIZ_PRE_STAGES_MAX];
+    const char *patterns[LIZ_TEXT_PRE_STAGES_MAX];
 } published;
 
 static const published published_table[] = {
@@ -114,7 +114,7 @@ static pcre2_code *compile(const char *pattern)
 
 /* Marks where pieces begin: cuts [begin, end) by stage `k` and each part by the next. */
 typedef struct splitter {
-    pcre2_code *stages[LIZ_PRE_STAGES_MAX];
+    pcre2_code *stages[LIZ_TEXT_PRE_STAGES_MAX];
     int n_stages;
     pcre2_match_data *match;
     const char *text;
@@ -247,10 +247,10 @@ static void compare(const splitter *s, const liz_text_pre *pre, liz_str text)
 {
     memset(s->begins, 0, text.n + 1);
     split(s, 0, 0, text.n);
-    liz_pre_cursor cursor;
-    liz_pre_cursor_init(&cursor, liz_text_unicode_get(), pre, text);
+    liz_text_pre_cursor cursor;
+    liz_text_pre_cursor_init(&cursor, liz_text_unicode_get(), pre, text);
     size_t at = 0;
-    for (liz_str piece; liz_pre_cursor_next(&cursor, &piece);) {
+    for (liz_str piece; liz_text_pre_cursor_next(&cursor, &piece);) {
         assert_true(piece.n > 0 && piece.p == text.p + at);
         bool same = s->begins[at];
         for (size_t i = at + 1; i < at + piece.n; i++)
@@ -269,7 +269,7 @@ static void test_published(void **state)
 {
     const published *p = *state;
     splitter s = {.match = pcre2_match_data_create(1, NULL)};
-    for (; s.n_stages < LIZ_PRE_STAGES_MAX && p->patterns[s.n_stages] != NULL; s.n_stages++)
+    for (; s.n_stages < LIZ_TEXT_PRE_STAGES_MAX && p->patterns[s.n_stages] != NULL; s.n_stages++)
         s.stages[s.n_stages] = compile(p->patterns[s.n_stages]);
     char name[32];
     sscanf(p->names, " %31s", name);
@@ -321,10 +321,10 @@ static void test_invalid_bytes(void **state)
             char *text = malloc(64); /* of its own, so that reading past the end is seen */
             for (int k = 0; k < 64; k++)
                 text[k] = (char)(draw(3) == 0 ? ' ' : draw(256));
-            liz_pre_cursor cursor;
-            liz_pre_cursor_init(&cursor, liz_text_unicode_get(), &liz_text_pre_table[i], (liz_str){text, 64});
+            liz_text_pre_cursor cursor;
+            liz_text_pre_cursor_init(&cursor, liz_text_unicode_get(), &liz_text_pre_table[i], (liz_str){text, 64});
             size_t at = 0;
-            for (liz_str piece; liz_pre_cursor_next(&cursor, &piece); at += piece.n)
+            for (liz_str piece; liz_text_pre_cursor_next(&cursor, &piece); at += piece.n)
                 assert_true(piece.n > 0 && piece.p == text + at);
             assert_int_equal(at, 64);
             free(text);

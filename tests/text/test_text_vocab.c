@@ -340,11 +340,12 @@ static void test_phi3_swallows_space(void **state)
 
 static void put_harmony(liz_gguf_writer *w)
 {
-    put_model(w, "gpt2", "a;<|end|>;<|return|>;<|call|>;<|start|>;<|eot_id|>;b");
-    put_kinds(w, "1333311");
+    put_model(w, "gpt2", "a;<|end|>;<|return|>;<|call|>;<|start|>;<|eot_id|>;b;</s>;<EOT>");
+    put_kinds(w, "133331113");
     put_list(w, KEY "merges", "a b");
     liz_gguf_put_u32(w, KEY "eos_token_id", 2);
     liz_gguf_put_u32(w, KEY "eot_token_id", 6);
+    liz_gguf_put_u32(w, KEY "eom_token_id", 1); /* overruled */
 }
 
 /* Ends by key and by text, and the exceptions. */
@@ -352,12 +353,13 @@ static void test_ends(void **state)
 {
     (void)state;
     liz_text_vocab *vocab = open_good(put_harmony);
-    static const bool ends[] = {false, false, true, true, false, true, true};
-    for (int32_t i = 0; i < 7; i++)
+    static const bool ends[] = {false, false, true, true, false, true, true, false, true};
+    for (int32_t i = 0; i < 9; i++)
         assert_int_equal(liz_text_vocab_is_end(vocab, i), ends[i]);
     assert_int_equal(liz_text_vocab_kind(vocab, 1), LIZ_TOKEN_USER_DEFINED);
     assert_int_equal(liz_text_vocab_kind(vocab, 4), LIZ_TOKEN_USER_DEFINED);
     assert_int_equal(liz_text_vocab_kind(vocab, 5), LIZ_TOKEN_CONTROL);
+    assert_int_equal(liz_text_vocab_kind(vocab, 7), LIZ_TOKEN_NORMAL);
     liz_text_vocab_close(vocab);
 }
 
