@@ -89,7 +89,7 @@ $(BUILD)/bench/%: $(BUILD)/bench/%.o $(BENCH_LIB_OBJ) $(BUILD)/liblizzie.a
 tests: $(TEST_BIN) $(BUILD)/lizzie-fake
 benches: $(BENCH_BIN)
 
-quick: all tests ## tests that take under a minute
+quick: all tests benches ## tests that take under a minute
 	scripts/run-tests --build $(BUILD) --quick
 test: all tests benches ## all that ./check runs on this build
 	scripts/run-tests --build $(BUILD)

@@ -1,11 +1,11 @@
 // compare.mjs - Lizzie and llama.cpp on the same file, turn by turn, and the ratios.
 //
-//   node compare.mjs MODEL [--rounds N] [--threads N] [--sequences 1,8,32] [--isa TIER] [--backends DIR] [--build DIR]
+//   node compare.mjs MODEL [--rounds N] [--threads N] [--sequences 1,8,32] [--isa TIER] [--build DIR]
 //
 // The machine's speed drifts, so the two run alternately, a process each, `rounds` times, and each ratio is taken within
 // a round. The table gives medians over the rounds and the lowest and highest of the ratios. Its line `decode 32, against
-// the best` holds Lizzie's most sequences against whatever number suits llama.cpp best. --isa caps Lizzie (LIZZIE_ISA); --backends, a folder with copies of some of the CPU
-// variants, caps llama.cpp.
+// the best` holds Lizzie's most sequences against whatever number suits llama.cpp best. --isa caps both: Lizzie through
+// LIZZIE_ISA, llama.cpp through the CPU variant it may load.
 import { execFileSync } from "node:child_process";
 import path from "node:path";
 import { parseArgs } from "node:util";
@@ -18,12 +18,16 @@ const { values: options, positionals } = parseArgs({
         threads: { type: "string", default: "2" },
         sequences: { type: "string", default: "1,2,4,8,16,32" },
         isa: { type: "string" },
-        backends: { type: "string" },
         build: { type: "string", default: path.join(here, "..", "..", "build") },
     },
 });
 if (positionals.length !== 1) {
     console.error("usage: node compare.mjs MODEL [--rounds N] [--threads N] [--sequences 1,8,32] [--isa TIER]");
+    process.exit(2);
+}
+const variants = { c: "x64", avx2: "haswell", avx512: "icelake", amx: "sapphirerapids" };
+if (options.isa !== undefined && !(options.isa in variants)) {
+    console.error(`compare: --isa ${options.isa} is none of ${Object.keys(variants).join(", ")}`);
     process.exit(2);
 }
 const model = positionals[0];
@@ -40,7 +44,7 @@ const runTheirs = () =>
     runJson(process.execPath, [
         path.join(here, "llamacpp.mjs"),
         ...common,
-        ...(options.backends ? ["--backends", options.backends] : []),
+        ...(options.isa ? ["--variant", variants[options.isa]] : []),
     ]);
 
 const median = (values) => {

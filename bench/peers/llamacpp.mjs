@@ -1,15 +1,16 @@
 // llamacpp.mjs - how fast llama.cpp is on a GGUF file, measured around llama_decode alone.
 //
 //   node llamacpp.mjs MODEL [--threads N] [--prefill N] [--depth N] [--steps N] [--sequences 1,2,4] [--repeat N]
-//                     [--backends DIR]
+//                     [--variant NAME]
 //
 // It calls the compiled binding of node-llama-cpp directly: fill a batch with token ids, decode it, nothing sampled, no
 // text made. Tokens are random but the same every time. A sequence stands at `depth` tokens when decoding begins, and
 // `steps` batches of one token a sequence are timed together. Prints one JSON object; `bench_engine` prints the same one.
-// llama.cpp picks the best of the CPU variants in its folder; `variant` says which. A folder with fewer of them, given
-// with --backends, forces a lesser one.
+// llama.cpp picks the best of the CPU variants in its folder; `variant` says which. --variant haswell (AVX2), icelake
+// (AVX-512) or another of those in the package leaves it only that one.
 import { createRequire } from "node:module";
-import { readFileSync, readdirSync } from "node:fs";
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import path from "node:path";
 import { parseArgs } from "node:util";
 
@@ -22,7 +23,7 @@ const { values: options, positionals } = parseArgs({
         steps: { type: "string", default: "24" },
         sequences: { type: "string", default: "1,2,4,8,16,32" },
         repeat: { type: "string", default: "1" },
-        backends: { type: "string" },
+        variant: { type: "string" },
     },
 });
 if (positionals.length !== 1) {
@@ -36,13 +37,24 @@ const nBatch = 512; // llama.cpp's own default for the part of a batch that it c
 const require = createRequire(import.meta.url);
 const folder = path.join(path.dirname(require.resolve("@node-llama-cpp/linux-x64")), "..", "bins", "linux-x64");
 
+// The folder that llama.cpp finds its CPU variants in: its own, or one that holds only the variant asked for.
+function variantFolder() {
+    if (options.variant === undefined) return folder;
+    const library = `libggml-cpu-${options.variant}.so`;
+    if (!existsSync(path.join(folder, library))) throw new Error(`${folder} has no ${library}`);
+    const only = mkdtempSync(path.join(tmpdir(), "llamacpp-"));
+    process.on("exit", () => rmSync(only, { recursive: true }));
+    copyFileSync(path.join(folder, library), path.join(only, library));
+    return only;
+}
+
 const log = [];
 function loadBinding() {
     const binding = require(path.join(folder, "llama-addon.node"));
     binding.markLoaded();
     binding.setLogger((_level, text) => log.push(text));
     binding.setLoggerLogLevel(6);
-    binding.loadBackends(options.backends ?? folder);
+    binding.loadBackends(variantFolder());
     return binding;
 }
 
@@ -127,8 +139,8 @@ async function measureOpen() {
 }
 
 function variantLoaded() {
-    const loaded = readFileSync("/proc/self/maps", "utf8").match(/libggml-cpu-[a-z0-9]+\.so/g) ?? [];
-    return [...new Set(loaded)].join(" ");
+    const loaded = readFileSync("/proc/self/maps", "utf8").matchAll(/libggml-cpu-([a-z0-9]+)\.so/g);
+    return [...new Set([...loaded].map((match) => match[1]))].join(" ");
 }
 
 function peakResidentBytes() {
@@ -137,8 +149,6 @@ function peakResidentBytes() {
 
 const binding = loadBinding();
 await binding.init();
-if (!readdirSync(options.backends ?? folder).some((name) => name.startsWith("libggml-cpu")))
-    throw new Error(`no CPU backend in ${options.backends ?? folder}`);
 const { model, times } = await measureOpen();
 const openPeak = peakResidentBytes();
 const result = {

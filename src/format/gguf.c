@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 /* The tables of a file are bounded by its size (gguf_part.c); this bounds what a huge one may ask for. */
-#define ARENA_BYTES_MAX ((size_t)4 << 30)
+#define ARENA_BYTES_MAX ((size_t)1 << 30)
 
 struct liz_gguf {
     liz_arena arena;

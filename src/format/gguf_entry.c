@@ -91,15 +91,17 @@ static liz_status array_take(liz_gguf_cursor *cur, liz_gguf_entry *entry, liz_ar
         return liz_gguf_fail_cut_off(cur, err);
     if (entry->elem_type == LIZ_GGUF_ARRAY)
         return liz_fail_at(err, LIZ_E_UNSUPPORTED, at, "is an array of arrays, which is not supported");
-    size_t bytes_min = entry->elem_type == LIZ_GGUF_STRING ? sizeof(uint64_t) : types[entry->elem_type].size;
+    bool is_strings = entry->elem_type == LIZ_GGUF_STRING;
+    size_t bytes_min = is_strings ? sizeof(uint64_t) : types[entry->elem_type].size;
     if (entry->n > (cur->size - cur->at) / bytes_min)
         return liz_fail_at(err, LIZ_E_FORMAT, at,
                            "claims %llu elements, more than the file holds: it is cut off or damaged",
                            (unsigned long long)entry->n);
-    if (entry->n > LIZ_GGUF_ARRAY_LEN_MAX)
+    const int n_max = is_strings ? LIZ_GGUF_STRINGS_MAX : LIZ_GGUF_ARRAY_LEN_MAX;
+    if (entry->n > (uint64_t)n_max)
         return liz_fail_at(err, LIZ_E_LIMIT, at, "has %llu elements: at most %d are read", (unsigned long long)entry->n,
-                           LIZ_GGUF_ARRAY_LEN_MAX);
-    if (entry->elem_type != LIZ_GGUF_STRING)
+                           n_max);
+    if (!is_strings)
         return numbers_take(cur, entry, err);
     liz_str *strings = liz_arena_array(arena, (size_t)entry->n, sizeof *strings);
     if (strings == NULL)

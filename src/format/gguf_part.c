@@ -15,6 +15,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "GGUF's numbers are read as they lie");
+
 enum {
     PATH_LABEL_MAX = 160,
     ENTRY_BYTES_MIN = 8 + 1 + 4 + 1,         /* key, type, value */
