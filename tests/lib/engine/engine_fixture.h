@@ -1,6 +1,6 @@
-/* fake_engine.h - an engine over the fake model, and requests whose events are kept. */
-#ifndef LIZ_TESTS_FAKE_ENGINE_H
-#define LIZ_TESTS_FAKE_ENGINE_H
+/* engine_fixture.h - an engine over the fake model, and requests whose events are kept. */
+#ifndef LIZ_TESTS_ENGINE_FIXTURE_H
+#define LIZ_TESTS_ENGINE_FIXTURE_H
 
 #include "engine/engine_core.h"
 #include "fake_model.h"
@@ -40,6 +40,7 @@ typedef struct fake_result {
     char message[LIZ_ERROR_TEXT_MAX];
     liz_seq_stats stats;
     atomic_int n_events;
+    liz_seq *user_seq; /* the test's own */
 } fake_result;
 
 /* An on_event that fills a fake_result. */

@@ -1,5 +1,5 @@
-/* fake_engine.c - see the header. */
-#include "fake_engine.h"
+/* engine_fixture.c - see the header. */
+#include "engine_fixture.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
