@@ -74,7 +74,7 @@ clean: ## removes what was built
 # Tests of the engine bring a model of their own: linked before the library, it takes the place of src/model.
 FAKE_MODEL_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/lib/engine/*.c))
 
-$(BUILD)/tests/engine/%: $(BUILD)/tests/engine/%.o $(FAKE_MODEL_OBJ) $(TEST_LIB_OBJ) $(BUILD)/liblizzie.a
+$(filter $(BUILD)/tests/engine/%,$(TEST_BIN)): %: %.o $(FAKE_MODEL_OBJ) $(TEST_LIB_OBJ) $(BUILD)/liblizzie.a
 	$(call say,LD,$@)$(CC) -o $@ $^ -lcmocka -lpcre2-8 $(LIBS)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
