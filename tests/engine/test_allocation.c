@@ -153,6 +153,7 @@ static void test_guard_can_fail(void **state)
     liz_request request = {.tokens = &token, .n_tokens = 1, .n_predict_max = 1, .on_event = on_event_allocating};
     liz_seq *seq;
     assert_int_equal(liz_submit(engine, &request, &seq, NULL), LIZ_OK);
+    liz_seq_wait(seq);
     liz_seq_free(seq);
     assert_int_equal(n_guarded, 2);
     liz_engine_close(engine);
