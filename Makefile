@@ -25,12 +25,14 @@ LIB_SRC += $(wildcard src/*/x86/*.c)
 endif
 CLI_SRC := $(wildcard src/cli/*.c)
 TEST_SRC := $(wildcard tests/*/test_*.c)
-TEST_LIB_SRC := $(wildcard tests/lib/*.c)
+TEST_FAKE_SRC := $(wildcard tests/lib/fake_*.c)
+TEST_LIB_SRC := $(filter-out $(TEST_FAKE_SRC),$(wildcard tests/lib/*.c))
 BENCH_SRC := $(wildcard bench/*.c)
 
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o)
 CLI_OBJ := $(CLI_SRC:%.c=$(BUILD)/%.o)
 TEST_LIB_OBJ := $(TEST_LIB_SRC:%.c=$(BUILD)/%.o)
+TEST_FAKE_OBJ := $(TEST_FAKE_SRC:%.c=$(BUILD)/%.o)
 TEST_BIN := $(TEST_SRC:tests/%.c=$(BUILD)/tests/%)
 BENCH_BIN := $(BENCH_SRC:bench/%.c=$(BUILD)/bench/%)
 
@@ -53,6 +55,10 @@ $(BUILD)/lizzie: $(CLI_OBJ) $(BUILD)/liblizzie.a
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_LIB_OBJ) $(BUILD)/liblizzie.a
 	$(CC) -o $@ $^ -lcmocka -lpcre2-8 $(LIBS)
 
+# The engine's tests bring a model of their own: named before the library, it takes the place of src/model.
+$(BUILD)/tests/engine/%: $(BUILD)/tests/engine/%.o $(TEST_FAKE_OBJ) $(TEST_LIB_OBJ) $(BUILD)/liblizzie.a
+	$(call say,LD,$@)$(CC) -o $@ $^ -lcmocka -lpcre2-8 $(LIBS)
+
 $(BUILD)/bench/%: $(BUILD)/bench/%.o $(BUILD)/liblizzie.a
 	$(CC) -o $@ $^ $(LIBS)
 
@@ -70,11 +76,5 @@ help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 clean: ## removes what was built
 	rm -rf $(BUILD) $(BUILD)-asan
-
-# Tests of the engine bring a model of their own: linked before the library, it takes the place of src/model.
-FAKE_MODEL_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/lib/engine/*.c))
-
-$(filter $(BUILD)/tests/engine/%,$(TEST_BIN)): %: %.o $(FAKE_MODEL_OBJ) $(TEST_LIB_OBJ) $(BUILD)/liblizzie.a
-	$(call say,LD,$@)$(CC) -o $@ $^ -lcmocka -lpcre2-8 $(LIBS)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -1,6 +1,6 @@
 /* test_allocation.c - a step allocates nothing: the C library's allocator is replaced by one that aborts when it is
  * called while the engine is inside a step, on whatever thread, but for the test's own and the callbacks. */
-#include "../lib/engine/engine_fixture.h"
+#include "../lib/engine_harness.h"
 
 #include <errno.h>
 #include <setjmp.h>

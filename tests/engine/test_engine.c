@@ -1,6 +1,6 @@
 /* test_engine.c - an engine with its own thread: submitting from many threads, waiting, cancelling, closing, failing,
  * scoring. Run under ThreadSanitizer it shows that nothing is shared without a lock. */
-#include "../lib/engine/engine_fixture.h"
+#include "../lib/engine_harness.h"
 
 #include <math.h>
 #include <setjmp.h>

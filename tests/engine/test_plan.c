@@ -1,6 +1,6 @@
 /* test_plan.c - the memory plan: what fits is used, what is short costs sequences first, and what cannot fit is refused
  * with numbers. */
-#include "../lib/engine/engine_fixture.h"
+#include "../lib/engine_harness.h"
 #include "engine/engine_plan.h"
 
 #include <setjmp.h>

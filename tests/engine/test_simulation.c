@@ -1,7 +1,7 @@
 /* test_simulation.c - the scheduler under random arrivals, lengths, shared beginnings, cancellations and pools that are
  * too small, step by step. What each sequence generates must equal what it generates alone and without a cache,
  * whatever the dimensions of the engine; no page may leak; and nobody waits for ever. A failure names its seed. */
-#include "../lib/engine/engine_fixture.h"
+#include "../lib/engine_harness.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

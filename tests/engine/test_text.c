@@ -1,7 +1,7 @@
 /* test_text.c - generated text: whole characters, stop strings across token borders, tokens that end the text. A small
  * vocabulary is made, half of it single bytes of longer characters; what the fake model generates is random, so the
  * expected text is worked out from the tokens in one go and compared with what came out of the events. */
-#include "../lib/engine/engine_fixture.h"
+#include "../lib/engine_harness.h"
 #include "../lib/temp_dir.h"
 #include "format/gguf_write.h"
 

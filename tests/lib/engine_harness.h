@@ -1,6 +1,6 @@
-/* engine_fixture.h - an engine over the fake model, and requests whose events are kept. */
-#ifndef LIZ_TESTS_ENGINE_FIXTURE_H
-#define LIZ_TESTS_ENGINE_FIXTURE_H
+/* engine_harness.h - an engine over the fake model, and requests whose events are kept. */
+#ifndef LIZ_TESTS_ENGINE_HARNESS_H
+#define LIZ_TESTS_ENGINE_HARNESS_H
 
 #include "engine/engine_core.h"
 #include "fake_model.h"

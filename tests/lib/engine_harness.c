@@ -1,5 +1,5 @@
-/* engine_fixture.c - see the header. */
-#include "engine_fixture.h"
+/* engine_harness.c - see the header. */
+#include "engine_harness.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
