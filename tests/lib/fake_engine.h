@@ -1,6 +1,6 @@
-/* engine_harness.h - an engine over the fake model, and requests whose events are kept. */
-#ifndef LIZ_TESTS_ENGINE_HARNESS_H
-#define LIZ_TESTS_ENGINE_HARNESS_H
+/* fake_engine.h - an engine over the fake model, and requests whose events are kept. */
+#ifndef LIZ_TESTS_FAKE_ENGINE_H
+#define LIZ_TESTS_FAKE_ENGINE_H
 
 #include "engine/engine_core.h"
 #include "fake_model.h"

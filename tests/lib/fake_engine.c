@@ -1,5 +1,5 @@
-/* engine_harness.c - see the header. */
-#include "engine_harness.h"
+/* fake_engine.c - see the header. */
+#include "fake_engine.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
