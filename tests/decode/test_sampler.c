@@ -19,7 +19,8 @@ static uint64_t random_state;
 
 static uint64_t random_next(void)
 {
-    liz_philox r = liz_philox4x32(7, (liz_philox){{(uint32_t)++random_state, (uint32_t)(random_state >> 32), 0, 0}});
+    random_state++;
+    liz_philox r = liz_philox4x32(7, (liz_philox){{(uint32_t)random_state, (uint32_t)(random_state >> 32), 0, 0}});
     return (uint64_t)r.v[1] << 32 | r.v[0];
 }
 static int below(int n) { return (int)(random_next() % (uint64_t)n); }
@@ -109,7 +110,7 @@ static int32_t oracle_choose(const liz_sampling *s, const float *original, int n
     if (s->min_p > 0) {
         int n_kept = 0;
         for (int i = 0; i < n_list; i++)
-            if ((double)liz_prob_weight(list[i].logit, max, 1) >= (double)s->min_p * 0x1p40)
+            if (list[i].logit >= (float)((double)max + liz_prob_log((double)s->min_p)))
                 list[n_kept++] = list[i];
         n_list = n_kept;
     }
@@ -129,7 +130,7 @@ static int32_t oracle_choose(const liz_sampling *s, const float *original, int n
 /* Peaked, flat, tied, impossible and wild logits. */
 static void logits_make(float *logits, int n)
 {
-    int kind = below(7);
+    int kind = below(8);
     for (int i = 0; i < n; i++) {
         float u = uniform() + uniform() + uniform() - 1.5f;
         logits[i] = kind == 0   ? u * 8
@@ -138,6 +139,7 @@ static void logits_make(float *logits, int n)
                     : kind == 3 ? (below(5) == 0 ? -INFINITY : u * 20)
                     : kind == 4 ? u * 1e4f
                     : kind == 5 ? -40 * uniform()
+                    : kind == 7 ? 1e6f + (float)below(300) / 16
                                 : u * 3;
     }
     if (kind == 6)
@@ -297,23 +299,29 @@ static void test_exponential_and_logarithm(void **state)
         assert_true(fabs(liz_prob_log(x) - log(x)) <= 5e-16 * fmax(1, fabs(log(x))));
 }
 
-/* The weights of a sum are those of its parts, wherever the blocks fall. */
+/* A sum is that of its parts, however many, and leaves out what is below the bound. */
 static void test_sum_is_exact(void **state)
 {
     (void)state;
     static float logits[N_MAX];
-    static uint64_t sums[N_MAX / LIZ_PROB_BLOCK + 1];
     for (int n = 1; n < 400; n += 7) {
-        uint64_t total = 0, blocks = 0;
+        uint64_t total = 0, above = 0, not_below = 0, weights[LIZ_PROB_BLOCK];
         logits_make(logits, n);
-        float max;
+        float max, bound = logits[below(n)];
         assert_true(liz_prob_scan(logits, (size_t)n, NULL, &max));
-        for (int i = 0; i < n; i++)
-            total += liz_prob_weight(logits[i], max, 0.9f);
-        assert_int_equal(liz_prob_sum(logits, (size_t)n, max, 0.9f, sums), total);
-        for (int i = 0; i < (n + LIZ_PROB_BLOCK - 1) / LIZ_PROB_BLOCK; i++)
-            blocks += sums[i];
-        assert_int_equal(blocks, total);
+        for (int i = 0; i < n; i++) {
+            uint64_t weight = liz_prob_weight(logits[i], max, 0.9f);
+            total += weight;
+            above += logits[i] > bound ? weight : 0;
+            not_below += logits[i] >= bound ? weight : 0;
+        }
+        assert_int_equal(liz_prob_sum(logits, (size_t)n, max, 0.9f, -INFINITY, false), total);
+        assert_int_equal(liz_prob_sum(logits, (size_t)n, max, 0.9f, bound, true), above);
+        assert_int_equal(liz_prob_sum(logits, (size_t)n, max, 0.9f, bound, false), not_below);
+        size_t n_block = n < LIZ_PROB_BLOCK ? (size_t)n : LIZ_PROB_BLOCK;
+        liz_prob_weights(logits, n_block, max, 0.9f, weights);
+        for (size_t i = 0; i < n_block; i++)
+            assert_int_equal(weights[i], liz_prob_weight(logits[i], max, 0.9f));
     }
 }
 

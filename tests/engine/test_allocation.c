@@ -87,7 +87,11 @@ static void test_step_allocates_nothing(void **state)
     enum { N = 60 };
     static fake_result results[N];
     static int32_t prompt[200];
-    fake_engine_opts opts = {.n_threads = 3, .n_parallel = 5, .n_pages = 12, .n_prefill_chunk = 40, .on_step = on_step};
+    fake_engine_opts opts = {.n_threads = 3,
+                             .n_parallel = 5,
+                             .n_pages = 12 * 32 / LIZ_PAGE_TOKENS,
+                             .n_prefill_chunk = 40,
+                             .on_step = on_step};
     exempt = true;
     liz_engine *engine = fake_engine_open(&opts);
     atomic_store(&has_guard, true);
