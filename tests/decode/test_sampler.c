@@ -299,6 +299,21 @@ static void test_exponential_and_logarithm(void **state)
         assert_true(fabs(liz_prob_log(x) - log(x)) <= 5e-16 * fmax(1, fabs(log(x))));
 }
 
+/* The numeric contract: these bits, on every machine. */
+static void test_weights_are_what_they_were(void **state)
+{
+    (void)state;
+    static const struct {
+        float logit;
+        uint64_t weight;
+    } cases[] = {
+        {-0.25f, 856300519424u}, {-1, 404487733248u}, {-3.7f, 27183804416u}, {-10.03f, 48442476u}, {-20, 2266u}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_int_equal(liz_prob_weight(cases[i].logit, 0, 1), cases[i].weight);
+    assert_true(liz_prob_log(3) == 0x1.193ea7aad030ap+0);
+    assert_true(liz_prob_log(0x1.8p-39) == -0x1.aa095170df83ap+4);
+}
+
 /* A sum is that of its parts, however many, and leaves out what is below the bound. */
 static void test_sum_is_exact(void **state)
 {
@@ -364,6 +379,7 @@ int main(void)
         cmocka_unit_test(test_not_numbers),
         cmocka_unit_test(test_logprobs),
         cmocka_unit_test(test_exponential_and_logarithm),
+        cmocka_unit_test(test_weights_are_what_they_were),
         cmocka_unit_test(test_sum_is_exact),
         cmocka_unit_test(test_settings_out_of_range),
     };

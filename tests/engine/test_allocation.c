@@ -30,6 +30,16 @@ void *__libc_calloc(size_t n, size_t size);
 void *__libc_realloc(void *p, size_t size);
 void *__libc_memalign(size_t align, size_t size);
 
+/* The allocation that fails, counted down on this thread; below 0 none does. */
+static _Thread_local int n_until_failure = -1;
+
+static bool fails(void)
+{
+    if (n_until_failure < 0)
+        return false;
+    return n_until_failure-- == 0;
+}
+
 static void guard(void)
 {
     if (!atomic_load(&inside_step) || exempt)
@@ -46,22 +56,22 @@ static void guard(void)
 void *malloc(size_t size)
 {
     guard();
-    return __libc_malloc(size);
+    return fails() ? NULL : __libc_malloc(size);
 }
 void *calloc(size_t n, size_t size)
 {
     guard();
-    return __libc_calloc(n, size);
+    return fails() ? NULL : __libc_calloc(n, size);
 }
 void *realloc(void *p, size_t size)
 {
     guard();
-    return __libc_realloc(p, size);
+    return fails() ? NULL : __libc_realloc(p, size);
 }
 void *aligned_alloc(size_t align, size_t size)
 {
     guard();
-    return __libc_memalign(align, size);
+    return fails() ? NULL : __libc_memalign(align, size);
 }
 int posix_memalign(void **out, size_t align, size_t size)
 {
@@ -163,9 +173,52 @@ static void test_guard_can_fail(void **state)
     liz_engine_close(engine);
 }
 
+/* Whichever allocation of an opening call fails, it says so and leaves nothing behind that would matter. */
+static void test_each_allocation_failing(void **state)
+{
+    (void)state;
+    static const liz_cache_layer layer = {1, 2, 2};
+    const liz_cache_opts cache_opts = {&layer, 1, 3, LIZ_CACHE_BF16, false};
+    const char *stops[] = {"a", "bc"};
+    fake_engine_opts opts = {.is_manual = true};
+    int32_t tokens[40] = {0};
+    liz_logit_bias bias = {1, 1};
+    int n_failures = 0;
+    exempt = true;
+    liz_engine *engine = fake_engine_open(&opts);
+    liz_request request = {
+        .tokens = tokens, .n_tokens = 40, .n_predict_max = 1, .sampling = {.bias = &bias, .n_bias = 1}};
+    for (int what = 0; what < 4; what++) {
+        liz_status status = LIZ_E_MEMORY;
+        for (int n = 0; status != LIZ_OK; n++) {
+            liz_cache *cache = NULL;
+            liz_sampler *sampler = NULL;
+            liz_stop *stop = NULL;
+            liz_seq *seq = NULL;
+            n_until_failure = n;
+            status = what == 0   ? liz_cache_open(&cache, &cache_opts, NULL)
+                     : what == 1 ? liz_sampler_open(&sampler, 100, NULL)
+                     : what == 2 ? liz_stop_open(&stop, stops, 2, NULL)
+                                 : liz_submit(engine, &request, &seq, NULL);
+            n_until_failure = -1;
+            assert_true(status == LIZ_OK || status == LIZ_E_MEMORY);
+            n_failures += status != LIZ_OK;
+            liz_cache_close(cache);
+            liz_sampler_close(sampler);
+            liz_stop_close(stop);
+            while (seq != NULL && liz_engine_step(engine))
+                ;
+            liz_seq_free(seq);
+        }
+    }
+    assert_true(n_failures >= 10);
+    liz_engine_close(engine);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_each_allocation_failing),
         cmocka_unit_test(test_step_allocates_nothing),
         cmocka_unit_test(test_guard_can_fail),
     };
