@@ -119,25 +119,36 @@ uint64_t liz_prob_weight(float logit, float max, float inv_temp)
     return ((uint64_t)(uint32_t)w.high[0] << 20) + (uint32_t)w.low[0];
 }
 
-uint64_t liz_prob_sum(const float *logits, size_t n, float max, float inv_temp, uint64_t *block_sum)
+uint64_t liz_prob_sum(const float *logits, size_t n, float max, float inv_temp, float bound, bool strict)
 {
-    const f32x4 max_all = splat(max), inv_all = splat(inv_temp);
+    const f32x4 max_all = splat(max), inv_all = splat(inv_temp), bound_all = splat(bound);
+    const i32x4 also_equal = strict ? (i32x4){0, 0, 0, 0} : (i32x4){-1, -1, -1, -1};
     float pad[LIZ_PROB_BLOCK];
     uint64_t total = 0;
     for (size_t at = 0; at < n; at += LIZ_PROB_BLOCK) {
         const float *p = block_at(logits, n, at, pad);
         weights sum = {{0, 0, 0, 0}, {0, 0, 0, 0}};
         for (int i = 0; i < LIZ_PROB_BLOCK; i += 4) {
-            weights w = weights4(load4(p + i), max_all, inv_all);
-            sum.high += w.high;
-            sum.low += w.low;
+            f32x4 v = load4(p + i);
+            weights w = weights4(v, max_all, inv_all);
+            i32x4 counts = (v > bound_all) | ((v == bound_all) & also_equal);
+            sum.high += w.high & counts;
+            sum.low += w.low & counts;
         }
-        uint64_t sum_block = weights_total(sum);
-        if (block_sum != NULL)
-            block_sum[at / LIZ_PROB_BLOCK] = sum_block;
-        total += sum_block;
+        total += weights_total(sum);
     }
     return total;
+}
+
+void liz_prob_weights(const float *logits, size_t n, float max, float inv_temp, uint64_t out[LIZ_PROB_BLOCK])
+{
+    float pad[LIZ_PROB_BLOCK];
+    const float *p = block_at(logits, n, 0, pad);
+    for (int i = 0; i < LIZ_PROB_BLOCK; i += 4) {
+        weights w = weights4(load4(p + i), splat(max), splat(inv_temp));
+        for (int lane = 0; lane < 4; lane++)
+            out[i + lane] = ((uint64_t)(uint32_t)w.high[lane] << 20) + (uint32_t)w.low[lane];
+    }
 }
 
 /* x = 2^e m with m in [sqrt(1/2), sqrt(2)); log m = 2 artanh(s), s = (m - 1) / (m + 1), by its series: |s| < 0.1716, so

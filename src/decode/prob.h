@@ -24,8 +24,11 @@ bool liz_prob_scan(const float *logits, size_t n, float *block_max, float *max);
 /* The weight of one logit: `inv_temp` is 1 / T. */
 uint64_t liz_prob_weight(float logit, float max, float inv_temp);
 
-/* The sum of the weights of logits [n]; `block_sum` (may be NULL) takes that of each block. */
-uint64_t liz_prob_sum(const float *logits, size_t n, float max, float inv_temp, uint64_t *block_sum);
+/* The sum of the weights of those logits [n] that are at least `bound`, or above it where `strict`. */
+uint64_t liz_prob_sum(const float *logits, size_t n, float max, float inv_temp, float bound, bool strict);
+
+/* The weights of logits [n], n <= LIZ_PROB_BLOCK. */
+void liz_prob_weights(const float *logits, size_t n, float max, float inv_temp, uint64_t weights[LIZ_PROB_BLOCK]);
 
 /* The natural logarithm of x > 0 (finite, normal), within 2 units in the last place. */
 double liz_prob_log(double x);

@@ -1,14 +1,13 @@
 /* sampler.c - the steps from logits to a token, without ever sorting a vocabulary.
  *
- * A first pass over the logits finds the largest of every block of 64 ids; most steps then look only into blocks that
- * can matter. Candidates that survive are a short list of (key, weight): the key orders them by logit, then lowest id
- * first, as one integer, and no two are equal. One routine does all the choosing: `prefix_select` moves the smallest
- * prefix, in descending key order, whose measure reaches a target to the front: measured by count it is top-k, by
- * weight top-p, and with the id as key and a random target it is the draw itself. It is a radix selection, linear in
- * the worst case.
+ * Top-k, top-p and min-p each keep the tokens down to some place in the order "larger logit first, then lower id", so
+ * what survives is described by that place alone: the cut. Every step moves it up; the draw is a sum over the tokens
+ * inside it.
  *
- * Before top-k, every token is a candidate without being listed ("dense"). Bounds that shorten a list before an exact
- * step are conservative: they only decide what is looked at, never what is kept. */
+ * A first pass finds the largest logit of every block of 64 ids, and later passes skip blocks that lie outside. To find
+ * a cut, tokens are counted (or their weights summed) into bins by their distance from the largest logit; only in the
+ * bin where the sum reaches its target are tokens listed and selected exactly, by radix, on a key that orders them as
+ * one integer. Bounds that shorten a pass are conservative: they decide what is looked at, never what is kept. */
 #include "decode/sampler.h"
 
 #include "base/half.h"
@@ -21,8 +20,19 @@
 
 typedef struct candidate {
     uint64_t key;
-    uint64_t weight;
+    uint64_t measure; /* its weight, or 1 */
 } candidate;
+
+/* What survives: tokens with a larger logit, and those with this logit up to this id. */
+typedef struct cut {
+    float logit;
+    int32_t id;
+} cut;
+
+static const cut cut_none = {-INFINITY, INT32_MAX};
+
+/* Bins of logits below the largest, an eighth of a unit each; the last takes the rest. */
+enum { N_BINS = 8 * 28 + 1 };
 
 typedef struct change {
     int32_t token;
@@ -45,9 +55,6 @@ typedef struct field {
     size_t n;
     float max;
 } field;
-
-/* Bounds leave this much room, in logits, for the error of the exponential. */
-static const float margin = 1e-3f;
 
 size_t liz_sampler_bytes(int32_t n_vocab)
 {
@@ -211,17 +218,16 @@ static void digit_partition(candidate *list, size_t n, int shift, unsigned digit
     *n_equal = at - above;
 }
 
-/* Moves to the front the least number of candidates, in descending order of keys, whose measure (their weight, or 1
- * each) sums to `target` or more, and returns that number; the last of them in order ends up last. 1 <= target <= the
- * sum of all. */
-static size_t prefix_select(candidate *list, size_t n, uint64_t target, bool by_weight)
+/* Moves to the front the least number of candidates, in descending order of keys, whose measures sum to `target` or
+ * more, and returns that number; the last of them in order ends up last. 1 <= target <= the sum of all. */
+static size_t prefix_select(candidate *list, size_t n, uint64_t target)
 {
     size_t begin = 0, end = n; /* before `begin` all are kept; from `end` none */
     uint64_t sum = 0;          /* of those before `begin` */
     for (int shift = 56; shift >= 0; shift -= 8) {
         uint64_t sums[256] = {0};
         for (size_t i = begin; i < end; i++)
-            sums[list[i].key >> shift & 0xFF] += by_weight ? list[i].weight : 1;
+            sums[list[i].key >> shift & 0xFF] += list[i].measure;
         unsigned digit = 255;
         for (; digit > 0 && sum + sums[digit] < target; digit--)
             sum += sums[digit];
@@ -233,37 +239,99 @@ static size_t prefix_select(candidate *list, size_t n, uint64_t target, bool by_
     return end;
 }
 
-/* Lists the tokens whose logit is at least `bound`, impossible ones never, with their weights at temperature 1. */
-static size_t candidates_gather(liz_sampler *sampler, const field *f, float bound)
+/* ---- cuts ---- */
+
+static bool cut_has(cut c, float logit, size_t id)
+{
+    return logit > c.logit || (logit == c.logit && id <= (size_t)c.id);
+}
+
+static size_t bin_of(const field *f, float logit)
+{
+    float distance = (f->max - logit) * 8;
+    return distance < N_BINS - 1 ? (size_t)distance : N_BINS - 1;
+}
+
+/* A logit that is surely below all that are less than `distance` below the largest, whatever was rounded. */
+static float bound_at(const field *f, double distance)
+{
+    double max = (double)f->max;
+    return (float)(max - distance - 1e-3 - fabs(max) * 0x1p-22);
+}
+
+static size_t block_end(const field *f, size_t block)
+{
+    size_t end = (block + 1) * LIZ_PROB_BLOCK;
+    return end < f->n ? end : f->n;
+}
+
+/* Sums the tokens inside `c` and not below `bound` into bins: their weights at temperature 1, or 1 each. */
+static void bins_fill(const liz_sampler *sampler, const field *f, cut c, float bound, bool by_weight,
+                      uint64_t bins[N_BINS])
+{
+    memset(bins, 0, N_BINS * sizeof *bins);
+    for (size_t block = 0; block < sampler->n_blocks; block++) {
+        uint64_t weights[LIZ_PROB_BLOCK];
+        size_t begin = block * LIZ_PROB_BLOCK, end = block_end(f, block);
+        if (sampler->block_max[block] < bound)
+            continue;
+        if (by_weight)
+            liz_prob_weights(f->logits + begin, end - begin, f->max, 1, weights);
+        for (size_t i = begin; i < end; i++)
+            if (f->logits[i] >= bound && cut_has(c, f->logits[i], i))
+                bins[bin_of(f, f->logits[i])] += by_weight ? weights[i - begin] : 1;
+    }
+}
+
+/* Lists the tokens inside `c` that are not below `bound` and, unless `bin` is N_BINS, in that bin. */
+static size_t candidates_list(liz_sampler *sampler, const field *f, cut c, float bound, size_t bin, bool by_weight)
 {
     size_t n = 0;
     for (size_t block = 0; block < sampler->n_blocks; block++) {
         if (sampler->block_max[block] < bound)
             continue;
-        size_t begin = block * LIZ_PROB_BLOCK, end = begin + LIZ_PROB_BLOCK < f->n ? begin + LIZ_PROB_BLOCK : f->n;
-        for (size_t i = begin; i < end; i++)
-            if (f->logits[i] >= bound && f->logits[i] > -INFINITY)
+        for (size_t i = block * LIZ_PROB_BLOCK; i < block_end(f, block); i++) {
+            float logit = f->logits[i];
+            if (logit >= bound && cut_has(c, logit, i) && (bin == N_BINS || bin_of(f, logit) == bin))
                 sampler->list[n++] =
-                    (candidate){key_of(f->logits[i], (int32_t)i), liz_prob_weight(f->logits[i], f->max, 1)};
+                    (candidate){key_of(logit, (int32_t)i), by_weight ? liz_prob_weight(logit, f->max, 1) : 1};
+        }
     }
     return n;
+}
+
+/* The cut after the shortest prefix of the tokens inside `c` whose measure reaches `target`, known not to go below
+ * `bound`. */
+static cut cut_at(liz_sampler *sampler, const field *f, cut c, float bound, uint64_t target, bool by_weight)
+{
+    uint64_t bins[N_BINS], sum = 0;
+    size_t bin = 0;
+    bins_fill(sampler, f, c, bound, by_weight, bins);
+    for (; bin < N_BINS - 1 && sum + bins[bin] < target; bin++)
+        sum += bins[bin];
+    float bin_bound = bin < N_BINS - 1 ? bound_at(f, (double)(bin + 1) / 8) : bound;
+    size_t n = candidates_list(sampler, f, c, bin_bound > bound ? bin_bound : bound, bin, by_weight);
+    LIZ_ASSERT(n > 0);
+    int32_t id = key_id(sampler->list[prefix_select(sampler->list, n, target - sum) - 1].key);
+    return (cut){f->logits[id], id};
 }
 
 /* A logit that the k-th largest is not below: the k-th largest among the blocks' largest. */
 static float top_k_bound(liz_sampler *sampler, size_t k)
 {
-    if (k > sampler->n_blocks)
+    size_t n = sampler->n_blocks;
+    if (k > n)
         return -INFINITY;
-    for (size_t i = 0; i < sampler->n_blocks; i++)
-        sampler->list[i] = (candidate){.key = key_of(sampler->block_max[i], (int32_t)i)};
-    prefix_select(sampler->list, sampler->n_blocks, k, false);
-    return sampler->block_max[key_id(sampler->list[k - 1].key)];
+    for (size_t i = 0; i < n; i++)
+        sampler->list[i] = (candidate){key_of(sampler->block_max[i], (int32_t)i), 1};
+    return sampler->block_max[key_id(sampler->list[prefix_select(sampler->list, n, k) - 1].key)];
 }
 
-static size_t top_k_keep(liz_sampler *sampler, const field *f, size_t k)
+static cut cut_top_k(liz_sampler *sampler, const field *f, size_t k)
 {
-    size_t n = candidates_gather(sampler, f, top_k_bound(sampler, k));
-    return n > k ? prefix_select(sampler->list, n, k, false) : n;
+    if (k >= f->n)
+        return cut_none;
+    return cut_at(sampler, f, cut_none, top_k_bound(sampler, k), k, false);
 }
 
 /* ceil(a * b / 2^53), rounded down instead where `down`. */
@@ -273,40 +341,50 @@ static uint64_t scale53(uint64_t a, uint64_t b, bool down)
     return (uint64_t)((product + (down ? 0 : ((uint64_t)1 << 53) - 1)) >> 53);
 }
 
-/* The weight that a prefix must reach to hold a share `top_p` of `total`. */
-static uint64_t nucleus_target(float top_p, uint64_t total)
-{
-    return scale53((uint64_t)ceil((double)top_p * 0x1p53), total, false);
-}
-
-/* The nucleus of all tokens. One that belongs to it has `total - target` or more in itself and those after it, of which
- * none is heavier: what is lighter than an n-th of that need not be looked at. */
-static size_t nucleus_of_all(liz_sampler *sampler, const field *f, float top_p)
-{
-    uint64_t total = liz_prob_sum(f->logits, f->n, f->max, 1, NULL);
-    uint64_t target = nucleus_target(top_p, total);
-    double weight_min = (double)((total - target) / f->n + 1) * 0x1p-40;
-    float bound = (float)((double)f->max + liz_prob_log(weight_min)) - margin;
-    size_t n = candidates_gather(sampler, f, bound);
-    return prefix_select(sampler->list, n, target, true);
-}
-
-static size_t nucleus_of_list(liz_sampler *sampler, size_t n, float top_p)
+/* The sum of the weights inside `c`, and each block's into `block_sum`. */
+static uint64_t cut_sum(liz_sampler *sampler, const field *f, cut c, float inv_temp)
 {
     uint64_t total = 0;
-    for (size_t i = 0; i < n; i++)
-        total += sampler->list[i].weight;
-    return prefix_select(sampler->list, n, nucleus_target(top_p, total), true);
+    for (size_t block = 0; block < sampler->n_blocks; block++) {
+        uint64_t sum = 0;
+        size_t begin = block * LIZ_PROB_BLOCK, end = block_end(f, block);
+        if (sampler->block_max[block] >= c.logit) {
+            size_t border = (size_t)c.id + 1; /* from here an equal logit is outside */
+            border = border < begin ? begin : border > end ? end : border;
+            sum = liz_prob_sum(f->logits + begin, border - begin, f->max, inv_temp, c.logit, false) +
+                  liz_prob_sum(f->logits + border, end - border, f->max, inv_temp, c.logit, true);
+        }
+        sampler->block_sum[block] = sum;
+        total += sum;
+    }
+    return total;
 }
 
-static size_t min_p_keep(liz_sampler *sampler, size_t n, float min_p)
+/* A logit that the nucleus does not go below. Most are small: if the tokens down to the bound of the NUCLEUS_GUESS
+ * likeliest weigh enough, that is it. Otherwise: a token of the nucleus has more than `total - target` in itself and
+ * those after it, none of which is heavier (but for rounding), so it weighs more than an n-th of that. */
+static float nucleus_bound(liz_sampler *sampler, const field *f, cut c, uint64_t total, uint64_t target)
 {
-    uint64_t weight_min = (uint64_t)ceil((double)min_p * 0x1p40);
-    size_t n_kept = 0;
-    for (size_t i = 0; i < n; i++)
-        if (sampler->list[i].weight >= weight_min)
-            sampler->list[n_kept++] = sampler->list[i];
-    return n_kept;
+    enum { NUCLEUS_GUESS = 256 };
+    float guess = top_k_bound(sampler, NUCLEUS_GUESS);
+    if (guess > c.logit && cut_sum(sampler, f, (cut){guess, INT32_MAX}, 1) >= target)
+        return guess;
+    uint64_t share = (total - target) / f->n;
+    float bound = bound_at(f, -liz_prob_log((share > 3 ? (double)(share - 2) : 1) * 0x1p-40));
+    return bound > c.logit ? bound : c.logit;
+}
+
+static cut cut_top_p(liz_sampler *sampler, const field *f, cut c, float top_p)
+{
+    uint64_t total = cut_sum(sampler, f, c, 1);
+    uint64_t target = scale53((uint64_t)ceil((double)top_p * 0x1p53), total, false);
+    return cut_at(sampler, f, c, nucleus_bound(sampler, f, c, total, target), target, true);
+}
+
+static cut cut_min_p(const field *f, cut c, float min_p)
+{
+    float logit = (float)((double)f->max + liz_prob_log((double)min_p));
+    return logit > c.logit ? (cut){logit, INT32_MAX} : c;
 }
 
 /* ---- the choice ---- */
@@ -322,64 +400,35 @@ static int32_t token_likeliest(const liz_sampler *sampler, const field *f)
     return (int32_t)i;
 }
 
-/* A number below `total`: the draw in [0, 1) times it, rounded down. */
-static uint64_t draw_below(uint64_t total, uint64_t seed, uint64_t position)
+/* The first token in id order at which the cumulative weight of those inside `c` exceeds the draw. */
+static int32_t token_draw(liz_sampler *sampler, const field *f, cut c, const liz_sampling *s, uint64_t position)
 {
-    return scale53((uint64_t)(liz_draw(seed, position) * 0x1p53), total, true);
-}
-
-/* The first token in id order at which the cumulative weight exceeds the draw. */
-static int32_t draw_from_all(liz_sampler *sampler, const field *f, float inv_temp, uint64_t seed, uint64_t position)
-{
-    uint64_t total = liz_prob_sum(f->logits, f->n, f->max, inv_temp, sampler->block_sum);
-    uint64_t rest = draw_below(total, seed, position);
+    float inv_temp = 1.0f / s->temperature;
+    uint64_t total = cut_sum(sampler, f, c, inv_temp);
+    uint64_t rest = scale53((uint64_t)(liz_draw(s->seed, position) * 0x1p53), total, true);
     size_t block = 0;
     for (; rest >= sampler->block_sum[block]; block++)
         rest -= sampler->block_sum[block];
     for (size_t i = block * LIZ_PROB_BLOCK;; i++) {
-        uint64_t weight = liz_prob_weight(f->logits[i], f->max, inv_temp);
+        uint64_t weight = cut_has(c, f->logits[i], i) ? liz_prob_weight(f->logits[i], f->max, inv_temp) : 0;
         if (rest < weight)
             return (int32_t)i;
         rest -= weight;
     }
 }
 
-static int32_t draw_from_list(liz_sampler *sampler, size_t n, const field *f, float inv_temp, uint64_t seed,
-                              uint64_t position)
+static int32_t token_choose(liz_sampler *sampler, const field *f, const liz_sampling *s, uint64_t position)
 {
-    uint64_t total = 0;
-    for (size_t i = 0; i < n; i++) {
-        candidate *c = &sampler->list[i];
-        int32_t id = key_id(c->key);
-        *c = (candidate){(uint32_t)c->key, liz_prob_weight(f->logits[id], f->max, inv_temp)};
-        total += c->weight;
-    }
-    size_t n_upto = prefix_select(sampler->list, n, draw_below(total, seed, position) + 1, true);
-    return key_id(sampler->list[n_upto - 1].key);
-}
-
-static int32_t choose(liz_sampler *sampler, const liz_sampling *s, const field *f, uint64_t position)
-{
-    const float inv_temp = 1.0f / s->temperature;
-    bool nucleus = s->top_p > 0 && s->top_p < 1, listed = false;
-    size_t n = 0;
-    if (s->top_k > 0 && (size_t)s->top_k < f->n) {
-        n = top_k_keep(sampler, f, (size_t)s->top_k);
-        listed = true;
-    }
-    if (nucleus) {
-        n = listed ? nucleus_of_list(sampler, n, s->top_p) : nucleus_of_all(sampler, f, s->top_p);
-        listed = true;
-    }
-    if (s->min_p > 0) {
-        if (!listed)
-            n = candidates_gather(sampler, f, (float)((double)f->max + liz_prob_log((double)s->min_p)) - margin);
-        n = min_p_keep(sampler, n, s->min_p);
-        listed = true;
-    }
-    if (!listed)
-        return draw_from_all(sampler, f, inv_temp, s->seed, position);
-    return draw_from_list(sampler, n, f, inv_temp, s->seed, position);
+    cut c = cut_none;
+    if (s->temperature == 0)
+        return token_likeliest(sampler, f);
+    if (s->top_k > 0)
+        c = cut_top_k(sampler, f, (size_t)s->top_k);
+    if (s->top_p > 0 && s->top_p < 1)
+        c = cut_top_p(sampler, f, c, s->top_p);
+    if (s->min_p > 0)
+        c = cut_min_p(f, c, s->min_p);
+    return token_draw(sampler, f, c, s, position);
 }
 
 int32_t liz_sampler_choose(liz_sampler *sampler, const liz_sampling *s, float *logits, const int32_t *recent,
@@ -396,7 +445,7 @@ int32_t liz_sampler_choose(liz_sampler *sampler, const liz_sampling *s, float *l
     else if (f.max == -INFINITY)
         token = LIZ_CHOICE_NONE;
     else
-        token = s->temperature == 0 ? token_likeliest(sampler, &f) : choose(sampler, s, &f, position);
+        token = token_choose(sampler, &f, s, position);
     logits_restore(sampler, logits);
     return token;
 }
@@ -417,11 +466,14 @@ double liz_sampler_logprobs(liz_sampler *sampler, const float *logits, int n_top
         *n_found = 0;
     if (!liz_prob_scan(logits, f.n, sampler->block_max, &f.max) || f.max == -INFINITY)
         return NAN;
-    uint64_t total = liz_prob_sum(logits, f.n, f.max, 1, NULL);
+    uint64_t total = liz_prob_sum(logits, f.n, f.max, 1, -INFINITY, false);
     double norm = (double)f.max + liz_prob_log((double)total * 0x1p-40);
     if (n_top == 0)
         return norm;
-    size_t n = top_k_keep(sampler, &f, (size_t)n_top);
+    cut c = cut_top_k(sampler, &f, (size_t)n_top);
+    if (c.logit == -INFINITY)
+        c.id = -1; /* impossible tokens are no alternatives */
+    size_t n = candidates_list(sampler, &f, c, c.logit, N_BINS, false);
     list_sort(sampler->list, n);
     for (size_t i = 0; i < n; i++) {
         int32_t id = key_id(sampler->list[i].key);

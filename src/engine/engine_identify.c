@@ -4,7 +4,6 @@
  * hash does too. The hash is XXH3-128 over the parts one after the other, read in large blocks with readahead; nothing
  * is mapped, so the process stays small. */
 #include "base/hash.h"
-#include "base/log.h"
 #include "base/status.h"
 #include "format/gguf.h"
 #include "lizzie.h"
@@ -13,6 +12,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 

@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "engine/engine_core.h"
 #include "engine/engine_plan.h"
+#include "kernel/kernel.h"
 
 #include <math.h>
 
@@ -198,6 +199,22 @@ static void memory_write(liz_buf *out, const liz_gguf *gguf, const liz_engine_op
     liz_model_close(model);
 }
 
+static void kernels_write(liz_buf *out, liz_tier_id tier)
+{
+    key(out, "kernels");
+    liz_buf_putc(out, '[');
+    for (size_t i = 0; i < liz_kernel_count(); i++) {
+        const char *op, *variant;
+        liz_kernel_describe(tier, i, &op, &variant);
+        key(out, NULL);
+        liz_buf_putc(out, '{');
+        member_text(out, "operation", op);
+        member_text(out, "variant", variant);
+        liz_buf_putc(out, '}');
+    }
+    liz_buf_putc(out, ']');
+}
+
 static liz_status machine_write(liz_buf *out, liz_error *err)
 {
     liz_tier_id tier;
@@ -211,6 +228,7 @@ static liz_status machine_write(liz_buf *out, liz_error *err)
     member_text(out, "tier", liz_cpu_tier_name(tier));
     member_text(out, "tier_best", liz_cpu_tier_name(liz_cpu_tier_best()));
     liz_buf_putc(out, '}');
+    kernels_write(out, tier);
     return LIZ_OK;
 }
 

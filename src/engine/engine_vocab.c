@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-/* A text of this many bytes is refused when detokenised: nothing sane is larger. */
+/* Detokenised text beyond this is taken for a mistake. */
 static const size_t text_bytes_max = (size_t)1 << 32;
 
 liz_status liz_vocab_open(liz_vocab **out, const char *path, liz_error *err)
@@ -36,6 +36,9 @@ void liz_vocab_close(liz_vocab *vocab)
 int32_t liz_vocab_size(const liz_vocab *vocab) { return liz_text_vocab_size(vocab->text); }
 
 bool liz_vocab_is_end(const liz_vocab *vocab, int32_t token) { return liz_text_vocab_is_end(vocab->text, token); }
+
+_Static_assert((int)LIZ_TOKENIZE_AFFIXES == (int)LIZ_TEXT_AFFIXES, "the flags are passed on as they are");
+_Static_assert((int)LIZ_TOKENIZE_SPECIAL == (int)LIZ_TEXT_SPECIAL, "the flags are passed on as they are");
 
 liz_status liz_tokenize(const liz_vocab *vocab, const char *text, size_t n_text, unsigned flags, int32_t **tokens,
                         size_t *n_tokens, liz_error *err)

@@ -52,7 +52,8 @@ static bool line_number(const char *text, const char *key, uint64_t *out)
             char *end;
             const char *digits = line + n + strspn(line + n, " \t:");
             unsigned long long value = strtoull(digits, &end, 10);
-            *out = value;
+            if (end != digits)
+                *out = value;
             return end != digits;
         }
         line = strchr(line, '\n');
@@ -67,8 +68,9 @@ static bool file_number(const char *dir, const char *name, uint64_t *out)
     if (name == NULL || snprintf(path, sizeof path, "%s/%s", dir, name) >= (int)sizeof path ||
         !text_read(path, text, sizeof text))
         return false;
-    unsigned long long value = strtoull(text, &end, 10); /* "max" has no digits */
-    *out = value;
+    unsigned long long value = strtoull(text, &end, 10);
+    if (end != text) /* "max" has no digits */
+        *out = value;
     return end != text;
 }
 

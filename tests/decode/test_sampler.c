@@ -13,13 +13,14 @@
 
 #include <cmocka.h>
 
-enum { N_MAX = 5000, N_ROUNDS = 6000 };
+enum { N_MAX = 40000, N_ROUNDS = 6000 };
 
 static uint64_t random_state;
 
 static uint64_t random_next(void)
 {
-    liz_philox r = liz_philox4x32(7, (liz_philox){{(uint32_t)++random_state, (uint32_t)(random_state >> 32), 0, 0}});
+    random_state++;
+    liz_philox r = liz_philox4x32(7, (liz_philox){{(uint32_t)random_state, (uint32_t)(random_state >> 32), 0, 0}});
     return (uint64_t)r.v[1] << 32 | r.v[0];
 }
 static int below(int n) { return (int)(random_next() % (uint64_t)n); }
@@ -109,7 +110,7 @@ static int32_t oracle_choose(const liz_sampling *s, const float *original, int n
     if (s->min_p > 0) {
         int n_kept = 0;
         for (int i = 0; i < n_list; i++)
-            if ((double)liz_prob_weight(list[i].logit, max, 1) >= (double)s->min_p * 0x1p40)
+            if (list[i].logit >= (float)((double)max + liz_prob_log((double)s->min_p)))
                 list[n_kept++] = list[i];
         n_list = n_kept;
     }
@@ -129,7 +130,7 @@ static int32_t oracle_choose(const liz_sampling *s, const float *original, int n
 /* Peaked, flat, tied, impossible and wild logits. */
 static void logits_make(float *logits, int n)
 {
-    int kind = below(7);
+    int kind = below(8);
     for (int i = 0; i < n; i++) {
         float u = uniform() + uniform() + uniform() - 1.5f;
         logits[i] = kind == 0   ? u * 8
@@ -138,6 +139,7 @@ static void logits_make(float *logits, int n)
                     : kind == 3 ? (below(5) == 0 ? -INFINITY : u * 20)
                     : kind == 4 ? u * 1e4f
                     : kind == 5 ? -40 * uniform()
+                    : kind == 7 ? 1e6f + (float)below(300) / 16
                                 : u * 3;
     }
     if (kind == 6)
@@ -173,7 +175,7 @@ static void test_same_as_oracle(void **state)
     int n_distinct = 0, n_last = -1;
     for (int round = 0; round < N_ROUNDS; round++) {
         random_state = (uint64_t)round << 32;
-        int n = sizes[below(9)];
+        int n = round % 40 == 0 ? N_MAX - below(9) : sizes[below(9)];
         liz_logit_bias bias[8];
         liz_sampling s;
         liz_sampler *sampler;
@@ -183,7 +185,7 @@ static void test_same_as_oracle(void **state)
             recent[i] = below(n < 20 ? n : 20);
         logits_make(logits, n);
         sampling_make(&s, bias, n);
-        memcpy(before, logits, sizeof logits);
+        memcpy(before, logits, (size_t)n * sizeof *logits);
         assert_int_equal(liz_sampling_check(&s, n, NULL), LIZ_OK);
         assert_int_equal(liz_sampler_open(&sampler, n, NULL), LIZ_OK);
         uint64_t position = (uint64_t)below(1000);
@@ -193,7 +195,7 @@ static void test_same_as_oracle(void **state)
             fprintf(stderr, "# round %d: %d tokens, T %g, top_k %d, top_p %g, min_p %g\n", round, n,
                     (double)s.temperature, s.top_k, (double)s.top_p, (double)s.min_p);
         assert_int_equal(token, expected);
-        assert_memory_equal(logits, before, sizeof logits); /* restored */
+        assert_memory_equal(logits, before, (size_t)n * sizeof *logits); /* restored */
         n_distinct += token != n_last;
         n_last = token;
         liz_sampler_close(sampler);
@@ -297,23 +299,44 @@ static void test_exponential_and_logarithm(void **state)
         assert_true(fabs(liz_prob_log(x) - log(x)) <= 5e-16 * fmax(1, fabs(log(x))));
 }
 
-/* The weights of a sum are those of its parts, wherever the blocks fall. */
+/* The numeric contract: these bits, on every machine. */
+static void test_weights_are_what_they_were(void **state)
+{
+    (void)state;
+    static const struct {
+        float logit;
+        uint64_t weight;
+    } cases[] = {
+        {-0.25f, 856300519424u}, {-1, 404487733248u}, {-3.7f, 27183804416u}, {-10.03f, 48442476u}, {-20, 2266u}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_int_equal(liz_prob_weight(cases[i].logit, 0, 1), cases[i].weight);
+    assert_true(liz_prob_log(3) == 0x1.193ea7aad030ap+0);
+    assert_true(liz_prob_log(0x1.8p-39) == -0x1.aa095170df83ap+4);
+}
+
+/* A sum is that of its parts, however many, and leaves out what is below the bound. */
 static void test_sum_is_exact(void **state)
 {
     (void)state;
     static float logits[N_MAX];
-    static uint64_t sums[N_MAX / LIZ_PROB_BLOCK + 1];
     for (int n = 1; n < 400; n += 7) {
-        uint64_t total = 0, blocks = 0;
+        uint64_t total = 0, above = 0, not_below = 0, weights[LIZ_PROB_BLOCK];
         logits_make(logits, n);
-        float max;
+        float max, bound = logits[below(n)];
         assert_true(liz_prob_scan(logits, (size_t)n, NULL, &max));
-        for (int i = 0; i < n; i++)
-            total += liz_prob_weight(logits[i], max, 0.9f);
-        assert_int_equal(liz_prob_sum(logits, (size_t)n, max, 0.9f, sums), total);
-        for (int i = 0; i < (n + LIZ_PROB_BLOCK - 1) / LIZ_PROB_BLOCK; i++)
-            blocks += sums[i];
-        assert_int_equal(blocks, total);
+        for (int i = 0; i < n; i++) {
+            uint64_t weight = liz_prob_weight(logits[i], max, 0.9f);
+            total += weight;
+            above += logits[i] > bound ? weight : 0;
+            not_below += logits[i] >= bound ? weight : 0;
+        }
+        assert_int_equal(liz_prob_sum(logits, (size_t)n, max, 0.9f, -INFINITY, false), total);
+        assert_int_equal(liz_prob_sum(logits, (size_t)n, max, 0.9f, bound, true), above);
+        assert_int_equal(liz_prob_sum(logits, (size_t)n, max, 0.9f, bound, false), not_below);
+        size_t n_block = n < LIZ_PROB_BLOCK ? (size_t)n : LIZ_PROB_BLOCK;
+        liz_prob_weights(logits, n_block, max, 0.9f, weights);
+        for (size_t i = 0; i < n_block; i++)
+            assert_int_equal(weights[i], liz_prob_weight(logits[i], max, 0.9f));
     }
 }
 
@@ -356,6 +379,7 @@ int main(void)
         cmocka_unit_test(test_not_numbers),
         cmocka_unit_test(test_logprobs),
         cmocka_unit_test(test_exponential_and_logarithm),
+        cmocka_unit_test(test_weights_are_what_they_were),
         cmocka_unit_test(test_sum_is_exact),
         cmocka_unit_test(test_settings_out_of_range),
     };

@@ -217,6 +217,36 @@ static void test_shared_beginning_computed_once(void **state)
     liz_engine_close(engine);
 }
 
+/* The same prompt of whole pages again and again: its last token is computed each time, for its logits. */
+static void test_whole_prompt_in_cache(void **state)
+{
+    (void)state;
+    enum { N = 2 * LIZ_PAGE_TOKENS };
+    static fake_result result;
+    fake_engine_opts opts = {.is_manual = true};
+    liz_engine *engine = fake_engine_open(&opts);
+    int32_t prompt[N], expected[4];
+    for (int i = 0; i < N; i++)
+        prompt[i] = i * 3 % 64;
+    fake_continue(prompt, N, &(liz_sampling){0}, expected, 4);
+    for (int round = 0; round < 3; round++) {
+        memset(&result, 0, sizeof result);
+        liz_seq *seq;
+        liz_request request = {
+            .tokens = prompt, .n_tokens = N, .n_predict_max = 4, .on_event = fake_on_event, .user = &result};
+        assert_int_equal(liz_submit(engine, &request, &seq, NULL), LIZ_OK);
+        for (int step = 0; step < 10 && liz_engine_step(engine); step++)
+            ;
+        assert_int_equal(result.n_done, 1);
+        assert_int_equal(result.n_tokens, 4);
+        assert_memory_equal(result.tokens, expected, sizeof expected);
+        assert_int_equal(result.stats.n_prompt_reused, round == 0 ? 0 : LIZ_PAGE_TOKENS);
+        liz_seq_free(seq);
+    }
+    fake_engine_assert_idle(engine);
+    liz_engine_close(engine);
+}
+
 static void submit_stepping(liz_engine *engine, const liz_request *request, liz_seq **seq)
 {
     liz_status status;
@@ -267,6 +297,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_random_loads, seed_tell),
         cmocka_unit_test(test_shared_beginning_computed_once),
+        cmocka_unit_test(test_whole_prompt_in_cache),
         cmocka_unit_test(test_large_one_does_not_starve),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -40,6 +40,7 @@ typedef struct fake_result {
     char message[LIZ_ERROR_TEXT_MAX];
     liz_seq_stats stats;
     atomic_int n_events;
+    liz_seq *user_seq; /* the test's own */
 } fake_result;
 
 /* An on_event that fills a fake_result. */
