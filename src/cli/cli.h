@@ -78,7 +78,7 @@ void cli_log_install(bool verbose);
 LIZ_MUST_CHECK liz_status cli_print(liz_str text, liz_error *err);
 
 /* Sets `cli_stop` at the first SIGINT or SIGTERM; the second ends the program at once. */
-extern volatile sig_atomic_t cli_stop;
+extern atomic_int cli_stop;
 void cli_signals_install(void);
 /* 130 or 143, by the signal that came. */
 int cli_exit_interrupted(void);

@@ -5,10 +5,10 @@
 #include "base/status.h"
 #include "sys/files.h"
 
-#include <stdlib.h>
+#include <signal.h>
 #include <unistd.h>
 
-volatile sig_atomic_t cli_stop;
+atomic_int cli_stop;
 
 int cli_fail(liz_status status, const liz_error *err)
 {

@@ -39,6 +39,7 @@ static inline int lab_close(void **state)
 
 static inline void lab_put(const char *path, const char *text, size_t n)
 {
+    text = text ? text : "";
     FILE *file = fopen(path, "we");
     assert_non_null(file);
     assert_int_equal(fwrite(text, 1, n, file), n);

@@ -294,7 +294,7 @@ static void test_shards(void **state)
 
 /* ---- Resuming ----------------------------------------------------------------------------------- */
 
-static volatile sig_atomic_t stop_flag;
+static atomic_int stop_flag;
 static void stop_at_rows(void *user, const liz_line_progress *progress)
 {
     if (progress->n_rows >= *(uint64_t *)user)
