@@ -65,7 +65,7 @@ char *liz_arena_strdup(liz_arena *arena, const char *text, size_t n)
 {
     size_t total;
     char *copy = liz_size_add(n, 1, &total) ? liz_arena_alloc(arena, total) : NULL;
-    if (copy != NULL)
+    if (copy != NULL && n > 0)
         memcpy(copy, text, n);
     return copy;
 }

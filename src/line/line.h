@@ -14,7 +14,7 @@
 #include "lizzie.h"
 #include "sys/files.h"
 
-#include <signal.h>
+#include <stdatomic.h>
 
 #define LIZ_LINE_MAX_TOKENS_DEFAULT 512
 #define LIZ_LINE_KEEP_MAX 64
@@ -89,8 +89,8 @@ typedef struct liz_line_opts {
     size_t n_stop_strings;
     int32_t max_tokens;
     liz_engine_opts engine;
-    const liz_files *files;                                             /* NULL: the system's */
-    const volatile sig_atomic_t *stop;                                  /* set from outside to stop; NULL: never */
+    const liz_files *files; /* NULL: the system's */
+    const atomic_int *stop; /* set from outside (a signal, another thread) to stop; NULL: never */
     void (*on_progress)(void *user, const liz_line_progress *progress); /* some times a second; may be NULL */
     void *user;
 } liz_line_opts;

@@ -186,7 +186,7 @@ static liz_status check_header(liz_line_job *job, liz_error *err)
                         job->opts->in_path);
     liz_status status = liz_line_header_read(&job->header, text, job->opts->in_path, err);
     if (status != LIZ_OK)
-        return status == LIZ_E_FORMAT ? LIZ_E_USAGE : status;
+        return status;
     job->csv = &job->header;
     liz_line_record record = {.header = job->csv};
     record.values = liz_arena_array(&job->header.arena, job->header.n_names, sizeof *record.values);

@@ -33,7 +33,7 @@ typedef struct liz_line_job {
     uint64_t n_rows_have, n_failed_have;
     uint64_t n_rows_max; /* rows that OUT is to hold; 0: all there are */
     uint32_t attempt;
-    bool is_new;          /* the job begins with this run */
+    bool is_new;             /* the job begins with this run */
     bool is_over;            /* no row is left to make */
     bool check_in_flight;    /* the hash of consumed input can only be compared while reading on */
     liz_line_input *old_out; /* --retry-failed: the rows to keep or to make again */

@@ -70,10 +70,10 @@ static liz_status header_check(const liz_line_header *header, const char *path, 
 {
     for (size_t i = 0; i < header->n_names; i++) {
         if (header->names[i].n == 0)
-            return liz_fail(err, LIZ_E_FORMAT, "%s: column %zu of the CSV header has no name: name it", path, i + 1);
+            return liz_fail(err, LIZ_E_USAGE, "%s: column %zu of the CSV header has no name: name it", path, i + 1);
         for (size_t k = 0; k < i; k++)
             if (liz_str_eq(header->names[i], header->names[k]))
-                return liz_fail(err, LIZ_E_FORMAT, "%s: the CSV header names \"%.*s\" twice: rename one", path,
+                return liz_fail(err, LIZ_E_USAGE, "%s: the CSV header names \"%.*s\" twice: rename one", path,
                                 LIZ_STR_ARG(header->names[i]));
     }
     return LIZ_OK;
@@ -83,7 +83,7 @@ liz_status liz_line_header_read(liz_line_header *header, liz_str text, const cha
 {
     *header = (liz_line_header){.arena = {.size_max = 64u << 20}};
     if (liz_utf8_valid_prefix(text.p, text.n) != text.n)
-        return liz_fail(err, LIZ_E_FORMAT, "%s: the CSV header is not UTF-8: convert the file to UTF-8", path);
+        return liz_fail(err, LIZ_E_USAGE, "%s: the CSV header is not UTF-8: convert the file to UTF-8", path);
     size_t n_max = n_commas(text) + 1;
     if (n_max > 10000)
         return liz_fail(err, LIZ_E_LIMIT, "%s: the CSV header has more than 10000 columns: is this CSV?", path);
@@ -92,7 +92,7 @@ liz_status liz_line_header_read(liz_line_header *header, liz_str text, const cha
         return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for the CSV header", path);
     const char *wrong = csv_split(text, &header->arena, header->names, n_max, &header->n_names);
     if (wrong != NULL)
-        return liz_fail(err, LIZ_E_FORMAT, "%s: the CSV header cannot be read: %s", path, wrong);
+        return liz_fail(err, LIZ_E_USAGE, "%s: the CSV header cannot be read: %s", path, wrong);
     return header_check(header, path, err);
 }
 

@@ -16,7 +16,7 @@ typedef struct liz_line_header {
     size_t n_names;
 } liz_line_header;
 
-/* LIZ_E_FORMAT for a malformed header, a column without a name or two of the same. Closable when zeroed. */
+/* LIZ_E_USAGE for a malformed header, a column without a name or two of the same. Closable when zeroed. */
 LIZ_MUST_CHECK liz_status liz_line_header_read(liz_line_header *header, liz_str text, const char *path, liz_error *err);
 void liz_line_header_free(liz_line_header *header);
 

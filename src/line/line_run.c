@@ -203,7 +203,7 @@ static liz_status write_all(writer *w, liz_error *err)
     bool over = false, stop = false;
     liz_status status = LIZ_OK;
     while (status == LIZ_OK && !over && !stop) {
-        if (job->opts->stop != NULL && *job->opts->stop) {
+        if (job->opts->stop != NULL && atomic_load(job->opts->stop) != 0) {
             while (status == LIZ_OK && !stop && liz_line_window_peek(&job->window, 0, 0, NULL) != NULL)
                 status = write_ended(w, &stop, err);
             w->report->outcome = LIZ_LINE_INTERRUPTED;

@@ -1,0 +1,98 @@
+/* cli.h - what the commands of the program share.
+ *
+ * main.c finds the command; cli_options.c reads its arguments into one struct by one table, from which the help is
+ * printed too; each command is a function in a file of its own that returns the exit code. Only this room prints. */
+#ifndef LIZ_CLI_CLI_H
+#define LIZ_CLI_CLI_H
+
+#include "base/buf.h"
+#include "line/line.h"
+#include "lizzie.h"
+
+#include <stdio.h>
+
+enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_ERROR_ROWS = 3 };
+
+enum { CLI_KEEP_NAMES_MAX = LIZ_LINE_KEEP_MAX, CLI_BIAS_MAX = 1024 };
+
+typedef enum cli_command_id {
+    CLI_RUN = 1,
+    CLI_BATCH = 2,
+    CLI_SCORE = 4,
+    CLI_TOKENIZE = 8,
+    CLI_INSPECT = 16,
+    CLI_ALL = 31
+} cli_command_id;
+
+/* Everything that options can say; what a command has no option for stays zero. */
+typedef struct cli_args {
+    const char *positional[3];
+    int n_positional;
+    liz_line_opts line; /* sampling, seed, stop strings and engine options of every command live here too */
+    liz_logit_bias bias[CLI_BIAS_MAX];
+    bool has_max_tokens;
+    bool json, jsonl, special, pairs, verbose, help;
+    const char *tokens, *ids, *logits_path;
+    double watts;     /* 0: not given */
+    liz_buf owned[8]; /* texts that were read from files or split */
+    int n_owned;
+} cli_args;
+
+typedef struct cli_command {
+    const char *name;
+    cli_command_id id;       /* 0: not in this version */
+    const char *positionals; /* as the help shows them */
+    int n_positional_min, n_positional_max;
+    const char *summary, *examples;
+    int (*run)(cli_args *args);
+} cli_command;
+
+/* The commands, ended by one without a name; a later version's are among them with id 0. */
+extern const cli_command cli_commands[];
+
+int cli_run(cli_args *args);
+int cli_batch(cli_args *args);
+int cli_score(cli_args *args);
+int cli_tokenize(cli_args *args);
+int cli_inspect(cli_args *args);
+
+/* Reads the arguments after the command's name. LIZ_E_USAGE; `err` then says what is wrong. */
+LIZ_MUST_CHECK liz_status cli_args_read(cli_args *args, const cli_command *command, int argc, char **argv,
+                                        liz_error *err);
+void cli_args_free(cli_args *args);
+void cli_help_command(const cli_command *command, FILE *to);
+
+/* "1,2,3" to numbers; gives `*ids` [n]. LIZ_E_USAGE. */
+LIZ_MUST_CHECK liz_status cli_ids_read(const char *text, const char *option, int32_t **ids, size_t *n, liz_error *err);
+
+/* The likest of `names` (NULL-terminated) to a misspelt one; NULL when none is like it. */
+const char *cli_nearest(const char *name, const char *const *names);
+
+/* ---- Saying things ------------------------------------------------------------------------------ */
+
+/* Prints "lizzie: TEXT" and returns the exit code that the status stands for. */
+int cli_fail(liz_status status, const liz_error *err);
+/* Prints progress and the log of the rooms below; `level` as in base/log.h. */
+void cli_log_install(bool verbose);
+/* Writes all of `text` to standard output. */
+LIZ_MUST_CHECK liz_status cli_print(liz_str text, liz_error *err);
+
+/* Sets `cli_stop` at the first SIGINT or SIGTERM; the second ends the program at once. */
+extern atomic_int cli_stop;
+void cli_signals_install(void);
+/* 130 or 143, by the signal that came. */
+int cli_exit_interrupted(void);
+
+/* ---- Progress ----------------------------------------------------------------------------------- */
+
+/* One line on a terminal, rewritten; nothing where standard error is none. */
+void cli_progress_show(void *user, const liz_line_progress *progress);
+/* Takes the line away again. */
+void cli_progress_clear(void);
+/* The summary after a line; `watts` 0: by the machine's own meter where it has one. */
+void cli_summary_print(const liz_line_report *report, double watts);
+
+/* A chat template that this version cannot apply, and no --raw. */
+LIZ_MUST_CHECK liz_status cli_check_template(const liz_engine *engine, const cli_args *args, liz_error *err);
+
+#endif

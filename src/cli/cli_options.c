@@ -1,0 +1,483 @@
+/* cli_options.c - one table of options: it drives the reading, the checks of range, the help, and the refusal by name
+ * of what a later version brings. Names match those of other programs where they mean the same. */
+#include "cli/cli.h"
+
+#include "base/status.h"
+#include "sys/files.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+
+typedef enum option_kind {
+    KIND_FLAG,  /* bool */
+    KIND_TEXT,  /* const char * */
+    KIND_FILE,  /* const char *, the file's content */
+    KIND_INT,   /* int32_t */
+    KIND_U64,   /* uint64_t */
+    KIND_FLOAT, /* float */
+    KIND_DOUBLE,
+    KIND_OTHER, /* `read` does it */
+    KIND_LATER  /* not in this version; `value` tells whether it takes one */
+} option_kind;
+
+typedef struct option option;
+typedef liz_status option_fn(cli_args *args, const option *o, const char *value, liz_error *err);
+
+struct option {
+    const char *name, *value; /* value: how the help writes it; NULL for a flag */
+    unsigned commands;
+    option_kind kind;
+    size_t offset;
+    double min, max;
+    option_fn *read;
+    const char *help;
+};
+
+#define AT(field) offsetof(cli_args, field)
+#define GENERATES (CLI_RUN | CLI_BATCH)
+#define OPENS (CLI_RUN | CLI_BATCH | CLI_SCORE)
+
+/* ---- Options that are not one value ------------------------------------------------------------- */
+
+static liz_status bad(const option *o, const char *value, const char *wants, liz_error *err)
+{
+    return liz_fail(err, LIZ_E_USAGE, "--%s %s: is not valid: it wants %s", o->name, value, wants);
+}
+
+static char *own_copy(cli_args *args, const char *text)
+{
+    liz_buf *buf = &args->owned[args->n_owned++];
+    liz_buf_init(buf, 1u << 30);
+    liz_buf_puts(buf, text);
+    return buf->data;
+}
+
+static liz_status read_keep(cli_args *args, const option *o, const char *value, liz_error *err)
+{
+    if (args->line.n_keep > 0)
+        return liz_fail(err, LIZ_E_USAGE, "--keep: is given twice: name all fields at once, with commas");
+    char *rest = own_copy(args, value), *name;
+    while (rest != NULL && (name = strsep(&rest, ",")) != NULL) {
+        if (*name == '\0')
+            return bad(o, value, "names with commas between them", err);
+        if (args->line.n_keep == LIZ_LINE_KEEP_MAX)
+            return bad(o, value, "at most 64 names", err);
+        for (size_t i = 0; i < args->line.n_keep; i++)
+            if (strcmp(args->line.keep[i], name) == 0)
+                return bad(o, value, "each name once", err);
+        args->line.keep[args->line.n_keep++] = name;
+    }
+    return LIZ_OK;
+}
+
+static liz_status read_stop(cli_args *args, const option *o, const char *value, liz_error *err)
+{
+    if (*value == '\0' || strlen(value) > 256)
+        return bad(o, value, "1 to 256 bytes", err);
+    if (args->line.n_stop_strings == LIZ_LINE_STOP_MAX)
+        return liz_fail(err, LIZ_E_USAGE, "--stop: is given more than %d times", LIZ_LINE_STOP_MAX);
+    args->line.stop_strings[args->line.n_stop_strings++] = value;
+    return LIZ_OK;
+}
+
+static liz_status read_bias(cli_args *args, const option *o, const char *value, liz_error *err)
+{
+    char *end;
+    errno = 0;
+    long token = strtol(value, &end, 10);
+    bool ok = end != value && *end == ':' && token >= 0 && token <= INT32_MAX;
+    const char *number = end + ok;
+    float bias = ok ? strtof(number, &end) : 0;
+    if (!ok || end == number || *end != '\0' || isnan(bias) || bias > 1e30f)
+        return bad(o, value, "TOKEN:BIAS, for example 13:-5 or 13:-inf", err);
+    if (args->line.sampling.n_bias == CLI_BIAS_MAX)
+        return liz_fail(err, LIZ_E_USAGE, "--logit-bias: is given more than %d times", CLI_BIAS_MAX);
+    args->bias[args->line.sampling.n_bias++] = (liz_logit_bias){(int32_t)token, bias};
+    args->line.sampling.bias = args->bias;
+    return LIZ_OK;
+}
+
+static liz_status read_shard(cli_args *args, const option *o, const char *value, liz_error *err)
+{
+    unsigned shard, n;
+    int used = 0;
+    if (sscanf(value, "%9u/%9u%n", &shard, &n, &used) != 2 || value[used] != '\0' || n == 0 || shard >= n)
+        return bad(o, value, "I/N with I from 0 to N-1, for example 0/4", err);
+    args->line.shard = shard;
+    args->line.n_shards = n > 1 ? n : 0;
+    return LIZ_OK;
+}
+
+static liz_status read_cache_type(cli_args *args, const option *o, const char *value, liz_error *err)
+{
+    if (strcmp(value, "int8") == 0)
+        return liz_fail(err, LIZ_E_USAGE, "--cache-type int8: is not in this version: use bf16 or f32");
+    if (strcmp(value, "f32") != 0 && strcmp(value, "bf16") != 0)
+        return bad(o, value, "f32 or bf16", err);
+    args->line.engine.cache_type = strcmp(value, "f32") == 0 ? LIZ_CACHE_F32 : LIZ_CACHE_BF16;
+    return LIZ_OK;
+}
+
+static liz_status read_prefix_cache(cli_args *args, const option *o, const char *value, liz_error *err)
+{
+    if (strcmp(value, "on") != 0 && strcmp(value, "off") != 0)
+        return bad(o, value, "on or off", err);
+    args->line.engine.prefix_cache_off = strcmp(value, "off") == 0;
+    return LIZ_OK;
+}
+
+/* Switches of a later version, of which the one value is accepted that is true now. */
+static liz_status read_off(cli_args *args, const option *o, const char *value, liz_error *err)
+{
+    (void)args;
+    if (strcmp(value, "off") == 0)
+        return LIZ_OK;
+    return liz_fail(err, LIZ_E_USAGE, "--%s %s: is not in this version: leave it out, or say off", o->name, value);
+}
+
+static liz_status read_max_tokens(cli_args *args, const option *o, const char *value, liz_error *err)
+{
+    char *end;
+    long n = strtol(value, &end, 10);
+    if (end == value || *end != '\0' || n < 1 || n > INT32_MAX)
+        return bad(o, value, "a whole number from 1", err);
+    args->line.max_tokens = (int32_t)n;
+    args->has_max_tokens = true;
+    return LIZ_OK;
+}
+
+/* ---- The table ---------------------------------------------------------------------------------- */
+
+static const option options[] = {
+    {"prompt", "TEXT", CLI_BATCH, KIND_TEXT, AT(line.prompt), 0, 0, NULL,
+     "the prompt of each row; {{field}} stands for a field"},
+    {"prompt-file", "FILE", CLI_BATCH, KIND_FILE, AT(line.prompt), 0, 0, NULL, "the same, read from a file"},
+    {"system", "TEXT", GENERATES, KIND_TEXT, AT(line.system), 0, 0, NULL, "instructions before the prompt"},
+    {"system-file", "FILE", GENERATES, KIND_FILE, AT(line.system), 0, 0, NULL, "the same, read from a file"},
+    {"raw", NULL, GENERATES, KIND_FLAG, AT(line.raw), 0, 0, NULL,
+     "give the texts to the model as they are, without its chat template"},
+    {"output", "OUT", CLI_BATCH, KIND_TEXT, AT(line.out_path), 0, 0, NULL,
+     "where the rows go (-o OUT); - is standard output"},
+    {"id", "FIELD", CLI_BATCH, KIND_TEXT, AT(line.id_field), 0, 0, NULL,
+     "the field that names a row (default: id or custom_id)"},
+    {"keep", "A,B", CLI_BATCH, KIND_OTHER, 0, 0, 0, read_keep, "fields to repeat in the output, under \"row\""},
+    {"truncate", "FIELD", CLI_BATCH, KIND_TEXT, AT(line.truncate_field), 0, 0, NULL,
+     "shorten this field where the prompt would not fit"},
+    {"limit", "N", CLI_BATCH, KIND_U64, AT(line.limit), 1, 1e18, NULL, "stop when OUT holds N rows"},
+    {"shard", "I/N", CLI_BATCH, KIND_OTHER, 0, 0, 0, read_shard, "only the rows whose index modulo N is I"},
+    {"strict", NULL, CLI_BATCH, KIND_FLAG, AT(line.strict), 0, 0, NULL, "stop at the first row that fails"},
+    {"retry-failed", NULL, CLI_BATCH, KIND_FLAG, AT(line.retry_failed), 0, 0, NULL,
+     "make the error rows of a finished OUT again"},
+    {"restart", NULL, CLI_BATCH, KIND_FLAG, AT(line.restart), 0, 0, NULL, "begin anew and overwrite OUT"},
+    {"dry-run", NULL, CLI_BATCH, KIND_FLAG, AT(line.dry_run), 0, 0, NULL,
+     "show the first prompt, token counts and memory; make nothing"},
+    {"stats", "FILE", CLI_BATCH, KIND_TEXT, AT(line.stats_path), 0, 0, NULL,
+     "times and cache hits of each row, as JSON lines"},
+    {"watts", "W", CLI_BATCH, KIND_DOUBLE, AT(watts), 0.001, 1e9, NULL,
+     "the machine's power, for the summary's joules and cost"},
+    {"max-tokens", "N", GENERATES, KIND_OTHER, 0, 0, 0, read_max_tokens,
+     "tokens to generate at most (batch: 512; run: to the end of the context)"},
+    {"stop", "TEXT", GENERATES, KIND_OTHER, 0, 0, 0, read_stop, "end where this text appears; may be repeated"},
+    {"logprobs", "N", GENERATES, KIND_INT, AT(line.logprobs), 0, LIZ_LOGPROBS_TOP_MAX, NULL,
+     "report log-probabilities, with N alternatives for each token"},
+    {"seed", "S", GENERATES, KIND_U64, AT(line.seed), 0, 1.8446744073709552e19, NULL,
+     "seed of the sampling (default 0)"},
+    {"temperature", "T", GENERATES, KIND_FLOAT, AT(line.sampling.temperature), 0, 100, NULL,
+     "0 takes the likeliest token"},
+    {"top-k", "K", GENERATES, KIND_INT, AT(line.sampling.top_k), 0, INT32_MAX, NULL,
+     "sample from the K likeliest; 0 is all"},
+    {"top-p", "P", GENERATES, KIND_FLOAT, AT(line.sampling.top_p), 0, 1, NULL,
+     "sample from the likeliest that sum to P"},
+    {"min-p", "P", GENERATES, KIND_FLOAT, AT(line.sampling.min_p), 0, 1, NULL,
+     "drop tokens below P times the likeliest"},
+    {"repeat-penalty", "X", GENERATES, KIND_FLOAT, AT(line.sampling.repeat_penalty), 0, 100, NULL,
+     "divide the logits of recent tokens; 1 is off"},
+    {"frequency-penalty", "X", GENERATES, KIND_FLOAT, AT(line.sampling.frequency_penalty), -100, 100, NULL,
+     "subtract for each recent occurrence"},
+    {"presence-penalty", "X", GENERATES, KIND_FLOAT, AT(line.sampling.presence_penalty), -100, 100, NULL,
+     "subtract once for a recent token"},
+    {"logit-bias", "TOKEN:X", GENERATES, KIND_OTHER, 0, 0, 0, read_bias,
+     "add X to a token's logit; -inf forbids it; may be repeated"},
+    {"tokens", "1,2,3", CLI_SCORE, KIND_TEXT, AT(tokens), 0, 0, NULL, "score these token ids, in place of IN"},
+    {"logits", "F.npy", CLI_SCORE, KIND_TEXT, AT(logits_path), 0, 0, NULL,
+     "write all logits as a NumPy array, float32 [n_tok, n_vocab]"},
+    {"pairs", NULL, CLI_SCORE, KIND_FLAG, AT(pairs), 0, 0, NULL,
+     "IN is TSV with columns good and bad: which is likelier?"},
+    {"ids", "1,2,3", CLI_TOKENIZE, KIND_TEXT, AT(ids), 0, 0, NULL, "turn ids back into text"},
+    {"jsonl", NULL, CLI_TOKENIZE, KIND_FLAG, AT(jsonl), 0, 0, NULL,
+     "from standard input, {\"text\":...,\"special\":bool} a line in, {\"ids\":[...]} out"},
+    {"special", NULL, CLI_TOKENIZE, KIND_FLAG, AT(special), 0, 0, NULL,
+     "control tokens written in the text are tokens"},
+    {"json", NULL, CLI_RUN | CLI_SCORE | CLI_TOKENIZE | CLI_INSPECT, KIND_FLAG, AT(json), 0, 0, NULL, "print JSON"},
+    {"ctx-size", "N", OPENS | CLI_INSPECT, KIND_INT, AT(line.engine.n_ctx), 1, INT32_MAX, NULL,
+     "tokens that a row may hold, prompt included (default: the model's)"},
+    {"cache-type", "T", OPENS | CLI_INSPECT, KIND_OTHER, 0, 0, 0, read_cache_type,
+     "number type of the attention cache: bf16 (default) or f32"},
+    {"parallel", "N", OPENS | CLI_INSPECT, KIND_INT, AT(line.engine.n_parallel), 1, 4096, NULL,
+     "rows worked on together (default 32)"},
+    {"threads", "N", OPENS | CLI_INSPECT, KIND_INT, AT(line.engine.n_threads), 1, 4096, NULL,
+     "threads (default: the CPUs that this process may use)"},
+    {"prefix-cache", "on|off", OPENS, KIND_OTHER, 0, 0, 0, read_prefix_cache,
+     "compute the shared beginning of prompts once (default on)"},
+    {"prefill-chunk", "N", OPENS, KIND_INT, AT(line.engine.n_prefill_chunk), 1, 1 << 20, NULL,
+     "prompt tokens computed in one step (default 512)"},
+    {"speculate", "off", GENERATES, KIND_OTHER, 0, 0, 0, read_off, "only off in this version"},
+    {"forced-tokens", "off", GENERATES, KIND_OTHER, 0, 0, 0, read_off, "only off in this version"},
+    {"verbose", NULL, CLI_ALL, KIND_FLAG, AT(verbose), 0, 0, NULL, "show decisions (-v)"},
+    {"help", NULL, CLI_ALL, KIND_FLAG, AT(help), 0, 0, NULL, "show this help (-h)"},
+};
+enum { N_OPTIONS = sizeof options / sizeof *options };
+
+static const option later_options[] = {
+    {.name = "schema", .value = "FILE"},       {.name = "choices", .value = "A,B"},
+    {.name = "checks", .value = "FILE"},       {.name = "lora", .value = "FILE"},
+    {.name = "typical", .value = "P"},         {.name = "dry-multiplier", .value = "X"},
+    {.name = "dry-base", .value = "X"},        {.name = "dry-allowed-length", .value = "N"},
+    {.name = "xtc-probability", .value = "P"}, {.name = "xtc-threshold", .value = "P"},
+    {.name = "now", .value = "TIME"},          {.name = "template", .value = "FILE"},
+    {.name = "grammar", .value = "FILE"},      {.name = "prove-private"},
+    {.name = "messages", .value = "FILE"},     {.name = "draft", .value = "MODEL"},
+};
+enum { N_LATER = sizeof later_options / sizeof *later_options };
+
+/* ---- Reading ------------------------------------------------------------------------------------ */
+
+static liz_status read_number(const option *o, const char *value, double *out, liz_error *err)
+{
+    char *end, wants[96];
+    errno = 0;
+    *out = strtod(value, &end);
+    snprintf(wants, sizeof wants, o->max < 1e9 ? "a number from %g to %g" : "a number from %g", o->min, o->max);
+    if (end == value || *end != '\0' || isnan(*out) || *out < o->min || *out > o->max)
+        return bad(o, value, wants, err);
+    return LIZ_OK;
+}
+
+/* Whole numbers are read as such: a double would lose a seed's last digits. */
+static liz_status read_whole(const option *o, const char *value, uint64_t *out, liz_error *err)
+{
+    char *end, wants[96];
+    errno = 0;
+    *out = strtoull(value, &end, 10);
+    bool ok = end != value && *end == '\0' && errno == 0 && strchr(value, '-') == NULL;
+    snprintf(wants, sizeof wants, o->max < 1e9 ? "a whole number from %.0f to %.0f" : "a whole number from %.0f",
+             o->min, o->max);
+    return ok && (double)*out >= o->min && (double)*out <= o->max ? LIZ_OK : bad(o, value, wants, err);
+}
+
+static liz_status read_content(cli_args *args, const char *path, const char **out, liz_error *err)
+{
+    liz_buf *buf = &args->owned[args->n_owned++];
+    liz_buf_init(buf, 1u << 30);
+    liz_status status = liz_file_read_whole(liz_files_system(), path, buf, err);
+    if (status != LIZ_OK)
+        return status;
+    if (liz_utf8_valid_prefix(buf->data ? buf->data : "", buf->len) != buf->len ||
+        (buf->len && memchr(buf->data, '\0', buf->len)))
+        return liz_fail(err, LIZ_E_USAGE, "%s: is not UTF-8 text: convert it", path);
+    *out = buf->len ? buf->data : "";
+    return LIZ_OK;
+}
+
+static liz_status option_set(cli_args *args, const option *o, const char *value, liz_error *err)
+{
+    void *at = (char *)args + o->offset;
+    liz_status status = LIZ_OK;
+    uint64_t whole = 0;
+    double number = 0;
+    switch (o->kind) {
+    case KIND_FLAG: *(bool *)at = true; break;
+    case KIND_TEXT: *(const char **)at = value; break;
+    case KIND_FILE: status = read_content(args, value, at, err); break;
+    case KIND_INT:
+        status = read_whole(o, value, &whole, err);
+        *(int32_t *)at = (int32_t)whole;
+        break;
+    case KIND_U64: status = read_whole(o, value, at, err); break;
+    case KIND_FLOAT:
+        status = read_number(o, value, &number, err);
+        *(float *)at = (float)number;
+        break;
+    case KIND_DOUBLE: status = read_number(o, value, at, err); break;
+    case KIND_OTHER: status = o->read(args, o, value, err); break;
+    case KIND_LATER: break;
+    }
+    return status;
+}
+
+const char *cli_nearest(const char *name, const char *const *names)
+{
+    const char *best = NULL;
+    size_t n = strlen(name), best_distance = n / 3 + 1;
+    for (; *names != NULL; names++) {
+        size_t row[64], n_other = strlen(*names);
+        if (n_other >= 64 || n >= 64)
+            continue;
+        for (size_t k = 0; k <= n_other; k++)
+            row[k] = k;
+        for (size_t i = 1; i <= n; i++) {
+            size_t diagonal = row[0];
+            row[0] = i;
+            for (size_t k = 1; k <= n_other; k++) {
+                size_t change = diagonal + (name[i - 1] != (*names)[k - 1]);
+                diagonal = row[k];
+                size_t other = (row[k] < row[k - 1] ? row[k] : row[k - 1]) + 1;
+                row[k] = change < other ? change : other;
+            }
+        }
+        if (row[n_other] <= best_distance && (best == NULL || row[n_other] < best_distance)) {
+            best = *names;
+            best_distance = row[n_other];
+        }
+    }
+    return best;
+}
+
+static liz_status fail_unknown(const cli_command *command, const char *name, liz_error *err)
+{
+    const char *names[N_OPTIONS + 1];
+    size_t n = 0;
+    for (int i = 0; i < N_OPTIONS; i++) {
+        if (strcmp(options[i].name, name) == 0)
+            return liz_fail(err, LIZ_E_USAGE, "--%s: is not an option of %s: see lizzie %s --help", name, command->name,
+                            command->name);
+        if (options[i].commands & command->id)
+            names[n++] = options[i].name;
+    }
+    names[n] = NULL;
+    const char *nearest = cli_nearest(name, names);
+    if (nearest != NULL)
+        return liz_fail(err, LIZ_E_USAGE, "--%s: is not an option: did you mean --%s?", name, nearest);
+    return liz_fail(err, LIZ_E_USAGE, "--%s: is not an option: see lizzie %s --help", name, command->name);
+}
+
+/* The option written as `name` [n]; LIZ_E_USAGE says that it is unknown, or of a later version. */
+static liz_status option_find(const cli_command *command, liz_str name, const option **out, liz_error *err)
+{
+    char copy[64];
+    snprintf(copy, sizeof copy, "%.*s", LIZ_STR_ARG(name));
+    for (int i = 0; i < N_OPTIONS; i++)
+        if (liz_str_is(name, options[i].name) && (options[i].commands & command->id)) {
+            *out = &options[i];
+            return LIZ_OK;
+        }
+    for (int i = 0; i < N_LATER; i++)
+        if (liz_str_is(name, later_options[i].name))
+            return liz_fail(err, LIZ_E_USAGE, "--%s: is not in this version: leave it out", copy);
+    return fail_unknown(command, copy, err);
+}
+
+static const char *long_name(char letter)
+{
+    return letter == 'o' ? "output" : letter == 'v' ? "verbose" : letter == 'h' ? "help" : NULL;
+}
+
+/* Reads the option at argv[*i] and its value, which may be the next argument. */
+static liz_status option_read(cli_args *args, const cli_command *command, int argc, char **argv, int *i, liz_error *err)
+{
+    const char *arg = argv[*i], *value = NULL;
+    liz_str name;
+    if (arg[1] == '-') {
+        const char *equals = strchr(arg, '=');
+        name = equals ? (liz_str){arg + 2, (size_t)(equals - arg - 2)} : liz_str_of(arg + 2);
+        value = equals ? equals + 1 : NULL;
+    } else {
+        const char *full = long_name(arg[1]);
+        if (full == NULL)
+            return liz_fail(err, LIZ_E_USAGE, "%s: is not an option: see lizzie %s --help", arg, command->name);
+        name = liz_str_of(full);
+        value = arg[2] != '\0' ? arg + 2 : NULL;
+    }
+    const option *o = NULL;
+    liz_status status = option_find(command, name, &o, err);
+    if (status != LIZ_OK)
+        return status;
+    if (o->value == NULL && value != NULL)
+        return liz_fail(err, LIZ_E_USAGE, "%s: takes no value", arg);
+    if (o->value != NULL && value == NULL) {
+        if (*i + 1 >= argc)
+            return liz_fail(err, LIZ_E_USAGE, "--%s: wants a value: --%s %s", o->name, o->name, o->value);
+        value = argv[++*i];
+    }
+    if (args->n_owned == sizeof args->owned / sizeof *args->owned)
+        return liz_fail(err, LIZ_E_USAGE, "--%s: options that read files are given too often", o->name);
+    return option_set(args, o, value, err);
+}
+
+static liz_status check_positionals(const cli_args *args, const cli_command *command, liz_error *err)
+{
+    if (args->help)
+        return LIZ_OK;
+    if (args->n_positional < command->n_positional_min)
+        return liz_fail(err, LIZ_E_USAGE, "%s: something is missing: lizzie %s %s", command->name, command->name,
+                        command->positionals);
+    return LIZ_OK;
+}
+
+liz_status cli_args_read(cli_args *args, const cli_command *command, int argc, char **argv, liz_error *err)
+{
+    bool options_over = false;
+    for (int i = 0; i < argc; i++) {
+        bool is_option = !options_over && argv[i][0] == '-' && argv[i][1] != '\0';
+        liz_status status = LIZ_OK;
+        if (is_option && strcmp(argv[i], "--") == 0)
+            options_over = true;
+        else if (is_option)
+            status = option_read(args, command, argc, argv, &i, err);
+        else if (args->n_positional == command->n_positional_max)
+            status = liz_fail(err, LIZ_E_USAGE, "%s: is one argument too many: lizzie %s %s", argv[i], command->name,
+                              command->positionals);
+        else
+            args->positional[args->n_positional++] = argv[i];
+        if (status != LIZ_OK)
+            return status;
+    }
+    return check_positionals(args, command, err);
+}
+
+void cli_args_free(cli_args *args)
+{
+    for (int i = 0; i < args->n_owned; i++)
+        liz_buf_free(&args->owned[i]);
+}
+
+void cli_help_command(const cli_command *command, FILE *to)
+{
+    fprintf(to, "lizzie %s %s [options]\n%s\n\n", command->name, command->positionals, command->summary);
+    for (int i = 0; i < N_OPTIONS; i++) {
+        const option *o = &options[i];
+        char head[64];
+        if (!(o->commands & command->id))
+            continue;
+        snprintf(head, sizeof head, "--%s%s%s", o->name, o->value ? " " : "", o->value ? o->value : "");
+        fprintf(to, "  %-26s %s\n", head, o->help);
+    }
+    fprintf(to, "\nExamples:\n%s", command->examples);
+}
+
+liz_status cli_ids_read(const char *text, const char *option_name, int32_t **ids, size_t *n, liz_error *err)
+{
+    size_t n_max = 1;
+    for (const char *p = text; *p != '\0'; p++)
+        n_max += *p == ',';
+    *ids = malloc(n_max * sizeof **ids);
+    if (*ids == NULL)
+        return liz_fail(err, LIZ_E_MEMORY, "--%s: no memory for %zu ids", option_name, n_max);
+    const char *p = text;
+    for (*n = 0;; p++) {
+        char *end;
+        errno = 0;
+        long id = strtol(p, &end, 10);
+        if (end == p || errno != 0 || id < 0 || id > INT32_MAX || (*end != ',' && *end != '\0')) {
+            free(*ids);
+            *ids = NULL;
+            return liz_fail(err, LIZ_E_USAGE, "--%s: \"%.20s\": is not a token id: write ids with commas, as in 1,2,3",
+                            option_name, p);
+        }
+        (*ids)[(*n)++] = (int32_t)id;
+        p = end;
+        if (*p == '\0')
+            return LIZ_OK;
+    }
+}

@@ -1,0 +1,104 @@
+/* cli_progress.c - the progress line and the summary of a line, all on standard error.
+ *
+ * Rates are of this run alone; rows of earlier runs count only towards the whole. The remaining time is judged by bytes
+ * of input, which are known before its rows are. */
+#include "cli/cli.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static bool line_shown;
+
+static bool on_terminal(void) { return isatty(STDERR_FILENO) == 1; }
+
+static const char *red(bool begin)
+{
+    const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
+    if ((no_color != NULL && *no_color != '\0') || term == NULL || strcmp(term, "dumb") == 0)
+        return "";
+    return begin ? "\x1b[31m" : "\x1b[0m";
+}
+
+void cli_progress_clear(void)
+{
+    if (line_shown)
+        fputs("\r\x1b[K", stderr);
+    line_shown = false;
+}
+
+static double seconds_of(const liz_line_progress *p) { return (double)p->elapsed_us * 1e-6; }
+
+/* "1 h 02 min", "3 min 04 s", "5.0 s". */
+static const char *duration(double s, char *out, size_t size)
+{
+    if (s >= 3600)
+        snprintf(out, size, "%.0f h %02d min", (double)(long)(s / 3600), (int)((long)s % 3600 / 60));
+    else if (s >= 60)
+        snprintf(out, size, "%ld min %02d s", (long)s / 60, (int)((long)s % 60));
+    else
+        snprintf(out, size, "%.1f s", s);
+    return out;
+}
+
+static void show_remaining(const liz_line_progress *p, double s, double done_before)
+{
+    char text[32];
+    double done = p->in_bytes_total ? (double)p->in_bytes / (double)p->in_bytes_total : 0;
+    if (done <= done_before || done <= 0 || s < 1)
+        return;
+    fprintf(stderr, ", %.0f %%, %s left", 100 * done,
+            duration(s * (1 - done) / (done - done_before), text, sizeof text));
+}
+
+void cli_progress_show(void *user, const liz_line_progress *p)
+{
+    (void)user;
+    double s = seconds_of(p), rows = (double)(p->n_rows - p->n_rows_before);
+    if (!on_terminal() || s <= 0)
+        return;
+    double tokens = (double)(p->n_prompt_tokens + p->n_completion_tokens);
+    double done_before =
+        p->n_rows ? (double)p->n_rows_before / (double)p->n_rows * (double)p->in_bytes / ((double)p->in_bytes_total + 1)
+                  : 0;
+    fprintf(stderr, "\r\x1b[K%" PRIu64 " rows, %.1f rows/s, %.0f tokens/s", p->n_rows, rows / s, tokens / s);
+    show_remaining(p, s, done_before);
+    if (p->n_failed > 0)
+        fprintf(stderr, ", %s%" PRIu64 " failed%s", red(true), p->n_failed, red(false));
+    fflush(stderr);
+    line_shown = true;
+}
+
+static void print_energy(const liz_line_progress *p, double watts, double rows)
+{
+    double s = seconds_of(p);
+    double joules = watts > 0 ? watts * s : p->joules;
+    if (joules < 0 || rows <= 0)
+        return;
+    double kwh_million = joules / rows * 1e6 / 3.6e6;
+    fprintf(stderr, "energy: %.1f J%s, %.3f J a row; a million rows: %.2f kWh, %.2f at 0.30 a kWh\n", joules,
+            watts > 0 ? " (by --watts)" : "", joules / rows, kwh_million, kwh_million * 0.30);
+}
+
+void cli_summary_print(const liz_line_report *report, double watts)
+{
+    const liz_line_progress *p = &report->progress;
+    double s = seconds_of(p), rows = (double)(p->n_rows - p->n_rows_before);
+    char text[32];
+    cli_progress_clear();
+    fprintf(stderr, "rows: %" PRIu64, p->n_rows);
+    if (p->n_rows_before > 0)
+        fprintf(stderr, " (%" PRIu64 " of them from before)", p->n_rows_before);
+    fprintf(stderr, ", %" PRIu64 " failed", p->n_failed);
+    if (p->n_truncated > 0)
+        fprintf(stderr, ", %" PRIu64 " shortened by --truncate", p->n_truncated);
+    fputc('\n', stderr);
+    if (rows <= 0 || s <= 0)
+        return;
+    fprintf(stderr, "tokens: %" PRIu64 " in (%" PRIu64 " of them saved by the prefix cache), %" PRIu64 " out\n",
+            p->n_prompt_tokens, p->n_reused_tokens, p->n_completion_tokens);
+    fprintf(stderr, "time: %s, %.1f rows/s, %.0f tokens/s\n", duration(s, text, sizeof text), rows / s,
+            (double)(p->n_prompt_tokens + p->n_completion_tokens) / s);
+    fprintf(stderr, "speed: %.0f words a minute (a person: 250)\n", (double)p->n_words / s * 60);
+    print_energy(p, watts, rows);
+}

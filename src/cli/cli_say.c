@@ -1,0 +1,62 @@
+/* cli_say.c - errors, the log, signals, standard output. */
+#include "cli/cli.h"
+
+#include "base/log.h"
+#include "base/status.h"
+#include "sys/files.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+atomic_int cli_stop;
+
+int cli_fail(liz_status status, const liz_error *err)
+{
+    cli_progress_clear();
+    fprintf(stderr, "lizzie: %s\n", err->text);
+    return status == LIZ_E_USAGE ? EXIT_USAGE : EXIT_FAILED;
+}
+
+static void on_log(void *user, liz_log_level level, const char *subject, const char *text)
+{
+    (void)user;
+    (void)level;
+    cli_progress_clear();
+    fprintf(stderr, "lizzie: %s: %s\n", subject, text);
+}
+
+void cli_log_install(bool verbose) { liz_log_install(on_log, NULL, verbose ? LIZ_LOG_DEBUG : LIZ_LOG_WARN); }
+
+liz_status cli_print(liz_str text, liz_error *err)
+{
+    return liz_file_write(liz_files_system(), STDOUT_FILENO, "standard output", text.p, text.n, err);
+}
+
+static void on_signal(int number)
+{
+    if (cli_stop != 0)
+        _exit(128 + number);
+    cli_stop = number;
+}
+
+void cli_signals_install(void)
+{
+    struct sigaction stop = {.sa_handler = on_signal}, ignore = {.sa_handler = SIG_IGN};
+    sigaction(SIGINT, &stop, NULL);
+    sigaction(SIGTERM, &stop, NULL);
+    sigaction(SIGPIPE, &ignore, NULL); /* a write then fails and says so */
+}
+
+int cli_exit_interrupted(void) { return 128 + cli_stop; }
+
+liz_status cli_check_template(const liz_engine *engine, const cli_args *args, liz_error *err)
+{
+    liz_engine_info info;
+    liz_engine_info_get(engine, &info);
+    if (info.chat_template == NULL || args->line.raw)
+        return LIZ_OK;
+    return liz_fail(err, LIZ_E_USAGE,
+                    "%s: carries a chat template, which this version cannot apply: add --raw to give "
+                    "the prompt to it as plain text",
+                    args->line.model_path);
+}

@@ -1,0 +1,82 @@
+/* cmd_batch.c - lizzie batch: options to a job, its outcome to words and an exit code. */
+#include "cli/cli.h"
+
+#include "base/status.h"
+
+#include <inttypes.h>
+
+static liz_status check(const cli_args *args, liz_error *err)
+{
+    if (args->line.out_path == NULL && !args->line.dry_run)
+        return liz_fail(err, LIZ_E_USAGE, "batch: no output is named: add -o OUT");
+    return LIZ_OK;
+}
+
+static int exit_of(const liz_line_report *report)
+{
+    switch (report->outcome) {
+    case LIZ_LINE_STRICT: return EXIT_FAILED;
+    case LIZ_LINE_INTERRUPTED: return cli_exit_interrupted();
+    case LIZ_LINE_DONE:
+    case LIZ_LINE_NOTHING:
+    case LIZ_LINE_LIMITED:
+    case LIZ_LINE_PLANNED: break;
+    }
+    return report->progress.n_failed > 0 ? EXIT_ERROR_ROWS : EXIT_DONE;
+}
+
+static void say_outcome(const cli_args *args, const liz_line_report *report)
+{
+    const char *again = report->resumable ? "run the same command again to go on" : "- cannot be resumed";
+    switch (report->outcome) {
+    case LIZ_LINE_NOTHING:
+        fprintf(stderr, "lizzie: %s: is finished: nothing was left to do\n", args->line.out_path);
+        break;
+    case LIZ_LINE_LIMITED:
+        fprintf(stderr, "lizzie: %s: holds the %" PRIu64 " rows of --limit: run without it for the rest\n",
+                args->line.out_path, args->line.limit);
+        break;
+    case LIZ_LINE_STRICT:
+        fprintf(stderr, "lizzie: --strict: stopped before %s: mend the row and %s\n", report->message, again);
+        break;
+    case LIZ_LINE_INTERRUPTED:
+        fprintf(stderr, "lizzie: interrupted: %" PRIu64 " rows are in %s: %s\n", report->progress.n_rows,
+                args->line.out_path, again);
+        break;
+    case LIZ_LINE_DONE:
+    case LIZ_LINE_PLANNED: break;
+    }
+}
+
+int cli_batch(cli_args *args)
+{
+    liz_line_report report;
+    liz_error err;
+    liz_status status = check(args, &err);
+    if (status != LIZ_OK)
+        return cli_fail(status, &err);
+    args->line.in_path = args->positional[1];
+    if (args->line.out_path == NULL)
+        args->line.out_path = "-";
+    args->line.stop = &cli_stop;
+    args->line.on_progress = cli_progress_show;
+    if (strcmp(args->line.out_path, "-") == 0 && !args->line.dry_run)
+        fputs("lizzie: -o -: a line to standard output cannot be resumed\n", stderr);
+    status = liz_line_run(&args->line, &report, &err);
+    int code;
+    if (status != LIZ_OK) {
+        code = cli_fail(status, &err);
+        if (report.resumable && report.progress.n_rows > 0 && status != LIZ_E_STATE && status != LIZ_E_USAGE)
+            fprintf(stderr, "lizzie: %s: keeps its %" PRIu64 " rows: run the same command again to go on\n",
+                    args->line.out_path, report.progress.n_rows);
+    } else if (report.outcome == LIZ_LINE_PLANNED) {
+        status = cli_print(liz_buf_str(&report.plan), &err);
+        code = status == LIZ_OK ? EXIT_DONE : cli_fail(status, &err);
+    } else {
+        cli_summary_print(&report, args->watts);
+        say_outcome(args, &report);
+        code = exit_of(&report);
+    }
+    liz_line_report_free(&report);
+    return code;
+}

@@ -1,0 +1,136 @@
+/* main.c - lizzie: finds the command and runs it. */
+#include "cli/cli.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+const cli_command cli_commands[] = {
+    {"run", CLI_RUN, "MODEL [PROMPT]", 1, 2, "Generates once. The prompt also comes from standard input.",
+     "  lizzie run model.gguf 'Once upon a time'\n"
+     "  echo 'Write a haiku about rain.' | lizzie run model.gguf --raw --max-tokens 60\n"
+     "  lizzie run model.gguf 'A name for a cat:' --temperature 1 --seed 7 --json\n",
+     cli_run},
+    {"batch", CLI_BATCH, "MODEL IN -o OUT", 2, 2,
+     "Works through a file of rows (JSONL, CSV, OpenAI batch). Run the same command again to resume.",
+     "  lizzie batch model.gguf tickets.jsonl -o routed.jsonl --prompt 'Route this message: {{text}}'\n"
+     "  lizzie batch model.gguf people.csv -o greetings.jsonl --prompt 'Greet {{name}}.' --id email --keep name\n"
+     "  lizzie batch model.gguf rows.jsonl -o part-3.jsonl --shard 3/8 --stats stats.jsonl\n",
+     cli_batch},
+    {"score", CLI_SCORE, "MODEL IN", 1, 2,
+     "Log-probabilities and perplexity of given text: a file, or {\"text\":...} lines where IN ends in .jsonl.",
+     "  lizzie score model.gguf book.txt\n"
+     "  lizzie score model.gguf texts.jsonl --json\n"
+     "  lizzie score model.gguf --tokens 1,2,3 --logits logits.npy\n",
+     cli_score},
+    {"tokenize", CLI_TOKENIZE, "MODEL [TEXT]", 1, 2, "Text to token ids and pieces, and back.",
+     "  lizzie tokenize model.gguf 'Hello there'\n"
+     "  lizzie tokenize model.gguf --ids 1,15043,727\n"
+     "  lizzie tokenize model.gguf --jsonl < texts.jsonl > ids.jsonl\n",
+     cli_tokenize},
+    {"inspect", CLI_INSPECT, "MODEL", 1, 1, "What a model file holds, the memory it needs, the kernels it would run.",
+     "  lizzie inspect model.gguf\n"
+     "  lizzie inspect model.gguf --ctx-size 4096 --parallel 8\n"
+     "  lizzie inspect model.gguf --json\n",
+     cli_inspect},
+    {.name = "serve"},
+    {.name = "template"},
+    {.name = "quantize"},
+    {.name = "merge"},
+    {.name = "convert"},
+    {.name = "tune"},
+    {.name = "train"},
+    {.name = "pull"},
+    {.name = "list"},
+    {.name = "rm"},
+    {.name = "bench"},
+    {.name = NULL},
+};
+
+static void help_short(FILE *to)
+{
+    fprintf(to, "lizzie %s: language models for volume work, on the CPU\n\n", liz_version());
+    for (const cli_command *c = cli_commands; c->name != NULL; c++)
+        if (c->id != 0)
+            fprintf(to, "  lizzie %-9s%-17s %s\n", c->name, c->positionals, c->summary);
+    fputs("\nTo copy:\n"
+          "  lizzie run model.gguf 'Once upon a time'\n"
+          "  lizzie batch model.gguf messages.jsonl -o routed.jsonl --prompt 'Route this message: {{text}}'\n"
+          "  lizzie inspect model.gguf\n\n"
+          "lizzie COMMAND --help shows the options of a command.\n",
+          to);
+}
+
+static int fail_command(const char *name)
+{
+    const char *names[32];
+    size_t n = 0;
+    for (const cli_command *c = cli_commands; c->name != NULL; c++)
+        if (c->id != 0)
+            names[n++] = c->name;
+    names[n] = NULL;
+    const char *nearest = cli_nearest(name, names);
+    if (nearest != NULL)
+        fprintf(stderr, "lizzie: %s: is not a command: did you mean %s?\n", name, nearest);
+    else
+        fprintf(stderr, "lizzie: %s: is not a command: lizzie --help lists them\n", name);
+    return EXIT_USAGE;
+}
+
+static int run_command(const cli_command *command, int argc, char **argv)
+{
+    static cli_args args;
+    liz_error err;
+    liz_line_opts_init(&args.line);
+    liz_status status = cli_args_read(&args, command, argc, argv, &err);
+    int code;
+    if (status != LIZ_OK) {
+        code = cli_fail(status, &err);
+    } else if (args.help) {
+        cli_help_command(command, stdout);
+        code = EXIT_DONE;
+    } else {
+        cli_log_install(args.verbose);
+        args.line.model_path = args.positional[0];
+        code = command->run(&args);
+    }
+    cli_args_free(&args);
+    return code;
+}
+
+/* Standard descriptors that were closed would be given to the next file opened. */
+static void fill_standard_descriptors(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd > STDERR_FILENO)
+        close(fd);
+}
+
+int main(int argc, char **argv)
+{
+    fill_standard_descriptors();
+    cli_signals_install();
+    if (argc < 2) {
+        help_short(stdout);
+        return EXIT_DONE;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+        help_short(stdout);
+        return EXIT_DONE;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        printf("lizzie %s\n", liz_version());
+        return EXIT_DONE;
+    }
+    for (const cli_command *c = cli_commands; c->name != NULL; c++) {
+        if (strcmp(argv[1], c->name) != 0)
+            continue;
+        if (c->id != 0)
+            return run_command(c, argc - 2, argv + 2);
+        fprintf(stderr, "lizzie: %s: is not in this version: lizzie --help lists what is\n", c->name);
+        return EXIT_USAGE;
+    }
+    return fail_command(argv[1]);
+}

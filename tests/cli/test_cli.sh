@@ -1,0 +1,245 @@
+#!/usr/bin/env bash
+# test_cli.sh - the program on the fake engine: every command, exit code and refusal; standard input and output; signals;
+# a full disk where a small one can be mounted.
+set -u
+. tests/lib/tap.sh
+tap_folder
+lizzie=$PWD/$BUILD/lizzie-fake
+cd "$tap_dir" || exit 1
+printf 'ctx=512\n' >model
+printf 'template=1\n' >templated
+printf 'vocab=0\n' >vocabless
+printf 'memory_fails=1\n' >huge
+printf 'ctx=100000000\nstep_us=200\n' >slow
+printf '{"id":"a","text":"one"}\n{"id":"b","text":"two"}\n{"id":"c"}\n' >in.jsonl
+printf '{"id":"a","text":"one"}\n{"id":"b","text":"two"}\n' >good.jsonl
+
+# run NAME STATUS [ARGS...]: runs lizzie; out and err hold what it said.
+run() {
+    local name=$1 status=$2
+    shift 2
+    out=$("$lizzie" "$@" 2>err </dev/null)
+    local got=$?
+    err=$(cat err)
+    [ "$got" = "$status" ] || echo "# exit $got, not $status: $err" | head -n 5
+    [ "$got" = "$status" ]
+    ok $? "$name"
+}
+
+# --- the program
+run 'bare: short help' 0
+has "$out" "To copy:" "with examples"
+is "$(printf '%s' "$out" | sed -n '/To copy/,/^$/p' | grep -c '  lizzie')" 3 "three of them"
+run '--version' 0 --version
+has "$out" "lizzie " "says its version"
+run 'unknown command' 2 bach
+is "$err" "lizzie: bach: is not a command: did you mean batch?" "suggests"
+for command in serve template quantize merge convert tune train pull list rm bench; do
+    run "$command: not in this version" 2 $command model
+    is "$err" "lizzie: $command: is not in this version: lizzie --help lists what is" "$command: said plainly"
+done
+for command in run batch score tokenize inspect; do
+    run "$command --help" 0 $command --help
+    has "$out" "Examples:" "$command: help has examples"
+done
+
+# --- options
+run 'unknown option' 2 batch model in.jsonl -o out --promt x
+is "$err" "lizzie: --promt: is not an option: did you mean --prompt?" "suggests"
+run 'option of another command' 2 tokenize model x --prompt y
+has "$err" "--prompt: is not an option of tokenize" "says of which not"
+for option in schema choices lora typical dry-multiplier xtc-probability now; do
+    run "--$option: not in this version" 2 batch model in.jsonl -o out --$option x
+    is "$err" "lizzie: --$option: is not in this version: leave it out" "--$option: said plainly"
+done
+run '--speculate ngram' 2 batch model in.jsonl -o out --prompt x --speculate ngram
+has "$err" "--speculate ngram: is not in this version" "said plainly"
+run '--cache-type int8' 2 batch model in.jsonl -o out --prompt x --cache-type int8
+has "$err" "is not in this version" "said plainly"
+for bad in '--temperature -1' '--temperature x' '--top-p 1.5' '--top-k -3' '--max-tokens 0' '--seed 1x' '--seed -1' \
+    '--seed 18446744073709551616' '--shard 2/2' '--shard x' '--limit 0' '--logprobs 21' '--logit-bias 5' '--parallel 0' \
+    '--prefix-cache maybe' '--watts 0' '--keep a,,b' '--stop='; do
+    # shellcheck disable=SC2086
+    run "$bad" 2 batch model good.jsonl -o out --prompt '{{text}}' $bad
+    has "$err" "is not valid: it wants" "$bad: says what it wants"
+done
+run 'a value is missing' 2 batch model in.jsonl -o
+has "$err" "--output: wants a value" "says so"
+run 'a flag takes no value' 2 batch model in.jsonl -o out --strict=1
+run 'an argument too many' 2 batch model in.jsonl more -o out
+run 'no output' 2 batch model in.jsonl --prompt x
+has "$err" "add -o OUT" "says what to do"
+run 'a missing prompt file' 1 batch model in.jsonl -o out --prompt-file none
+printf '\377' >latin
+run 'a prompt file that is no UTF-8' 2 batch model in.jsonl -o out --prompt-file latin
+[ ! -e out ] && [ ! -e out.lizzie ]
+ok $? "none of these left a file"
+
+# --- batch
+run 'error rows' 3 batch model in.jsonl -o out --prompt 'Say {{text}}' --max-tokens 5
+is "$(wc -l <out)" 3 "three rows"
+has "$err" "rows: 3, 1 failed" "the summary counts"
+is "$out" "" "standard output stays empty"
+run 'again: nothing to do, still error rows' 3 batch model in.jsonl -o out --prompt 'Say {{text}}' --max-tokens 5
+has "$err" "nothing was left to do" "says so"
+run 'other settings' 1 batch model in.jsonl -o out --prompt 'Tell {{text}}' --max-tokens 5
+has "$err" "prompt (was Say {{text}}, is Tell {{text}})" "names what differs"
+has "$err" "--restart" "and what to do"
+run '--restart' 3 batch model in.jsonl -o out --prompt 'Tell {{text}}' --max-tokens 5 --restart
+run '--strict' 1 batch model in.jsonl -o strict --prompt '{{text}}' --strict
+has "$err" "--strict: stopped before row of index 2: field_missing" "says which row"
+run 'unknown field' 2 batch no-model in.jsonl -o x --prompt '{{txt}}'
+has "$err" 'has no field "txt", which --prompt names: its fields are id, text' "names it and what there is"
+run 'a model that is not there' 1 batch no-model in.jsonl -o x --prompt '{{text}}'
+is "$err" "lizzie: no-model: cannot be opened: No such file or directory" "says so"
+run 'a model that does not fit' 1 batch huge in.jsonl -o x --prompt '{{text}}'
+run 'a model without vocabulary' 1 batch vocabless in.jsonl -o x --prompt '{{text}}'
+run 'a chat template without --raw' 2 batch templated in.jsonl -o x --prompt '{{text}}'
+has "$err" "add --raw" "says what to do"
+run 'an input that is not there' 1 batch model none -o x --prompt '{{text}}'
+run 'an output folder that is not there' 1 batch model in.jsonl -o no/x --prompt '{{text}}'
+run 'OUT is IN' 2 batch model in.jsonl -o in.jsonl --prompt '{{text}}'
+[ ! -e x ] && [ ! -e x.lizzie ]
+ok $? "none of these left a file"
+run '--dry-run' 0 batch model in.jsonl --prompt '{{text}}' --dry-run
+has "$out" "first prompt:" "shows the prompt"
+run '--watts' 0 batch model good.jsonl -o w --prompt '{{text}}' --watts 100 --stats s
+has "$err" "a million rows:" "estimates"
+is "$(wc -l <s)" 2 "--stats has a line for each row"
+"$lizzie" batch model - -o - --prompt '{{text}}' --max-tokens 5 <good.jsonl >piped 2>err
+is $? 0 "from standard input to standard output"
+has "$(cat err)" "cannot be resumed" "which cannot be resumed, and says so"
+"$lizzie" batch model good.jsonl -o plain --prompt '{{text}}' --max-tokens 5 2>/dev/null
+cmp -s piped plain
+ok $? "the same bytes as with files"
+printf 'text\none\ntwo\n' | "$lizzie" batch model - -o - --prompt '{{text}}' --max-tokens 5 2>/dev/null | sed 's/"index":\([0-9]*\)/&,"id":"x"/' | wc -l | grep -q '^2$'
+ok $? "CSV is known from standard input"
+cat good.jsonl | "$lizzie" batch model - -o resumed --prompt '{{text}}' --max-tokens 5 --limit 1 2>/dev/null
+cat good.jsonl | "$lizzie" batch model - -o resumed --prompt '{{text}}' --max-tokens 5 2>/dev/null
+cmp -s resumed plain
+ok $? "standard input can be resumed into a file"
+printf '{"id":"a","text":"other"}\n{"id":"b","text":"two"}\n{"text":"three"}\n' | "$lizzie" batch model - -o resumed --prompt '{{text}}' --max-tokens 5 2>err
+is $? 1 "other standard input is refused"
+has "$(cat err)" "has changed" "and says so"
+yes '{"text":"x"}' | head -n 100000 | "$lizzie" batch model - -o - --prompt '{{text}}' 2>err | head -n 1 >/dev/null
+is "${PIPESTATUS[2]}" 1 "a reader that goes away ends the line"
+has "$(cat err)" "Broken pipe" "and says why"
+"$lizzie" batch model good.jsonl -o - --prompt '{{text}}' >/dev/full 2>err
+is $? 1 "a full device ends the line"
+has "$(cat err)" "No space left on device" "and says why"
+"$lizzie" batch model good.jsonl -o closed --prompt '{{text}}' >&- 2>&- <&-
+is $? 0 "closed standard descriptors do no harm"
+cmp -s closed <("$lizzie" batch model good.jsonl -o - --prompt '{{text}}' 2>/dev/null)
+ok $? "not even to the bytes"
+
+# --- signals
+yes '{"text":"row"}' | head -n 3000 >many.jsonl
+for signal in INT TERM; do
+    "$lizzie" batch slow many.jsonl -o sig.$signal --prompt '{{text}}' --max-tokens 30 --parallel 2 2>err &
+    pid=$!
+    for _ in $(seq 200); do [ -s sig.$signal ] && break; sleep 0.01; done
+    kill -$signal $pid
+    wait $pid
+    is $? $([ $signal = INT ] && echo 130 || echo 143) "SIG$signal: exit code"
+    has "$(cat err)" "run the same command again to go on" "SIG$signal: says how to resume"
+    rows=$(wc -l <sig.$signal)
+    [ "$rows" -gt 0 ] && [ "$rows" -lt 3000 ] && [ "$(tail -c 1 sig.$signal | od -An -c | tr -d ' ')" = '\n' ]
+    ok $? "SIG$signal: $rows whole rows"
+done
+printf '{"text":"!long!"}\n' >long.jsonl
+"$lizzie" batch slow long.jsonl -o long --prompt '{{text}}' --max-tokens 90000000 2>err &
+pid=$!
+for _ in $(seq 200); do [ -s long.lizzie ] && break; sleep 0.01; done
+"$lizzie" batch slow long.jsonl -o long --prompt '{{text}}' --max-tokens 90000000 2>err2
+is $? 1 "a second process is refused"
+has "$(cat err2)" "another lizzie is at work on it" "and says why"
+kill -INT $pid
+wait $pid
+is $? 130 "a row that never ends can be interrupted"
+
+# --- run
+run 'run' 0 run model 'hello'
+[ -n "$out" ]
+ok $? "prints text"
+first=$out
+run 'run again' 0 run model 'hello'
+is "$out" "$first" "is the same"
+run 'run --json' 0 run model 'hello' --json --seed 7
+has "$out" '"seed":"7"' "gives the seed itself"
+is "$("$lizzie" run model <<<'hello' 2>/dev/null)" "$first" "the prompt from standard input"
+run 'a row repeated by its seed' 0 batch model good.jsonl -o seeded --prompt '{{text}}' --temperature 0.8 --seed 5 --max-tokens 9
+seed=$(sed -n '2s/.*"seed":"\([0-9]*\)".*/\1/p' seeded)
+text=$(sed -n '2s/.*"text":\(".*"\),"finish_reason.*/\1/p' seeded)
+has "$("$lizzie" run model two --temperature 0.8 --seed "$seed" --max-tokens 9 --json)" "$text" "run --seed gives the same text"
+run 'an empty prompt file' 1 run no-model 'x'
+run 'run: a chat template without --raw' 2 run templated 'x'
+run 'run: with --raw' 0 run templated 'x' --raw
+"$lizzie" run slow '!long!' >streamed 2>/dev/null &
+pid=$!
+for _ in $(seq 200); do [ -s streamed ] && break; sleep 0.01; done
+kill -INT $pid
+wait $pid
+is $? 130 "run: interrupted"
+[ -s streamed ]
+ok $? "what it had said stands there"
+
+# --- tokenize
+run 'tokenize' 0 tokenize model 'ab'
+is "$out" "$(printf '256\t"<|begin|>"\n97\t"a"\n98\t"b"')" "ids and pieces, with BOS"
+run 'tokenize --special --json' 0 tokenize model '<|end|>' --special --json
+is "$out" '{"ids":[256,257],"pieces":["<|begin|>","<|end|>"]}' "control tokens"
+run 'tokenize --ids' 0 tokenize model --ids 104,105
+is "$out" "hi" "text"
+run 'tokenize --ids outside' 2 tokenize model --ids 99999
+run 'tokenize --ids nonsense' 2 tokenize model --ids 1,x
+out=$(printf '{"text":"ab"}\n{"text":"<|end|>","special":true}\nnonsense\n{"text":1}\n{"text":""}\n' | "$lizzie" tokenize model --jsonl)
+is $? 3 "tokenize --jsonl: bad lines are error lines"
+is "$(printf '%s' "$out" | sed -n '1p;2p;5p' | tr '\n' ' ')" '{"ids":[97,98]} {"ids":[257]} {"ids":[]}' "the others have ids, without BOS"
+has "$(printf '%s' "$out" | sed -n 3p)" '{"error":{"code":"invalid_json","message":' "an error has a code"
+run 'tokenize: no vocabulary' 1 tokenize vocabless x
+
+# --- score
+printf 'some text\nmore' >text.txt
+run 'score' 0 score model text.txt
+is "$(printf '%s\n' "$out" | head -n 1)" "$(printf 'index\ttokens\tscored\tlogprob\tperplexity')" "a table with a header"
+run 'score --tokens --logits' 0 score vocabless --tokens 1,2,3 --logits l.npy --json
+has "$out" '{"index":0,"tokens":3,"scored":2,"logprob":' "JSON"
+is "$(head -c 6 l.npy | od -An -tx1 | tr -d ' ')" 934e554d5059 "NumPy's magic"
+has "$(head -c 128 l.npy | tr -d '\0')" "'shape': (3, 283)" "the shape"
+is "$(stat -c %s l.npy)" $((128 + 3 * 283 * 4)) "the size"
+run 'score: IN and --tokens' 2 score model text.txt --tokens 1
+run 'score: neither' 2 score model
+run 'score: no vocabulary' 1 score vocabless text.txt
+run 'score: a token outside the vocabulary' 2 score model --tokens 1,9999
+printf 'good\tbad\na\tb\nc\td\n' >pairs.tsv
+run 'score --pairs' 0 score model pairs.tsv --pairs
+is "$(printf '%s\n' "$out" | wc -l)" 3 "a line for each pair"
+printf '{"text":"a"}\n{"txt":"b"}\n' >texts.jsonl
+run 'score of lines: one is bad' 3 score model texts.jsonl
+has "$err" "texts.jsonl: line 2:" "and named"
+
+# --- inspect
+run 'inspect' 0 inspect model
+has "$out" "architecture: fake" "for people"
+run 'inspect --json' 0 inspect model --json
+has "$out" '{"architecture":"fake"' "for machines"
+run 'inspect: no file' 1 inspect none
+
+# --- a disk that is really full
+if [ "$(id -u)" = 0 ] && mkdir disk && mount -t tmpfs -o size=64k tmpfs disk 2>/dev/null; then
+    "$lizzie" batch model many.jsonl -o disk/out --prompt '{{text}}' --max-tokens 5 >/dev/null 2>err
+    is $? 1 "a full disk: exit code"
+    has "$(cat err)" "No space left on device" "a full disk: said"
+    [ -s disk/out ] && [ "$(tail -c 1 disk/out | od -An -c | tr -d ' ')" = '\n' ]
+    ok $? "a full disk: $(wc -l <disk/out) whole rows stand there"
+    mount -o remount,size=8m disk
+    "$lizzie" batch model many.jsonl -o disk/out --prompt '{{text}}' --max-tokens 5 >/dev/null 2>&1
+    is $? 0 "with more room it goes on"
+    "$lizzie" batch model many.jsonl -o whole --prompt '{{text}}' --max-tokens 5 >/dev/null 2>&1
+    cmp -s disk/out whole
+    ok $? "to the same bytes"
+    umount disk
+else
+    skipped "a full disk" "no small disk can be mounted here"
+fi
+tap_end

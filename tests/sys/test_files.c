@@ -1,0 +1,247 @@
+/* test_files.c - the file operations of the line, locks between processes, the clock, and energy from a made-up
+ * powercap tree. */
+#include "sys/clock.h"
+#include "sys/files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static int enter_folder(void **state)
+{
+    (void)state;
+    static char folder[] = "/tmp/lizzie-files-XXXXXX";
+    return mkdtemp(folder) != NULL && chdir(folder) == 0 ? 0 : -1;
+}
+
+static int leave_folder(void **state)
+{
+    (void)state;
+    char *folder = getcwd(NULL, 0), command[128];
+    snprintf(command, sizeof command, "rm -rf '%s'", folder);
+    free(folder);
+    return chdir("/") == 0 && system(command) == 0 ? 0 : -1;
+}
+
+static void put(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "we");
+    assert_non_null(file);
+    fputs(text, file);
+    fclose(file);
+}
+
+static void assert_holds(const char *path, const char *text)
+{
+    liz_buf buf;
+    liz_buf_init(&buf, 1 << 20);
+    assert_int_equal(liz_file_read_whole(liz_files_system(), path, &buf, NULL), LIZ_OK);
+    liz_buf_puts(&buf, "");
+    assert_string_equal(buf.data, text);
+    liz_buf_free(&buf);
+}
+
+static int calls;
+static ssize_t write_grudgingly(void *user, int fd, const void *data, size_t n)
+{
+    if (calls++ % 2 == 0)
+        return -EINTR;
+    return liz_files_system()->write(user, fd, data, n > 3 ? 3 : n);
+}
+
+static ssize_t write_nothing(void *user, int fd, const void *data, size_t n)
+{
+    (void)user, (void)fd, (void)data, (void)n;
+    return 0;
+}
+
+static void test_write_all(void **state)
+{
+    (void)state;
+    liz_files files = *liz_files_system();
+    liz_error err;
+    int fd = -1;
+    files.write = write_grudgingly;
+    assert_int_equal(liz_file_open(&files, "a", O_WRONLY | O_CREAT | O_TRUNC, &fd, NULL), LIZ_OK);
+    assert_int_equal(liz_file_write(&files, fd, "a", "hello, world", 12, NULL), LIZ_OK);
+    assert_holds("a", "hello, world");
+    files.write = write_nothing; /* a device that takes nothing is no endless loop */
+    assert_int_equal(liz_file_write(&files, fd, "a", "x", 1, &err), LIZ_E_IO);
+    liz_file_close(&files, &fd);
+    assert_int_equal(fd, -1);
+    liz_file_close(&files, &fd);
+    if (access("/dev/full", W_OK) == 0) {
+        assert_int_equal(liz_file_open(liz_files_system(), "/dev/full", O_WRONLY, &fd, NULL), LIZ_OK);
+        assert_int_equal(liz_file_write(liz_files_system(), fd, "/dev/full", "x", 1, &err), LIZ_E_IO);
+        assert_string_equal(
+            err.text,
+            "/dev/full: cannot be written: No space left on device: make room and run the same command again");
+        liz_file_close(liz_files_system(), &fd);
+    }
+}
+
+static void test_errors(void **state)
+{
+    (void)state;
+    liz_error err;
+    int fd = -1;
+    liz_buf buf;
+    liz_buf_init(&buf, 3);
+    assert_int_equal(liz_file_open(liz_files_system(), "none", O_RDONLY, &fd, &err), LIZ_E_IO);
+    assert_string_equal(err.text, "none: cannot be opened: No such file or directory");
+    put("four", "1234");
+    assert_int_equal(liz_file_read_whole(liz_files_system(), "four", &buf, &err), LIZ_E_LIMIT);
+    liz_buf_free(&buf);
+    assert_int_equal(liz_file_rename(liz_files_system(), "none", "other", &err), LIZ_E_IO);
+}
+
+/* Whether another process gets the lock. */
+static bool other_gets_lock(const char *path)
+{
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        int fd = -1;
+        _exit(liz_file_open_locked(liz_files_system(), path, &fd, NULL) == LIZ_OK ? 0 : 1);
+    }
+    int status;
+    waitpid(pid, &status, 0);
+    return WEXITSTATUS(status) == 0;
+}
+
+static void test_lock_survives_replacing(void **state)
+{
+    (void)state;
+    const liz_files *files = liz_files_system();
+    int fd = -1;
+    assert_true(other_gets_lock("lock"));
+    assert_int_equal(liz_file_open_locked(files, "lock", &fd, NULL), LIZ_OK);
+    assert_false(other_gets_lock("lock"));
+    for (int i = 0; i < 5; i++) {
+        char text[8];
+        snprintf(text, sizeof text, "v%d", i);
+        assert_int_equal(liz_file_replace_locked(files, "lock", &fd, text, strlen(text), NULL), LIZ_OK);
+        assert_holds("lock", text);
+        assert_false(other_gets_lock("lock"));
+    }
+    liz_file_close(files, &fd);
+    assert_true(other_gets_lock("lock"));
+}
+
+/* A crowd that fights for the lock and replaces the file: never two inside at once. */
+static void test_lock_crowd(void **state)
+{
+    (void)state;
+    enum { CROWD = 8, ROUNDS = 15 };
+    const liz_files *files = liz_files_system();
+    put("inside", "");
+    for (int i = 0; i < CROWD; i++) {
+        if (fork() != 0)
+            continue;
+        for (int done = 0; done < ROUNDS;) {
+            int fd = -1;
+            if (liz_file_open_locked(files, "crowd", &fd, NULL) != LIZ_OK)
+                continue;
+            int mark = open("mark", O_CREAT | O_EXCL | O_WRONLY, 0600);
+            if (mark < 0)
+                _exit(1); /* somebody else is inside */
+            close(mark);
+            bool ok = liz_file_replace_locked(files, "crowd", &fd, "x", 1, NULL) == LIZ_OK;
+            unlink("mark");
+            liz_file_close(files, &fd);
+            if (!ok)
+                _exit(2);
+            done++;
+        }
+        _exit(0);
+    }
+    int status, n_ended = 0;
+    while (wait(&status) > 0) {
+        assert_int_equal(status, 0);
+        n_ended++;
+    }
+    assert_int_equal(n_ended, CROWD);
+}
+
+static int rename_fails(void *user, const char *from, const char *to)
+{
+    (void)user, (void)from, (void)to;
+    return -EIO;
+}
+
+static void test_replace_failure_keeps_old(void **state)
+{
+    (void)state;
+    liz_files files = *liz_files_system();
+    int fd = -1;
+    assert_int_equal(liz_file_open_locked(&files, "keep", &fd, NULL), LIZ_OK);
+    assert_int_equal(liz_file_replace_locked(&files, "keep", &fd, "old", 3, NULL), LIZ_OK);
+    files.rename = rename_fails;
+    assert_int_equal(liz_file_replace_locked(&files, "keep", &fd, "new", 3, NULL), LIZ_E_IO);
+    assert_holds("keep", "old");
+    assert_false(other_gets_lock("keep"));
+    assert_int_not_equal(access("keep.tmp", F_OK), 0);
+    liz_file_close(&files, &fd);
+}
+
+static void test_clock(void **state)
+{
+    (void)state;
+    uint64_t before = liz_clock_us();
+    usleep(2000);
+    assert_true(liz_clock_us() - before >= 2000);
+    assert_true(liz_clock_unix_s() > 1700000000);
+}
+
+static void zone(const char *name, const char *energy)
+{
+    char path[64];
+    assert_true(mkdir("rapl", 0700) == 0 || errno == EEXIST);
+    snprintf(path, sizeof path, "rapl/%s", name);
+    assert_true(mkdir(path, 0700) == 0 || errno == EEXIST);
+    snprintf(path, sizeof path, "rapl/%s/energy_uj", name);
+    put(path, energy);
+    snprintf(path, sizeof path, "rapl/%s/max_energy_range_uj", name);
+    put(path, "10000000\n");
+}
+
+static void test_energy(void **state)
+{
+    (void)state;
+    liz_energy_meter meter;
+    assert_false(liz_energy_open(&meter, "no-such-folder"));
+    zone("intel-rapl:0", "1000000\n");
+    zone("intel-rapl:1", "9500000\n");
+    zone("intel-rapl:0:0", "5\n"); /* a part of the first package */
+    zone("dtpm", "5\n");
+    assert_true(liz_energy_open(&meter, "rapl"));
+    assert_int_equal(meter.n_zones, 2);
+    assert_true(liz_energy_read_j(&meter) == 0);
+    zone("intel-rapl:0", "3500000\n");
+    zone("intel-rapl:1", "250000\n"); /* wrapped: 0.5 to the end and 0.25 */
+    double j = liz_energy_read_j(&meter);
+    assert_true(j > 3.2499 && j < 3.2501);
+    assert_int_equal(unlink("rapl/intel-rapl:1/energy_uj"), 0); /* a zone that goes away adds nothing */
+    assert_true(liz_energy_read_j(&meter) == j);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_write_all),
+        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_lock_survives_replacing),
+        cmocka_unit_test(test_lock_crowd),
+        cmocka_unit_test(test_replace_failure_keeps_old),
+        cmocka_unit_test(test_clock),
+        cmocka_unit_test(test_energy),
+    };
+    return cmocka_run_group_tests(tests, enter_folder, leave_folder);
+}
