@@ -59,17 +59,22 @@ $(BUILD)/liblizzie.a: $(LIB_OBJ)
 	@rm -f $@
 	$(call say,AR,$@)ar rcs $@ $^
 
+# An archive, so that a test is linked with what it uses only.
+$(BUILD)/libtests.a: $(TEST_LIB_OBJ)
+	@rm -f $@
+	$(call say,AR,$@)ar rcs $@ $^
+
 $(BUILD)/lizzie: $(CLI_OBJ) $(BUILD)/liblizzie.a
 	$(call say,LD,$@)$(CC) -o $@ $^ $(LIBS)
 
 ENGINE_TEST_BIN := $(filter $(BUILD)/tests/engine/%,$(TEST_BIN))
 LINE_TEST_BIN := $(filter $(BUILD)/tests/line/%,$(TEST_BIN))
 
-$(filter-out $(ENGINE_TEST_BIN) $(LINE_TEST_BIN),$(TEST_BIN)): %: %.o $(TEST_LIB_OBJ) $(BUILD)/liblizzie.a
+$(filter-out $(ENGINE_TEST_BIN) $(LINE_TEST_BIN),$(TEST_BIN)): %: %.o $(BUILD)/libtests.a $(BUILD)/liblizzie.a
 	$(call say,LD,$@)$(CC) -o $@ $^ -lcmocka -lpcre2-8 $(LIBS)
 
 # The engine's tests bring a model of their own: named before the library, it takes the place of src/model.
-$(ENGINE_TEST_BIN): %: %.o $(FAKE_MODEL_OBJ) $(TEST_LIB_OBJ) $(BUILD)/liblizzie.a
+$(ENGINE_TEST_BIN): %: %.o $(FAKE_MODEL_OBJ) $(BUILD)/libtests.a $(BUILD)/liblizzie.a
 	$(call say,LD,$@)$(CC) -o $@ $^ -lcmocka -lpcre2-8 $(LIBS)
 
 # Tests of the line run on the fake engine, which is fast and has no model: so does a second program for shell tests.
@@ -77,7 +82,7 @@ $(BUILD)/libline-fake.a: $(LINE_OBJ) $(FAKE_ENGINE_OBJ)
 	@rm -f $@
 	$(call say,AR,$@)ar rcs $@ $^
 
-$(LINE_TEST_BIN): %: %.o $(TEST_LIB_OBJ) $(BUILD)/libline-fake.a
+$(LINE_TEST_BIN): %: %.o $(BUILD)/libtests.a $(BUILD)/libline-fake.a
 	$(call say,LD,$@)$(CC) -o $@ $^ -lcmocka -lpcre2-8 $(LIBS)
 
 $(BUILD)/lizzie-fake: $(CLI_OBJ) $(BUILD)/libline-fake.a
