@@ -92,6 +92,10 @@ static bool encode_short(liz_text_merger *merger, liz_str word)
 
 /* ---- long words: a window ---- */
 
+/* A heap of four children a node, entries beyond the last one being UINT64_MAX: the least of four is found without
+ * a branch that could be guessed wrongly, and half as many levels are walked. */
+enum { HEAP_ARITY = 4 };
+
 static void window_free(liz_text_window *w)
 {
     free(w->symbol);
@@ -115,7 +119,7 @@ static bool window_reserve(liz_text_window *w, size_t cap)
     w->prev = malloc(cap * sizeof *w->prev);
     w->priority = malloc(cap * sizeof *w->priority);
     w->merged = malloc(cap * sizeof *w->merged);
-    w->heap = malloc(3 * cap * sizeof *w->heap);
+    w->heap = malloc((3 * cap + HEAP_ARITY) * sizeof *w->heap);
     if (!w->symbol || !w->start || !w->next || !w->prev || !w->priority || !w->merged || !w->heap) {
         window_free(w);
         return false;
@@ -127,23 +131,27 @@ static bool window_reserve(liz_text_window *w, size_t cap)
 static void heap_push(liz_text_window *w, uint64_t entry)
 {
     size_t i = w->n_heap++;
-    for (; i > 0 && w->heap[(i - 1) / 2] > entry; i = (i - 1) / 2)
-        w->heap[i] = w->heap[(i - 1) / 2];
+    for (size_t parent; i > 0 && w->heap[parent = (i - 1) / HEAP_ARITY] > entry; i = parent)
+        w->heap[i] = w->heap[parent];
     w->heap[i] = entry;
 }
 
 static uint64_t heap_pop(liz_text_window *w)
 {
-    uint64_t top = w->heap[0], last = w->heap[--w->n_heap];
+    uint64_t *heap = w->heap, top = heap[0], last = heap[--w->n_heap];
+    heap[w->n_heap] = UINT64_MAX;
     size_t i = 0;
-    for (size_t child; (child = 2 * i + 1) < w->n_heap; i = child) {
-        if (child + 1 < w->n_heap && w->heap[child + 1] < w->heap[child])
-            child++;
-        if (w->heap[child] >= last)
+    for (size_t child; (child = HEAP_ARITY * i + 1) < w->n_heap;) {
+        size_t a = child + (heap[child + 1] < heap[child]);
+        size_t b = child + 2 + (heap[child + 3] < heap[child + 2]);
+        size_t least = heap[b] < heap[a] ? b : a;
+        if (heap[least] >= last)
             break;
-        w->heap[i] = w->heap[child];
+        heap[i] = heap[least];
+        i = least;
     }
-    w->heap[i] = last;
+    if (w->n_heap > 0)
+        heap[i] = last;
     return top;
 }
 
@@ -165,6 +173,7 @@ static void window_rate(const liz_text_pairs *pairs, liz_text_window *w, uint32_
 static void window_merge(const liz_text_pairs *pairs, liz_text_window *w, size_t n)
 {
     w->n_heap = 0;
+    memset(w->heap, 0xFF, (3 * n + HEAP_ARITY) * sizeof *w->heap);
     for (uint32_t i = 0; i < n; i++) {
         w->prev[i] = i == 0 ? NO_PLACE : i - 1;
         w->next[i] = i + 1 == n ? NO_PLACE : i + 1;

@@ -25,7 +25,7 @@ typedef struct liz_text_window {
     uint32_t *prev;     /* [cap] */
     uint32_t *priority; /* [cap] of the symbol with its right neighbour */
     int32_t *merged;    /* [cap] what these become */
-    uint64_t *heap;     /* [3 * cap] priority << 32 | left symbol's place */
+    uint64_t *heap;     /* [3 * cap + 4] priority << 32 | left symbol's place */
     size_t n_heap;
 } liz_text_window;
 

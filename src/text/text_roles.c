@@ -179,8 +179,8 @@ static liz_status read_adds(const liz_gguf *gguf, const char *name, int32_t id, 
     if (!liz_gguf_bool(gguf, key, &wanted))
         return LIZ_OK;
     if (wanted && id < 0)
-        return liz_fail(err, LIZ_E_FORMAT, "%s: %s: is true, but the file names no such token", liz_gguf_path(gguf),
-                        key);
+        return liz_fail(err, LIZ_E_FORMAT, "%s: %s: is true, but the file names no such token: convert the model again",
+                        liz_gguf_path(gguf), key);
     *out = wanted;
     return LIZ_OK;
 }
@@ -215,7 +215,7 @@ static liz_status choose_pre(liz_text_vocab *vocab, const liz_gguf *gguf, liz_er
     vocab->pre = liz_text_pre_find(vocab->pre_assumed ? liz_str_of("default") : name);
     if (vocab->pre == NULL)
         return liz_fail(err, LIZ_E_UNSUPPORTED,
-                        "%s: %s: pre-tokenizer \"%.*s\" is not known: its model's text would be cut wrongly",
+                        "%s: %s: pre-tokenizer \"%.*s\" is not known: docs/tokenizers.md lists those that are",
                         liz_gguf_path(gguf), key, name.n < 64 ? (int)name.n : 64, name.p);
     return LIZ_OK;
 }

@@ -43,10 +43,11 @@ static liz_status find_scores(const liz_text_vocab *vocab, const liz_gguf *gguf,
         return LIZ_OK;
     liz_gguf_type type = (*out)->elem_type;
     if ((*out)->type != LIZ_GGUF_ARRAY || type == LIZ_GGUF_STRING || type == LIZ_GGUF_ARRAY || type == LIZ_GGUF_BOOL)
-        return liz_fail(err, LIZ_E_FORMAT, "%s: %s: not a list of numbers", liz_gguf_path(gguf), key);
+        return liz_fail(err, LIZ_E_FORMAT, "%s: %s: not a list of numbers: convert the model again",
+                        liz_gguf_path(gguf), key);
     if ((*out)->n != (uint64_t)vocab->n_tokens)
-        return liz_fail(err, LIZ_E_FORMAT, "%s: %s: has %llu entries for %d tokens", liz_gguf_path(gguf), key,
-                        (unsigned long long)(*out)->n, vocab->n_tokens);
+        return liz_fail(err, LIZ_E_FORMAT, "%s: %s: has %llu entries for %d tokens: convert the model again",
+                        liz_gguf_path(gguf), key, (unsigned long long)(*out)->n, vocab->n_tokens);
     return LIZ_OK;
 }
 

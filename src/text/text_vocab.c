@@ -91,10 +91,11 @@ static liz_status read_kinds(liz_text_vocab *vocab, const liz_gguf *gguf, liz_er
     const char *key = LIZ_TEXT_KEY "token_type";
     const liz_gguf_entry *types = liz_gguf_find(gguf, key);
     if (types != NULL && (types->type != LIZ_GGUF_ARRAY || types->elem_type > LIZ_GGUF_I32))
-        return liz_fail(err, LIZ_E_FORMAT, "%s: %s: not a list of integers", liz_gguf_path(gguf), key);
+        return liz_fail(err, LIZ_E_FORMAT, "%s: %s: not a list of integers: convert the model again",
+                        liz_gguf_path(gguf), key);
     if (types != NULL && types->n != (uint64_t)vocab->n_tokens)
-        return liz_fail(err, LIZ_E_FORMAT, "%s: %s: has %llu entries for %d tokens", liz_gguf_path(gguf), key,
-                        (unsigned long long)types->n, vocab->n_tokens);
+        return liz_fail(err, LIZ_E_FORMAT, "%s: %s: has %llu entries for %d tokens: convert the model again",
+                        liz_gguf_path(gguf), key, (unsigned long long)types->n, vocab->n_tokens);
     for (int32_t i = 0; i < vocab->n_tokens; i++) {
         int64_t kind = types != NULL ? liz_gguf_entry_i64(types, (uint64_t)i) : LIZ_TOKEN_NORMAL;
         vocab->kind[i] = kind >= LIZ_TOKEN_NORMAL && kind <= LIZ_TOKEN_BYTE ? (uint8_t)kind : LIZ_TOKEN_NORMAL;
