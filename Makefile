@@ -105,7 +105,7 @@ asan: ## the tests under AddressSanitizer and UndefinedBehaviorSanitizer
 bench-peers: benches ## Lizzie beside llama.cpp on the same file (needs Node.js and npm; docs/performance.md)
 	bench/peers/run $(MODEL)
 help: ## this list
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 clean: ## removes what was built
 	rm -rf $(BUILD) $(BUILD)-asan
 
