@@ -32,6 +32,9 @@ static double mib(uint64_t bytes) { return (double)bytes / (1024 * 1024); }
 
 static liz_status opts_check(const liz_engine_opts *o, const liz_model_params *params, liz_error *err)
 {
+    if (params->n_ctx_train < 1)
+        return liz_fail(err, LIZ_E_FORMAT, "a context of %d tokens: the model's file must state at least 1",
+                        params->n_ctx_train);
     if (o->n_threads < 0 || o->n_threads > N_THREADS_MAX)
         return liz_fail(err, LIZ_E_USAGE, "%d threads: from 1 to %d are possible", o->n_threads, N_THREADS_MAX);
     if (o->n_parallel < 0 || o->n_parallel > N_PARALLEL_MAX)
