@@ -20,7 +20,9 @@ enum {
     N_THREADS_MAX = 1024,
     CHUNK_DEFAULT = 512,
     CHUNK_MAX = 65536,
-    ROWS_LEAST = 32, /* of logits, so that scoring advances by more than a token */
+    ROWS_LEAST = 32, /* of logits: scoring advances by so many tokens a step, */
+    ROWS_MOST = 256, /* more where the vocabulary is small */
+    ROWS_BYTES = 16 << 20,
     TOKENS_WANTED = 4096,
     TOKENS_LEAST = 512,
     PAGES_MAX = INT32_MAX / LIZ_PAGE_TOKENS / 2
@@ -32,6 +34,9 @@ static double mib(uint64_t bytes) { return (double)bytes / (1024 * 1024); }
 
 static liz_status opts_check(const liz_engine_opts *o, const liz_model_params *params, liz_error *err)
 {
+    if (params->n_ctx_train < 1)
+        return liz_fail(err, LIZ_E_FORMAT, "a context of %d tokens: the model's file must state at least 1",
+                        params->n_ctx_train);
     if (o->n_threads < 0 || o->n_threads > N_THREADS_MAX)
         return liz_fail(err, LIZ_E_USAGE, "%d threads: from 1 to %d are possible", o->n_threads, N_THREADS_MAX);
     if (o->n_parallel < 0 || o->n_parallel > N_PARALLEL_MAX)
@@ -81,17 +86,23 @@ liz_cache_opts liz_engine_plan_cache_opts(const liz_engine_plan *plan, const liz
                             .sharing_off = opts != NULL && opts->prefix_cache_off};
 }
 
+static int32_t logits_rows(int n_parallel, int32_t n_vocab)
+{
+    int32_t n_affordable = (int32_t)(ROWS_BYTES / ((int64_t)n_vocab * (int64_t)sizeof(float)));
+    return max_i32(n_parallel, max_i32(ROWS_LEAST, min_i32(ROWS_MOST, n_affordable)));
+}
+
 /* What `n_parallel` sequences take beside the pool. */
 static liz_status step_plan(liz_engine_plan *plan, const liz_model *model, int n_parallel, liz_error *err)
 {
     plan->n_parallel = n_parallel;
-    plan->n_logits_max = max_i32(n_parallel, ROWS_LEAST);
+    int32_t n_vocab = liz_model_params_get(model)->n_vocab;
+    plan->n_logits_max = logits_rows(n_parallel, n_vocab);
     liz_model_opts model_opts = liz_engine_plan_model_opts(plan);
     uint64_t scratch_bytes;
     liz_status status = liz_model_memory(model, &model_opts, &plan->weights_bytes, &scratch_bytes, err);
     if (status != LIZ_OK)
         return status;
-    int32_t n_vocab = liz_model_params_get(model)->n_vocab;
     uint64_t own_bytes = liz_engine_own_bytes(n_vocab, plan->n_threads, n_parallel, plan->n_logits_max);
     if (!liz_u64_add(scratch_bytes, own_bytes, &plan->step_bytes) || plan->weights_bytes > UINT64_MAX / 4 ||
         plan->step_bytes > UINT64_MAX / 4)

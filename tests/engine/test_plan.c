@@ -98,12 +98,18 @@ static void test_options_out_of_range(void **state)
     liz_model_close(model);
 }
 
-static void test_absurd_weights(void **state)
+static void test_absurd_models(void **state)
 {
     (void)state;
     liz_engine_plan plan;
     liz_error err;
-    liz_model *model = model_of(UINT64_MAX - 5, 1, 2048);
+    liz_model *model = model_of(mib, 1, 0);
+    assert_int_equal(liz_engine_plan_make(&plan, model, NULL, &err), LIZ_E_FORMAT);
+    liz_model_close(model);
+    model = model_of(mib, 1, INT32_MAX);
+    assert_int_equal(liz_engine_plan_make(&plan, model, NULL, &err), LIZ_E_MEMORY);
+    liz_model_close(model);
+    model = model_of(UINT64_MAX - 5, 1, 2048);
     assert_int_equal(liz_engine_plan_make(&plan, model, NULL, &err), LIZ_E_LIMIT);
     liz_model_close(model);
 }
@@ -114,7 +120,7 @@ int main(void)
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_less_and_less),
         cmocka_unit_test(test_options_out_of_range),
-        cmocka_unit_test(test_absurd_weights),
+        cmocka_unit_test(test_absurd_models),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
