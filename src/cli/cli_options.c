@@ -157,8 +157,7 @@ static const option options[] = {
     {"system-file", "FILE", GENERATES, KIND_FILE, AT(line.system), 0, 0, NULL, "the same, read from a file"},
     {"raw", NULL, GENERATES, KIND_FLAG, AT(line.raw), 0, 0, NULL,
      "give the texts to the model as they are, without its chat template"},
-    {"output", "OUT", CLI_BATCH, KIND_TEXT, AT(line.out_path), 0, 0, NULL,
-     "where the rows go (-o OUT); - is standard output"},
+    {"output", "OUT", CLI_BATCH, KIND_TEXT, AT(line.out_path), 0, 0, NULL, "where the rows go; - is standard output"},
     {"id", "FIELD", CLI_BATCH, KIND_TEXT, AT(line.id_field), 0, 0, NULL,
      "the field that names a row (default: id or custom_id)"},
     {"keep", "A,B", CLI_BATCH, KIND_OTHER, 0, 0, 0, read_keep, "fields to repeat in the output, under \"row\""},
@@ -224,8 +223,8 @@ static const option options[] = {
      "prompt tokens computed in one step (default 512)"},
     {"speculate", "off", GENERATES, KIND_OTHER, 0, 0, 0, read_off, "only off in this version"},
     {"forced-tokens", "off", GENERATES, KIND_OTHER, 0, 0, 0, read_off, "only off in this version"},
-    {"verbose", NULL, CLI_ALL, KIND_FLAG, AT(verbose), 0, 0, NULL, "show decisions (-v)"},
-    {"help", NULL, CLI_ALL, KIND_FLAG, AT(help), 0, 0, NULL, "show this help (-h)"},
+    {"verbose", NULL, CLI_ALL, KIND_FLAG, AT(verbose), 0, 0, NULL, "show decisions"},
+    {"help", NULL, CLI_ALL, KIND_FLAG, AT(help), 0, 0, NULL, "show this help"},
 };
 enum { N_OPTIONS = sizeof options / sizeof *options };
 
@@ -368,9 +367,27 @@ static liz_status option_find(const cli_command *command, liz_str name, const op
     return fail_unknown(command, copy, err);
 }
 
+/* Options that have a letter too. */
+static const struct {
+    char letter;
+    const char *name;
+} letters[] = {{'o', "output"}, {'v', "verbose"}, {'h', "help"}};
+enum { N_LETTERS = sizeof letters / sizeof *letters };
+
 static const char *long_name(char letter)
 {
-    return letter == 'o' ? "output" : letter == 'v' ? "verbose" : letter == 'h' ? "help" : NULL;
+    for (int i = 0; i < N_LETTERS; i++)
+        if (letters[i].letter == letter)
+            return letters[i].name;
+    return NULL;
+}
+
+static char short_letter(const char *name)
+{
+    for (int i = 0; i < N_LETTERS; i++)
+        if (strcmp(letters[i].name, name) == 0)
+            return letters[i].letter;
+    return '\0';
 }
 
 /* Reads the option at argv[*i] and its value, which may be the next argument. */
@@ -450,7 +467,10 @@ void cli_help_command(const cli_command *command, FILE *to)
         char head[64];
         if (!(o->commands & command->id))
             continue;
-        snprintf(head, sizeof head, "--%s%s%s", o->name, o->value ? " " : "", o->value ? o->value : "");
+        char letter[8] = "";
+        if (short_letter(o->name) != '\0')
+            snprintf(letter, sizeof letter, "-%c, ", short_letter(o->name));
+        snprintf(head, sizeof head, "%s--%s%s%s", letter, o->name, o->value ? " " : "", o->value ? o->value : "");
         fprintf(to, "  %-26s %s\n", head, o->help);
     }
     fprintf(to, "\nExamples:\n%s", command->examples);

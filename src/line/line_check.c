@@ -90,6 +90,16 @@ liz_status liz_line_check_opts(liz_line_job *job, liz_error *err)
     return status;
 }
 
+liz_status liz_line_check_template(const liz_line_job *job, bool has_template, liz_error *err)
+{
+    if (!has_template || job->template == NULL || job->opts->raw)
+        return LIZ_OK;
+    return liz_fail(err, LIZ_E_USAGE,
+                    "%s: carries a chat template, which this version cannot apply: add --raw to give --prompt and "
+                    "--system to it as plain text",
+                    job->opts->model_path);
+}
+
 /* ---- The first record --------------------------------------------------------------------------- */
 
 static liz_status fail_field(const liz_line_job *job, const liz_line_record *record, const char *field,

@@ -56,6 +56,9 @@ LIZ_MUST_CHECK liz_status liz_line_check_opts(liz_line_job *job, liz_error *err)
 /* Opens IN, tells its form, and checks the fields that the options name against its header or first record. */
 LIZ_MUST_CHECK liz_status liz_line_check_input(liz_line_job *job, liz_error *err);
 
+/* A model that carries a chat template, which this version cannot apply, and no --raw: LIZ_E_USAGE. */
+LIZ_MUST_CHECK liz_status liz_line_check_template(const liz_line_job *job, bool has_template, liz_error *err);
+
 /* Takes OUT's lock, decides whether and where to go on, and moves the input there. Fills target_path, n_rows_have,
  * n_failed_have, target_bytes, attempt, is_over. */
 LIZ_MUST_CHECK liz_status liz_line_resume(liz_line_job *job, liz_error *err);

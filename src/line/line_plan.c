@@ -94,44 +94,61 @@ static liz_status count_rows(liz_line_job *job, plan *p, liz_buf *out, liz_error
     return status;
 }
 
-/* What `inspect` says of the model's memory, as it says it. */
-static void show_memory(const liz_line_job *job, liz_buf *out)
+/* What `inspect` tells without opening weights: memory, the context, and a template that could not be applied. */
+static liz_status read_model(liz_line_job *job, liz_buf *memory_text, liz_error *err)
 {
     char *json = NULL;
     liz_json *root;
-    liz_arena arena = {.size_max = 64u << 20};
-    if (liz_inspect(job->opts->model_path, &job->opts->engine, &json, NULL) == LIZ_OK &&
-        liz_json_read(&root, liz_str_of(json), &arena, NULL) == LIZ_OK) {
-        const liz_json *memory = liz_json_member(root, "memory");
+    int64_t n_ctx;
+    liz_arena arena = {.size_max = 256u << 20};
+    liz_status status = liz_inspect(job->opts->model_path, &job->opts->engine, &json, err);
+    if (status == LIZ_OK)
+        status = liz_json_read(&root, liz_str_of(json), &arena, err);
+    if (status == LIZ_OK) {
+        const liz_json *memory = liz_json_member(root, "memory"), *template = liz_json_member(root, "chat_template");
         for (const liz_json *m = memory ? memory->first_child : NULL; m != NULL; m = m->next)
-            liz_buf_printf(out, "memory %.*s: %.*s\n", LIZ_STR_ARG(m->key), LIZ_STR_ARG(m->source));
+            liz_buf_printf(memory_text, "memory %.*s: %.*s\n", LIZ_STR_ARG(m->key), LIZ_STR_ARG(m->source));
+        if (liz_json_int64(liz_json_member(memory, "ctx_size"), &n_ctx) && n_ctx > 0 && n_ctx <= INT32_MAX)
+            job->prompter.n_ctx = (int32_t)n_ctx;
+        status = liz_line_check_template(job, template != NULL && template->type != LIZ_JSON_NULL, err);
     }
     liz_arena_free(&arena);
     liz_free(json);
+    return status;
+}
+
+static void show_counts(const liz_line_job *job, const plan *p, liz_buf *out)
+{
+    double scale = p->bytes_sampled ? (double)p->bytes_all / (double)p->bytes_sampled : 1;
+    liz_buf_printf(out, "rows: %" PRIu64 "\nerror rows among the first %" PRIu64 ": %" PRIu64 "\n", p->n_rows,
+                   p->n_sampled, p->n_failed);
+    liz_buf_printf(out, "prompt tokens: %.0f%s, longest %" PRIu64 "\n", (double)p->n_tokens * scale,
+                   p->n_sampled < p->n_rows ? " (estimated)" : "", p->n_tokens_max);
+    liz_buf_printf(out, "generated tokens: at most %.0f (--max-tokens %d)\n",
+                   (double)p->n_rows * (double)job->opts->max_tokens, job->opts->max_tokens);
 }
 
 liz_status liz_line_plan(liz_line_job *job, liz_buf *out, liz_error *err)
 {
     liz_vocab *vocab = NULL;
+    liz_buf memory;
     plan p = {0};
-    liz_status status = liz_vocab_open(&vocab, job->opts->model_path, err);
-    job->prompter.vocab = vocab;
+    liz_buf_init(&memory, 1 << 20);
     job->prompter.n_ctx = job->opts->engine.n_ctx;
+    liz_status status = read_model(job, &memory, err);
+    if (status == LIZ_OK)
+        status = liz_vocab_open(&vocab, job->opts->model_path, err);
+    job->prompter.vocab = vocab;
     if (status == LIZ_OK)
         status = liz_line_prompter_open(&job->prompter, err);
     if (status == LIZ_OK)
         status = count_rows(job, &p, out, err);
     if (status == LIZ_OK) {
-        double scale = p.bytes_sampled ? (double)p.bytes_all / (double)p.bytes_sampled : 1;
-        liz_buf_printf(out, "rows: %" PRIu64 "\nerror rows among the first %" PRIu64 ": %" PRIu64 "\n", p.n_rows,
-                       p.n_sampled, p.n_failed);
-        liz_buf_printf(out, "prompt tokens: %.0f%s, longest %" PRIu64 "\n", (double)p.n_tokens * scale,
-                       p.n_sampled < p.n_rows ? " (estimated)" : "", p.n_tokens_max);
-        liz_buf_printf(out, "generated tokens: at most %.0f (--max-tokens %d)\n",
-                       (double)p.n_rows * (double)job->opts->max_tokens, job->opts->max_tokens);
-        show_memory(job, out);
+        show_counts(job, &p, out);
+        liz_buf_append_str(out, liz_buf_str(&memory));
     }
     job->prompter.vocab = NULL;
     liz_vocab_close(vocab);
+    liz_buf_free(&memory);
     return status;
 }

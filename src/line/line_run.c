@@ -273,12 +273,7 @@ static liz_status check_model(liz_line_job *job, liz_error *err)
     if (job->prompter.vocab == NULL)
         return liz_fail(err, LIZ_E_UNSUPPORTED,
                         "%s: has no vocabulary to read text with: only score --tokens works with it", path);
-    if (job->info.chat_template != NULL && job->template != NULL && !job->opts->raw)
-        return liz_fail(err, LIZ_E_USAGE,
-                        "%s: carries a chat template, which this version cannot apply: add --raw to "
-                        "give --prompt and --system to it as plain text",
-                        path);
-    return LIZ_OK;
+    return liz_line_check_template(job, job->info.chat_template != NULL, err);
 }
 
 static liz_status open_model(liz_line_job *job, liz_error *err)

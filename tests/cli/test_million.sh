@@ -32,7 +32,10 @@ is $status 0 "$rows rows: exit code 0"
 is "$(wc -l <out.jsonl)" "$rows" "as many rows in OUT ($took_ms ms, $((rows * 1000 / (took_ms + 1))) rows/s)"
 is "$(tail -n 1 out.jsonl | grep -o '"index":[0-9]*')" "\"index\":$((rows - 1))" "the last row is the last record"
 total=$(stat -c %s out.jsonl)
-awk -v total="$total" 'NF == 3 && $2 > 0 { printf "# %3d %% of OUT: VmRSS %d kB, VmHWM %d kB\n", 100 * $1 / total, $2, $3 }' curve | awk 'NR % 5 == 2'
+awk -v total="$total" 'NF == 3 && $2 > 0 && $1 / total >= next_at {
+    printf "# %3d %% of OUT: VmRSS %d kB, VmHWM %d kB\n", 100 * $1 / total, $2, $3
+    next_at = $1 / total + 0.08
+}' curve
 early=$(awk -v t="$total" 'NF == 3 && $1 < t / 5 && $3 > m { m = $3 } END { print m + 0 }' curve)
 late=$(awk 'NF == 3 && $3 > m { m = $3 } END { print m + 0 }' curve)
 [ "$late" -gt 0 ] && [ "$early" -gt 0 ] && [ "$late" -le $((early + early / 10 + 2048)) ]

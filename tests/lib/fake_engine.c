@@ -570,7 +570,6 @@ liz_status liz_score(liz_engine *e, const int32_t *tokens, size_t n_tokens, floa
 
 liz_status liz_inspect(const char *path, const liz_engine_opts *opts, char **json, liz_error *err)
 {
-    (void)opts;
     fake_model model;
     liz_status status = model_read(&model, path, err);
     if (status != LIZ_OK)
@@ -580,9 +579,10 @@ liz_status liz_inspect(const char *path, const liz_engine_opts *opts, char **jso
     liz_buf_puts(&buf, "{\"architecture\":\"fake\",\"path\":");
     liz_json_write_string(&buf, liz_str_of(path));
     liz_buf_printf(&buf,
-                   ",\"context\":%d,\"memory\":{\"weights_bytes\":0,\"cache_bytes\":4096},\"kernels\":[{\"op\":"
+                   ",\"chat_template\":%s,\"memory\":{\"ctx_size\":%d,\"weights_bytes\":0,\"cache_bytes\":4096},"
+                   "\"kernels\":[{\"op\":"
                    "\"none\",\"variant\":\"c\"}]}",
-                   model.ctx);
+                   model.template ? "\"{{ messages }}\"" : "null", opts && opts->n_ctx ? opts->n_ctx : model.ctx);
     *json = liz_buf_take(&buf);
     return LIZ_OK;
 }

@@ -776,8 +776,12 @@ static void test_dry_run(void **state)
     assert_non_null(strstr(report.plan.data, "rows: 10\n"));
     assert_non_null(strstr(report.plan.data, "at most 120 (--max-tokens 12)"));
     assert_non_null(strstr(report.plan.data, "first error row: index 3: field_missing"));
+    assert_non_null(strstr(report.plan.data, "memory ctx_size: 256\n"));
     liz_line_report_free(&report);
     assert_int_not_equal(access("out", F_OK), 0);
+    lab_puts("templated", "template=1\n");
+    opts.model_path = "templated";
+    lab_run_fails(&opts, LIZ_E_USAGE, "carries a chat template");
 }
 
 #define TEST(name) cmocka_unit_test_setup(name, fresh)
