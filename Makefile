@@ -99,7 +99,7 @@ quick: all tests benches ## tests that take under a minute
 test: all tests benches ## all that ./check runs on this build
 	scripts/run-tests --build $(BUILD)
 asan: ## the tests under AddressSanitizer and UndefinedBehaviorSanitizer
-	$(MAKE) --no-print-directory BUILD=$(BUILD)-asan OPT=-O1 DEFS=-DLIZ_DEBUG \
+	$(MAKE) --no-print-directory BUILD=$(BUILD)-asan OPT="-O1 -fno-var-tracking-assignments" DEFS=-DLIZ_DEBUG \
 	    SAN="-fsanitize=address,undefined -fno-sanitize-recover=all" all tests benches
 	scripts/run-tests --build $(BUILD)-asan --sanitized
 bench-peers: benches ## Lizzie beside llama.cpp on the same file (needs Node.js and npm; docs/performance.md)

@@ -111,7 +111,7 @@ typedef struct liz_logit_bias {
 /* Zero in any field turns that step off; all zero is greedy. The order of the steps and the draw are
  * defined in docs/sampling.md. Ties go to the lowest id. */
 typedef struct liz_sampling {
-    float temperature;       /* 0: greedy, the likeliest token after the steps that apply */
+    float temperature; /* 0: greedy, the likeliest token after the steps that apply */
     int32_t top_k;
     float top_p;             /* in (0, 1); 0 or 1 is off */
     float min_p;             /* in (0, 1]: keeps p >= min_p * p_max */
@@ -131,11 +131,11 @@ typedef struct liz_engine_info {
     const char *tier;          /* kernel tier in use */
     int32_t n_vocab;           /* logits a position has */
     int32_t n_ctx_train;
-    int32_t n_ctx;             /* tokens a sequence may hold */
+    int32_t n_ctx; /* tokens a sequence may hold */
     int n_parallel;
     int n_threads;
-    uint64_t weights_bytes;    /* resident for weights */
-    uint64_t cache_bytes;      /* resident for the attention cache, bounded */
+    uint64_t weights_bytes; /* resident for weights */
+    uint64_t cache_bytes;   /* resident for the attention cache, bounded */
     uint64_t n_params;
     /* Sampling defaults of the model file (general.sampling.*); a field the file does not state is NAN,
      * and -1 for top_k. */
@@ -214,13 +214,13 @@ typedef void liz_on_event(void *user, const liz_event *event);
 typedef struct liz_request {
     const int32_t *tokens; /* [n_tokens], n_tokens >= 1, copied */
     size_t n_tokens;
-    liz_sampling sampling; /* copied, bias included */
-    int32_t n_predict_max; /* tokens to generate at most; 0: to the end of the context */
+    liz_sampling sampling;   /* copied, bias included */
+    int32_t n_predict_max;   /* tokens to generate at most; 0: to the end of the context */
     const char *const *stop; /* [n_stop] strings that end the text and are not part of it; copied */
     size_t n_stop;
-    bool ignore_end;    /* reserved, must be false */
-    bool logprobs;      /* report log-probabilities */
-    int n_logprobs_top; /* alternatives to report with each, at most LIZ_LOGPROBS_TOP_MAX */
+    bool ignore_end;        /* reserved, must be false */
+    bool logprobs;          /* report log-probabilities */
+    int n_logprobs_top;     /* alternatives to report with each, at most LIZ_LOGPROBS_TOP_MAX */
     liz_on_event *on_event; /* may be NULL */
     void *user;
 } liz_request;

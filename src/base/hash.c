@@ -30,7 +30,10 @@ void liz_hasher_update(liz_hasher *hasher, const void *data, size_t n)
     XXH3_128bits_update((XXH3_state_t *)hasher, data, n);
 }
 
-liz_hash liz_hasher_digest(const liz_hasher *hasher) { return from_xxh(XXH3_128bits_digest((const XXH3_state_t *)hasher)); }
+liz_hash liz_hasher_digest(const liz_hasher *hasher)
+{
+    return from_xxh(XXH3_128bits_digest((const XXH3_state_t *)hasher));
+}
 
 void liz_hasher_free(liz_hasher *hasher) { XXH3_freeState((XXH3_state_t *)hasher); }
 

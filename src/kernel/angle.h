@@ -1,7 +1,7 @@
 /* angle.h - the few transcendental numbers a model needs in double: rotary angles.
  *
- * Plain double arithmetic in a fixed order, no libm, so that every machine gets the same bits. Each is within a few units in
- * the last place of double, far below what float keeps of it. */
+ * Plain double arithmetic in a fixed order, no libm, so that every machine gets the same bits. Each is within a few
+ * units in the last place of double, far below what float keeps of it. */
 #ifndef LIZ_KERNEL_ANGLE_H
 #define LIZ_KERNEL_ANGLE_H
 

@@ -7,10 +7,11 @@
  * (i: element of the head). Bytes of tokens not written yet must be finite numbers.
  *
  * The formula, per token and head: keys in blocks of LIZ_KEY_BLOCK counted from position 0. In a block, scores
- * s = scale * (q . k), even and odd elements in two fused chains for each 32, q rounded to bf16 where the cache is bf16; m the greatest
- * score; p = e^(s - m), rounded to bf16 likewise; l the sum of p in 16 lanes, key i in lane i % 16; o the sum of p v over keys, even and odd keys in
- * two fused chains for each 32, these added in order. Blocks merge in order: with M = max(m, m'), (l, o) becomes
- * (l e^(m-M) + l' e^(m'-M), o e^(m-M) + o' e^(m'-M)). The result is o / l. */
+ * s = scale * (q . k), even and odd elements in two fused chains for each 32, q rounded to bf16 where the cache is
+ * bf16; m the greatest score; p = e^(s - m), rounded to bf16 likewise; l the sum of p in 16 lanes, key i in lane i %
+ * 16; o the sum of p v over keys, even and odd keys in two fused chains for each 32, these added in order. Blocks merge
+ * in order: with M = max(m, m'), (l, o) becomes (l e^(m-M) + l' e^(m'-M), o e^(m-M) + o' e^(m'-M)). The result is o /
+ * l. */
 #ifndef LIZ_KERNEL_ATTENTION_H
 #define LIZ_KERNEL_ATTENTION_H
 

@@ -55,7 +55,8 @@ LIZ_LANE_FN void value_page_f32(const float *page, const float *p, int n_embd, f
         liz_v16 even = liz_v16_zero(), odd = liz_v16_zero();
         for (int key = 0; key < LIZ_GROUP_LEN; key += 2) {
             even = liz_v16_fma(liz_v16_load(page + (size_t)key * (size_t)n_embd + i), liz_v16_set(p[key]), even);
-            odd = liz_v16_fma(liz_v16_load(page + (size_t)(key + 1) * (size_t)n_embd + i), liz_v16_set(p[key + 1]), odd);
+            odd =
+                liz_v16_fma(liz_v16_load(page + (size_t)(key + 1) * (size_t)n_embd + i), liz_v16_set(p[key + 1]), odd);
         }
         liz_v16_store(o + i, liz_v16_add(liz_v16_load(o + i), liz_v16_add(even, odd)));
     }
@@ -88,7 +89,8 @@ LIZ_LANE_FN float softmax_block(float *s, size_t n_keys, float scale, bool round
 }
 
 /* The running (m, l, o) takes in a block's. */
-LIZ_LANE_FN void merge_block(float *m, float *l, float *o, float m_block, float l_block, const float *o_block, int n_embd)
+LIZ_LANE_FN void merge_block(float *m, float *l, float *o, float m_block, float l_block, const float *o_block,
+                             int n_embd)
 {
     float greatest = *m > m_block ? *m : m_block;
     float factors[16] = {*m - greatest, m_block - greatest};

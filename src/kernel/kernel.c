@@ -32,8 +32,14 @@ static const struct {
     const char *name;
     size_t offset;
 } ops[] = {
-#define OP(field) {#field, offsetof(liz_kernel, field)}
-#define OP_AT(field, i, label) {label, offsetof(liz_kernel, field) + (i) * sizeof(void *)}
+#define OP(field)                                                                                                      \
+    {                                                                                                                  \
+#field, offsetof(liz_kernel, field)                                                                            \
+    }
+#define OP_AT(field, i, label)                                                                                         \
+    {                                                                                                                  \
+        label, offsetof(liz_kernel, field) + (i) * sizeof(void *)                                                      \
+    }
     OP_AT(dot_f32, LIZ_PACK_F32, "dot f32"),
     OP_AT(dot_f32, LIZ_PACK_BF16, "dot bf16"),
     OP_AT(dot_i8, LIZ_PACK_I4, "dot i4 (Q4_0)"),

@@ -40,8 +40,9 @@ typedef void liz_dot_i8_fn(const void *panel, size_t n_blocks, const int8_t *q, 
 typedef void liz_dot_f32_fn(const void *panel, size_t n_groups, const float *x, size_t x_stride, size_t n_tok, float *y,
                             size_t y_stride);
 
-/* Two panels (or one) against many tokens at once; `scratch` [LIZ_GEMM_SCRATCH_BYTES(n_tok)], 64-byte aligned. The activations
- * carry tiles. y[t * y_stride + r], r < n_rows (<= 32). NULL where the tier has nothing better than dot_i8. */
+/* Two panels (or one) against many tokens at once; `scratch` [LIZ_GEMM_SCRATCH_BYTES(n_tok)], 64-byte aligned. The
+ * activations carry tiles. y[t * y_stride + r], r < n_rows (<= 32). NULL where the tier has nothing better than dot_i8.
+ */
 typedef void liz_gemm_i8_fn(const void *panels, size_t n_blocks, const liz_act_i8 *act, size_t n_tok, void *scratch,
                             float *y, size_t y_stride, size_t n_rows);
 #define LIZ_GEMM_SCRATCH_BYTES(n_tok) (((size_t)(n_tok) + 31) / 32 * 4096 + 32768)
@@ -51,19 +52,19 @@ typedef void liz_gemm_bf16_fn(const void *panels, size_t n_groups, const uint16_
                               float *y, size_t y_stride, size_t n_rows);
 
 typedef struct liz_rope_shape {
-    int n_dims;    /* elements of a head that turn, even */
-    bool neox;     /* pairs are (i, i + n_dims / 2) rather than (2 i, 2 i + 1) */
+    int n_dims; /* elements of a head that turn, even */
+    bool neox;  /* pairs are (i, i + n_dims / 2) rather than (2 i, 2 i + 1) */
 } liz_rope_shape;
 
 /* One token's attention of a group of heads over its cache pages (kernel/attention.h). */
 typedef struct liz_attn_args {
-    const float *q;             /* [n_group, n_embd_k] of this token, rope applied */
+    const float *q;                     /* [n_group, n_embd_k] of this token, rope applied */
     const uint8_t *const *k, *const *v; /* [pages] this layer's and kv head's bytes in each page */
-    size_t n_keys;              /* keys this token sees, from position 0 */
+    size_t n_keys;                      /* keys this token sees, from position 0 */
     int n_group, n_embd_k, n_embd_v;
     float scale;
-    float *out;                 /* [n_group, n_embd_v] */
-    float *scratch;             /* [LIZ_ATTN_SCRATCH_FLOATS(n_embd_k, n_embd_v)] */
+    float *out;     /* [n_group, n_embd_v] */
+    float *scratch; /* [LIZ_ATTN_SCRATCH_FLOATS(n_embd_k, n_embd_v)] */
 } liz_attn_args;
 
 typedef struct liz_kernel {

@@ -46,7 +46,10 @@ LIZ_LANE_FN liz_m16 liz_v16_lt(liz_v16 a, liz_v16 b)
 }
 
 LIZ_LANE_FN bool liz_m16_all(liz_m16 mask) { return _mm256_movemask_ps(_mm256_and_ps(mask.lo, mask.hi)) == 0xFF; }
-LIZ_LANE_FN liz_v16 liz_v16_select(liz_m16 mask, liz_v16 a, liz_v16 b) { return LIZ_BOTH(_mm256_blendv_ps, b, a, mask); }
+LIZ_LANE_FN liz_v16 liz_v16_select(liz_m16 mask, liz_v16 a, liz_v16 b)
+{
+    return LIZ_BOTH(_mm256_blendv_ps, b, a, mask);
+}
 
 LIZ_LANE_FN __m256 liz_v8_pow2(__m256 n)
 {
@@ -73,7 +76,8 @@ LIZ_LANE_FN liz_v16 liz_v16_round_bf16(liz_v16 x) { return LIZ_BOTH(liz_v8_round
 LIZ_LANE_FN void liz_v16_store_bf16(uint16_t *p, liz_v16 x)
 {
     liz_v16 r = liz_v16_round_bf16(x);
-    __m256i lo = _mm256_srli_epi32(_mm256_castps_si256(r.lo), 16), hi = _mm256_srli_epi32(_mm256_castps_si256(r.hi), 16);
+    __m256i lo = _mm256_srli_epi32(_mm256_castps_si256(r.lo), 16),
+            hi = _mm256_srli_epi32(_mm256_castps_si256(r.hi), 16);
     __m256i words = _mm256_permute4x64_epi64(_mm256_packus_epi32(lo, hi), 0xD8);
     _mm256_storeu_si256((__m256i *)(void *)p, words);
 }
@@ -90,7 +94,8 @@ LIZ_LANE_FN void liz_v16_pairs_f32(const float *p, liz_v16 *even, liz_v16 *odd)
 {
     for (int i = 0; i < 2; i++) {
         __m256 a = _mm256_loadu_ps(p + 16 * i), b = _mm256_loadu_ps(p + 16 * i + 8);
-        __m256d e = _mm256_castps_pd(_mm256_shuffle_ps(a, b, 0x88)), o = _mm256_castps_pd(_mm256_shuffle_ps(a, b, 0xDD));
+        __m256d e = _mm256_castps_pd(_mm256_shuffle_ps(a, b, 0x88)),
+                o = _mm256_castps_pd(_mm256_shuffle_ps(a, b, 0xDD));
         *(i ? &even->hi : &even->lo) = _mm256_castpd_ps(_mm256_permute4x64_pd(e, 0xD8));
         *(i ? &odd->hi : &odd->lo) = _mm256_castpd_ps(_mm256_permute4x64_pd(o, 0xD8));
     }
@@ -102,7 +107,8 @@ LIZ_LANE_FN void liz_v16_pairs_bf16(const uint16_t *p, liz_v16 *even, liz_v16 *o
     __m256i hi = _mm256_loadu_si256((const __m256i *)(const void *)(p + 16));
     const __m256i upper = _mm256_set1_epi32((int)0xFFFF0000);
     *even = (liz_v16){_mm256_castsi256_ps(_mm256_slli_epi32(lo, 16)), _mm256_castsi256_ps(_mm256_slli_epi32(hi, 16))};
-    *odd = (liz_v16){_mm256_castsi256_ps(_mm256_and_si256(lo, upper)), _mm256_castsi256_ps(_mm256_and_si256(hi, upper))};
+    *odd =
+        (liz_v16){_mm256_castsi256_ps(_mm256_and_si256(lo, upper)), _mm256_castsi256_ps(_mm256_and_si256(hi, upper))};
 }
 
 #endif

@@ -1,4 +1,5 @@
-/* lanes_c.h - the elementary operations of lanes.h for any machine; each of the other tiers' files has the same list. */
+/* lanes_c.h - the elementary operations of lanes.h for any machine; each of the other tiers' files has the same list.
+ */
 #ifndef LIZ_KERNEL_LANES_C_H
 #define LIZ_KERNEL_LANES_C_H
 
@@ -42,10 +43,16 @@ LIZ_LANE_FN liz_m16 liz_v16_lt(liz_v16 a, liz_v16 b)
 
 LIZ_LANE_FN bool liz_m16_all(liz_m16 mask) { return mask == 0xFFFF; }
 /* a where the mask is set, else b. */
-LIZ_LANE_FN liz_v16 liz_v16_select(liz_m16 mask, liz_v16 a, liz_v16 b) { LIZ_EACH_LANE(mask >> i & 1 ? a.a[i] : b.a[i]); }
+LIZ_LANE_FN liz_v16 liz_v16_select(liz_m16 mask, liz_v16 a, liz_v16 b)
+{
+    LIZ_EACH_LANE(mask >> i & 1 ? a.a[i] : b.a[i]);
+}
 
 /* 2^n for whole n from -126 to 127. */
-LIZ_LANE_FN liz_v16 liz_v16_pow2(liz_v16 n) { LIZ_EACH_LANE(liz_f32_from_bits((uint32_t)((int32_t)n.a[i] + 127) << 23)); }
+LIZ_LANE_FN liz_v16 liz_v16_pow2(liz_v16 n)
+{
+    LIZ_EACH_LANE(liz_f32_from_bits((uint32_t)((int32_t)n.a[i] + 127) << 23));
+}
 
 /* Rounded to bfloat16 and back, as liz_f32_to_bf16 does: ties to even, denormals to zero. */
 LIZ_LANE_FN liz_v16 liz_v16_round_bf16(liz_v16 x) { LIZ_EACH_LANE(liz_bf16_to_f32(liz_f32_to_bf16(x.a[i]))); }

@@ -77,8 +77,8 @@ static void prepare_i8_block(const liz_kernel *kernel, liz_act *act, const float
     size_t n = least(n_in - block * LIZ_BLOCK_LEN, LIZ_BLOCK_LEN);
     for (size_t t = first; t < least(first + TILE_TOKENS, n_tok); t++) {
         size_t at = t * n_blocks + block;
-        kernel->quantize_i8(x + t * x_stride + block * LIZ_BLOCK_LEN, n, act->i8.q + at * LIZ_BLOCK_LEN,
-                            &act->i8.d[at], &act->i8.sum[at]);
+        kernel->quantize_i8(x + t * x_stride + block * LIZ_BLOCK_LEN, n, act->i8.q + at * LIZ_BLOCK_LEN, &act->i8.d[at],
+                            &act->i8.sum[at]);
     }
     if (kernel->tile_i8 == NULL)
         return;
@@ -93,8 +93,8 @@ static void prepare_i8_block(const liz_kernel *kernel, liz_act *act, const float
                     act->i8.tile + (group * n_blocks + block) * 4 * TILE_BYTES);
 }
 
-static void prepare_i8(const liz_kernel *kernel, liz_act *act, const float *x, size_t x_stride, size_t n_tok, size_t n_in,
-                       int member, int n_members)
+static void prepare_i8(const liz_kernel *kernel, liz_act *act, const float *x, size_t x_stride, size_t n_tok,
+                       size_t n_in, int member, int n_members)
 {
     size_t n_blocks = liz_div_up(n_in, LIZ_BLOCK_LEN), n_groups = liz_div_up(n_tok, TILE_TOKENS), begin, end;
     liz_team_share(n_groups * n_blocks, 1, member, n_members, &begin, &end);
@@ -103,7 +103,8 @@ static void prepare_i8(const liz_kernel *kernel, liz_act *act, const float *x, s
 }
 
 /* A float row in each form; zeros from n_in to the stride. */
-static void prepare_float_row(const liz_kernel *kernel, liz_act *act, const float *x, size_t t, size_t n_in, unsigned forms)
+static void prepare_float_row(const liz_kernel *kernel, liz_act *act, const float *x, size_t t, size_t n_in,
+                              unsigned forms)
 {
     size_t stride = round_up(n_in, LIZ_GROUP_LEN), n_pad = stride - n_in;
     if (forms & LIZ_ACT_F32) {

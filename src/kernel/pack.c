@@ -1,7 +1,8 @@
 /* pack.c - from a file's blocks to panels, and the definition of what a packed block means.
  *
- * Packing touches each weight once and computes with plain integers and doubles, so every machine packs the same bytes. Scales that
- * are not finite give d = not-a-number and a = b = 0: what is broken shows in the logits instead of wrapping. */
+ * Packing touches each weight once and computes with plain integers and doubles, so every machine packs the same bytes.
+ * Scales that are not finite give d = not-a-number and a = b = 0: what is broken shows in the logits instead of
+ * wrapping. */
 #include "kernel/pack.h"
 
 #include "base/half.h"
@@ -17,12 +18,9 @@ static const struct {
     size_t block_bytes; /* of 256 elements, or of a group of 32 */
     bool is_integer;
 } pack_infos[LIZ_PACK_COUNT] = {
-    [LIZ_PACK_F32] = {"f32", 16 * LIZ_GROUP_LEN * 4, false},
-    [LIZ_PACK_BF16] = {"bf16", 16 * LIZ_GROUP_LEN * 2, false},
-    [LIZ_PACK_I4] = {"i4", sizeof(liz_block_i4), true},
-    [LIZ_PACK_I4K] = {"i4k", sizeof(liz_block_i4k), true},
-    [LIZ_PACK_I5] = {"i5", sizeof(liz_block_i5), true},
-    [LIZ_PACK_I6K] = {"i6k", sizeof(liz_block_i6k), true},
+    [LIZ_PACK_F32] = {"f32", 16 * LIZ_GROUP_LEN * 4, false}, [LIZ_PACK_BF16] = {"bf16", 16 * LIZ_GROUP_LEN * 2, false},
+    [LIZ_PACK_I4] = {"i4", sizeof(liz_block_i4), true},      [LIZ_PACK_I4K] = {"i4k", sizeof(liz_block_i4k), true},
+    [LIZ_PACK_I5] = {"i5", sizeof(liz_block_i5), true},      [LIZ_PACK_I6K] = {"i6k", sizeof(liz_block_i6k), true},
     [LIZ_PACK_I8] = {"i8", sizeof(liz_block_i8), true},
 };
 
@@ -51,7 +49,10 @@ size_t liz_pack_units(liz_pack pack, int32_t n_in)
     return ((size_t)n_in + len - 1) / len;
 }
 
-size_t liz_pack_panel_bytes(liz_pack pack, int32_t n_in) { return liz_pack_units(pack, n_in) * pack_infos[pack].block_bytes; }
+size_t liz_pack_panel_bytes(liz_pack pack, int32_t n_in)
+{
+    return liz_pack_units(pack, n_in) * pack_infos[pack].block_bytes;
+}
 
 size_t liz_pack_matrix_bytes(liz_pack pack, int32_t n_out, int32_t n_in)
 {

@@ -13,7 +13,8 @@
  * (h, p < 2, l < 4, i < 16) stands at 128 h + 64 p + 16 l + i. It is common to all integer types, so that
  * activations are quantised once for all the matrices they meet.
  *
- * Float types. BF16 (F16 is rounded to it) and F32, k in groups of 32: for each pair of elements (k, k + 1), 16 rows. */
+ * Float types. BF16 (F16 is rounded to it) and F32, k in groups of 32: for each pair of elements (k, k + 1), 16 rows.
+ */
 #ifndef LIZ_KERNEL_PACK_H
 #define LIZ_KERNEL_PACK_H
 
@@ -97,9 +98,6 @@ void liz_pack_decode(liz_pack pack, const void *block, int row, int8_t t[256], f
 size_t liz_pack_block_bytes(liz_pack pack);
 
 /* Where element k of a block stands in packed order. */
-static inline int liz_packed_index(int k)
-{
-    return (k & 128) | (k & 16) << 2 | (k & 96) >> 1 | (k & 15);
-}
+static inline int liz_packed_index(int k) { return (k & 128) | (k & 16) << 2 | (k & 96) >> 1 | (k & 15); }
 
 #endif

@@ -163,30 +163,30 @@ LIZ_LANE_FN void weights_bf16(const void *group, size_t pair, liz_v16 *even, liz
 }
 
 /* N tokens at once; the tail of the caller's tokens comes with N = 1. */
-#define DOT_F32_TOKENS(N, group_bytes, weights)                                                                     \
-    LIZ_LANE_FN void dot_f32_##weights##_##N(const uint8_t *panel, size_t n_groups, const float *x, size_t x_stride, \
-                                             float *y, size_t y_stride)                                             \
-    {                                                                                                               \
-        liz_v16 sum[N];                                                                                             \
-        for (int t = 0; t < N; t++)                                                                                 \
-            sum[t] = liz_v16_zero();                                                                                \
-        for (size_t g = 0; g < n_groups; g++, panel += (group_bytes), x += LIZ_GROUP_LEN) {                         \
-            liz_v16 even[N], odd[N];                                                                                \
-            for (int t = 0; t < N; t++)                                                                             \
-                even[t] = odd[t] = liz_v16_zero();                                                                  \
-            for (size_t p = 0; p < LIZ_GROUP_LEN / 2; p++) {                                                        \
-                liz_v16 we, wo;                                                                                     \
-                weights(panel, p, &we, &wo);                                                                        \
-                for (int t = 0; t < N; t++) {                                                                       \
-                    even[t] = liz_v16_fma(we, liz_v16_set(x[(size_t)t * x_stride + 2 * p]), even[t]);               \
-                    odd[t] = liz_v16_fma(wo, liz_v16_set(x[(size_t)t * x_stride + 2 * p + 1]), odd[t]);             \
-                }                                                                                                   \
-            }                                                                                                       \
-            for (int t = 0; t < N; t++)                                                                             \
-                sum[t] = liz_v16_add(sum[t], liz_v16_add(even[t], odd[t]));                                         \
-        }                                                                                                           \
-        for (int t = 0; t < N; t++)                                                                                 \
-            liz_v16_store(y + (size_t)t * y_stride, sum[t]);                                                        \
+#define DOT_F32_TOKENS(N, group_bytes, weights)                                                                        \
+    LIZ_LANE_FN void dot_f32_##weights##_##N(const uint8_t *panel, size_t n_groups, const float *x, size_t x_stride,   \
+                                             float *y, size_t y_stride)                                                \
+    {                                                                                                                  \
+        liz_v16 sum[N];                                                                                                \
+        for (int t = 0; t < N; t++)                                                                                    \
+            sum[t] = liz_v16_zero();                                                                                   \
+        for (size_t g = 0; g < n_groups; g++, panel += (group_bytes), x += LIZ_GROUP_LEN) {                            \
+            liz_v16 even[N], odd[N];                                                                                   \
+            for (int t = 0; t < N; t++)                                                                                \
+                even[t] = odd[t] = liz_v16_zero();                                                                     \
+            for (size_t p = 0; p < LIZ_GROUP_LEN / 2; p++) {                                                           \
+                liz_v16 we, wo;                                                                                        \
+                weights(panel, p, &we, &wo);                                                                           \
+                for (int t = 0; t < N; t++) {                                                                          \
+                    even[t] = liz_v16_fma(we, liz_v16_set(x[(size_t)t * x_stride + 2 * p]), even[t]);                  \
+                    odd[t] = liz_v16_fma(wo, liz_v16_set(x[(size_t)t * x_stride + 2 * p + 1]), odd[t]);                \
+                }                                                                                                      \
+            }                                                                                                          \
+            for (int t = 0; t < N; t++)                                                                                \
+                sum[t] = liz_v16_add(sum[t], liz_v16_add(even[t], odd[t]));                                            \
+        }                                                                                                              \
+        for (int t = 0; t < N; t++)                                                                                    \
+            liz_v16_store(y + (size_t)t * y_stride, sum[t]);                                                           \
     }
 
 DOT_F32_TOKENS(4, 16 * LIZ_GROUP_LEN * 4, weights_f32)

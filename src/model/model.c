@@ -22,13 +22,13 @@ enum { SCRATCH_ALIGN = 64 };
 
 /* What a step computes on, [n_tok, ...] each. */
 typedef struct buffers {
-    float *x;       /* residual stream [n_embd] */
-    float *h;       /* normed, and what returns to the stream [n_embd] */
-    float *qkv;     /* [n_qkv] queries, keys, values */
-    float *attn;    /* [n_head * n_embd_v] */
+    float *x;         /* residual stream [n_embd] */
+    float *h;         /* normed, and what returns to the stream [n_embd] */
+    float *qkv;       /* [n_qkv] queries, keys, values */
+    float *attn;      /* [n_head * n_embd_v] */
     float *gate, *up; /* [n_ff] */
     float *cos, *sin; /* [n_rot / 2] */
-    float *logits;  /* [n_logits_max, n_vocab] */
+    float *logits;    /* [n_logits_max, n_vocab] */
 } buffers;
 
 /* What one member needs for itself. */

@@ -15,7 +15,7 @@ typedef struct liz_model liz_model;
 
 typedef struct liz_model_opts {
     liz_tier_id tier;
-    int32_t n_batch_max; /* tokens of a step at most */
+    int32_t n_batch_max;  /* tokens of a step at most */
     int32_t n_logits_max; /* of them, tokens whose logits are asked for, at most */
     int n_seqs_max;
     int32_t n_ctx; /* tokens of a sequence at most */
@@ -47,16 +47,16 @@ LIZ_MUST_CHECK liz_status liz_model_load(liz_model *model, liz_team *team, const
 
 /* A sequence's part in a step. */
 typedef struct liz_batch_seq {
-    const int32_t *pages; /* page table, covering n_past + n_tok tokens */
-    int32_t n_past;       /* tokens whose keys and values are in the pages already */
-    int32_t n_tok;        /* tokens to compute now, >= 1 */
+    const int32_t *pages;  /* page table, covering n_past + n_tok tokens */
+    int32_t n_past;        /* tokens whose keys and values are in the pages already */
+    int32_t n_tok;         /* tokens to compute now, >= 1 */
     const int32_t *tokens; /* [n_tok], inside the vocabulary */
-    int32_t n_logits;     /* the last so many of them want logits */
+    int32_t n_logits;      /* the last so many of them want logits */
 } liz_batch_seq;
 
 /* One step. `logits` [sum of n_logits, n_vocab], rows in the order of sequences and positions, belongs to the model
- * and is valid, and may be written to, until the next call. Allocates nothing. Engine thread only. LIZ_E_LIMIT when a maximum of
- * the options is exceeded; the sums of n_tok and n_logits are bounded by them. */
+ * and is valid, and may be written to, until the next call. Allocates nothing. Engine thread only. LIZ_E_LIMIT when a
+ * maximum of the options is exceeded; the sums of n_tok and n_logits are bounded by them. */
 LIZ_MUST_CHECK liz_status liz_model_forward(liz_model *model, liz_cache *cache, const liz_batch_seq *seqs, int n_seqs,
                                             float **logits, liz_error *err);
 

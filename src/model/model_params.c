@@ -98,9 +98,15 @@ static void read_rope(reader *r, liz_hparams *h)
 /* Settings that would change the numbers and that no family of the table computes. */
 static void refuse_unknown_settings(reader *r)
 {
-    static const char *const numbers[] = {"expert_count",        "attention.sliding_window",    "attention.scale",
-                                          "logit_scale",         "embedding_scale",             "residual_scale",
-                                          "attention.clamp_kqv", "attention.temperature_scale", "attention.max_alibi_bias"};
+    static const char *const numbers[] = {"expert_count",
+                                          "attention.sliding_window",
+                                          "attention.scale",
+                                          "logit_scale",
+                                          "embedding_scale",
+                                          "residual_scale",
+                                          "attention.clamp_kqv",
+                                          "attention.temperature_scale",
+                                          "attention.max_alibi_bias"};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         if (read_positive(r, numbers[i], 0) != 0)
             refuse(r, "a value other than 0");
@@ -121,12 +127,13 @@ static void read_heads(reader *r, liz_hparams *h)
     if (r->status != LIZ_OK)
         return;
     if (h->n_head % h->n_head_kv != 0)
-        r->status = liz_fail(r->err, LIZ_E_FORMAT, "%s.attention.head_count_kv: %d does not divide the %d heads", r->arch,
-                             h->n_head_kv, h->n_head);
+        r->status = liz_fail(r->err, LIZ_E_FORMAT, "%s.attention.head_count_kv: %d does not divide the %d heads",
+                             r->arch, h->n_head_kv, h->n_head);
     else if (h->n_embd_k % 16 != 0 || h->n_embd_v % 16 != 0)
-        r->status = liz_fail(r->err, LIZ_E_UNSUPPORTED,
-                             "%s.attention.key_length: heads of %d and %d elements are not supported: multiples of 16 are",
-                             r->arch, h->n_embd_k, h->n_embd_v);
+        r->status =
+            liz_fail(r->err, LIZ_E_UNSUPPORTED,
+                     "%s.attention.key_length: heads of %d and %d elements are not supported: multiples of 16 are",
+                     r->arch, h->n_embd_k, h->n_embd_v);
 }
 
 liz_status liz_hparams_read(liz_hparams *out, const liz_gguf *gguf, liz_error *err)
@@ -148,7 +155,8 @@ liz_status liz_hparams_read(liz_hparams *out, const liz_gguf *gguf, liz_error *e
     if (h.family->rope != LIZ_ROPE_NONE)
         read_rope(&r, &h);
     bool layer_norm = h.family->norm == LIZ_NORM_LAYER;
-    h.norm_eps = (float)read_positive(&r, layer_norm ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon", 1e-5);
+    h.norm_eps = (float)read_positive(
+        &r, layer_norm ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon", 1e-5);
     refuse_unknown_settings(&r);
     *out = h;
     return r.status == LIZ_OK ? LIZ_OK : liz_fail_within(err, r.status, "%s", liz_gguf_path(gguf));

@@ -271,7 +271,10 @@ static void each_linear(liz_weights *w, const liz_hparams *h, void (*visit)(load
     visit(l, &w->output);
 }
 
-static void count_linear(loading *l, liz_linear *linear) { l->total += linear->tensor ? linear->tensor->size_bytes : 0; }
+static void count_linear(loading *l, liz_linear *linear)
+{
+    l->total += linear->tensor ? linear->tensor->size_bytes : 0;
+}
 
 liz_status liz_weights_load(liz_weights *w, const liz_hparams *h, const liz_gguf *gguf, liz_team *team,
                             void (*on_progress)(void *user, uint64_t done, uint64_t total), void *user, liz_error *err)

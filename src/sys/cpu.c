@@ -34,8 +34,7 @@ static liz_tier_id tier_detect(void)
     if (!__get_cpuid(1, &a, &b, &c, &d) || !bits_set(c, bit_OSXSAVE | bit_AVX | bit_FMA | bit_F16C))
         return LIZ_TIER_C;
     uint64_t xcr0 = xcr0_read();
-    if (!bits_set(xcr0, 0x6) || !__get_cpuid_count(7, 0, &a, &b, &c, &d) ||
-        !bits_set(b, bit_AVX2 | bit_BMI | bit_BMI2))
+    if (!bits_set(xcr0, 0x6) || !__get_cpuid_count(7, 0, &a, &b, &c, &d) || !bits_set(b, bit_AVX2 | bit_BMI | bit_BMI2))
         return LIZ_TIER_C;
     const unsigned need_b = bit_AVX512F | bit_AVX512BW | bit_AVX512VL | bit_AVX512DQ | bit_AVX512CD;
     const unsigned need_c = bit_AVX512VNNI | bit_AVX512VBMI | bit_AVX512VBMI2;

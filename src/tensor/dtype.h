@@ -50,7 +50,7 @@ typedef struct liz_dtype_info {
     const char *name; /* "Q4_K"; NULL for a number that names no type */
     int block_len;    /* elements in a block; 1 for plain types */
     int block_bytes;
-    bool readable;    /* liz_dequantize_row knows it */
+    bool readable; /* liz_dequantize_row knows it */
 } liz_dtype_info;
 
 /* NULL when `dtype` (any number from a file) names no type. */

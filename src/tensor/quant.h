@@ -1,12 +1,12 @@
 /* quant.h - what the bytes of quantised tensors mean: scalar dequantisation, the oracle of everything else.
  *
- * Formulas and layouts are those of the GGUF types (ggml's block structures). All fields are little endian. `d`, `dmin` are binary16.
- * Q4_0: 32 elements, d, 16 bytes: element i is the low nibble of byte i, i + 16 the high one; w = d (q - 8).
- * Q5_0: d, 32 fifth bits (bit i of element i), then nibbles as Q4_0; w = d (q - 16).
- * Q8_0: d, 32 signed bytes; w = d q.
- * Q4_K: 256 elements in 8 sub-blocks of 32; d, dmin, 12 bytes of 6-bit scales s and minima m, 128 bytes of nibbles: of each 32 bytes
- *   the low nibbles are one sub-block and the high ones the next; w = d s q - dmin m.
- * Q6_K: 256 elements in 16 sub-blocks of 16; 128 bytes of low nibbles, 64 bytes of high bit pairs, 16 signed scales s, d; w = d s (q - 32). */
+ * Formulas and layouts are those of the GGUF types (ggml's block structures). All fields are little endian. `d`, `dmin`
+ * are binary16. Q4_0: 32 elements, d, 16 bytes: element i is the low nibble of byte i, i + 16 the high one; w = d (q -
+ * 8). Q5_0: d, 32 fifth bits (bit i of element i), then nibbles as Q4_0; w = d (q - 16). Q8_0: d, 32 signed bytes; w =
+ * d q. Q4_K: 256 elements in 8 sub-blocks of 32; d, dmin, 12 bytes of 6-bit scales s and minima m, 128 bytes of
+ * nibbles: of each 32 bytes the low nibbles are one sub-block and the high ones the next; w = d s q - dmin m. Q6_K: 256
+ * elements in 16 sub-blocks of 16; 128 bytes of low nibbles, 64 bytes of high bit pairs, 16 signed scales s, d; w = d s
+ * (q - 32). */
 #ifndef LIZ_TENSOR_QUANT_H
 #define LIZ_TENSOR_QUANT_H
 

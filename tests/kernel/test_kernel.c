@@ -1,8 +1,9 @@
 /* test_kernel.c - every entry of every tier against the C reference, bit for bit.
  *
  * In the manner of dav1d's checkasm: random and nasty inputs from a printed seed, odd and tail sizes, canaries around
- * outputs, an unreadable page after inputs, and the name of the entry when one crashes. The C reference itself is held against
- * sums in double. `--bench [TYPE]` times the entries instead. A tier that this machine lacks is a skip, not a pass. */
+ * outputs, an unreadable page after inputs, and the name of the entry when one crashes. The C reference itself is held
+ * against sums in double. `--bench [TYPE]` times the entries instead. A tier that this machine lacks is a skip, not a
+ * pass. */
 #include "base/half.h"
 #include "base/philox.h"
 #include "kernel/attention.h"
@@ -52,7 +53,8 @@ static int n_guards;
 /* `n` bytes that end where an unreadable page begins, rounded so that the start is aligned to 64. */
 static void *guarded(size_t n)
 {
-    size_t page = (size_t)sysconf(_SC_PAGESIZE), used = (n + 63) / 64 * 64, size = (used + page - 1) / page * page + page;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), used = (n + 63) / 64 * 64,
+           size = (used + page - 1) / page * page + page;
     uint8_t *map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     assert_true(map != MAP_FAILED && n_guards < GUARDS_MAX);
     assert_int_equal(mprotect(map + size - page, page, PROT_NONE), 0);
@@ -215,7 +217,8 @@ static void test_pack_means_the_weights(void **state)
             for (size_t b = 0; b < 2; b++) {
                 int8_t t[256];
                 float d;
-                const uint8_t *block = m.data + row / 16 * liz_pack_panel_bytes(pack, 512) + b * liz_pack_block_bytes(pack);
+                const uint8_t *block =
+                    m.data + row / 16 * liz_pack_panel_bytes(pack, 512) + b * liz_pack_block_bytes(pack);
                 liz_pack_decode(pack, block, (int)(row % 16), t, &d);
                 for (int k = 0; k < 256; k++) {
                     double w_k = (double)w[256 * b + (size_t)k], error = fabs(w_k - (double)d * t[liz_packed_index(k)]);
@@ -286,7 +289,8 @@ static acts random_acts(const liz_kernel *kernel, size_t n_tok, size_t n_in)
     a.d = guarded(n_pad * a.n_blocks * sizeof *a.d);
     a.sum = guarded(n_pad * a.n_blocks * sizeof *a.sum);
     for (size_t t = 0; t < n_tok; t++)
-        kernel->quantize_i8(a.x + t * n_in, n_in, a.q + t * a.n_blocks * 256, a.d + t * a.n_blocks, a.sum + t * a.n_blocks);
+        kernel->quantize_i8(a.x + t * n_in, n_in, a.q + t * a.n_blocks * 256, a.d + t * a.n_blocks,
+                            a.sum + t * a.n_blocks);
     return a;
 }
 
@@ -417,7 +421,8 @@ static void test_reference_is_right(void **state)
                 float d = 0;
                 if (liz_pack_is_integer(m.pack))
                     liz_pack_decode(m.pack, m.data + (size_t)(k / 256) * liz_pack_block_bytes(m.pack), (int)row, t, &d);
-                double wide = dtypes[i] == LIZ_DTYPE_F16 ? (double)liz_bf16_to_f32(liz_f32_to_bf16(w[k])) : (double)w[k];
+                double wide =
+                    dtypes[i] == LIZ_DTYPE_F16 ? (double)liz_bf16_to_f32(liz_f32_to_bf16(w[k])) : (double)w[k];
                 sum += wide * (double)x[k];
                 size += fabs(wide * (double)x[k]);
                 step += 0.85 * fabs((double)d * (double)x[k]);
@@ -640,8 +645,9 @@ static void bench_matmul(liz_dtype dtype, int32_t n_out, int32_t n_in, size_t n_
         best = t < best ? t : best;
     }
     double ops = 2.0 * (double)n_out * (double)n_in * (double)n_tok;
-    printf("%s,matmul %s,%d x %d,%zu,%s,%.0f,%.2f,%.1f\n", liz_cpu_tier_name(tested.tier), liz_dtype_info_get(dtype)->name,
-           n_out, n_in, n_tok, cache, best * 1e9, (double)bytes / best / 1e9, ops / best / 1e9);
+    printf("%s,matmul %s,%d x %d,%zu,%s,%.0f,%.2f,%.1f\n", liz_cpu_tier_name(tested.tier),
+           liz_dtype_info_get(dtype)->name, n_out, n_in, n_tok, cache, best * 1e9, (double)bytes / best / 1e9,
+           ops / best / 1e9);
     fflush(stdout);
     liz_act_close(&act);
     guards_release();
@@ -676,8 +682,10 @@ static void run_all(void *arg, int member, int n_members)
 {
     (void)arg, (void)member, (void)n_members;
     const struct CMUnitTest once[] = {
-        cmocka_unit_test(test_packed_index_is_a_permutation), cmocka_unit_test(test_pack_means_the_weights),
-        cmocka_unit_test(test_scales_that_are_not_finite),    cmocka_unit_test(test_reference_is_right),
+        cmocka_unit_test(test_packed_index_is_a_permutation),
+        cmocka_unit_test(test_pack_means_the_weights),
+        cmocka_unit_test(test_scales_that_are_not_finite),
+        cmocka_unit_test(test_reference_is_right),
         cmocka_unit_test(test_silu_is_right),
     };
     const struct CMUnitTest each[] = {

@@ -1,4 +1,4 @@
-/* engine_harness - see the header. */
+/* engine_harness.c - an engine over the fake model; see the header. */
 #include "engine_harness.h"
 
 #include <setjmp.h>

@@ -1,8 +1,8 @@
 /* test_reference.c - whole models against logits from an independent implementation, on every tier.
  *
- * reference/logits holds a tiny random model for each family in F32, reference/quants one model in each weight type; the
- * judge is the normalised mean squared error over all positions (see the READMEs there). On every tier the logits must be the
- * same bytes, computed at once, token by token, or in chunks that straddle pages. */
+ * reference/logits holds a tiny random model for each family in F32, reference/quants one model in each weight type;
+ * the judge is the normalised mean squared error over all positions (see the READMEs there). On every tier the logits
+ * must be the same bytes, computed at once, token by token, or in chunks that straddle pages. */
 #include "cache/cache.h"
 #include "model/model.h"
 
@@ -62,11 +62,15 @@ static float *logits_of(const char *path, const vectors *v, run_opts o)
     assert_int_equal(p->n_vocab, v->n_vocab);
     assert_int_equal(liz_team_open(&team, o.n_threads, &err), LIZ_OK);
     int32_t chunk = o.chunk > 0 ? o.chunk : v->n_tok, n_pages = v->n_tok / LIZ_PAGE_TOKENS + 1;
-    liz_model_opts opts = {.tier = o.tier, .n_batch_max = chunk, .n_logits_max = chunk, .n_seqs_max = 1, .n_ctx = v->n_tok};
+    liz_model_opts opts = {
+        .tier = o.tier, .n_batch_max = chunk, .n_logits_max = chunk, .n_seqs_max = 1, .n_ctx = v->n_tok};
     if (liz_model_load(model, team, &opts, &err) != LIZ_OK)
         fail_msg("%s", err.text);
-    liz_cache_opts cache_opts = {
-        .layers = p->cache_layers, .n_layer = p->n_layer, .n_pages = n_pages, .type = o.cache_type, .sharing_off = true};
+    liz_cache_opts cache_opts = {.layers = p->cache_layers,
+                                 .n_layer = p->n_layer,
+                                 .n_pages = n_pages,
+                                 .type = o.cache_type,
+                                 .sharing_off = true};
     assert_int_equal(liz_cache_open(&cache, &cache_opts, &err), LIZ_OK);
     int32_t pages[TOKENS_MAX / LIZ_PAGE_TOKENS + 1];
     for (int32_t i = 0; i < n_pages; i++) /* not in order of their ids */

@@ -31,12 +31,12 @@ static void dot_i8(liz_pack pack, const uint8_t *panel, size_t n_blocks, const i
     }
 }
 
-#define DOT_I8(pack, name)                                                                                            \
-    static void dot_##name(const void *panel, size_t n_blocks, const int8_t *q, const float *d, const int32_t *sum,   \
-                           size_t n_tok, float *y, size_t y_stride)                                                   \
-    {                                                                                                                 \
-        (void)sum;                                                                                                    \
-        dot_i8(pack, panel, n_blocks, q, d, n_tok, y, y_stride);                                                      \
+#define DOT_I8(pack, name)                                                                                             \
+    static void dot_##name(const void *panel, size_t n_blocks, const int8_t *q, const float *d, const int32_t *sum,    \
+                           size_t n_tok, float *y, size_t y_stride)                                                    \
+    {                                                                                                                  \
+        (void)sum;                                                                                                     \
+        dot_i8(pack, panel, n_blocks, q, d, n_tok, y, y_stride);                                                       \
     }
 
 DOT_I8(LIZ_PACK_I4, i4)

@@ -28,8 +28,9 @@ typedef struct liz_bytes512 {
 /* Word lanes of a register: in each 128-bit lane l, eight copies of word (first + l) of an 8-word row. */
 LIZ_INLINE __m512i spread_words(const int16_t *row, int first)
 {
-    const __m512i low = _mm512_set_epi64(0x0706070607060706, 0x0706070607060706, 0x0504050405040504, 0x0504050405040504,
-                                         0x0302030203020302, 0x0302030203020302, 0x0100010001000100, 0x0100010001000100);
+    const __m512i low =
+        _mm512_set_epi64(0x0706070607060706, 0x0706070607060706, 0x0504050405040504, 0x0504050405040504,
+                         0x0302030203020302, 0x0302030203020302, 0x0100010001000100, 0x0100010001000100);
     __m512i words = _mm512_broadcast_i32x4(_mm_load_si128((const __m128i *)(const void *)row));
     return _mm512_shuffle_epi8(words, first == 0 ? low : _mm512_add_epi8(low, _mm512_set1_epi8(8)));
 }
@@ -92,8 +93,8 @@ LIZ_INLINE void prepare_i4k(const void *block, liz_scales512 *scales)
     const liz_block_i4k *b = block;
     __m512i r = _mm512_castsi256_si512(_mm256_load_si256((const __m256i *)(const void *)b->r));
     __m512i rm = _mm512_castsi256_si512(_mm256_load_si256((const __m256i *)(const void *)b->rm));
-    const __m512i row_of = _mm512_set_epi64(0x0003000300030003, 0x0003000300030003, 0x0002000200020002, 0x0002000200020002,
-                                            0x0001000100010001, 0x0001000100010001, 0, 0);
+    const __m512i row_of = _mm512_set_epi64(0x0003000300030003, 0x0003000300030003, 0x0002000200020002,
+                                            0x0002000200020002, 0x0001000100010001, 0x0001000100010001, 0, 0);
     __m512i offset = _mm512_set1_epi16((short)(128 + 32768));
     for (int row = 0; row < 16; row += 4) {
         __m512i index = _mm512_add_epi16(row_of, _mm512_set1_epi16((short)row));

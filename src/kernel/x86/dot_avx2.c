@@ -16,7 +16,8 @@ typedef struct bytes256 {
 /* Word lanes: eight copies of words `first` and `first + 1` of an 8-word row, one in each half. */
 LIZ_INLINE __m256i spread_words(__m128i row, int first)
 {
-    const __m256i base = _mm256_set_epi64x(0x0302030203020302, 0x0302030203020302, 0x0100010001000100, 0x0100010001000100);
+    const __m256i base =
+        _mm256_set_epi64x(0x0302030203020302, 0x0302030203020302, 0x0100010001000100, 0x0100010001000100);
     return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(row),
                                _mm256_add_epi8(base, _mm256_set1_epi8((char)(2 * first))));
 }
@@ -179,15 +180,15 @@ LIZ_INLINE void dot_tokens(const uint8_t *panel, size_t block_bytes, size_t n_bl
     }
 }
 
-#define DOT_I8(name)                                                                                                 \
-    static void dot_##name(const void *panel, size_t n_blocks, const int8_t *q, const float *d, const int32_t *sum,  \
-                           size_t n_tok, float *y, size_t y_stride)                                                  \
-    {                                                                                                                \
-        (void)sum;                                                                                                   \
-        if (n_tok == 1)                                                                                              \
-            dot_tokens(panel, sizeof(liz_block_##name), n_blocks, q, d, 1, y, y_stride, decode_##name);              \
-        else                                                                                                         \
-            dot_tokens(panel, sizeof(liz_block_##name), n_blocks, q, d, (int)n_tok, y, y_stride, decode_##name);     \
+#define DOT_I8(name)                                                                                                   \
+    static void dot_##name(const void *panel, size_t n_blocks, const int8_t *q, const float *d, const int32_t *sum,    \
+                           size_t n_tok, float *y, size_t y_stride)                                                    \
+    {                                                                                                                  \
+        (void)sum;                                                                                                     \
+        if (n_tok == 1)                                                                                                \
+            dot_tokens(panel, sizeof(liz_block_##name), n_blocks, q, d, 1, y, y_stride, decode_##name);                \
+        else                                                                                                           \
+            dot_tokens(panel, sizeof(liz_block_##name), n_blocks, q, d, (int)n_tok, y, y_stride, decode_##name);       \
     }
 
 DOT_I8(i4)

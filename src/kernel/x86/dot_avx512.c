@@ -2,8 +2,8 @@
  *
  * Lanes run along k: a row's 256 elements are four registers, multiplied with the token's four (vpdpbusd, exact), so
  * a row and token leave sixteen partial sums. Sixteen rows' partial sums are reduced together by a tree that
- * transposes as it adds, which leaves one register with a row a lane; there floating point enters once. Weights are unsigned
- * here (t + 128), so 128 times the sum of the activations is taken off. */
+ * transposes as it adds, which leaves one register with a row a lane; there floating point enters once. Weights are
+ * unsigned here (t + 128), so 128 times the sum of the activations is taken off. */
 #include "kernel/kernel_tiers.h"
 #include "kernel/x86/decode_avx512.h"
 
@@ -65,19 +65,19 @@ LIZ_INLINE void dot_tokens(const uint8_t *panel, size_t block_bytes, size_t n_bl
 }
 
 /* The token count is a constant in each copy, so that loops over tokens unroll. */
-#define DOT_I8(name)                                                                                                  \
-    static void dot_##name(const void *panel, size_t n_blocks, const int8_t *q, const float *d, const int32_t *sum,   \
-                           size_t n_tok, float *y, size_t y_stride)                                                   \
-    {                                                                                                                 \
-        const size_t bytes = sizeof(liz_block_##name);                                                                \
-        switch (n_tok) {                                                                                              \
-        case 1: dot_tokens(panel, bytes, n_blocks, q, d, sum, 1, y, y_stride, prepare_##name, decode_##name); break;  \
-        case 2: dot_tokens(panel, bytes, n_blocks, q, d, sum, 2, y, y_stride, prepare_##name, decode_##name); break;  \
-        case 4: dot_tokens(panel, bytes, n_blocks, q, d, sum, 4, y, y_stride, prepare_##name, decode_##name); break;  \
-        case 8: dot_tokens(panel, bytes, n_blocks, q, d, sum, 8, y, y_stride, prepare_##name, decode_##name); break;  \
-        default:                                                                                                      \
-            dot_tokens(panel, bytes, n_blocks, q, d, sum, (int)n_tok, y, y_stride, prepare_##name, decode_##name);    \
-        }                                                                                                             \
+#define DOT_I8(name)                                                                                                   \
+    static void dot_##name(const void *panel, size_t n_blocks, const int8_t *q, const float *d, const int32_t *sum,    \
+                           size_t n_tok, float *y, size_t y_stride)                                                    \
+    {                                                                                                                  \
+        const size_t bytes = sizeof(liz_block_##name);                                                                 \
+        switch (n_tok) {                                                                                               \
+        case 1: dot_tokens(panel, bytes, n_blocks, q, d, sum, 1, y, y_stride, prepare_##name, decode_##name); break;   \
+        case 2: dot_tokens(panel, bytes, n_blocks, q, d, sum, 2, y, y_stride, prepare_##name, decode_##name); break;   \
+        case 4: dot_tokens(panel, bytes, n_blocks, q, d, sum, 4, y, y_stride, prepare_##name, decode_##name); break;   \
+        case 8: dot_tokens(panel, bytes, n_blocks, q, d, sum, 8, y, y_stride, prepare_##name, decode_##name); break;   \
+        default:                                                                                                       \
+            dot_tokens(panel, bytes, n_blocks, q, d, sum, (int)n_tok, y, y_stride, prepare_##name, decode_##name);     \
+        }                                                                                                              \
     }
 
 DOT_I8(i4)

@@ -46,7 +46,8 @@ LIZ_INLINE void transpose_words(__m512i *x)
         y[i + 3] = _mm512_unpackhi_epi64(ab_hi, cd_hi);
     }
     for (int i = 0; i < 4; i++) {
-        __m512i even_lo = _mm512_shuffle_i32x4(y[i], y[i + 4], 0x88), odd_lo = _mm512_shuffle_i32x4(y[i], y[i + 4], 0xDD);
+        __m512i even_lo = _mm512_shuffle_i32x4(y[i], y[i + 4], 0x88),
+                odd_lo = _mm512_shuffle_i32x4(y[i], y[i + 4], 0xDD);
         __m512i even_hi = _mm512_shuffle_i32x4(y[i + 8], y[i + 12], 0x88);
         __m512i odd_hi = _mm512_shuffle_i32x4(y[i + 8], y[i + 12], 0xDD);
         x[i] = _mm512_shuffle_i32x4(even_lo, even_hi, 0x88);
@@ -85,7 +86,8 @@ typedef struct work {
     sums pairs[];
 } work;
 
-_Static_assert(sizeof(work) <= LIZ_GEMM_SCRATCH_BYTES(0) && sizeof(sums) == LIZ_GEMM_SCRATCH_BYTES(32) - LIZ_GEMM_SCRATCH_BYTES(0),
+_Static_assert(sizeof(work) <= LIZ_GEMM_SCRATCH_BYTES(0) &&
+                   sizeof(sums) == LIZ_GEMM_SCRATCH_BYTES(32) - LIZ_GEMM_SCRATCH_BYTES(0),
                "scratch is what kernel.h says");
 
 LIZ_INLINE void decode_chunk(const uint8_t *panel, size_t block_bytes, size_t n_blocks, int which, work *w,
@@ -189,7 +191,7 @@ LIZ_INLINE void gemm_integer(const uint8_t *panels, size_t block_bytes, size_t n
     pending last = {0};
     memset(w->pairs, 0, n_sets * sizeof(sums));
     for (size_t first = 0; first < n_blocks; first += CHUNK_BLOCKS) {
-        float (*d_rows)[2][16] = w->d_rows[first / CHUNK_BLOCKS % 2];
+        float(*d_rows)[2][16] = w->d_rows[first / CHUNK_BLOCKS % 2];
         size_t n = least(n_blocks - first, CHUNK_BLOCKS);
         decode_chunk(panels + first * block_bytes, block_bytes, n, 0, w, d_rows, prepare, decode);
         if (n_rows > 16)
@@ -198,11 +200,13 @@ LIZ_INLINE void gemm_integer(const uint8_t *panels, size_t block_bytes, size_t n
             for (size_t b = 0; b < n; b++, n_done++) {
                 size_t at = (size_t)n_groups * set * n_blocks + first + b;
                 const int8_t *x = act->tile + at * BLOCK_TILES * TILE_BYTES;
-                int32_t (*whole)[2][16][TOKENS] = w->whole[n_done % 2];
-                multiply_block((const int8_t (*)[2][TILE_BYTES])w->tiles[b], x, x + n_blocks * BLOCK_TILES * TILE_BYTES,
+                int32_t(*whole)[2][16][TOKENS] = w->whole[n_done % 2];
+                multiply_block((const int8_t(*)[2][TILE_BYTES])w->tiles[b], x, x + n_blocks * BLOCK_TILES * TILE_BYTES,
                                n_groups, &last, whole);
-                last = (pending){(const int32_t (*)[2][16][TOKENS])whole, (const float (*)[16])d_rows[b],
-                                 {act->tile_d + at * TOKENS, act->tile_d + (at + n_blocks) * TOKENS}, &w->pairs[set]};
+                last = (pending){(const int32_t(*)[2][16][TOKENS])whole,
+                                 (const float(*)[16])d_rows[b],
+                                 {act->tile_d + at * TOKENS, act->tile_d + (at + n_blocks) * TOKENS},
+                                 &w->pairs[set]};
             }
     }
     for (int c = 0; c < BLOCK_TILES; c++)
@@ -267,7 +271,7 @@ static void gemm_bf16(const void *panels, size_t n_groups, const uint16_t *xh, s
         for (size_t i = 0; i < 4; i++) {
             size_t tok = t + i / 2 * TOKENS, row = i % 2 * 16;
             if (tok < n_tok && row < n_rows)
-                store_bf16((const float (*)[16])c[i], y + tok * y_stride + row, y_stride, least(n_tok - tok, TOKENS),
+                store_bf16((const float(*)[16])c[i], y + tok * y_stride + row, y_stride, least(n_tok - tok, TOKENS),
                            n_rows - row);
         }
     }
