@@ -45,7 +45,7 @@ typedef void liz_dot_f32_fn(const void *panel, size_t n_groups, const float *x, 
  */
 typedef void liz_gemm_i8_fn(const void *panels, size_t n_blocks, const liz_act_i8 *act, size_t n_tok, void *scratch,
                             float *y, size_t y_stride, size_t n_rows);
-#define LIZ_GEMM_SCRATCH_BYTES(n_tok) (((size_t)(n_tok) + 31) / 32 * 4096 + 32768)
+#define LIZ_GEMM_SCRATCH_BYTES(n_tok) (((size_t)(n_tok) + 31) / 32 * 4096 + 36864)
 
 /* BF16 weights, many tokens: xh [n_tok rounded up to 16, x_stride] bfloat16. */
 typedef void liz_gemm_bf16_fn(const void *panels, size_t n_groups, const uint16_t *xh, size_t x_stride, size_t n_tok,

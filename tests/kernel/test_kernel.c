@@ -57,6 +57,7 @@ static void *guarded(size_t n)
            size = (used + page - 1) / page * page + page;
     uint8_t *map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     assert_true(map != MAP_FAILED && n_guards < GUARDS_MAX);
+    madvise(map, size, MADV_HUGEPAGE);
     assert_int_equal(mprotect(map + size - page, page, PROT_NONE), 0);
     guards[n_guards].map = map;
     guards[n_guards++].size = size;
@@ -667,8 +668,8 @@ static void bench(void *arg, int member, int n_members)
                 if (!chosen || (tier == LIZ_TIER_C && tokens[t] > 1))
                     continue;
                 bench_matmul(dtypes[i], 512, 2048, tokens[t], "warm");
-                if (tokens[t] == 1 && tier > LIZ_TIER_C)
-                    bench_matmul(dtypes[i], 65536, 2048, 1, "cold");
+                if ((tokens[t] == 1 || tokens[t] == 32) && tier > LIZ_TIER_C)
+                    bench_matmul(dtypes[i], 65536, 2048, tokens[t], "cold");
             }
     }
 }

@@ -25,6 +25,14 @@ typedef struct liz_bytes512 {
     __m512i u[4];
 } liz_bytes512;
 
+/* Asks for the sixteenth part `row` of the block at `block`, which need not exist. */
+LIZ_INLINE void prefetch_row(const uint8_t *block, size_t block_bytes, int row)
+{
+    const uint8_t *part = block + (size_t)row * (block_bytes / 16);
+    for (size_t i = 0; i < block_bytes / 16; i += 64)
+        _mm_prefetch((const char *)part + i, _MM_HINT_T0);
+}
+
 /* Word lanes of a register: in each 128-bit lane l, eight copies of word (first + l) of an 8-word row. */
 LIZ_INLINE __m512i spread_words(const int16_t *row, int first)
 {

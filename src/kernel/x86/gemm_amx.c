@@ -1,10 +1,10 @@
 /* gemm_amx.c - two panels against many tokens, on AMX tiles.
  *
  * Integers: weights are the left operand, so a tile row is 64 consecutive (packed order) bytes of one weight row,
- * and tokens are columns. A chunk of k of both panels is decoded into scratch that stays in the first-level cache
- * and meets all tokens before the next chunk is decoded. For 32 tokens at a time 2 x 2 tiles accumulate a block of
- * 256; while the next one is multiplied, whichever tokens or chunk it belongs to, the finished one is converted and
- * added to the running sums: acc = fma(float(I), d_row * d_token, acc).
+ * and tokens are columns. Three things go on at once, interleaved by hand because each alone leaves units idle:
+ * the tiles of a block of 256 meet all tokens, 32 at a time in 2 x 2 tiles; the block after it is decoded into the
+ * other half of a buffer that stays in the first-level cache; and the sums of the tokens before are converted and
+ * added up: acc = fma(float(I), d_row * d_token, acc).
  * bf16: tokens are the left operand; tiles accumulate in floating point over all of k, in the order that
  * docs/kernels.md takes as the definition, so nothing is left to do but store. */
 #include "kernel/kernel_tiers.h"
@@ -12,7 +12,7 @@
 
 #include <string.h>
 
-enum { TILE_BYTES = 1024, BLOCK_TILES = 4, TOKENS = 16, CHUNK_BLOCKS = 2 };
+enum { TILE_BYTES = 1024, BLOCK_TILES = 4, TOKENS = 16, BLOCKS_AHEAD = 2 };
 
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
@@ -78,10 +78,15 @@ typedef struct sums {
     float acc[2][2][16][TOKENS]; /* panel, token group, row, token */
 } sums;
 
-/* Scratch: what a chunk needs, then sums of all tokens. Row scales outlive their chunk by one block. */
+/* A decoded block of both panels. */
+typedef struct decoded {
+    int8_t tiles[BLOCK_TILES][2][TILE_BYTES];
+    float d_rows[2][16];
+} decoded;
+
+/* Scratch: blocks in turn, whose scales are needed one block longer than their tiles, and sums of all tokens. */
 typedef struct work {
-    int8_t tiles[CHUNK_BLOCKS][BLOCK_TILES][2][TILE_BYTES];
-    float d_rows[2][CHUNK_BLOCKS][2][16];
+    decoded blocks[3];
     int32_t whole[2][2][2][16][TOKENS];
     sums pairs[];
 } work;
@@ -90,20 +95,41 @@ _Static_assert(sizeof(work) <= LIZ_GEMM_SCRATCH_BYTES(0) &&
                    sizeof(sums) == LIZ_GEMM_SCRATCH_BYTES(32) - LIZ_GEMM_SCRATCH_BYTES(0),
                "scratch is what kernel.h says");
 
-LIZ_INLINE void decode_chunk(const uint8_t *panel, size_t block_bytes, size_t n_blocks, int which, work *w,
-                             float (*d_rows)[2][16], prepare_fn *prepare, decode_fn *decode)
+/* A block on its way into tiles, row by row: the first panel's 16, then the second's. */
+typedef struct decoder {
+    const uint8_t *block; /* of the first panel */
+    const uint8_t *ahead; /* what to fetch meanwhile */
+    size_t panel_bytes;
+    int row, n_rows;
+    decoded *out;
+    liz_scales512 scales;
+} decoder;
+
+LIZ_INLINE void decoder_start(decoder *d, const uint8_t *panels, size_t block_bytes, size_t n_blocks, size_t b, decoded *out)
+{
+    d->block = panels + b * block_bytes;
+    d->panel_bytes = n_blocks * block_bytes;
+    size_t next = b + BLOCKS_AHEAD; /* past the end are the blocks of the panels after these */
+    d->ahead = panels + (next < n_blocks ? next : next + n_blocks) * block_bytes;
+    d->row = b < n_blocks ? 0 : d->n_rows;
+    d->out = out;
+}
+
+LIZ_INLINE void decode_rows(decoder *d, int n, size_t block_bytes, prepare_fn *prepare, decode_fn *decode)
 {
     const __m512i sign = _mm512_set1_epi8(-128);
-    for (size_t b = 0; b < n_blocks; b++, panel += block_bytes) {
-        liz_scales512 scales;
-        prepare(panel, &scales);
-        _mm512_store_ps(d_rows[b][which], _mm512_load_ps(panel));
-        for (int row = 0; row < 16; row++) {
-            liz_bytes512 x;
-            decode(panel, &scales, row, &x);
-            for (int c = 0; c < BLOCK_TILES; c++)
-                _mm512_store_si512(w->tiles[b][c][which] + 64 * row, _mm512_xor_si512(x.u[c], sign));
+    for (int end = d->row + n; d->row < end && d->row < d->n_rows; d->row++) {
+        int which = d->row / 16, row = d->row % 16;
+        const uint8_t *block = d->block + (which ? d->panel_bytes : 0);
+        if (row == 0) {
+            prepare(block, &d->scales);
+            _mm512_store_ps(d->out->d_rows[which], _mm512_load_ps(block));
         }
+        liz_bytes512 x;
+        prefetch_row(d->ahead + (which ? d->panel_bytes : 0), block_bytes, row);
+        decode(block, &d->scales, row, &x);
+        for (int c = 0; c < BLOCK_TILES; c++)
+            _mm512_store_si512(d->out->tiles[c][which] + 64 * row, _mm512_xor_si512(x.u[c], sign));
     }
 }
 
@@ -134,9 +160,22 @@ LIZ_INLINE void settle_quarter(const pending *p, int quarter, int n_groups)
     }
 }
 
-/* A block's tiles against those of one or two groups of 16 tokens, while `last` is settled; leaves sums in `whole`. */
-LIZ_INLINE void multiply_block(const int8_t (*tiles)[2][TILE_BYTES], const int8_t *x0, const int8_t *x1, int n_groups,
-                               const pending *last, int32_t (*whole)[2][16][TOKENS])
+/* One of a block's four steps: its tiles against those of one or two groups of 16 tokens. */
+LIZ_INLINE void multiply_step(const int8_t (*tiles)[TILE_BYTES], const int8_t *x0, const int8_t *x1, int n_groups)
+{
+    _tile_loadd(4, tiles[0], 64);
+    _tile_loadd(6, x0, 64);
+    _tile_loadd(5, tiles[1], 64);
+    _tile_dpbssd(0, 4, 6);
+    _tile_dpbssd(2, 5, 6);
+    if (n_groups == 2) {
+        _tile_loadd(7, x1, 64);
+        _tile_dpbssd(1, 4, 7);
+        _tile_dpbssd(3, 5, 7);
+    }
+}
+
+LIZ_INLINE void sums_begin(int n_groups)
 {
     _tile_zero(0);
     _tile_zero(2);
@@ -144,21 +183,10 @@ LIZ_INLINE void multiply_block(const int8_t (*tiles)[2][TILE_BYTES], const int8_
         _tile_zero(1);
         _tile_zero(3);
     }
-#pragma GCC unroll 4
-    for (int c = 0; c < BLOCK_TILES; c++) {
-        _tile_loadd(4, tiles[c][0], 64);
-        _tile_loadd(6, x0 + c * TILE_BYTES, 64);
-        _tile_loadd(5, tiles[c][1], 64);
-        _tile_dpbssd(0, 4, 6);
-        _tile_dpbssd(2, 5, 6);
-        if (n_groups == 2) {
-            _tile_loadd(7, x1 + c * TILE_BYTES, 64);
-            _tile_dpbssd(1, 4, 7);
-            _tile_dpbssd(3, 5, 7);
-        }
-        if (last->s != NULL)
-            settle_quarter(last, c, n_groups);
-    }
+}
+
+LIZ_INLINE void sums_end(int32_t (*whole)[2][16][TOKENS], int n_groups)
+{
     _tile_stored(0, whole[0][0], 64);
     _tile_stored(2, whole[1][0], 64);
     if (n_groups == 2) {
@@ -183,49 +211,65 @@ LIZ_INLINE void store_group(const sums *s, size_t g, float *y, size_t y_stride, 
     }
 }
 
+/* n_groups is 1 for up to 16 tokens, else 2; rows_step is how many rows are decoded beside each step, so that the next block is
+ * done when this one is. */
 LIZ_INLINE void gemm_integer(const uint8_t *panels, size_t block_bytes, size_t n_blocks, const liz_act_i8 *act,
                              size_t n_tok, work *w, float *y, size_t y_stride, size_t n_rows, prepare_fn *prepare,
-                             decode_fn *decode, int n_groups)
+                             decode_fn *decode, int n_groups, int rows_step)
 {
-    size_t group_tokens = (size_t)n_groups * TOKENS, n_sets = (n_tok + group_tokens - 1) / group_tokens, n_done = 0;
+    size_t set_tokens = (size_t)n_groups * TOKENS, n_sets = (n_tok + set_tokens - 1) / set_tokens, n_done = 0;
     pending last = {0};
+    decoder d = {.n_rows = n_rows > 16 ? 32 : 16};
     memset(w->pairs, 0, n_sets * sizeof(sums));
-    for (size_t first = 0; first < n_blocks; first += CHUNK_BLOCKS) {
-        float(*d_rows)[2][16] = w->d_rows[first / CHUNK_BLOCKS % 2];
-        size_t n = least(n_blocks - first, CHUNK_BLOCKS);
-        decode_chunk(panels + first * block_bytes, block_bytes, n, 0, w, d_rows, prepare, decode);
-        if (n_rows > 16)
-            decode_chunk(panels + (n_blocks + first) * block_bytes, block_bytes, n, 1, w, d_rows, prepare, decode);
-        for (size_t set = 0; set < n_sets; set++)
-            for (size_t b = 0; b < n; b++, n_done++) {
-                size_t at = (size_t)n_groups * set * n_blocks + first + b;
-                const int8_t *x = act->tile + at * BLOCK_TILES * TILE_BYTES;
-                int32_t(*whole)[2][16][TOKENS] = w->whole[n_done % 2];
-                multiply_block((const int8_t(*)[2][TILE_BYTES])w->tiles[b], x, x + n_blocks * BLOCK_TILES * TILE_BYTES,
-                               n_groups, &last, whole);
-                last = (pending){(const int32_t(*)[2][16][TOKENS])whole,
-                                 (const float(*)[16])d_rows[b],
-                                 {act->tile_d + at * TOKENS, act->tile_d + (at + n_blocks) * TOKENS},
-                                 &w->pairs[set]};
+    decoder_start(&d, panels, block_bytes, n_blocks, 0, &w->blocks[0]);
+    decode_rows(&d, 32, block_bytes, prepare, decode);
+    for (size_t b = 0; b < n_blocks; b++) {
+        const decoded *block = &w->blocks[b % 3];
+        decoder_start(&d, panels, block_bytes, n_blocks, b + 1, &w->blocks[(b + 1) % 3]);
+        for (size_t set = 0; set < n_sets; set++, n_done++) {
+            size_t at = (size_t)n_groups * set * n_blocks + b;
+            const int8_t *x = act->tile + at * BLOCK_TILES * TILE_BYTES;
+            int32_t (*whole)[2][16][TOKENS] = w->whole[n_done % 2];
+            sums_begin(n_groups);
+            for (int c = 0; c < BLOCK_TILES; c++, x += TILE_BYTES) {
+                multiply_step(block->tiles[c], x, x + n_blocks * BLOCK_TILES * TILE_BYTES, n_groups);
+                if (last.s != NULL)
+                    settle_quarter(&last, c, n_groups);
+                decode_rows(&d, rows_step, block_bytes, prepare, decode);
             }
+            sums_end(whole, n_groups);
+            last = (pending){(const int32_t (*)[2][16][TOKENS])whole, block->d_rows,
+                             {act->tile_d + at * TOKENS, act->tile_d + (at + n_blocks) * TOKENS}, &w->pairs[set]};
+        }
     }
     for (int c = 0; c < BLOCK_TILES; c++)
         settle_quarter(&last, c, n_groups);
     for (size_t t = 0; t < n_tok; t += TOKENS)
-        store_group(&w->pairs[t / group_tokens], t / TOKENS % (size_t)n_groups, y + t * y_stride, y_stride,
+        store_group(&w->pairs[t / set_tokens], t / TOKENS % (size_t)n_groups, y + t * y_stride, y_stride,
                     least(n_tok - t, TOKENS), n_rows);
 }
 
+/* The shape of the interleaving is a constant in each copy. */
 #define GEMM_I8(name)                                                                                                  \
+    LIZ_INLINE void gemm_##name##_shape(const void *panels, size_t n_blocks, const liz_act_i8 *act, size_t n_tok,      \
+                                        void *scratch, float *y, size_t y_stride, size_t n_rows, int n_groups,         \
+                                        int rows_step)                                                                 \
+    {                                                                                                                  \
+        gemm_integer(panels, sizeof(liz_block_##name), n_blocks, act, n_tok, scratch, y, y_stride, n_rows,             \
+                     prepare_##name, decode_##name, n_groups, rows_step);                                              \
+    }                                                                                                                  \
+                                                                                                                       \
     static void gemm_##name(const void *panels, size_t n_blocks, const liz_act_i8 *act, size_t n_tok, void *scratch,   \
                             float *y, size_t y_stride, size_t n_rows)                                                  \
     {                                                                                                                  \
         if (n_tok <= TOKENS)                                                                                           \
-            gemm_integer(panels, sizeof(liz_block_##name), n_blocks, act, n_tok, scratch, y, y_stride, n_rows,         \
-                         prepare_##name, decode_##name, 1);                                                            \
+            gemm_##name##_shape(panels, n_blocks, act, n_tok, scratch, y, y_stride, n_rows, 1, 8);                     \
+        else if (n_tok <= 2 * TOKENS)                                                                                  \
+            gemm_##name##_shape(panels, n_blocks, act, n_tok, scratch, y, y_stride, n_rows, 2, 8);                     \
+        else if (n_tok <= 4 * TOKENS)                                                                                  \
+            gemm_##name##_shape(panels, n_blocks, act, n_tok, scratch, y, y_stride, n_rows, 2, 4);                     \
         else                                                                                                           \
-            gemm_integer(panels, sizeof(liz_block_##name), n_blocks, act, n_tok, scratch, y, y_stride, n_rows,         \
-                         prepare_##name, decode_##name, 2);                                                            \
+            gemm_##name##_shape(panels, n_blocks, act, n_tok, scratch, y, y_stride, n_rows, 2, 3);                     \
     }
 
 GEMM_I8(i4)
