@@ -27,6 +27,20 @@ void cli_progress_clear(void)
     line_shown = false;
 }
 
+void cli_progress_open(void *user, uint64_t done, uint64_t total)
+{
+    (void)user;
+    if (!on_terminal() || total == 0)
+        return;
+    if (done >= total) {
+        cli_progress_clear();
+        return;
+    }
+    fprintf(stderr, "\r\x1b[Kreading the model: %.0f %%", 100 * (double)done / (double)total);
+    fflush(stderr);
+    line_shown = true;
+}
+
 static double seconds_of(const liz_line_progress *p) { return (double)p->elapsed_us * 1e-6; }
 
 /* "1 h 02 min", "3 min 04 s", "5.0 s". */

@@ -70,7 +70,7 @@ typedef struct liz_line_report {
     liz_buf plan;      /* of LIZ_LINE_PLANNED; released with liz_line_report_free */
 } liz_line_report;
 
-/* Zero in any field but `sampling` and `logprobs` means its default; liz_line_opts_init sets those. */
+/* Zero in any field but `sampling`, `logprobs` and `max_tokens` means its default; liz_line_opts_init sets those. */
 typedef struct liz_line_opts {
     const char *model_path, *in_path, *out_path; /* IN and OUT may be "-" */
     const char *stats_path;                      /* NULL: none */

@@ -309,6 +309,8 @@ liz_status liz_line_resume(liz_line_job *job, liz_error *err)
     job->target_path = strdup(o->out_path);
     if (job->target_path == NULL)
         return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for a path", o->out_path);
+    if (access(o->out_path, F_OK) == 0 && access(o->out_path, W_OK) != 0)
+        return liz_fail(err, LIZ_E_IO, "%s: cannot be written: %m", o->out_path);
     if (!job->resumable)
         return LIZ_OK;
     liz_status status = liz_line_journal_open(&job->journal, job->files, o->out_path, err);

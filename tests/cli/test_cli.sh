@@ -98,6 +98,7 @@ run 'a chat template without --raw' 2 batch templated in.jsonl -o x --prompt '{{
 has "$err" "add --raw" "says what to do"
 run 'an input that is not there' 1 batch model none -o x --prompt '{{text}}'
 run 'an output folder that is not there' 1 batch model in.jsonl -o no/x --prompt '{{text}}'
+run 'OUT is a folder' 2 batch no-model in.jsonl -o . --prompt '{{text}}'
 run 'OUT is IN' 2 batch model in.jsonl -o in.jsonl --prompt '{{text}}'
 [ ! -e x ] && [ ! -e x.lizzie ]
 ok $? "none of these left a file"
