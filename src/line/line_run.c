@@ -361,8 +361,7 @@ static liz_status run(liz_line_job *job, liz_line_report *report, liz_error *err
     report->resumable = job->resumable;
     report->progress.n_rows = report->progress.n_rows_before = job->n_rows_have;
     report->progress.n_failed = job->n_failed_have;
-    uint64_t consumed;
-    liz_line_input_bytes(job->in, &consumed, &report->progress.in_bytes_total);
+    liz_line_input_bytes(job->in, &report->progress.in_bytes_before, &report->progress.in_bytes_total);
     bool enough = job->n_rows_max > 0 && job->n_rows_have >= job->n_rows_max && !job->opts->retry_failed;
     return job->is_over || enough ? conclude(job, report, err) : make_rows(job, report, err);
 }

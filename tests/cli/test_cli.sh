@@ -158,6 +158,20 @@ kill -INT $pid
 wait $pid
 is $? 130 "a row that never ends can be interrupted"
 
+# --- a terminal
+if command -v script >/dev/null; then
+    printf 'step_us=3000\n' >slowish
+    yes '{"text":"row"}' | head -n 900 >some.jsonl
+    TERM=xterm script -qec "$lizzie batch slowish some.jsonl -o tty --prompt '{{text}}{{text}}' --max-tokens 30" /dev/null </dev/null >screen 2>&1
+    has "$(cat screen)" " rows/s" "a terminal shows progress"
+    has "$(cat screen)" " left" "and the time left"
+    is "$(grep -c 'rows/s' tty)" 0 "none of it in OUT"
+    out=$(TERM=xterm script -qec "$lizzie run model" /dev/null </dev/null 2>&1)
+    has "$out" "chat needs templates" "a bare run on a terminal is refused"
+else
+    skipped "progress on a terminal" "there is no script(1)"
+fi
+
 # --- run
 run 'run' 0 run model 'hello'
 [ -n "$out" ]
