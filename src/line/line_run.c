@@ -292,6 +292,15 @@ static liz_status open_model(liz_line_job *job, liz_error *err)
 
 /* ---- The job ------------------------------------------------------------------------------------ */
 
+static void log_engine(const liz_line_job *job)
+{
+    liz_engine_stats s;
+    liz_engine_stats_get(job->engine, &s);
+    liz_log(LIZ_LOG_INFO, "line",
+            "%" PRIu64 " steps, at most %d rows in one; %d of %d cache pages used, %" PRIu64 " given up", s.n_steps,
+            s.n_seqs_step_max, s.n_pages_used_max, s.n_pages, s.n_pages_evicted);
+}
+
 static liz_status write_with_reader(writer *w, liz_error *err)
 {
     liz_line_job *job = w->job;
@@ -306,6 +315,7 @@ static liz_status write_with_reader(writer *w, liz_error *err)
     if (status == LIZ_OK)
         settled = settle(w, err);
     tell(w, true);
+    log_engine(job);
     return status == LIZ_OK ? settled : status;
 }
 
