@@ -87,6 +87,8 @@ int cli_exit_interrupted(void);
 
 /* One line on a terminal, rewritten; nothing where standard error is none. */
 void cli_progress_show(void *user, const liz_line_progress *progress);
+/* The same while a model is read, as liz_engine_opts wants it. */
+void cli_progress_open(void *user, uint64_t done, uint64_t total);
 /* Takes the line away again. */
 void cli_progress_clear(void);
 /* The summary after a line; `watts` 0: by the machine's own meter where it has one. */

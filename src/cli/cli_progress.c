@@ -27,6 +27,20 @@ void cli_progress_clear(void)
     line_shown = false;
 }
 
+void cli_progress_open(void *user, uint64_t done, uint64_t total)
+{
+    (void)user;
+    if (!on_terminal() || total == 0)
+        return;
+    if (done >= total) {
+        cli_progress_clear();
+        return;
+    }
+    fprintf(stderr, "\r\x1b[Kreading the model: %.0f %%", 100 * (double)done / (double)total);
+    fflush(stderr);
+    line_shown = true;
+}
+
 static double seconds_of(const liz_line_progress *p) { return (double)p->elapsed_us * 1e-6; }
 
 /* "1 h 02 min", "3 min 04 s", "5.0 s". */
@@ -41,14 +55,14 @@ static const char *duration(double s, char *out, size_t size)
     return out;
 }
 
-static void show_remaining(const liz_line_progress *p, double s, double done_before)
+static void show_remaining(const liz_line_progress *p, double s)
 {
     char text[32];
-    double done = p->in_bytes_total ? (double)p->in_bytes / (double)p->in_bytes_total : 0;
-    if (done <= done_before || done <= 0 || s < 1)
+    if (p->in_bytes <= p->in_bytes_before || p->in_bytes > p->in_bytes_total || s < 1)
         return;
-    fprintf(stderr, ", %.0f %%, %s left", 100 * done,
-            duration(s * (1 - done) / (done - done_before), text, sizeof text));
+    double rate = (double)(p->in_bytes - p->in_bytes_before) / s, left = (double)(p->in_bytes_total - p->in_bytes);
+    fprintf(stderr, ", %.0f %%, %s left", 100 * (1 - left / (double)p->in_bytes_total),
+            duration(left / rate, text, sizeof text));
 }
 
 void cli_progress_show(void *user, const liz_line_progress *p)
@@ -58,11 +72,8 @@ void cli_progress_show(void *user, const liz_line_progress *p)
     if (!on_terminal() || s <= 0)
         return;
     double tokens = (double)(p->n_prompt_tokens + p->n_completion_tokens);
-    double done_before =
-        p->n_rows ? (double)p->n_rows_before / (double)p->n_rows * (double)p->in_bytes / ((double)p->in_bytes_total + 1)
-                  : 0;
     fprintf(stderr, "\r\x1b[K%" PRIu64 " rows, %.1f rows/s, %.0f tokens/s", p->n_rows, rows / s, tokens / s);
-    show_remaining(p, s, done_before);
+    show_remaining(p, s);
     if (p->n_failed > 0)
         fprintf(stderr, ", %s%" PRIu64 " failed%s", red(true), p->n_failed, red(false));
     fflush(stderr);

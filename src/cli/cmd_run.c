@@ -77,8 +77,8 @@ static liz_status read_prompt(const cli_args *args, liz_buf *text, liz_error *er
 
 /* ---- Generating --------------------------------------------------------------------------------- */
 
-/* Prints what has become certain; waits a moment for more where there is none. */
-static liz_status print_more(stream *s, bool *done, liz_error *err)
+/* Prints what has become certain, unless `quiet`; waits a moment for more where there is none. */
+static liz_status print_more(stream *s, bool quiet, bool *done, liz_error *err)
 {
     struct timespec until;
     liz_buf piece;
@@ -95,20 +95,9 @@ static liz_status print_more(stream *s, bool *done, liz_error *err)
     s->n_printed = s->row.text.len;
     *done = s->done;
     pthread_mutex_unlock(&s->lock);
-    liz_status status = piece.len > 0 ? cli_print(liz_buf_str(&piece), err) : LIZ_OK;
+    liz_status status = piece.len > 0 && !quiet ? cli_print(liz_buf_str(&piece), err) : LIZ_OK;
     liz_buf_free(&piece);
     return status;
-}
-
-static liz_status wait_quietly(stream *s, bool *done)
-{
-    struct timespec pause = {0, WAIT_MS * 1000000L / 10};
-    pthread_mutex_lock(&s->lock);
-    *done = s->done;
-    pthread_mutex_unlock(&s->lock);
-    if (!*done)
-        nanosleep(&pause, NULL);
-    return LIZ_OK;
 }
 
 static liz_status print_end(const cli_args *args, stream *s, const liz_vocab *vocab, liz_error *err)
@@ -157,7 +146,7 @@ static liz_status generate(const cli_args *args, liz_engine *engine, const int32
     while (status == LIZ_OK && !done) {
         if (cli_stop)
             liz_seq_cancel(seq);
-        status = args->json ? wait_quietly(&s, &done) : print_more(&s, &done, err);
+        status = print_more(&s, args->json, &done, err);
     }
     liz_seq_free(seq);
     if (status == LIZ_OK)

@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/status.h"
 #include "line/line_input.h"
+#include "line/line_row.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -23,24 +24,12 @@ static void write_ids(const int32_t *ids, size_t n, liz_buf *out)
     liz_buf_putc(out, ']');
 }
 
-static liz_status write_piece(const liz_vocab *vocab, int32_t id, liz_buf *out, liz_error *err)
-{
-    char *text;
-    size_t n;
-    liz_status status = liz_detokenize(vocab, &id, 1, LIZ_TOKENIZE_SPECIAL, &text, &n, err);
-    if (status != LIZ_OK)
-        return status;
-    liz_json_write_string(out, (liz_str){text, n});
-    liz_free(text);
-    return LIZ_OK;
-}
-
 static liz_status write_table(const liz_vocab *vocab, const int32_t *ids, size_t n, liz_buf *out, liz_error *err)
 {
     liz_status status = LIZ_OK;
     for (size_t i = 0; i < n && status == LIZ_OK; i++) {
         liz_buf_printf(out, "%" PRId32 "\t", ids[i]);
-        status = write_piece(vocab, ids[i], out, err);
+        status = liz_line_piece_write(vocab, ids[i], out, err);
         liz_buf_putc(out, '\n');
     }
     return status;
@@ -54,7 +43,7 @@ static liz_status write_json(const liz_vocab *vocab, const int32_t *ids, size_t 
     liz_buf_puts(out, ",\"pieces\":[");
     for (size_t i = 0; i < n && status == LIZ_OK; i++) {
         liz_buf_puts(out, i ? "," : "");
-        status = write_piece(vocab, ids[i], out, err);
+        status = liz_line_piece_write(vocab, ids[i], out, err);
     }
     liz_buf_puts(out, "]}\n");
     return status;

@@ -91,6 +91,7 @@ static int run_command(const cli_command *command, int argc, char **argv)
     } else {
         cli_log_install(args.verbose);
         args.line.model_path = args.positional[0];
+        args.line.engine.on_progress = cli_progress_open;
         code = command->run(&args);
     }
     cli_args_free(&args);

@@ -48,9 +48,10 @@ typedef struct liz_line_progress {
     uint64_t n_truncated;   /* rows whose --truncate field was shortened in this run */
     uint64_t n_prompt_tokens, n_completion_tokens, n_reused_tokens; /* of this run */
     uint64_t n_words;                                               /* in the texts of this run */
-    uint64_t in_bytes, in_bytes_total; /* of the input, consumed and in all; total 0 where unknown */
-    uint64_t elapsed_us;               /* since the model was open */
-    double joules;                     /* of this run; below 0 where the machine does not tell */
+    /* Of the input: consumed, of it by earlier runs, and in all; total 0 where unknown. */
+    uint64_t in_bytes, in_bytes_before, in_bytes_total;
+    uint64_t elapsed_us; /* since the model was open */
+    double joules;       /* of this run; below 0 where the machine does not tell */
 } liz_line_progress;
 
 typedef enum liz_line_outcome {
@@ -70,7 +71,7 @@ typedef struct liz_line_report {
     liz_buf plan;      /* of LIZ_LINE_PLANNED; released with liz_line_report_free */
 } liz_line_report;
 
-/* Zero in any field but `sampling` and `logprobs` means its default; liz_line_opts_init sets those. */
+/* Zero in any field but `sampling`, `logprobs` and `max_tokens` means its default; liz_line_opts_init sets those. */
 typedef struct liz_line_opts {
     const char *model_path, *in_path, *out_path; /* IN and OUT may be "-" */
     const char *stats_path;                      /* NULL: none */

@@ -46,6 +46,12 @@ static bool same_file(const char *a, const char *b)
     return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino && S_ISREG(x.st_mode);
 }
 
+static bool is_folder(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
 static liz_status check_paths(const liz_line_opts *o, liz_error *err)
 {
     const char *out = o->out_path, *others[] = {o->in_path, o->model_path, o->stats_path};
@@ -55,6 +61,8 @@ static liz_status check_paths(const liz_line_opts *o, liz_error *err)
                             i == 0   ? "IN"
                             : i == 1 ? "the model"
                                      : "the file of --stats");
+    if (is_folder(out))
+        return liz_fail(err, LIZ_E_USAGE, "%s: is a folder: name a file after -o", out);
     if (o->stats_path != NULL && same_file(o->stats_path, o->in_path))
         return liz_fail(err, LIZ_E_USAGE, "%s: is IN and also the file of --stats: name another", o->stats_path);
     return LIZ_OK;

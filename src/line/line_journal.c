@@ -72,6 +72,8 @@ static liz_status read_file(liz_line_journal *journal, liz_error *err)
     liz_json *root;
     liz_buf_init(&text, SIZE_MAX_BYTES);
     liz_status status = liz_file_read_whole(journal->files, journal->path, &text, err);
+    if (status == LIZ_E_LIMIT)
+        status = fail_damaged(journal, "is damaged", err);
     if (status == LIZ_OK && text.len > 0) {
         status = liz_json_read(&root, liz_buf_str(&text), &arena, err);
         status = status == LIZ_OK ? read_job(journal, root, err) : fail_damaged(journal, "is damaged", err);

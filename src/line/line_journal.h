@@ -6,7 +6,7 @@
  *
  * Events and what a crash between them leaves: (1) the file is created empty to take the lock: no job yet; (2) it is
  * replaced by the new job's; (3) OUT is created; then (4) vouch and (5) append to OUT in turn; (6) `finished` is set
- * when all is synced. A restart empties OUT before (2), so old rows never meet a new job. */
+ * when all is synced. A new job vouches for nothing, so rows of an old OUT never count as its own. */
 #ifndef LIZ_LINE_LINE_JOURNAL_H
 #define LIZ_LINE_LINE_JOURNAL_H
 

@@ -30,11 +30,10 @@ static void show_prompt(const liz_line_job *job, const liz_line_record *record, 
 static liz_status count_tokens(liz_line_job *job, const liz_line_cut *cut, liz_arena *arena, liz_line_row *row, plan *p,
                                liz_buf *out, liz_error *err)
 {
-    static liz_line_ask ask;
     liz_line_record record;
     int32_t *tokens = NULL;
     liz_status status = LIZ_OK;
-    ask = (liz_line_ask){.max_tokens = job->opts->max_tokens, .logprobs = -1};
+    liz_line_ask ask = {.max_tokens = job->opts->max_tokens, .logprobs = -1};
     if (!liz_line_record_read(&record, cut, job->csv, arena, row))
         return LIZ_OK;
     if (job->form == LIZ_LINE_FORM_OPENAI) {

@@ -309,6 +309,8 @@ liz_status liz_line_resume(liz_line_job *job, liz_error *err)
     job->target_path = strdup(o->out_path);
     if (job->target_path == NULL)
         return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for a path", o->out_path);
+    if (access(o->out_path, F_OK) == 0 && access(o->out_path, W_OK) != 0)
+        return liz_fail(err, LIZ_E_IO, "%s: cannot be written: %m", o->out_path);
     if (!job->resumable)
         return LIZ_OK;
     liz_status status = liz_line_journal_open(&job->journal, job->files, o->out_path, err);
@@ -336,22 +338,14 @@ static liz_status cut_rest(liz_line_job *job, liz_error *err)
     return status == LIZ_OK ? liz_file_sync(job->files, job->target_fd, job->target_path, err) : status;
 }
 
-/* An old OUT is emptied before the side file speaks of the new job, so that its rows are never taken for the job's own;
- * and the side file speaks of it before OUT exists, so that OUT is never there without. */
+/* The side file speaks of a new job before OUT exists, so that OUT is never there without. It vouches for nothing yet:
+ * of the rows that an old OUT still holds none is ever taken for the new job's. */
 static liz_status open_resumable(liz_line_job *job, liz_error *err)
 {
-    bool was_there = access(job->target_path, F_OK) == 0;
-    int flags = O_WRONLY | O_APPEND;
-    liz_status status = LIZ_OK;
-    if (job->is_new && !was_there)
-        status = liz_line_journal_save(&job->journal, err);
+    liz_status status = job->is_new ? liz_line_journal_save(&job->journal, err) : LIZ_OK;
     if (status == LIZ_OK)
-        status = liz_file_open(job->files, job->target_path, was_there ? flags : flags | O_CREAT, &job->target_fd, err);
-    if (status == LIZ_OK)
-        status = cut_rest(job, err);
-    if (status == LIZ_OK && job->is_new && was_there)
-        status = liz_line_journal_save(&job->journal, err);
-    return status;
+        status = liz_file_open(job->files, job->target_path, O_WRONLY | O_CREAT | O_APPEND, &job->target_fd, err);
+    return status == LIZ_OK ? cut_rest(job, err) : status;
 }
 
 static void remove_retry(const liz_line_job *job)

@@ -82,6 +82,10 @@ void liz_line_row_write_object(const liz_line_row *row, const liz_vocab *vocab, 
 /* Appends its line of --stats. */
 void liz_line_row_write_stats(const liz_line_row *row, liz_buf *out);
 
+/* Appends a token's text as a JSON string, as it stands within a text: a vocabulary may drop a space at the beginning
+ * of one, so it is what the token adds to itself. LIZ_E_USAGE when it is outside the vocabulary, LIZ_E_MEMORY. */
+LIZ_MUST_CHECK liz_status liz_line_piece_write(const liz_vocab *vocab, int32_t token, liz_buf *out, liz_error *err);
+
 /* Whether `line`, a line of OUT, is the row of `index` as liz_line_row_write begins one. */
 bool liz_line_row_matches(liz_str line, liz_line_form form, uint64_t index);
 /* Whether a whole line of OUT is an error row. */

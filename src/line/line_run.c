@@ -284,11 +284,23 @@ static liz_status open_model(liz_line_job *job, liz_error *err)
     liz_engine_info_get(job->engine, &job->info);
     job->prompter.n_ctx = job->info.n_ctx;
     job->sampling = liz_line_sampling_settle(&job->opts->sampling, &job->info, 0, 0);
+    liz_log(LIZ_LOG_INFO, "line", "%d rows together, %d tokens of context each, kernels %s, %d threads, temperature %g",
+            job->info.n_parallel, job->info.n_ctx, job->info.tier, job->info.n_threads,
+            (double)job->sampling.temperature);
     status = check_model(job, err);
     return status == LIZ_OK ? liz_line_prompter_open(&job->prompter, err) : status;
 }
 
 /* ---- The job ------------------------------------------------------------------------------------ */
+
+static void log_engine(const liz_line_job *job)
+{
+    liz_engine_stats s;
+    liz_engine_stats_get(job->engine, &s);
+    liz_log(LIZ_LOG_INFO, "line",
+            "%" PRIu64 " steps, at most %d rows in one; %d of %d cache pages used, %" PRIu64 " given up", s.n_steps,
+            s.n_seqs_step_max, s.n_pages_used_max, s.n_pages, s.n_pages_evicted);
+}
 
 static liz_status write_with_reader(writer *w, liz_error *err)
 {
@@ -304,6 +316,7 @@ static liz_status write_with_reader(writer *w, liz_error *err)
     if (status == LIZ_OK)
         settled = settle(w, err);
     tell(w, true);
+    log_engine(job);
     return status == LIZ_OK ? settled : status;
 }
 
@@ -359,8 +372,7 @@ static liz_status run(liz_line_job *job, liz_line_report *report, liz_error *err
     report->resumable = job->resumable;
     report->progress.n_rows = report->progress.n_rows_before = job->n_rows_have;
     report->progress.n_failed = job->n_failed_have;
-    uint64_t consumed;
-    liz_line_input_bytes(job->in, &consumed, &report->progress.in_bytes_total);
+    liz_line_input_bytes(job->in, &report->progress.in_bytes_before, &report->progress.in_bytes_total);
     bool enough = job->n_rows_max > 0 && job->n_rows_have >= job->n_rows_max && !job->opts->retry_failed;
     return job->is_over || enough ? conclude(job, report, err) : make_rows(job, report, err);
 }

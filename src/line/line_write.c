@@ -24,14 +24,26 @@ static void write_error(const liz_line_row *row, liz_buf *out)
 
 /* ---- Log-probabilities -------------------------------------------------------------------------- */
 
+liz_status liz_line_piece_write(const liz_vocab *vocab, int32_t token, liz_buf *out, liz_error *err)
+{
+    int32_t twice[2] = {token, token};
+    char *one = NULL, *two = NULL;
+    size_t n_one = 0, n_two = 0;
+    liz_status status = liz_detokenize(vocab, twice, 1, LIZ_TOKENIZE_SPECIAL, &one, &n_one, err);
+    if (status == LIZ_OK)
+        status = liz_detokenize(vocab, twice, 2, LIZ_TOKENIZE_SPECIAL, &two, &n_two, err);
+    if (status == LIZ_OK && n_two >= n_one)
+        liz_json_write_string(out, (liz_str){two + n_one, n_two - n_one});
+    liz_free(one);
+    liz_free(two);
+    return status;
+}
+
+/* Of a token that the engine gave, and so is in the vocabulary. */
 static void write_piece(const liz_vocab *vocab, int32_t token, liz_buf *out)
 {
-    char *text = NULL;
-    size_t n = 0;
-    if (liz_detokenize(vocab, &token, 1, LIZ_TOKENIZE_SPECIAL, &text, &n, NULL) != LIZ_OK)
-        n = 0;
-    liz_json_write_string(out, (liz_str){text, n});
-    liz_free(text);
+    if (liz_line_piece_write(vocab, token, out, NULL) != LIZ_OK)
+        out->failed = true;
 }
 
 static void write_token_logprob(const liz_vocab *vocab, liz_token_logprob token, liz_buf *out)

@@ -98,6 +98,7 @@ run 'a chat template without --raw' 2 batch templated in.jsonl -o x --prompt '{{
 has "$err" "add --raw" "says what to do"
 run 'an input that is not there' 1 batch model none -o x --prompt '{{text}}'
 run 'an output folder that is not there' 1 batch model in.jsonl -o no/x --prompt '{{text}}'
+run 'OUT is a folder' 2 batch no-model in.jsonl -o . --prompt '{{text}}'
 run 'OUT is IN' 2 batch model in.jsonl -o in.jsonl --prompt '{{text}}'
 [ ! -e x ] && [ ! -e x.lizzie ]
 ok $? "none of these left a file"
@@ -156,6 +157,20 @@ has "$(cat err2)" "another lizzie is at work on it" "and says why"
 kill -INT $pid
 wait $pid
 is $? 130 "a row that never ends can be interrupted"
+
+# --- a terminal
+if command -v script >/dev/null; then
+    printf 'step_us=3000\n' >slowish
+    yes '{"text":"row"}' | head -n 900 >some.jsonl
+    TERM=xterm script -qec "$lizzie batch slowish some.jsonl -o tty --prompt '{{text}}{{text}}' --max-tokens 30" /dev/null </dev/null >screen 2>&1
+    has "$(cat screen)" " rows/s" "a terminal shows progress"
+    has "$(cat screen)" " left" "and the time left"
+    is "$(grep -c 'rows/s' tty)" 0 "none of it in OUT"
+    out=$(TERM=xterm script -qec "$lizzie run model" /dev/null </dev/null 2>&1)
+    has "$out" "chat needs templates" "a bare run on a terminal is refused"
+else
+    skipped "progress on a terminal" "there is no script(1)"
+fi
 
 # --- run
 run 'run' 0 run model 'hello'

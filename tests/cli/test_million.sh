@@ -10,7 +10,9 @@ program=${MILLION_PROGRAM:-$PWD/$BUILD/lizzie-fake}
 case $program in /*) ;; *) program=$PWD/$program ;; esac
 model=${MILLION_MODEL:-$tap_dir/model}
 case $model in /*) ;; *) model=$PWD/$model ;; esac
-rows=${MILLION_ROWS:-1000000}
+rows=1000000
+[ "${LIZZIE_TEST_SANITIZED:-0}" = 1 ] && rows=50000
+rows=${MILLION_ROWS:-$rows}
 cd "$tap_dir" || exit 1
 printf 'ctx=128\n' >model
 seq 0 $((rows - 1)) | sed 's/.*/{"id":&,"text":"row &"}/' >in.jsonl
@@ -38,6 +40,10 @@ awk -v total="$total" 'NF == 3 && $2 > 0 && $1 / total >= next_at {
 }' curve
 early=$(awk -v t="$total" 'NF == 3 && $1 < t / 5 && $3 > m { m = $3 } END { print m + 0 }' curve)
 late=$(awk 'NF == 3 && $3 > m { m = $3 } END { print m + 0 }' curve)
-[ "$late" -gt 0 ] && [ "$early" -gt 0 ] && [ "$late" -le $((early + early / 10 + 2048)) ]
-ok $? "memory is flat: peak $early kB in the first fifth, $late kB in the end"
+if [ "${LIZZIE_TEST_SANITIZED:-0}" = 1 ]; then
+    skipped "memory is flat" "a sanitizer keeps what was freed"
+else
+    [ "$late" -gt 0 ] && [ "$early" -gt 0 ] && [ "$late" -le $((early + early / 10 + 2048)) ]
+    ok $? "memory is flat: peak $early kB in the first fifth, $late kB in the end"
+fi
 tap_end

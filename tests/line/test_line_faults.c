@@ -40,13 +40,17 @@ static bool is_out(int fd)
 static void lose_power(void)
 {
     struct stat st;
-    int fd = fault.out ? open(fault.out, O_WRONLY | O_CLOEXEC) : -1;
+    int fd = fault.out ? open(fault.out, O_RDWR | O_CLOEXEC) : -1;
     if (fd < 0 || fstat(fd, &st) != 0)
         return;
     off_t synced = fault.synced < st.st_size ? fault.synced : st.st_size;
+    off_t n = st.st_size - synced;
+    char *unsynced = malloc((size_t)n + 1);
+    assert_int_equal(pread(fd, unsynced, (size_t)n, synced), n);
     assert_int_equal(ftruncate(fd, synced), 0);
-    if (fault.how == POWER_ZEROS)
-        assert_int_equal(ftruncate(fd, st.st_size), 0);
+    if (fault.how == POWER_ZEROS) /* the later half came to the disk, the earlier did not */
+        assert_int_equal(pwrite(fd, unsynced + n / 2, (size_t)(n - n / 2), synced + n / 2), n - n / 2);
+    free(unsynced);
     close(fd);
 }
 
@@ -148,9 +152,14 @@ static void disturb(const liz_line_opts *opts, const liz_line_opts *again, manne
         n_hit += hit;
         n_missed = hit ? 0 : n_missed + 1;
         liz_error err;
-        int outcome = lab_run(again, NULL, &err);
+        liz_line_report report;
+        size_t n_whole = again->restart || again->retry_failed || how >= POWER_LOST ? 0 : lab_n_lines("out");
+        int outcome = lab_run(again, &report, &err);
         if (outcome == -1)
             fail_msg("%s at call %ld: resume was refused: %s", manner_names[how], at, err.text);
+        if (report.progress.n_rows_before < n_whole)
+            fail_msg("%s at call %ld: %zu rows were whole, %lu were kept", manner_names[how], at, n_whole,
+                     report.progress.n_rows_before);
         liz_buf got = lab_get("out"), want = lab_get("undisturbed");
         if (!liz_str_eq(liz_buf_str(&got), liz_buf_str(&want)))
             fail_msg("%s at call %ld: other bytes after resume:\n%s\n---\n%s", manner_names[how], at, got.data,

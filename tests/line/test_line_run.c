@@ -117,8 +117,8 @@ static void test_csv(void **state)
         "\"row\":{\"te\\\"xt\":\"one,\\r\\ntwo \\\"q\\\"\"}}\n",
         "{\"index\":1,\"id\":\"Bob\",\"text\":",
         "{\"index\":2,\"error\":{\"code\":\"invalid_csv\",\"message\":\"it has 3 fields and the header 2\"}}",
-        "{\"index\":3,\"error\":{\"code\":\"invalid_csv\",\"message\":\"a quote stands inside a field that is not "
-        "quoted\"}}",
+        ("{\"index\":3,\"error\":{\"code\":\"invalid_csv\",\"message\":\"a quote stands inside a field that is not "
+         "quoted\"}}"),
         "{\"index\":4,\"error\":{\"code\":\"invalid_csv\",\"message\":\"a quote is never closed\"}}",
     };
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)

@@ -125,7 +125,7 @@ static void test_lock_survives_replacing(void **state)
     assert_int_equal(liz_file_open_locked(files, "lock", &fd, NULL), LIZ_OK);
     assert_false(other_gets_lock("lock"));
     for (int i = 0; i < 5; i++) {
-        char text[8];
+        char text[16];
         snprintf(text, sizeof text, "v%d", i);
         assert_int_equal(liz_file_replace_locked(files, "lock", &fd, text, strlen(text), NULL), LIZ_OK);
         assert_holds("lock", text);
