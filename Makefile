@@ -7,6 +7,8 @@
 BUILD ?= build
 CC = gcc
 OPT ?= -O2
+# Kernels are loops of known length: -O3 unrolls them.
+OPT_KERNEL ?= -O3
 WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wvla -Werror
 CFLAGS_ALL = -std=gnu17 $(OPT) -g $(WARN) -ffp-contract=off -fno-math-errno -fvisibility=hidden -fPIC -pthread \
     -Iinclude -Isrc -D_GNU_SOURCE $(SAN) $(DEFS) $(CFLAGS)
@@ -53,7 +55,7 @@ all: $(BUILD)/lizzie
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
-	$(call say,CC,$@)$(CC) $(CFLAGS_ALL) $(call isa_of,$(notdir $<)) -MMD -MP -c $< -o $@
+	$(call say,CC,$@)$(CC) $(CFLAGS_ALL) $(if $(filter src/kernel/%,$<),$(OPT_KERNEL)) $(call isa_of,$(notdir $<)) -MMD -MP -c $< -o $@
 
 $(BUILD)/liblizzie.a: $(LIB_OBJ)
 	@rm -f $@
@@ -99,7 +101,7 @@ quick: all tests benches ## tests that take under a minute
 test: all tests benches ## all that ./check runs on this build
 	scripts/run-tests --build $(BUILD)
 asan: ## the tests under AddressSanitizer and UndefinedBehaviorSanitizer
-	$(MAKE) --no-print-directory BUILD=$(BUILD)-asan OPT="-O1 -fno-var-tracking-assignments" DEFS=-DLIZ_DEBUG \
+	$(MAKE) --no-print-directory BUILD=$(BUILD)-asan OPT="-O1 -fno-var-tracking-assignments" OPT_KERNEL= DEFS=-DLIZ_DEBUG \
 	    SAN="-fsanitize=address,undefined -fno-sanitize-recover=all" all tests benches
 	scripts/run-tests --build $(BUILD)-asan --sanitized
 bench-peers: benches ## Lizzie beside llama.cpp on the same file (needs Node.js and npm; docs/performance.md)

@@ -29,10 +29,10 @@ LIZ_INLINE __m512i sum_of_rows(const __m512i *x)
 }
 
 /* How far ahead of its use a panel is fetched: the hardware's own prefetch stops at every page. */
-enum { PREFETCH_BYTES = 16384 };
+enum { PREFETCH_BYTES = 2048 };
 
-typedef void prepare_fn(const void *block, liz_scales512 *scales);
-typedef void decode_fn(const void *block, const liz_scales512 *scales, int row, liz_bytes512 *out);
+typedef void prepare_fn(const void *block, bool is_signed, liz_scales512 *scales);
+typedef void decode_fn(const void *block, const liz_scales512 *scales, int row, bool is_signed, liz_bytes512 *out);
 
 LIZ_INLINE void dot_tokens(const uint8_t *panel, size_t block_bytes, size_t n_blocks, const int8_t *q, const float *d,
                            const int32_t *sum, int n_tok, float *y, size_t y_stride, prepare_fn *prepare,
@@ -44,16 +44,16 @@ LIZ_INLINE void dot_tokens(const uint8_t *panel, size_t block_bytes, size_t n_bl
         acc[t] = _mm512_setzero_ps();
     for (size_t b = 0; b < n_blocks; b++, panel += block_bytes) {
         liz_scales512 scales;
-        prepare(panel, &scales);
+        prepare(panel, false, &scales);
         for (int row = 0; row < LIZ_PANEL_ROWS; row++) {
             liz_bytes512 w;
             prefetch_row(panel + PREFETCH_BYTES, block_bytes, row);
-            decode(panel, &scales, row, &w);
+            decode(panel, &scales, row, false, &w);
             for (int t = 0; t < n_tok; t++) {
                 const int8_t *a = q + ((size_t)t * n_blocks + b) * LIZ_BLOCK_LEN;
                 __m512i s = _mm512_setzero_si512();
                 for (int c = 0; c < 4; c++)
-                    s = _mm512_dpbusd_epi32(s, w.u[c], _mm512_loadu_si512(a + 64 * c));
+                    s = _mm512_dpbusd_epi32(s, w.t[c], _mm512_loadu_si512(a + 64 * c));
                 part[t][row] = s;
             }
         }

@@ -12,7 +12,7 @@
 
 #include <string.h>
 
-enum { TILE_BYTES = 1024, BLOCK_TILES = 4, TOKENS = 16, BLOCKS_AHEAD = 2 };
+enum { TILE_BYTES = 1024, BLOCK_TILES = 4, TOKENS = 16, BLOCKS_AHEAD = 1 };
 
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
@@ -70,23 +70,19 @@ static void tile_i8(const int8_t *q, size_t q_stride, int8_t *tile)
     }
 }
 
-typedef void prepare_fn(const void *block, liz_scales512 *scales);
-typedef void decode_fn(const void *block, const liz_scales512 *scales, int row, liz_bytes512 *out);
+typedef void prepare_fn(const void *block, bool is_signed, liz_scales512 *scales);
+typedef void decode_fn(const void *block, const liz_scales512 *scales, int row, bool is_signed, liz_bytes512 *out);
 
 /* Running sums of 32 rows and 32 tokens. */
 typedef struct sums {
     float acc[2][2][16][TOKENS]; /* panel, token group, row, token */
 } sums;
 
-/* A decoded block of both panels. */
-typedef struct decoded {
-    int8_t tiles[BLOCK_TILES][2][TILE_BYTES];
-    float d_rows[2][16];
-} decoded;
-
-/* Scratch: blocks in turn, whose scales are needed one block longer than their tiles, and sums of all tokens. */
+/* Scratch: the tiles of two blocks of both panels in turn, row scales, which are needed one block longer than their
+ * tiles, and sums of all tokens. */
 typedef struct work {
-    decoded blocks[3];
+    int8_t tiles[2][BLOCK_TILES][2][TILE_BYTES];
+    float d_rows[3][2][16];
     int32_t whole[2][2][2][16][TOKENS];
     sums pairs[];
 } work;
@@ -101,35 +97,36 @@ typedef struct decoder {
     const uint8_t *ahead; /* what to fetch meanwhile */
     size_t panel_bytes;
     int row, n_rows;
-    decoded *out;
+    int8_t (*tiles)[2][TILE_BYTES];
+    float (*d_rows)[16];
     liz_scales512 scales;
 } decoder;
 
-LIZ_INLINE void decoder_start(decoder *d, const uint8_t *panels, size_t block_bytes, size_t n_blocks, size_t b, decoded *out)
+LIZ_INLINE void decoder_start(decoder *d, const uint8_t *panels, size_t block_bytes, size_t n_blocks, size_t b, work *w)
 {
     d->block = panels + b * block_bytes;
     d->panel_bytes = n_blocks * block_bytes;
     size_t next = b + BLOCKS_AHEAD; /* past the end are the blocks of the panels after these */
     d->ahead = panels + (next < n_blocks ? next : next + n_blocks) * block_bytes;
     d->row = b < n_blocks ? 0 : d->n_rows;
-    d->out = out;
+    d->tiles = w->tiles[b % 2];
+    d->d_rows = w->d_rows[b % 3];
 }
 
 LIZ_INLINE void decode_rows(decoder *d, int n, size_t block_bytes, prepare_fn *prepare, decode_fn *decode)
 {
-    const __m512i sign = _mm512_set1_epi8(-128);
     for (int end = d->row + n; d->row < end && d->row < d->n_rows; d->row++) {
         int which = d->row / 16, row = d->row % 16;
         const uint8_t *block = d->block + (which ? d->panel_bytes : 0);
         if (row == 0) {
-            prepare(block, &d->scales);
-            _mm512_store_ps(d->out->d_rows[which], _mm512_load_ps(block));
+            prepare(block, true, &d->scales);
+            _mm512_store_ps(d->d_rows[which], _mm512_load_ps(block));
         }
         liz_bytes512 x;
         prefetch_row(d->ahead + (which ? d->panel_bytes : 0), block_bytes, row);
-        decode(block, &d->scales, row, &x);
+        decode(block, &d->scales, row, true, &x);
         for (int c = 0; c < BLOCK_TILES; c++)
-            _mm512_store_si512(d->out->tiles[c][which] + 64 * row, _mm512_xor_si512(x.u[c], sign));
+            _mm512_store_si512(d->tiles[c][which] + 64 * row, x.t[c]);
     }
 }
 
@@ -211,8 +208,8 @@ LIZ_INLINE void store_group(const sums *s, size_t g, float *y, size_t y_stride, 
     }
 }
 
-/* n_groups is 1 for up to 16 tokens, else 2; rows_step is how many rows are decoded beside each step, so that the next block is
- * done when this one is. */
+/* n_groups is 1 for up to 16 tokens, else 2; rows_step is how many rows are decoded beside each step, so that the next
+ * block is done when this one is. */
 LIZ_INLINE void gemm_integer(const uint8_t *panels, size_t block_bytes, size_t n_blocks, const liz_act_i8 *act,
                              size_t n_tok, work *w, float *y, size_t y_stride, size_t n_rows, prepare_fn *prepare,
                              decode_fn *decode, int n_groups, int rows_step)
@@ -221,25 +218,27 @@ LIZ_INLINE void gemm_integer(const uint8_t *panels, size_t block_bytes, size_t n
     pending last = {0};
     decoder d = {.n_rows = n_rows > 16 ? 32 : 16};
     memset(w->pairs, 0, n_sets * sizeof(sums));
-    decoder_start(&d, panels, block_bytes, n_blocks, 0, &w->blocks[0]);
+    decoder_start(&d, panels, block_bytes, n_blocks, 0, w);
     decode_rows(&d, 32, block_bytes, prepare, decode);
     for (size_t b = 0; b < n_blocks; b++) {
-        const decoded *block = &w->blocks[b % 3];
-        decoder_start(&d, panels, block_bytes, n_blocks, b + 1, &w->blocks[(b + 1) % 3]);
+        decoder_start(&d, panels, block_bytes, n_blocks, b + 1, w);
         for (size_t set = 0; set < n_sets; set++, n_done++) {
             size_t at = (size_t)n_groups * set * n_blocks + b;
             const int8_t *x = act->tile + at * BLOCK_TILES * TILE_BYTES;
-            int32_t (*whole)[2][16][TOKENS] = w->whole[n_done % 2];
+            int32_t(*whole)[2][16][TOKENS] = w->whole[n_done % 2];
             sums_begin(n_groups);
             for (int c = 0; c < BLOCK_TILES; c++, x += TILE_BYTES) {
-                multiply_step(block->tiles[c], x, x + n_blocks * BLOCK_TILES * TILE_BYTES, n_groups);
+                multiply_step((const int8_t(*)[TILE_BYTES])w->tiles[b % 2][c], x,
+                              x + n_blocks * BLOCK_TILES * TILE_BYTES, n_groups);
                 if (last.s != NULL)
                     settle_quarter(&last, c, n_groups);
                 decode_rows(&d, rows_step, block_bytes, prepare, decode);
             }
             sums_end(whole, n_groups);
-            last = (pending){(const int32_t (*)[2][16][TOKENS])whole, block->d_rows,
-                             {act->tile_d + at * TOKENS, act->tile_d + (at + n_blocks) * TOKENS}, &w->pairs[set]};
+            last = (pending){(const int32_t(*)[2][16][TOKENS])whole,
+                             (const float(*)[16])w->d_rows[b % 3],
+                             {act->tile_d + at * TOKENS, act->tile_d + (at + n_blocks) * TOKENS},
+                             &w->pairs[set]};
         }
     }
     for (int c = 0; c < BLOCK_TILES; c++)
