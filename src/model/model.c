@@ -138,13 +138,18 @@ static void carve_all(liz_model *m, const liz_model_opts *o, member_scratch *mem
     uint64_t n_pages = liz_div_up((size_t)o->n_ctx, LIZ_ATTN_PAGE) + 1;
     m->buf.x = carve(c, n, (uint64_t)h->n_embd * f);
     m->buf.h = carve(c, n, (uint64_t)h->n_embd * f);
-    m->buf.qkv = carve(c, n, n_qkv(h) * f);
-    m->buf.attn = carve(c, n, (uint64_t)(h->n_head * h->n_embd_v) * f);
-    m->buf.up = carve(c, n, (uint64_t)h->n_ff * f);
-    m->buf.gate = h->family->ffn == LIZ_FFN_SWIGLU ? carve(c, n, (uint64_t)h->n_ff * f) : NULL;
     m->buf.cos = carve(c, n, (uint64_t)h->n_rot / 2 * f);
     m->buf.sin = carve(c, n, (uint64_t)h->n_rot / 2 * f);
+    /* Attention, feed-forward and output are never alive together: they share their place. */
+    uint64_t shared = c->used, end;
+    m->buf.qkv = carve(c, n, n_qkv(h) * f);
+    m->buf.attn = carve(c, n, (uint64_t)(h->n_head * h->n_embd_v) * f);
+    end = c->used, c->used = shared;
+    m->buf.up = carve(c, n, (uint64_t)h->n_ff * f);
+    m->buf.gate = h->family->ffn == LIZ_FFN_SWIGLU ? carve(c, n, (uint64_t)h->n_ff * f) : NULL;
+    end = c->used > end ? c->used : end, c->used = shared;
     m->buf.logits = carve(c, (uint64_t)o->n_logits_max, (uint64_t)h->n_vocab * f);
+    c->used = c->used > end ? c->used : end;
     m->tokens = carve(c, n, sizeof *m->tokens);
     m->logit_rows = carve(c, (uint64_t)o->n_logits_max, sizeof *m->logit_rows);
     m->rope_freqs = carve(c, (uint64_t)h->n_rot / 2, sizeof *m->rope_freqs);
