@@ -116,7 +116,13 @@ liz_status liz_engine_open(liz_engine **out, const char *path, const liz_engine_
     liz_status status = parts_open(&parts, path, opts != NULL ? opts : &opts_default, err);
     if (status == LIZ_OK)
         status = liz_engine_start(out, &parts, err);
-    if (status != LIZ_OK)
+    if (status != LIZ_OK) {
         liz_engine_parts_close(&parts);
-    return status;
+        return status;
+    }
+    liz_engine_info info;
+    liz_engine_info_get(*out, &info);
+    liz_log(LIZ_LOG_INFO, "engine", "kernels %s, %d threads, up to %d sequences together of up to %d tokens each",
+            info.tier, info.n_threads, info.n_parallel, info.n_ctx);
+    return LIZ_OK;
 }

@@ -284,9 +284,7 @@ static liz_status open_model(liz_line_job *job, liz_error *err)
     liz_engine_info_get(job->engine, &job->info);
     job->prompter.n_ctx = job->info.n_ctx;
     job->sampling = liz_line_sampling_settle(&job->opts->sampling, &job->info, 0, 0);
-    liz_log(LIZ_LOG_INFO, "line", "%d rows together, %d tokens of context each, kernels %s, %d threads, temperature %g",
-            job->info.n_parallel, job->info.n_ctx, job->info.tier, job->info.n_threads,
-            (double)job->sampling.temperature);
+    liz_log(LIZ_LOG_INFO, "line", "temperature %g", (double)job->sampling.temperature);
     status = check_model(job, err);
     return status == LIZ_OK ? liz_line_prompter_open(&job->prompter, err) : status;
 }

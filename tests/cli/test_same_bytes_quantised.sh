@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# test_same_bytes_quantised.sh - test_same_bytes.sh on random-weight models of bench/ with quantised weights.
+set -u
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+n=0
+status=0
+for model in tiny-gqa:Q4_K tiny-qwen3:Q4_0; do
+    name=$dir/${model/:/-}.gguf
+    "$BUILD/bench/write_model" "${model%:*}" "${model#*:}" "$name" >"$dir/err" 2>&1 || { cat "$dir/err"; exit 1; }
+    SAME_MODEL=$name bash tests/cli/test_same_bytes.sh >"$dir/out" || status=1
+    # One plan for both: results are numbered on.
+    while IFS= read -r line; do
+        case $line in
+        ok\ * | not\ ok\ *) echo "${line%% [0-9]*} $((++n)) - $model ${line#*- }" ;;
+        1..*) ;;
+        *) echo "$line" ;;
+        esac
+    done <"$dir/out"
+done
+echo "1..$n"
+exit $status
