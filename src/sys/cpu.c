@@ -19,6 +19,9 @@ static const char *const tier_names[] = {"c", "avx2", "avx512", "amx"};
 
 enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
 
+/* CPUID leaf 7, EDX: AMX bf16, tiles, int8; not every cpuid.h names them. */
+enum { AMX_BITS = 1 << 22 | 1 << 24 | 1 << 25 };
+
 static uint64_t xcr0_read(void)
 {
     uint32_t lo, hi;
@@ -40,8 +43,7 @@ static liz_tier_id tier_detect(void)
     const unsigned need_c = bit_AVX512VNNI | bit_AVX512VBMI | bit_AVX512VBMI2;
     if (!bits_set(xcr0, 0xE6) || !bits_set(b, need_b) || !bits_set(c, need_c))
         return LIZ_TIER_AVX2;
-    const unsigned need_d = bit_AMX_TILE | bit_AMX_INT8 | bit_AMX_BF16;
-    if (!bits_set(xcr0, 0x60000) || !bits_set(d, need_d) ||
+    if (!bits_set(xcr0, 0x60000) || !bits_set(d, AMX_BITS) ||
         syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) != 0)
         return LIZ_TIER_AVX512;
     return LIZ_TIER_AMX;

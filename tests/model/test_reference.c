@@ -53,7 +53,7 @@ static float *logits_of(const char *path, const vectors *v, run_opts o)
 {
     liz_error err;
     liz_gguf *gguf;
-    liz_model *model;
+    liz_model *model = NULL;
     liz_team *team;
     liz_cache *cache;
     if (liz_gguf_open(&gguf, path, &err) != LIZ_OK || liz_model_open(&model, gguf, &err) != LIZ_OK)
