@@ -33,8 +33,7 @@ TEST_SRC := $(wildcard tests/*/test_*.c)
 # Stand-ins for parts of the library, linked only where named below.
 TEST_FAKE_SRC := $(wildcard tests/lib/fake_*.c) tests/lib/engine_harness.c
 TEST_LIB_SRC := $(filter-out $(TEST_FAKE_SRC),$(wildcard tests/lib/*.c))
-# bench_engine needs what src/engine implements.
-BENCH_SRC := $(filter-out $(if $(wildcard src/engine/*.c),,bench/bench_engine.c),$(wildcard bench/*.c))
+BENCH_SRC := $(wildcard bench/*.c)
 BENCH_LIB_SRC := $(wildcard bench/lib/*.c)
 
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o)

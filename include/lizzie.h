@@ -218,7 +218,6 @@ typedef struct liz_request {
     int32_t n_predict_max;   /* tokens to generate at most; 0: to the end of the context */
     const char *const *stop; /* [n_stop] strings that end the text and are not part of it; copied */
     size_t n_stop;
-    bool ignore_end;        /* reserved, must be false */
     bool logprobs;          /* report log-probabilities */
     int n_logprobs_top;     /* alternatives to report with each, at most LIZ_LOGPROBS_TOP_MAX */
     liz_on_event *on_event; /* may be NULL */

@@ -37,8 +37,6 @@ static liz_status request_check(const liz_engine *engine, const liz_request *r, 
     if (r->n_logprobs_top < 0 || r->n_logprobs_top > LIZ_LOGPROBS_TOP_MAX)
         return liz_fail(err, LIZ_E_USAGE, "n_logprobs_top is %d: it must be from 0 to %d", r->n_logprobs_top,
                         LIZ_LOGPROBS_TOP_MAX);
-    if (r->ignore_end)
-        return liz_fail(err, LIZ_E_USAGE, "ignore_end: it is reserved: leave it false");
     if (r->n_stop > 0 && engine->parts.vocab == NULL)
         return liz_fail(err, LIZ_E_USAGE, "stop strings: the model has no vocabulary: there is no text to stop");
     return liz_sampling_check(&r->sampling, engine->n_vocab, err);

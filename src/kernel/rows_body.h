@@ -194,25 +194,19 @@ DOT_F32_TOKENS(1, 16 * LIZ_GROUP_LEN * 4, weights_f32)
 DOT_F32_TOKENS(4, 16 * LIZ_GROUP_LEN * 2, weights_bf16)
 DOT_F32_TOKENS(1, 16 * LIZ_GROUP_LEN * 2, weights_bf16)
 
-static void ROWS(dot_f32)(const void *panel, size_t n_groups, const float *x, size_t x_stride, size_t n_tok, float *y,
-                          size_t y_stride)
-{
-    size_t t = 0;
-    for (; t + 4 <= n_tok; t += 4)
-        dot_f32_weights_f32_4(panel, n_groups, x + t * x_stride, x_stride, y + t * y_stride, y_stride);
-    for (; t < n_tok; t++)
-        dot_f32_weights_f32_1(panel, n_groups, x + t * x_stride, x_stride, y + t * y_stride, y_stride);
-}
+#define DOT_F32(name, weights)                                                                                         \
+    static void ROWS(name)(const void *panel, size_t n_groups, const float *x, size_t x_stride, size_t n_tok,          \
+                           float *y, size_t y_stride)                                                                  \
+    {                                                                                                                  \
+        size_t t = 0;                                                                                                  \
+        for (; t + 4 <= n_tok; t += 4)                                                                                 \
+            dot_f32_##weights##_4(panel, n_groups, x + t * x_stride, x_stride, y + t * y_stride, y_stride);            \
+        for (; t < n_tok; t++)                                                                                         \
+            dot_f32_##weights##_1(panel, n_groups, x + t * x_stride, x_stride, y + t * y_stride, y_stride);            \
+    }
 
-static void ROWS(dot_bf16)(const void *panel, size_t n_groups, const float *x, size_t x_stride, size_t n_tok, float *y,
-                           size_t y_stride)
-{
-    size_t t = 0;
-    for (; t + 4 <= n_tok; t += 4)
-        dot_f32_weights_bf16_4(panel, n_groups, x + t * x_stride, x_stride, y + t * y_stride, y_stride);
-    for (; t < n_tok; t++)
-        dot_f32_weights_bf16_1(panel, n_groups, x + t * x_stride, x_stride, y + t * y_stride, y_stride);
-}
+DOT_F32(dot_f32, weights_f32)
+DOT_F32(dot_bf16, weights_bf16)
 
 /* ---- Attention ---- */
 

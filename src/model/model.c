@@ -232,7 +232,7 @@ typedef struct worker {
     size_t tok_begin, tok_end; /* its tokens in operations on rows */
 } worker;
 
-static void meet(const worker *w) { liz_team_barrier(w->m->team, w->id); }
+static void meet(const worker *w) { liz_team_barrier(w->m->team); }
 
 static void norm(const liz_model *m, const liz_norm *norm, const float *x, size_t n, float *y)
 {
@@ -488,6 +488,8 @@ static void run_member(void *arg, int id, int n_members)
 static bool gather_tokens(step *s, int n_seqs)
 {
     liz_model *m = s->m;
+    if (n_seqs > m->opts.n_seqs_max)
+        return false;
     for (int i = 0; i < n_seqs; i++) {
         const liz_batch_seq *seq = &s->seqs[i];
         if (seq->n_tok < 1 || s->n_tok + (size_t)seq->n_tok > (size_t)m->opts.n_batch_max ||

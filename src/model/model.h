@@ -17,8 +17,8 @@ typedef struct liz_model_opts {
     liz_tier_id tier;
     int32_t n_batch_max;  /* tokens of a step at most */
     int32_t n_logits_max; /* of them, tokens whose logits are asked for, at most */
-    int n_seqs_max;
-    int32_t n_ctx; /* tokens of a sequence at most */
+    int n_seqs_max;       /* sequences of a step at most */
+    int32_t n_ctx;        /* tokens of a sequence at most */
     void (*on_progress)(void *user, uint64_t done, uint64_t total);
     void *on_progress_user;
 } liz_model_opts;

@@ -180,9 +180,8 @@ void liz_team_run(liz_team *team, liz_team_fn *fn, void *arg)
     denormals_restore(before);
 }
 
-void liz_team_barrier(liz_team *team, int member_id)
+void liz_team_barrier(liz_team *team)
 {
-    (void)member_id;
     uint32_t id = atomic_load_explicit(&team->barrier_id, memory_order_acquire);
     uint32_t n_before = atomic_fetch_add_explicit(&team->n_arrived, 1, memory_order_acq_rel);
     if (n_before + 1 == (uint32_t)team->n_threads) {

@@ -19,7 +19,7 @@ int liz_team_size(const liz_team *team);
 void liz_team_run(liz_team *team, liz_team_fn *fn, void *arg);
 
 /* Inside a run: waits until every member is here. What was written before is seen by all after. */
-void liz_team_barrier(liz_team *team, int member);
+void liz_team_barrier(liz_team *team);
 
 /* Member's share [*begin, *end) of `n` items in units of `unit`, contiguous and balanced. */
 void liz_team_share(size_t n, size_t unit, int member, int n_members, size_t *begin, size_t *end);

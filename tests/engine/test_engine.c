@@ -196,7 +196,6 @@ static void test_refused_requests(void **state)
         {{.tokens = negative, .n_tokens = 1}, LIZ_E_USAGE, "token -1"},
         {{.tokens = tokens, .n_tokens = 1, .n_predict_max = -1}, LIZ_E_USAGE, "n_predict_max"},
         {{.tokens = tokens, .n_tokens = 1, .n_logprobs_top = 21}, LIZ_E_USAGE, "n_logprobs_top"},
-        {{.tokens = tokens, .n_tokens = 1, .ignore_end = true}, LIZ_E_USAGE, "ignore_end"},
         {{.tokens = tokens, .n_tokens = 1, .stop = &stop, .n_stop = 1}, LIZ_E_USAGE, "no vocabulary"},
         {{.tokens = tokens, .n_tokens = 1, .sampling = {.temperature = -1}}, LIZ_E_USAGE, "temperature"},
     };
