@@ -28,8 +28,9 @@ typedef struct liz_model_params {
     const char *arch; /* static */
     int32_t n_vocab, n_ctx_train, n_embd;
     int n_layer;
+    int n_expert, n_expert_used;         /* 0: none */
     const liz_cache_layer *cache_layers; /* [n_layer] */
-    uint64_t n_params;
+    uint64_t n_params, n_params_active;  /* elements of all tensors; those that one token meets */
 } liz_model_params;
 
 /* Reads the hyperparameters: LIZ_E_UNSUPPORTED names an unknown architecture; LIZ_E_FORMAT a key that is missing

@@ -1,0 +1,19 @@
+/* model_families.c - the table of families: a row says how a decoder differs from the plainest one (model_params.h). */
+#include "model/model_params.h"
+
+static const liz_family families[] = {
+    {.arch = "llama", .rope = LIZ_ROPE_NORM},
+    {.arch = "mistral3", .rope = LIZ_ROPE_NORM},
+    {.arch = "qwen2", .rope = LIZ_ROPE_NEOX},
+    {.arch = "qwen3", .rope = LIZ_ROPE_NEOX, .head_norm = LIZ_HEAD_NORM_EACH},
+    {.arch = "smollm3", .rope = LIZ_ROPE_NORM, .rope_skip = 4},
+    {.arch = "gpt2", .norm = LIZ_NORM_LAYER, .ffn = LIZ_FFN_GELU, .ungated = true, .positions = true},
+};
+
+const liz_family *liz_family_find(liz_str arch)
+{
+    for (size_t i = 0; i < sizeof families / sizeof *families; i++)
+        if (liz_str_is(arch, families[i].arch))
+            return &families[i];
+    return NULL;
+}
