@@ -2,7 +2,7 @@
 #include "model/model_params.h"
 
 static const liz_family families[] = {
-    {.arch = "llama", .rope = LIZ_ROPE_NORM},
+    {.arch = "llama", .rope = LIZ_ROPE_NORM, .router = LIZ_ROUTER_SOFTMAX, .router_norm = true},
     {.arch = "mistral3", .rope = LIZ_ROPE_NORM},
     {.arch = "qwen2", .rope = LIZ_ROPE_NEOX},
     {.arch = "qwen3", .rope = LIZ_ROPE_NEOX, .head_norm = LIZ_HEAD_NORM_EACH},

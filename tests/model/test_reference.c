@@ -168,6 +168,7 @@ static void test_families(void **state)
         "qwen3-dense",
         "smollm3-dense",
         "gpt2-dense",
+        "llama-moe",
     };
     /* clang-format on */
     require_reference();
