@@ -6,6 +6,11 @@ static const liz_family families[] = {
     {.arch = "mistral3", .rope = LIZ_ROPE_NORM},
     {.arch = "qwen2", .rope = LIZ_ROPE_NEOX},
     {.arch = "qwen3", .rope = LIZ_ROPE_NEOX, .head_norm = LIZ_HEAD_NORM_EACH},
+    {.arch = "qwen3moe",
+     .rope = LIZ_ROPE_NEOX,
+     .head_norm = LIZ_HEAD_NORM_EACH,
+     .router = LIZ_ROUTER_SOFTMAX,
+     .router_norm = true},
     {.arch = "smollm3", .rope = LIZ_ROPE_NORM, .rope_skip = 4},
     {.arch = "gpt2", .norm = LIZ_NORM_LAYER, .ffn = LIZ_FFN_GELU, .ungated = true, .positions = true},
 };

@@ -169,6 +169,7 @@ static void test_families(void **state)
         "smollm3-dense",
         "gpt2-dense",
         "llama-moe",
+        "qwen3moe-moe",
     };
     /* clang-format on */
     require_reference();
