@@ -1,6 +1,10 @@
 /* model_families.c - the table of families: a row says how a decoder differs from the plainest one (model_params.h). */
 #include "model/model_params.h"
 
+#include <math.h>
+
+static void gemma_defaults(liz_hparams *h) { h->embd_scale = sqrtf((float)h->n_embd); }
+
 static const liz_family families[] = {
     {.arch = "llama", .rope = LIZ_ROPE_NORM, .router = LIZ_ROUTER_SOFTMAX, .router_norm = true},
     {.arch = "mistral3", .rope = LIZ_ROPE_NORM},
@@ -13,6 +17,7 @@ static const liz_family families[] = {
      .router_norm = true},
     {.arch = "smollm3", .rope = LIZ_ROPE_NORM, .rope_skip = 4},
     {.arch = "gpt2", .norm = LIZ_NORM_LAYER, .ffn = LIZ_FFN_GELU, .ungated = true, .positions = true},
+    {.arch = "gemma", .rope = LIZ_ROPE_NEOX, .ffn = LIZ_FFN_GELU, .defaults = gemma_defaults},
 };
 
 const liz_family *liz_family_find(liz_str arch)

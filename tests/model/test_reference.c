@@ -170,6 +170,7 @@ static void test_families(void **state)
         "gpt2-dense",
         "llama-moe",
         "qwen3moe-moe",
+        "gemma-dense",
     };
     /* clang-format on */
     require_reference();
