@@ -5,6 +5,16 @@
 
 static void gemma_defaults(liz_hparams *h) { h->embd_scale = sqrtf((float)h->n_embd); }
 
+static void gemma2_defaults(liz_hparams *h)
+{
+    gemma_defaults(h);
+    h->window = 4096;
+    h->attn_softcap = 50;
+    h->logit_softcap = 30;
+    if (h->n_layer == 46) /* the 27B's queries are scaled by another width than its heads */
+        h->attn_scale = 1 / sqrtf((float)(h->n_embd / h->n_head));
+}
+
 static const liz_family families[] = {
     {.arch = "llama", .rope = LIZ_ROPE_NORM, .router = LIZ_ROUTER_SOFTMAX, .router_norm = true},
     {.arch = "mistral3", .rope = LIZ_ROPE_NORM},
@@ -18,6 +28,13 @@ static const liz_family families[] = {
     {.arch = "smollm3", .rope = LIZ_ROPE_NORM, .rope_skip = 4},
     {.arch = "gpt2", .norm = LIZ_NORM_LAYER, .ffn = LIZ_FFN_GELU, .ungated = true, .positions = true},
     {.arch = "gemma", .rope = LIZ_ROPE_NEOX, .ffn = LIZ_FFN_GELU, .defaults = gemma_defaults},
+    {.arch = "gemma2",
+     .rope = LIZ_ROPE_NEOX,
+     .ffn = LIZ_FFN_GELU,
+     .norm_place = LIZ_NORM_AROUND,
+     .window_period = 2,
+     .reads = LIZ_READS_ATTN_SOFTCAP | LIZ_READS_LOGIT_SOFTCAP | LIZ_READS_ATTN_SCALE,
+     .defaults = gemma2_defaults},
 };
 
 const liz_family *liz_family_find(liz_str arch)

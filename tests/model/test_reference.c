@@ -171,6 +171,7 @@ static void test_families(void **state)
         "llama-moe",
         "qwen3moe-moe",
         "gemma-dense",
+        "gemma2-dense",
     };
     /* clang-format on */
     require_reference();
