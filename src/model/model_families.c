@@ -15,6 +15,13 @@ static void gemma2_defaults(liz_hparams *h)
         h->attn_scale = 1 / sqrtf((float)(h->n_embd / h->n_head));
 }
 
+static void gemma3_defaults(liz_hparams *h)
+{
+    gemma_defaults(h);
+    if (h->n_layer == 62) /* likewise */
+        h->attn_scale = 1 / sqrtf((float)(h->n_embd / h->n_head));
+}
+
 static const liz_family families[] = {
     {.arch = "llama", .rope = LIZ_ROPE_NORM, .router = LIZ_ROUTER_SOFTMAX, .router_norm = true},
     {.arch = "mistral3", .rope = LIZ_ROPE_NORM},
@@ -35,6 +42,16 @@ static const liz_family families[] = {
      .window_period = 2,
      .reads = LIZ_READS_ATTN_SOFTCAP | LIZ_READS_LOGIT_SOFTCAP | LIZ_READS_ATTN_SCALE,
      .defaults = gemma2_defaults},
+    {.arch = "gemma3",
+     .rope = LIZ_ROPE_NEOX,
+     .ffn = LIZ_FFN_GELU,
+     .norm_place = LIZ_NORM_AROUND,
+     .head_norm = LIZ_HEAD_NORM_EACH,
+     .window_period = 6,
+     .window_rope_base = 10000,
+     .window_rope_plain = true,
+     .reads = LIZ_READS_LOGIT_SOFTCAP | LIZ_READS_ATTN_SCALE,
+     .defaults = gemma3_defaults},
 };
 
 const liz_family *liz_family_find(liz_str arch)

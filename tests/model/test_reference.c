@@ -172,6 +172,7 @@ static void test_families(void **state)
         "qwen3moe-moe",
         "gemma-dense",
         "gemma2-dense",
+        "gemma3-dense",
     };
     /* clang-format on */
     require_reference();
