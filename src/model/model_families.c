@@ -52,6 +52,7 @@ static const liz_family families[] = {
      .window_rope_plain = true,
      .reads = LIZ_READS_LOGIT_SOFTCAP | LIZ_READS_ATTN_SCALE,
      .defaults = gemma3_defaults},
+    {.arch = "phi3", .rope = LIZ_ROPE_NEOX, .window_period = 1},
 };
 
 const liz_family *liz_family_find(liz_str arch)

@@ -173,6 +173,7 @@ static void test_families(void **state)
         "gemma-dense",
         "gemma2-dense",
         "gemma3-dense",
+        "phi3-dense",
     };
     /* clang-format on */
     require_reference();
