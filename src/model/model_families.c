@@ -53,6 +53,12 @@ static const liz_family families[] = {
      .reads = LIZ_READS_LOGIT_SOFTCAP | LIZ_READS_ATTN_SCALE,
      .defaults = gemma3_defaults},
     {.arch = "phi3", .rope = LIZ_ROPE_NEOX, .window_period = 1},
+    {.arch = "olmo2",
+     .rope = LIZ_ROPE_NEOX,
+     .norm_place = LIZ_NORM_AFTER,
+     .head_norm = LIZ_HEAD_NORM_ALL,
+     .window_period = 4,
+     .window_rope_plain = true},
 };
 
 const liz_family *liz_family_find(liz_str arch)

@@ -174,6 +174,7 @@ static void test_families(void **state)
         "gemma2-dense",
         "gemma3-dense",
         "phi3-dense",
+        "olmo2-dense",
     };
     /* clang-format on */
     require_reference();
