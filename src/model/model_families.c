@@ -59,6 +59,13 @@ static const liz_family families[] = {
      .head_norm = LIZ_HEAD_NORM_ALL,
      .window_period = 4,
      .window_rope_plain = true},
+    {.arch = "gpt-oss",
+     .rope = LIZ_ROPE_NEOX,
+     .ffn = LIZ_FFN_SWIGLU_OAI,
+     .ffn_norm = "post_attention_norm",
+     .sinks = true,
+     .window_period = 2,
+     .router = LIZ_ROUTER_CHOSEN},
 };
 
 const liz_family *liz_family_find(liz_str arch)

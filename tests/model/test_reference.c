@@ -175,6 +175,7 @@ static void test_families(void **state)
         "gemma3-dense",
         "phi3-dense",
         "olmo2-dense",
+        "gpt-oss-moe",
     };
     /* clang-format on */
     require_reference();
