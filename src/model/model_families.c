@@ -66,6 +66,7 @@ static const liz_family families[] = {
      .sinks = true,
      .window_period = 2,
      .router = LIZ_ROUTER_CHOSEN},
+    {.arch = "granite", .rope = LIZ_ROPE_NORM, .reads = LIZ_READS_SCALES | LIZ_READS_ROPE_SWITCH},
 };
 
 const liz_family *liz_family_find(liz_str arch)

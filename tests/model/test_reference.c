@@ -176,6 +176,7 @@ static void test_families(void **state)
         "phi3-dense",
         "olmo2-dense",
         "gpt-oss-moe",
+        "granite-dense",
     };
     /* clang-format on */
     require_reference();
