@@ -177,6 +177,7 @@ static void test_families(void **state)
         "olmo2-dense",
         "gpt-oss-moe",
         "granite-dense",
+        "starcoder2-dense",
     };
     /* clang-format on */
     require_reference();
