@@ -23,7 +23,8 @@ isa_of = $(if $(findstring _avx2.,$1),$(ISA_avx2))$(if $(findstring _avx512.,$1)
 # `make V=1` shows the commands.
 say = $(if $(V),,@printf '  %-4s%s\n' $1 $2; )
 
-ARCH := $(shell uname -m)
+# The compiler's, which may be a cross compiler.
+ARCH := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
 LIB_SRC := $(filter-out src/cli/%,$(wildcard src/*/*.c src/*/ref/*.c))
 ifeq ($(ARCH),x86_64)
 LIB_SRC += $(wildcard src/*/x86/*.c)

@@ -292,6 +292,11 @@ static liz_status check(const cli_args *args, liz_error *err)
         return liz_fail(err, LIZ_E_USAGE, "score: give either a text file IN or --tokens 1,2,3");
     if (args->logits_path != NULL && (args->pairs || (has_in && ends_in_jsonl(args->positional[1]))))
         return liz_fail(err, LIZ_E_USAGE, "--logits: works for one text: give a text file or --tokens");
+    if (args->logits_path != NULL && (liz_file_is_same(args->logits_path, args->positional[0]) ||
+                                      (has_in && liz_file_is_same(args->logits_path, args->positional[1]))))
+        return liz_fail(err, LIZ_E_USAGE,
+                        "--logits: %s: is the model or IN and would be overwritten: name another file",
+                        args->logits_path);
     if (args->pairs && !has_in)
         return liz_fail(err, LIZ_E_USAGE, "--pairs: wants a TSV file IN with columns good and bad");
     return LIZ_OK;

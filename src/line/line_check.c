@@ -40,32 +40,44 @@ liz_sampling liz_line_sampling_settle(const liz_line_sampling *given, const liz_
     };
 }
 
-static bool same_file(const char *a, const char *b)
-{
-    struct stat x, y;
-    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino && S_ISREG(x.st_mode);
-}
-
 static bool is_folder(const char *path)
 {
     struct stat st;
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
+/* A file that is read and would be overwritten: OUT, the files beside it and --stats are written. */
+static liz_status check_overwrites(const liz_line_opts *o, const char *written, liz_error *err)
+{
+    bool is_in = liz_file_is_same(written, o->in_path), is_out = strcmp(written, o->out_path) == 0;
+    if (!is_in && !liz_file_is_same(written, o->model_path))
+        return LIZ_OK;
+    const char *what = is_in ? "IN" : "the model";
+    if (o->stats_path != NULL && strcmp(written, o->stats_path) == 0)
+        return liz_fail(err, LIZ_E_USAGE, "%s: is %s and also the file of --stats: name another", written, what);
+    return liz_fail(err, LIZ_E_USAGE, "%s: is %s and also %s: name another file after -o", written,
+                    is_out ? "OUT" : what, is_out ? what : "a file that stands beside OUT");
+}
+
 static liz_status check_paths(const liz_line_opts *o, liz_error *err)
 {
-    const char *out = o->out_path, *others[] = {o->in_path, o->model_path, o->stats_path};
-    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
-        if (others[i] != NULL && strcmp(out, "-") != 0 && same_file(out, others[i]))
-            return liz_fail(err, LIZ_E_USAGE, "%s: is OUT and also %s: name another file after -o", out,
-                            i == 0   ? "IN"
-                            : i == 1 ? "the model"
-                                     : "the file of --stats");
+    static const char *const beside[] = {"", ".lizzie", ".lizzie.tmp", ".retry"};
+    const char *out = o->out_path;
+    if (*out == '\0')
+        return liz_fail(err, LIZ_E_USAGE, "-o: its name is empty: name a file after -o");
     if (is_folder(out))
         return liz_fail(err, LIZ_E_USAGE, "%s: is a folder: name a file after -o", out);
-    if (o->stats_path != NULL && same_file(o->stats_path, o->in_path))
-        return liz_fail(err, LIZ_E_USAGE, "%s: is IN and also the file of --stats: name another", o->stats_path);
-    return LIZ_OK;
+    if (o->stats_path != NULL && liz_file_is_same(out, o->stats_path))
+        return liz_fail(err, LIZ_E_USAGE, "%s: is OUT and also the file of --stats: name another file after -o", out);
+    liz_status status = o->stats_path != NULL ? check_overwrites(o, o->stats_path, err) : LIZ_OK;
+    for (size_t i = 0; status == LIZ_OK && i < sizeof beside / sizeof *beside; i++) {
+        char *written;
+        if (asprintf(&written, "%s%s", out, beside[i]) < 0)
+            return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for a path", out);
+        status = check_overwrites(o, written, err);
+        free(written);
+    }
+    return status;
 }
 
 static liz_status check_modes(const liz_line_opts *o, liz_error *err)

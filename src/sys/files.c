@@ -83,6 +83,12 @@ static liz_status fail_io(liz_error *err, const char *path, const char *doing, i
     return liz_fail(err, LIZ_E_IO, "%s: %s: %s%s", path, doing, strerror(code), hint);
 }
 
+bool liz_file_is_same(const char *a, const char *b)
+{
+    struct stat x, y;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino && S_ISREG(x.st_mode);
+}
+
 liz_status liz_file_open(const liz_files *files, const char *path, int flags, int *fd, liz_error *err)
 {
     int opened;
