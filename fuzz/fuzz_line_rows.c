@@ -88,9 +88,10 @@ static void read_rows(const liz_files *files, const char *name)
     uint64_t n = 0, consumed, total;
     liz_status status = liz_line_input_open(&in, files, name, LIZ_LINE_INPUT_GUESS, NULL, NULL);
     bool is_csv = status == LIZ_OK && liz_line_input_is_csv(in);
-    if (is_csv)
+    if (is_csv && liz_line_input_header(in).n > 0)
         status = liz_line_header_read(&header, liz_line_input_header(in), name, NULL);
-    while (status == LIZ_OK && got) {
+    bool goes_on = status == LIZ_OK && (!is_csv || header.n_names > 0);
+    while (goes_on && got) {
         status = liz_line_input_next(in, &cut, &got, NULL);
         if (status != LIZ_OK || !got)
             break;

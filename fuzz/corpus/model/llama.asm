@@ -1,5 +1,5 @@
-# A whole model but for its weights: with a vocabulary, an output of its own and factors of rope.
-head 13 10
+# A whole model but for its weights: with a vocabulary and an output of its own.
+head 12 10
 key general.architecture string
 str llama
 key llama.block_count u32
@@ -50,5 +50,4 @@ tensor blk.0.ffn_up.weight Q4_0 3360 32 32
 tensor blk.0.ffn_down.weight Q4_0 3936 32 32
 tensor output_norm.weight F32 4512 32
 tensor output.weight Q8_0 4640 6 32
-tensor rope_freqs.weight F32 4864 8
 pad 32
