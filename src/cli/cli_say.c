@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 atomic_int cli_stop;
+atomic_bool cli_at_work;
 
 int cli_fail(liz_status status, const liz_error *err)
 {
@@ -34,7 +35,7 @@ liz_status cli_print(liz_str text, liz_error *err)
 
 static void on_signal(int number)
 {
-    if (cli_stop != 0)
+    if (cli_stop != 0 || !cli_at_work)
         _exit(128 + number);
     cli_stop = number;
 }

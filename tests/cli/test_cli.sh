@@ -201,6 +201,17 @@ kill -INT $pid
 wait $pid
 is $? 130 "a row that never ends can be interrupted"
 
+# Waiting for input, nothing is to be brought to an end: the first signal is enough.
+mkfifo pipe
+exec 9<>pipe
+for args in 'batch model - -o waits --prompt {{text}}' 'batch model pipe -o waits --prompt {{text}}' 'run model' \
+    'tokenize model' 'tokenize model --jsonl' 'score model -'; do
+    # shellcheck disable=SC2086
+    timeout -k 0 -s INT --preserve-status 0.3 timeout -s KILL 5 "$lizzie" $args <pipe 2>/dev/null
+    is $? 130 "$args: interrupted while it waits"
+done
+exec 9>&-
+
 # --- a terminal
 if command -v script >/dev/null; then
     printf 'step_us=3000\n' >slowish
