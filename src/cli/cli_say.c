@@ -46,6 +46,7 @@ void cli_signals_install(void)
     sigaction(SIGINT, &stop, NULL);
     sigaction(SIGTERM, &stop, NULL);
     sigaction(SIGPIPE, &ignore, NULL); /* a write then fails and says so */
+    sigaction(SIGXFSZ, &ignore, NULL); /* and beyond a limit of file size */
 }
 
 int cli_exit_interrupted(void) { return 128 + cli_stop; }

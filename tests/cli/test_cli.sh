@@ -294,6 +294,16 @@ run 'inspect --json' 0 inspect model --json
 has "$out" '{"architecture":"fake"' "for machines"
 run 'inspect: no file' 1 inspect none
 
+# --- a limit of file size
+(
+    ulimit -f 20
+    "$lizzie" batch model many.jsonl -o limited --prompt '{{text}}' --max-tokens 5 >/dev/null 2>err
+)
+is $? 1 "a limit of file size: exit code"
+has "$(cat err)" "File too large" "a limit of file size: said"
+[ -s limited ] && [ "$(tail -c 1 limited | od -An -c | tr -d ' ')" = '\n' ]
+ok $? "a limit of file size: $(wc -l <limited) whole rows stand there"
+
 # --- a disk that is really full
 if [ "$(id -u)" = 0 ] && mkdir disk && mount -t tmpfs -o size=64k tmpfs disk 2>/dev/null; then
     "$lizzie" batch model many.jsonl -o disk/out --prompt '{{text}}' --max-tokens 5 >/dev/null 2>err
