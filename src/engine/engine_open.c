@@ -29,6 +29,8 @@ static void sampling_read(liz_engine_info *info, const liz_gguf *gguf)
     info->top_p = number_or_nan(gguf, "general.sampling.top_p");
     info->min_p = number_or_nan(gguf, "general.sampling.min_p");
     info->repeat_penalty = number_or_nan(gguf, "general.sampling.penalty_repeat");
+    info->xtc_probability = number_or_nan(gguf, "general.sampling.xtc_probability");
+    info->xtc_threshold = number_or_nan(gguf, "general.sampling.xtc_threshold");
     info->top_k = liz_gguf_u64(gguf, "general.sampling.top_k", &top_k) && top_k <= INT32_MAX ? (int32_t)top_k : -1;
 }
 
