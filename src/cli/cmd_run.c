@@ -40,7 +40,7 @@ static liz_status read_stdin(liz_buf *text, liz_error *err)
 {
     char piece[16384];
     ssize_t n;
-    while ((n = read(STDIN_FILENO, piece, sizeof piece)) != 0 && !cli_stop) {
+    while ((n = read(STDIN_FILENO, piece, sizeof piece)) != 0) {
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
@@ -191,6 +191,7 @@ static liz_status generate(const cli_args *args, liz_engine *engine, const int32
         liz_line_row_expect(&s.row, args->line.n_completions > 1 ? (size_t)args->line.n_completions : 1, err);
     if (status == LIZ_OK)
         status = request_make(args, engine, &request, stop_tokens, err);
+    cli_at_work = true; /* what was generated is printed to the end of a character */
     while (status == LIZ_OK && !done && !(cli_stop && n_submitted < s.row.n_completions)) {
         status = submit_next(args, engine, &request, &s.row, &n_submitted, err);
         for (size_t i = 0; i < n_submitted && cli_stop; i++)
@@ -234,9 +235,9 @@ int cli_run(cli_args *args)
     liz_error err;
     liz_buf_init(&prompt, PROMPT_MAX);
     liz_status status = read_prompt(args, &prompt, &err);
-    if (status == LIZ_OK && !cli_stop)
+    if (status == LIZ_OK)
         status = liz_engine_open(&engine, args->line.model_path, &args->line.engine, &err);
-    if (status == LIZ_OK && !cli_stop)
+    if (status == LIZ_OK)
         status = run_on(args, engine, (liz_str){prompt.data ? prompt.data : "", prompt.len}, &err);
     liz_engine_close(engine);
     liz_buf_free(&prompt);

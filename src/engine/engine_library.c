@@ -8,7 +8,10 @@
 
 void liz_free(void *p) { free(p); }
 
-const char *liz_version(void) { return "0.1.0"; }
+#define TEXT(x) #x
+#define VERSION_TEXT(major, minor, patch) TEXT(major) "." TEXT(minor) "." TEXT(patch)
+
+const char *liz_version(void) { return VERSION_TEXT(LIZ_VERSION_MAJOR, LIZ_VERSION_MINOR, LIZ_VERSION_PATCH); }
 
 /* Raise it with any change that alters a bit of a logit, a sampled token or a log-probability. */
 int liz_numeric_version(void) { return 1; }
