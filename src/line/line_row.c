@@ -87,6 +87,18 @@ void liz_line_row_event(liz_line_row *row, const liz_event *event)
         liz_buf_puts(&row->error_message, event->message ? event->message : "no reason given");
 }
 
+uint64_t liz_line_words(liz_str text)
+{
+    uint64_t n = 0;
+    bool inside = false;
+    for (size_t i = 0; i < text.n; i++) {
+        bool space = text.p[i] == ' ' || (text.p[i] >= '\t' && text.p[i] <= '\r');
+        n += !space && !inside;
+        inside = !space;
+    }
+    return n;
+}
+
 const char *liz_line_finish_name(liz_finish finish)
 {
     switch (finish) {
