@@ -23,7 +23,8 @@ isa_of = $(if $(findstring _avx2.,$1),$(ISA_avx2))$(if $(findstring _avx512.,$1)
 # `make V=1` shows the commands.
 say = $(if $(V),,@printf '  %-4s%s\n' $1 $2; )
 
-ARCH := $(shell uname -m)
+# The compiler's, which may be a cross compiler.
+ARCH := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
 ABOVE_LIB := src/line/% src/serve/%
 LIB_SRC := $(filter-out src/cli/% $(ABOVE_LIB),$(wildcard src/*/*.c src/*/ref/*.c))
 ifeq ($(ARCH),x86_64)
@@ -35,6 +36,10 @@ TEST_SRC := $(wildcard tests/*/test_*.c)
 # Stand-ins for parts of the library, linked only where named below.
 TEST_FAKE_SRC := $(wildcard tests/lib/fake_*.c) tests/lib/engine_harness.c
 TEST_LIB_SRC := $(filter-out $(TEST_FAKE_SRC),$(wildcard tests/lib/*.c))
+# Fuzz targets, linked with a main that replays files, or with libFuzzer's (`make fuzz`).
+FUZZ_SRC := $(wildcard fuzz/fuzz_*.c)
+FUZZ_CC ?= clang
+FUZZ_MAIN = $(BUILD)/fuzz/replay.o
 BENCH_SRC := $(wildcard bench/*.c)
 BENCH_LIB_SRC := $(wildcard bench/lib/*.c)
 
@@ -49,6 +54,7 @@ FAKE_ENGINE_OBJ := $(BUILD)/tests/lib/fake_engine.o
 LINE_OBJ := $(filter $(BUILD)/src/base/% $(BUILD)/src/sys/% $(BUILD)/src/verify/% $(BUILD)/src/line/%,$(LIB_OBJ) $(ABOVE_OBJ))
 TEST_BIN := $(TEST_SRC:tests/%.c=$(BUILD)/tests/%)
 BENCH_BIN := $(BENCH_SRC:bench/%.c=$(BUILD)/bench/%)
+FUZZ_BIN := $(FUZZ_SRC:fuzz/fuzz_%.c=$(BUILD)/fuzz/%)
 
 # The version stands in the header. While MAJOR is 0 a new MINOR is a new interface, and the soname says so.
 version_of = $(shell sed -n 's/^\#define LIZ_VERSION_$1 //p' include/lizzie.h)
@@ -72,7 +78,7 @@ INSTALL = install
 INSTALL_PROGRAM = $(INSTALL)
 INSTALL_DATA = $(INSTALL) -m 644
 
-.PHONY: all tests benches quick test asan bench-peers help clean install uninstall
+.PHONY: all tests benches fuzz fuzz-run fuzz-targets quick test asan bench-peers help clean install uninstall
 .SECONDARY:
 
 all: $(BUILD)/lizzie $(BUILD)/liblizzie.a $(SHARED)
@@ -126,8 +132,19 @@ $(BUILD)/lizzie-fake: $(CLI_OBJ) $(BUILD)/libline-fake.a
 $(BUILD)/bench/%: $(BUILD)/bench/%.o $(BENCH_LIB_OBJ) $(BUILD)/liblizzie.a
 	$(call say,LD,$@)$(CC) -o $@ $^ $(LIBS)
 
-tests: $(TEST_BIN) $(BUILD)/lizzie-fake
+# Targets named line_* see the line on the fake engine, the others the library.
+FUZZ_LIB_OBJ := $(BUILD)/fuzz/lib/fuzz_input.o $(BUILD)/libtests.a
+FUZZ_LINE_BIN := $(filter $(BUILD)/fuzz/line_%,$(FUZZ_BIN))
+
+$(filter-out $(FUZZ_LINE_BIN),$(FUZZ_BIN)): $(BUILD)/fuzz/%: $(BUILD)/fuzz/fuzz_%.o $(filter %.o,$(FUZZ_MAIN)) $(FUZZ_LIB_OBJ) $(BUILD)/liblizzie.a
+	$(call say,LD,$@)$(CC) -o $@ $(filter-out %.o,$(FUZZ_MAIN)) $^ $(LIBS)
+
+$(FUZZ_LINE_BIN): $(BUILD)/fuzz/%: $(BUILD)/fuzz/fuzz_%.o $(filter %.o,$(FUZZ_MAIN)) $(FUZZ_LIB_OBJ) $(BUILD)/libline-fake.a $(BUILD)/liblizzie.a
+	$(call say,LD,$@)$(CC) -o $@ $(filter-out %.o,$(FUZZ_MAIN)) $^ $(LIBS)
+
+tests: $(TEST_BIN) $(FUZZ_BIN) $(BUILD)/lizzie-fake
 benches: $(BENCH_BIN)
+fuzz-targets: $(FUZZ_BIN)
 
 quick: all tests benches ## tests that take under a minute
 	scripts/run-tests --build $(BUILD) --quick
@@ -137,6 +154,11 @@ asan: ## the tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	$(MAKE) --no-print-directory BUILD=$(BUILD)-asan OPT="-O1 -fno-var-tracking-assignments" OPT_KERNEL= DEFS=-DLIZ_DEBUG \
 	    SAN="-fsanitize=address,undefined -fno-sanitize-recover=all" all tests benches
 	scripts/run-tests --build $(BUILD)-asan --sanitized
+fuzz: ## the fuzz targets with libFuzzer (clang), in build-fuzz/
+	$(MAKE) --no-print-directory BUILD=build-fuzz CC="$(FUZZ_CC)" OPT=-O1 OPT_KERNEL= DEFS=-DLIZ_DEBUG FUZZ_MAIN=-fsanitize=fuzzer \
+	    SAN="-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all" fuzz-targets
+fuzz-run: fuzz tests ## runs them, `TIME=60` seconds each, or `NAME=gguf` alone
+	scripts/run-fuzz --build $(BUILD) --time $(or $(TIME),60) $(NAME)
 bench-peers: benches ## Lizzie beside llama.cpp on the same file (needs Node.js and npm; docs/performance.md)
 	bench/peers/run $(MODEL)
 # What is installed, as FOLDER_VARIABLE:FILE.
@@ -167,6 +189,6 @@ uninstall: ## takes them away again; with the same variables
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 clean: ## removes what was built
-	rm -rf $(BUILD) $(BUILD)-asan
+	rm -rf $(BUILD) $(BUILD)-asan build-fuzz
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -191,6 +191,16 @@ typedef struct liz_sampling {
     float repeat_penalty;    /* > 0; 0 or 1 is off; over the last 64 tokens, prompt included */
     float frequency_penalty; /* subtracted once for each occurrence among them */
     float presence_penalty;  /* subtracted once for a token that occurs among them */
+    float typical_p;         /* in (0, 1); 0 or 1 is off: locally typical sampling */
+    float xtc_probability;   /* in (0, 1]: how often XTC drops all likely tokens but the least likely of them, ... */
+    float xtc_threshold;     /* ... where two or more have at least this probability; 0 is 0.1, at most 0.5 */
+    float dry_multiplier; /* > 0: DRY subtracts dry_multiplier * dry_base^(n - dry_allowed_length) from a token ... */
+    float dry_base;       /* ... that would lengthen a repetition of n tokens; 0 is 1.75, at least 1 */
+    int32_t dry_allowed_length; /* 0 is 2 */
+    int32_t dry_range;          /* the last tokens it looks at, prompt included; 0 is 4096 */
+    /* Texts that no repetition goes across; NULL: a line end, colon, double quote and asterisk. */
+    const char *const *dry_breakers; /* [n_dry_breakers] */
+    size_t n_dry_breakers;
     const liz_logit_bias *bias;
     size_t n_bias;
     uint64_t seed; /* of this sequence; the draw at a position is Philox keyed by it */
@@ -219,7 +229,7 @@ typedef struct liz_engine_info {
     uint64_t n_params;
     /* Sampling defaults of the model file (general.sampling.*); a field the file does not state is NAN,
      * and -1 for top_k. */
-    float temperature, top_p, min_p, repeat_penalty;
+    float temperature, top_p, min_p, repeat_penalty, xtc_probability, xtc_threshold;
     int32_t top_k;
     liz_work work_layers; /* of every token */
     liz_work work_output; /* of a token that another one is drawn after, besides */
@@ -249,7 +259,7 @@ LIZ_API void liz_engine_stats_get(liz_engine *engine, liz_engine_stats *stats);
 typedef struct liz_seq liz_seq;
 
 typedef enum liz_finish {
-    LIZ_FINISH_STOP = 0,      /* the model ended the text, or a stop string appeared */
+    LIZ_FINISH_STOP = 0,      /* the model ended the text, or a stop string or stop token appeared */
     LIZ_FINISH_LENGTH = 1,    /* n_predict_max or the context was reached */
     LIZ_FINISH_CANCELLED = 2, /* liz_seq_cancel or liz_engine_close */
     LIZ_FINISH_FAILED = 3     /* see `status` and `message` */
@@ -257,7 +267,8 @@ typedef enum liz_finish {
 
 typedef enum liz_event_type {
     LIZ_EVENT_TOKEN = 0, /* one token was generated */
-    LIZ_EVENT_DONE = 1   /* the last event of a sequence, exactly one */
+    LIZ_EVENT_DONE = 1,  /* the last event of a sequence, exactly one */
+    LIZ_EVENT_PROMPT = 2 /* request.prompt_logprobs: one token of the prompt, in order, before what is generated */
 } liz_event_type;
 
 typedef struct liz_token_logprob {
@@ -282,9 +293,9 @@ typedef struct liz_event {
      * May be empty for a token and may be non-empty at the end. */
     const char *text;
     size_t n_text;
-    /* LIZ_EVENT_TOKEN */
+    /* LIZ_EVENT_TOKEN and LIZ_EVENT_PROMPT */
     int32_t token;
-    float logprob;                /* of `token`, where request.logprobs */
+    float logprob; /* of `token`, where asked for; NAN for the prompt's first, since nothing comes before it */
     const liz_token_logprob *top; /* [n_top], likeliest first */
     int n_top;
     /* LIZ_EVENT_DONE */
@@ -298,7 +309,10 @@ typedef struct liz_event {
 typedef void liz_on_event(void *user, const liz_event *event);
 
 #define LIZ_LOGPROBS_TOP_MAX 20
+#define LIZ_STOP_TOKENS_MAX 64
 
+/* Several completions of one prompt are several requests that differ in `sampling.seed` (liz_seed): whatever whole
+ * pages of 32 tokens their prompts share is computed once, and each says what it would say alone. */
 typedef struct liz_request {
     const int32_t *tokens; /* [n_tokens], n_tokens >= 1, copied */
     size_t n_tokens;
@@ -306,9 +320,14 @@ typedef struct liz_request {
     int32_t n_predict_max;   /* tokens to generate at most; 0: to the end of the context */
     const char *const *stop; /* [n_stop] strings that end the text and are not part of it; copied */
     size_t n_stop;
-    bool logprobs;          /* report log-probabilities */
-    int n_logprobs_top;     /* alternatives to report with each, at most LIZ_LOGPROBS_TOP_MAX */
-    liz_on_event *on_event; /* may be NULL */
+    const int32_t *stop_tokens; /* [n_stop_tokens] tokens that end the text as the model's own do; copied */
+    size_t n_stop_tokens;       /* at most LIZ_STOP_TOKENS_MAX */
+    bool ignore_end;            /* forbid the tokens by which the model ends a text */
+    bool logprobs;              /* report log-probabilities */
+    int n_logprobs_top;         /* alternatives to report with each, at most LIZ_LOGPROBS_TOP_MAX */
+    bool prompt_logprobs;       /* report those of the prompt, as liz_score would: all of it is then computed */
+    int n_prompt_logprobs_top;  /* alternatives to report with each of these */
+    liz_on_event *on_event;     /* may be NULL */
     void *user;
 } liz_request;
 
@@ -320,6 +339,10 @@ typedef struct liz_request {
  * queue is full (4 * n_parallel sequences): wait for one to end. No event comes on failure. */
 LIZ_API LIZ_MUST_CHECK liz_status liz_submit(liz_engine *engine, const liz_request *request, liz_seq **out,
                                              liz_error *err);
+
+/* The seed of completion `sample` of row `index` in a job of this seed, made for the `attempt`-th time, each counted
+ * from 0: the low 64 bits of Philox4x32-10 keyed by `seed` at (index, sample, attempt, 0). */
+LIZ_API uint64_t liz_seed(uint64_t seed, uint32_t index, uint32_t sample, uint32_t attempt);
 
 /* Asks the sequence to end soon and returns at once; its last event still comes, with LIZ_FINISH_CANCELLED unless it
  * had ended by itself. From any thread, callbacks included, and more than once. */

@@ -91,8 +91,10 @@ void cli_log_install(bool verbose);
 /* Writes all of `text` to standard output. */
 LIZ_MUST_CHECK liz_status cli_print(liz_str text, liz_error *err);
 
-/* Sets `cli_stop` at the first SIGINT or SIGTERM; the second ends the program at once. */
+/* The first SIGINT or SIGTERM sets `cli_stop` where a command has set `cli_at_work`, having something to bring to an
+ * end; the second, and any before, ends the program at once, whatever it waits for. */
 extern atomic_int cli_stop;
+extern atomic_bool cli_at_work;
 void cli_signals_install(void);
 /* 130 or 143, by the signal that came. */
 int cli_exit_interrupted(void);

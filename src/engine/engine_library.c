@@ -1,6 +1,7 @@
 /* engine_library.c - what is said of the library itself. */
 #include "lizzie.h"
 
+#include "base/philox.h"
 #include "sys/cpu.h"
 
 #include <stdlib.h>
@@ -14,6 +15,11 @@ const char *liz_version(void) { return VERSION_TEXT(LIZ_VERSION_MAJOR, LIZ_VERSI
 
 /* Raise it with any change that alters a bit of a logit, a sampled token or a log-probability. */
 int liz_numeric_version(void) { return 1; }
+
+uint64_t liz_seed(uint64_t seed, uint32_t index, uint32_t sample, uint32_t attempt)
+{
+    return liz_row_seed(seed, index, sample, attempt);
+}
 
 liz_status liz_tier(const char **name, liz_error *err)
 {

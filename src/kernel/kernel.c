@@ -62,6 +62,7 @@ static const struct {
     OP(layer_norm),
     OP(silu_mul),
     OP(gelu),
+    OP(softcap),
     OP(rope),
     OP(attend_bf16),
     OP(attend_f32),

@@ -60,11 +60,14 @@ typedef struct liz_rope_shape {
 typedef struct liz_attn_args {
     const float *q;                     /* [n_group, n_embd_k] of this token, rope applied */
     const uint8_t *const *k, *const *v; /* [pages] this layer's and kv head's bytes in each page */
-    size_t n_keys;                      /* keys this token sees, from position 0 */
+    size_t first_key, n_keys;           /* keys this token sees: positions [first_key, n_keys), at least one;
+                                           pages that hold none of them are not looked at */
     int n_group, n_embd_k, n_embd_v;
     float scale;
-    float *out;     /* [n_group, n_embd_v] */
-    float *scratch; /* [LIZ_ATTN_SCRATCH_FLOATS(n_embd_k, n_embd_v)] */
+    float softcap;      /* > 0: scores are bent to stay within it */
+    const float *sinks; /* [n_group] a score each head adds that has no value; NULL for none */
+    float *out;         /* [n_group, n_embd_v] */
+    float *scratch;     /* [LIZ_ATTN_SCRATCH_FLOATS(n_embd_k, n_embd_v)] */
 } liz_attn_args;
 
 typedef struct liz_kernel {
@@ -92,6 +95,7 @@ typedef struct liz_kernel {
     void (*add)(const float *a, const float *b, size_t n, float *y);
     void (*silu_mul)(const float *gate, const float *up, size_t n, float *y); /* gate / (1 + e^-gate) * up */
     void (*gelu)(const float *x, size_t n, float *y);                         /* the tanh form */
+    void (*softcap)(const float *x, float cap, size_t n, float *y);           /* cap * tanh(x / cap) */
     /* Turns one head's x [n_dims] by angles given as cos, sin [n_dims / 2]. */
     void (*rope)(float *x, const float *cos, const float *sin, liz_rope_shape shape);
 

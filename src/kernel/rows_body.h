@@ -129,6 +129,16 @@ static void ROWS(gelu)(const float *x, size_t n, float *y)
     }
 }
 
+/* cap * tanh(x / cap) */
+static void ROWS(softcap)(const float *x, float cap, size_t n, float *y)
+{
+    const liz_v16 c = liz_v16_set(cap);
+    for (size_t i = 0; i < n; i += 16) {
+        liz_v16 v = liz_v16_div(liz_v16_load_n(x + i, n - i), c);
+        liz_v16_store_n(y + i, liz_v16_mul(liz_v16_tanh(v), c), n - i);
+    }
+}
+
 /* (a, b) turned by an angle: a cos - b sin, b cos + a sin, each with one rounding of the second product's sum. */
 LIZ_LANE_FN void rope_pair(float *a, float *b, float c, float s)
 {
@@ -222,6 +232,7 @@ void ROWS(liz_kernel_rows)(liz_kernel *kernel)
     kernel->add = ROWS(add);
     kernel->silu_mul = ROWS(silu_mul);
     kernel->gelu = ROWS(gelu);
+    kernel->softcap = ROWS(softcap);
     kernel->rope = ROWS(rope);
     kernel->dot_f32[LIZ_PACK_F32] = ROWS(dot_f32);
     kernel->dot_f32[LIZ_PACK_BF16] = ROWS(dot_bf16);

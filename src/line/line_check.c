@@ -40,32 +40,44 @@ liz_sampling liz_line_sampling_settle(const liz_line_sampling *given, const liz_
     };
 }
 
-static bool same_file(const char *a, const char *b)
-{
-    struct stat x, y;
-    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino && S_ISREG(x.st_mode);
-}
-
 static bool is_folder(const char *path)
 {
     struct stat st;
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
+/* A file that is read and would be overwritten: OUT, the files beside it and --stats are written. */
+static liz_status check_overwrites(const liz_line_opts *o, const char *written, liz_error *err)
+{
+    bool is_in = liz_file_is_same(written, o->in_path), is_out = strcmp(written, o->out_path) == 0;
+    if (!is_in && !liz_file_is_same(written, o->model_path))
+        return LIZ_OK;
+    const char *what = is_in ? "IN" : "the model";
+    if (o->stats_path != NULL && strcmp(written, o->stats_path) == 0)
+        return liz_fail(err, LIZ_E_USAGE, "%s: is %s and also the file of --stats: name another", written, what);
+    return liz_fail(err, LIZ_E_USAGE, "%s: is %s and also %s: name another file after -o", written,
+                    is_out ? "OUT" : what, is_out ? what : "a file that stands beside OUT");
+}
+
 static liz_status check_paths(const liz_line_opts *o, liz_error *err)
 {
-    const char *out = o->out_path, *others[] = {o->in_path, o->model_path, o->stats_path};
-    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
-        if (others[i] != NULL && strcmp(out, "-") != 0 && same_file(out, others[i]))
-            return liz_fail(err, LIZ_E_USAGE, "%s: is OUT and also %s: name another file after -o", out,
-                            i == 0   ? "IN"
-                            : i == 1 ? "the model"
-                                     : "the file of --stats");
+    static const char *const beside[] = {"", ".lizzie", ".lizzie.tmp", ".retry"};
+    const char *out = o->out_path;
+    if (*out == '\0')
+        return liz_fail(err, LIZ_E_USAGE, "-o: its name is empty: name a file after -o");
     if (is_folder(out))
         return liz_fail(err, LIZ_E_USAGE, "%s: is a folder: name a file after -o", out);
-    if (o->stats_path != NULL && same_file(o->stats_path, o->in_path))
-        return liz_fail(err, LIZ_E_USAGE, "%s: is IN and also the file of --stats: name another", o->stats_path);
-    return LIZ_OK;
+    if (o->stats_path != NULL && liz_file_is_same(out, o->stats_path))
+        return liz_fail(err, LIZ_E_USAGE, "%s: is OUT and also the file of --stats: name another file after -o", out);
+    liz_status status = o->stats_path != NULL ? check_overwrites(o, o->stats_path, err) : LIZ_OK;
+    for (size_t i = 0; status == LIZ_OK && i < sizeof beside / sizeof *beside; i++) {
+        char *written;
+        if (asprintf(&written, "%s%s", out, beside[i]) < 0)
+            return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for a path", out);
+        status = check_overwrites(o, written, err);
+        free(written);
+    }
+    return status;
 }
 
 static liz_status check_modes(const liz_line_opts *o, liz_error *err)
@@ -176,15 +188,16 @@ static liz_status check_openai(const liz_line_job *job, const liz_line_record *r
     return ok ? LIZ_OK : LIZ_E_USAGE;
 }
 
-/* A first record that cannot be read is an error row like any other, and tells nothing. */
-static liz_status check_record(liz_line_job *job, const liz_line_cut *cut, liz_error *err)
+/* A first record that cannot be read is an error row like any other, and tells nothing: `*told` is then false. */
+static liz_status check_record(liz_line_job *job, const liz_line_cut *cut, bool *told, liz_error *err)
 {
     liz_line_record record;
     liz_line_row row;
     liz_arena arena = {.size_max = LIZ_LINE_RECORD_MAX * 8};
     liz_line_row_init(&row);
     liz_status status = LIZ_OK;
-    if (liz_line_record_read(&record, cut, NULL, &arena, &row)) {
+    *told = liz_line_record_read(&record, cut, NULL, &arena, &row);
+    if (*told) {
         bool openai = liz_line_openai_is(&record) && job->template == NULL;
         job->form = openai ? LIZ_LINE_FORM_OPENAI : LIZ_LINE_FORM_PLAIN;
         status = openai ? check_openai(job, &record, err) : check_own_prompt(job, &record, err);
@@ -214,10 +227,42 @@ static liz_status check_header(liz_line_job *job, liz_error *err)
     return status == LIZ_OK ? check_fields(job, &record, err) : status;
 }
 
+/* Where the first record cannot be read, the form is told by the first that can. A stream cannot be read twice: there
+ * it is plain. */
+static liz_status find_form(liz_line_job *job, liz_error *err)
+{
+    liz_line_input *in = NULL;
+    liz_line_cut cut;
+    liz_line_record record;
+    liz_line_row row;
+    liz_arena arena = {.size_max = LIZ_LINE_RECORD_MAX * 8};
+    bool got = true, told = false;
+    uint64_t consumed, total;
+    liz_line_input_bytes(job->in, &consumed, &total);
+    if (total == 0 || job->template != NULL)
+        return LIZ_OK;
+    liz_status status = liz_line_input_open(&in, job->files, job->opts->in_path, LIZ_LINE_INPUT_GUESS, NULL, err);
+    liz_line_row_init(&row);
+    while (status == LIZ_OK && !told) {
+        status = liz_line_input_next(in, &cut, &got, err);
+        if (status != LIZ_OK || !got)
+            break;
+        liz_arena_reset(&arena);
+        liz_line_row_reset(&row, 0);
+        told = liz_line_record_read(&record, &cut, NULL, &arena, &row);
+    }
+    if (told && liz_line_openai_is(&record))
+        job->form = LIZ_LINE_FORM_OPENAI;
+    liz_line_row_free(&row);
+    liz_arena_free(&arena);
+    liz_line_input_close(in);
+    return status;
+}
+
 liz_status liz_line_check_input(liz_line_job *job, liz_error *err)
 {
     liz_line_cut cut;
-    bool got;
+    bool got, told;
     liz_status status =
         liz_line_input_open(&job->in, job->files, job->opts->in_path, LIZ_LINE_INPUT_GUESS, &job->reader_stop, err);
     if (status != LIZ_OK)
@@ -227,7 +272,7 @@ liz_status liz_line_check_input(liz_line_job *job, liz_error *err)
     status = liz_line_input_next(job->in, &cut, &got, err);
     if (status != LIZ_OK || !got)
         return status;
-    status = check_record(job, &cut, err);
+    status = check_record(job, &cut, &told, err);
     liz_line_input_unget(job->in);
-    return status;
+    return status == LIZ_OK && !told ? find_form(job, err) : status;
 }

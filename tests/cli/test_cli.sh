@@ -102,6 +102,36 @@ run 'OUT is a folder' 2 batch no-model in.jsonl -o . --prompt '{{text}}'
 run 'OUT is IN' 2 batch model in.jsonl -o in.jsonl --prompt '{{text}}'
 [ ! -e x ] && [ ! -e x.lizzie ]
 ok $? "none of these left a file"
+
+# --- what is read is never overwritten
+cp model kept-model
+for written in '-o o --stats kept-model' '-o kept-model'; do
+    # shellcheck disable=SC2086
+    run "batch $written" 2 batch kept-model good.jsonl --prompt '{{text}}' $written
+    has "$err" "kept-model: is " "says which file"
+done
+for in in o.lizzie o.lizzie.tmp o.retry; do
+    cp good.jsonl $in
+    run "IN is $in" 2 batch model $in -o o --prompt '{{text}}' --restart
+    has "$err" "$in: is IN and also a file that stands beside OUT" "says so"
+    cmp -s $in good.jsonl
+    ok $? "$in is as it was"
+    rm $in
+done
+for stats in ./o ./o.lizzie; do
+    run "--stats $stats" 2 batch model good.jsonl -o o --prompt '{{text}}' --restart --stats $stats
+    has "$err" "is the file of --stats and also OUT or its side file" "says so"
+done
+rm o o.lizzie
+run 'score --logits over the model' 2 score kept-model --tokens 1,2 --logits kept-model
+cp good.jsonl read.txt
+run 'score --logits over IN' 2 score model read.txt --logits ./read.txt
+cmp -s model kept-model && cmp -s read.txt good.jsonl
+ok $? "all of them are as they were"
+run '-o with an empty name' 2 batch model good.jsonl -o '' --prompt '{{text}}'
+[ ! -e .lizzie ]
+ok $? "leaves no side file"
+
 run '--dry-run' 0 batch model in.jsonl --prompt '{{text}}' --dry-run
 has "$out" "first prompt:" "shows the prompt"
 run '--watts' 0 batch model good.jsonl -o w --prompt '{{text}}' --watts 100 --price-kwh 0.5 --stats s
@@ -137,6 +167,19 @@ is $? 0 "closed standard descriptors do no harm"
 cmp -s closed <("$lizzie" batch model good.jsonl -o - --prompt '{{text}}' 2>/dev/null)
 ok $? "not even to the bytes"
 
+for args in 'run model hello' 'inspect model' 'tokenize model x' 'batch model good.jsonl -o - --prompt {{text}}'; do
+    # shellcheck disable=SC2086
+    "$lizzie" $args >&- 2>/dev/null
+    is $? 1 "$args: closed standard output is no success"
+done
+for args in --help --version 'batch --help'; do
+    # shellcheck disable=SC2086
+    "$lizzie" $args >/dev/full 2>/dev/null
+    is $? 1 "$args: nor is a full one"
+done
+"$lizzie" batch model - -o nothing --prompt '{{text}}' <&- 2>/dev/null
+is $? 1 "closed standard input is no empty input"
+
 # --- signals
 yes '{"text":"row"}' | head -n 3000 >many.jsonl
 for signal in INT TERM; do
@@ -161,6 +204,17 @@ has "$(cat err2)" "another lizzie is at work on it" "and says why"
 kill -INT $pid
 wait $pid
 is $? 130 "a row that never ends can be interrupted"
+
+# Waiting for input, nothing is to be brought to an end: the first signal is enough.
+mkfifo pipe
+exec 9<>pipe
+for args in 'batch model - -o waits --prompt {{text}}' 'batch model pipe -o waits --prompt {{text}}' 'run model' \
+    'tokenize model' 'tokenize model --jsonl' 'score model -'; do
+    # shellcheck disable=SC2086
+    timeout -k 0 -s INT --preserve-status 0.3 timeout -s KILL 5 "$lizzie" $args <pipe 2>/dev/null
+    is $? 130 "$args: interrupted while it waits"
+done
+exec 9>&-
 
 # --- a terminal
 if command -v script >/dev/null; then
@@ -243,6 +297,16 @@ has "$out" "architecture: fake" "for people"
 run 'inspect --json' 0 inspect model --json
 has "$out" '{"architecture":"fake"' "for machines"
 run 'inspect: no file' 1 inspect none
+
+# --- a limit of file size
+(
+    ulimit -f 20
+    "$lizzie" batch model many.jsonl -o limited --prompt '{{text}}' --max-tokens 5 >/dev/null 2>err
+)
+is $? 1 "a limit of file size: exit code"
+has "$(cat err)" "File too large" "a limit of file size: said"
+[ -s limited ] && [ "$(tail -c 1 limited | od -An -c | tr -d ' ')" = '\n' ]
+ok $? "a limit of file size: $(wc -l <limited) whole rows stand there"
 
 # --- a disk that is really full
 if [ "$(id -u)" = 0 ] && mkdir disk && mount -t tmpfs -o size=64k tmpfs disk 2>/dev/null; then
