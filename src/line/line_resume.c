@@ -218,6 +218,8 @@ static liz_status begin_retry(liz_line_job *job, liz_error *err)
     if (status == LIZ_OK)
         status = liz_file_sync(job->files, fd, job->target_path, err);
     liz_file_close(job->files, &fd);
+    if (status == LIZ_OK)
+        status = liz_file_sync_folder(job->files, job->target_path, err);
     liz_buf_append_str(&job->journal.retry, liz_buf_str(&job->fingerprint.json));
     return status == LIZ_OK ? liz_line_journal_save(&job->journal, err) : status;
 }

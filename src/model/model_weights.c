@@ -19,6 +19,7 @@ typedef struct binder {
     liz_status status; /* of the first failure; later calls do nothing */
     char name[96];
     bool *used; /* [n_tensors] */
+    int n_expert_used;
 } binder;
 
 /* A tensor of this name; NULL where there is none, which fails unless it is optional. */
@@ -72,6 +73,14 @@ static float *bind_vector(binder *b, const char *name, size_t n, bool optional)
     return values;
 }
 
+/* n matrices of this shape, for one token. */
+static void work_add(liz_model_work *work, const liz_matrix *m, uint64_t n)
+{
+    uint64_t ops = 2 * n * (uint64_t)m->n_out * (uint64_t)m->n_in;
+    *(liz_pack_is_integer(m->pack) ? &work->int8_ops : &work->float_ops) += ops;
+    work->weight_bytes += n * liz_pack_matrix_bytes(m->pack, m->n_out, m->n_in);
+}
+
 /* n_mat matrices [n_out, n_in] of a tensor; counts what packing them will take. */
 static void plan_linear(binder *b, liz_linear *linear, const liz_gguf_tensor *t, int n_mat, int n_out, int n_in)
 {
@@ -86,6 +95,8 @@ static void plan_linear(binder *b, liz_linear *linear, const liz_gguf_tensor *t,
                            .n_mat = n_mat,
                            .matrix = {.pack = pack, .n_out = n_out, .n_in = n_in}};
     b->w->packed_bytes += (uint64_t)n_mat * liz_pack_matrix_bytes(pack, n_out, n_in);
+    work_add(linear == &b->w->output ? &b->w->work_output : &b->w->work_layers, &linear->matrix,
+             n_mat > 1 ? (uint64_t)b->n_expert_used : 1);
     b->w->act_forms |= liz_act_form_of(pack);
     b->w->n_in_max = (size_t)n_in > b->w->n_in_max ? (size_t)n_in : b->w->n_in_max;
 }
@@ -272,7 +283,7 @@ liz_status liz_weights_bind(liz_weights *w, liz_hparams *h, const liz_gguf *gguf
     *w = (liz_weights){0};
     liz_arena_init(&w->arena, VECTORS_BYTES_MAX);
     size_t n_tensors = liz_gguf_n_tensors(gguf);
-    binder b = {.w = w, .gguf = gguf, .err = err, .used = calloc(n_tensors + 1, 1)};
+    binder b = {.w = w, .gguf = gguf, .err = err, .used = calloc(n_tensors + 1, 1), .n_expert_used = h->n_expert_used};
     w->layers = liz_arena_array(&w->arena, (size_t)h->n_layer, sizeof *w->layers);
     if (w->layers == NULL || b.used == NULL) {
         free(b.used);

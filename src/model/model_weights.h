@@ -7,6 +7,7 @@
 
 #include "base/arena.h"
 #include "kernel/pack.h"
+#include "model/model.h"
 #include "model/model_params.h"
 #include "sys/team.h"
 
@@ -58,6 +59,7 @@ typedef struct liz_weights {
     float *rope_short, *rope_long;      /* likewise, for contexts up to the original one and beyond */
     uint64_t n_params, n_params_active; /* elements of all tensors; those that one token meets */
     uint64_t packed_bytes;
+    liz_model_work work_layers, work_output;
     unsigned act_forms; /* liz_act_form bits that the matrices need */
     size_t n_in_max;    /* widest input of a matrix */
     liz_arena arena;

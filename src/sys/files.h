@@ -53,6 +53,8 @@ LIZ_MUST_CHECK liz_status liz_file_read(const liz_files *files, int fd, const ch
 LIZ_MUST_CHECK liz_status liz_file_read_whole(const liz_files *files, const char *path, liz_buf *out, liz_error *err);
 
 LIZ_MUST_CHECK liz_status liz_file_sync(const liz_files *files, int fd, const char *path, liz_error *err);
+/* Makes durable which names the folder of `path` holds: that a file was created, renamed or removed. LIZ_E_IO. */
+LIZ_MUST_CHECK liz_status liz_file_sync_folder(const liz_files *files, const char *path, liz_error *err);
 LIZ_MUST_CHECK liz_status liz_file_truncate(const liz_files *files, int fd, const char *path, uint64_t size,
                                             liz_error *err);
 
