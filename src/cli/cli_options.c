@@ -211,7 +211,7 @@ static const option options[] = {
     {"json", NULL, CLI_RUN | CLI_SCORE | CLI_TOKENIZE | CLI_INSPECT, KIND_FLAG, AT(json), 0, 0, NULL, "print JSON"},
     {"ctx-size", "N", OPENS | CLI_INSPECT, KIND_INT, AT(line.engine.n_ctx), 1, INT32_MAX, NULL,
      "tokens that a row may hold, prompt included (default: the model's)"},
-    {"cache-type", "T", OPENS | CLI_INSPECT, KIND_OTHER, 0, 0, 0, read_cache_type,
+    {"cache-type", "f32|bf16", OPENS | CLI_INSPECT, KIND_OTHER, 0, 0, 0, read_cache_type,
      "number type of the attention cache: bf16 (default) or f32"},
     {"parallel", "N", OPENS | CLI_INSPECT, KIND_INT, AT(line.engine.n_parallel), 1, 4096, NULL,
      "rows worked on together (default 32)"},
@@ -374,7 +374,7 @@ static const struct {
 } letters[] = {{'o', "output"}, {'v', "verbose"}, {'h', "help"}};
 enum { N_LETTERS = sizeof letters / sizeof *letters };
 
-static const char *long_name(char letter)
+const char *cli_option_long(char letter)
 {
     for (int i = 0; i < N_LETTERS; i++)
         if (letters[i].letter == letter)
@@ -400,7 +400,7 @@ static liz_status option_read(cli_args *args, const cli_command *command, int ar
         name = equals ? (liz_str){arg + 2, (size_t)(equals - arg - 2)} : liz_str_of(arg + 2);
         value = equals ? equals + 1 : NULL;
     } else {
-        const char *full = long_name(arg[1]);
+        const char *full = cli_option_long(arg[1]);
         if (full == NULL)
             return liz_fail(err, LIZ_E_USAGE, "%s: is not an option: see lizzie %s --help", arg, command->name);
         name = liz_str_of(full);
@@ -459,19 +459,27 @@ void cli_args_free(cli_args *args)
         liz_buf_free(&args->owned[i]);
 }
 
+bool cli_option_next(const cli_command *command, int *i, cli_option_text *text)
+{
+    while (*i < N_OPTIONS && !(options[*i].commands & command->id))
+        ++*i;
+    if (*i == N_OPTIONS)
+        return false;
+    const option *o = &options[(*i)++];
+    *text = (cli_option_text){o->name, o->value, o->help};
+    return true;
+}
+
 void cli_help_command(const cli_command *command, FILE *to)
 {
+    cli_option_text o;
     fprintf(to, "lizzie %s %s [options]\n%s\n\n", command->name, command->positionals, command->summary);
-    for (int i = 0; i < N_OPTIONS; i++) {
-        const option *o = &options[i];
-        char head[64];
-        if (!(o->commands & command->id))
-            continue;
-        char letter[8] = "";
-        if (short_letter(o->name) != '\0')
-            snprintf(letter, sizeof letter, "-%c, ", short_letter(o->name));
-        snprintf(head, sizeof head, "%s--%s%s%s", letter, o->name, o->value ? " " : "", o->value ? o->value : "");
-        fprintf(to, "  %-26s %s\n", head, o->help);
+    for (int i = 0; cli_option_next(command, &i, &o);) {
+        char head[64], letter[8] = "";
+        if (short_letter(o.name) != '\0')
+            snprintf(letter, sizeof letter, "-%c, ", short_letter(o.name));
+        snprintf(head, sizeof head, "%s--%s%s%s", letter, o.name, o.value ? " " : "", o.value ? o.value : "");
+        fprintf(to, "  %-26s %s\n", head, o.help);
     }
     fprintf(to, "\nExamples:\n%s", command->examples);
 }

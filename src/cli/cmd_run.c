@@ -39,7 +39,7 @@ static liz_status read_stdin(liz_buf *text, liz_error *err)
 {
     char piece[16384];
     ssize_t n;
-    while ((n = read(STDIN_FILENO, piece, sizeof piece)) != 0 && !cli_stop) {
+    while ((n = read(STDIN_FILENO, piece, sizeof piece)) != 0) {
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
@@ -138,6 +138,7 @@ static liz_status generate(const cli_args *args, liz_engine *engine, const int32
     request.sampling.seed = s.row.seed = args->line.seed;
     s.row.n_prompt = n_tokens;
     s.row.wants_logprobs = request.logprobs;
+    cli_at_work = true; /* what was generated is printed to the end of a character */
     liz_status status = liz_submit(engine, &request, &seq, err);
     if (status != LIZ_OK) {
         liz_line_row_free(&s.row);
@@ -183,9 +184,9 @@ int cli_run(cli_args *args)
     liz_error err;
     liz_buf_init(&prompt, PROMPT_MAX);
     liz_status status = read_prompt(args, &prompt, &err);
-    if (status == LIZ_OK && !cli_stop)
+    if (status == LIZ_OK)
         status = liz_engine_open(&engine, args->line.model_path, &args->line.engine, &err);
-    if (status == LIZ_OK && !cli_stop)
+    if (status == LIZ_OK)
         status = run_on(args, engine, (liz_str){prompt.data ? prompt.data : "", prompt.len}, &err);
     liz_engine_close(engine);
     liz_buf_free(&prompt);

@@ -132,6 +132,10 @@ int main(int argc, char **argv)
         printf("lizzie %s\n", liz_version());
         return printed();
     }
+    if (strcmp(argv[1], "--complete") == 0) {
+        cli_complete(argc - 2, argv + 2);
+        return EXIT_DONE;
+    }
     for (const cli_command *c = cli_commands; c->name != NULL; c++) {
         if (strcmp(argv[1], c->name) != 0)
             continue;

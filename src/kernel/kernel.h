@@ -101,6 +101,11 @@ typedef struct liz_kernel {
 
     void (*attend_bf16)(const liz_attn_args *args);
     void (*attend_f32)(const liz_attn_args *args);
+
+    /* For measuring the machine: rounds of multiplications and additions that need nothing but registers, by the best
+     * instruction of the tier; returns how many operations that were. Between tiles_begin and tiles_end. */
+    uint64_t (*peak_int8)(size_t n_rounds);
+    uint64_t (*peak_bf16)(size_t n_rounds); /* float where the tier has no instruction for it */
 } liz_kernel;
 
 void liz_kernel_init(liz_kernel *kernel, liz_tier_id tier);

@@ -92,6 +92,9 @@ typedef struct liz_line_opts {
     liz_engine_opts engine;
     const liz_files *files; /* NULL: the system's */
     const atomic_int *stop; /* set from outside (a signal, another thread) to stop; NULL: never */
+    /* Set once rows are made, when `stop` begins to be looked at; before (waiting for the first record, hashing and
+     * opening the model) nothing is lost by ending the process. May be NULL. */
+    atomic_bool *at_work;
     void (*on_progress)(void *user, const liz_line_progress *progress); /* some times a second; may be NULL */
     void *user;
 } liz_line_opts;

@@ -188,15 +188,16 @@ static liz_status check_openai(const liz_line_job *job, const liz_line_record *r
     return ok ? LIZ_OK : LIZ_E_USAGE;
 }
 
-/* A first record that cannot be read is an error row like any other, and tells nothing. */
-static liz_status check_record(liz_line_job *job, const liz_line_cut *cut, liz_error *err)
+/* A first record that cannot be read is an error row like any other, and tells nothing: `*told` is then false. */
+static liz_status check_record(liz_line_job *job, const liz_line_cut *cut, bool *told, liz_error *err)
 {
     liz_line_record record;
     liz_line_row row;
     liz_arena arena = {.size_max = LIZ_LINE_RECORD_MAX * 8};
     liz_line_row_init(&row);
     liz_status status = LIZ_OK;
-    if (liz_line_record_read(&record, cut, NULL, &arena, &row)) {
+    *told = liz_line_record_read(&record, cut, NULL, &arena, &row);
+    if (*told) {
         bool openai = liz_line_openai_is(&record) && job->template == NULL;
         job->form = openai ? LIZ_LINE_FORM_OPENAI : LIZ_LINE_FORM_PLAIN;
         status = openai ? check_openai(job, &record, err) : check_own_prompt(job, &record, err);
@@ -226,10 +227,42 @@ static liz_status check_header(liz_line_job *job, liz_error *err)
     return status == LIZ_OK ? check_fields(job, &record, err) : status;
 }
 
+/* Where the first record cannot be read, the form is told by the first that can. A stream cannot be read twice: there
+ * it is plain. */
+static liz_status find_form(liz_line_job *job, liz_error *err)
+{
+    liz_line_input *in = NULL;
+    liz_line_cut cut;
+    liz_line_record record;
+    liz_line_row row;
+    liz_arena arena = {.size_max = LIZ_LINE_RECORD_MAX * 8};
+    bool got = true, told = false;
+    uint64_t consumed, total;
+    liz_line_input_bytes(job->in, &consumed, &total);
+    if (total == 0 || job->template != NULL)
+        return LIZ_OK;
+    liz_status status = liz_line_input_open(&in, job->files, job->opts->in_path, LIZ_LINE_INPUT_GUESS, NULL, err);
+    liz_line_row_init(&row);
+    while (status == LIZ_OK && !told) {
+        status = liz_line_input_next(in, &cut, &got, err);
+        if (status != LIZ_OK || !got)
+            break;
+        liz_arena_reset(&arena);
+        liz_line_row_reset(&row, 0);
+        told = liz_line_record_read(&record, &cut, NULL, &arena, &row);
+    }
+    if (told && liz_line_openai_is(&record))
+        job->form = LIZ_LINE_FORM_OPENAI;
+    liz_line_row_free(&row);
+    liz_arena_free(&arena);
+    liz_line_input_close(in);
+    return status;
+}
+
 liz_status liz_line_check_input(liz_line_job *job, liz_error *err)
 {
     liz_line_cut cut;
-    bool got;
+    bool got, told;
     liz_status status =
         liz_line_input_open(&job->in, job->files, job->opts->in_path, LIZ_LINE_INPUT_GUESS, &job->reader_stop, err);
     if (status != LIZ_OK)
@@ -239,7 +272,7 @@ liz_status liz_line_check_input(liz_line_job *job, liz_error *err)
     status = liz_line_input_next(job->in, &cut, &got, err);
     if (status != LIZ_OK || !got)
         return status;
-    status = check_record(job, &cut, err);
+    status = check_record(job, &cut, &told, err);
     liz_line_input_unget(job->in);
-    return status;
+    return status == LIZ_OK && !told ? find_form(job, err) : status;
 }

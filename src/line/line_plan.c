@@ -45,6 +45,7 @@ static liz_status count_tokens(liz_line_job *job, const liz_line_cut *cut, liz_a
                                   LIZ_TOKENIZE_AFFIXES | LIZ_TOKENIZE_SPECIAL, &tokens, &row->n_prompt, err);
         if (!p->shown)
             liz_buf_printf(out, "first prompt:\n%.*s\n---\n", LIZ_STR_ARG(ask.prompt));
+        liz_line_prompt_fits(&job->prompter, row->n_prompt, row);
     } else {
         if (!p->shown)
             show_prompt(job, &record, out);

@@ -304,6 +304,8 @@ static liz_status write_with_reader(writer *w, liz_error *err)
 {
     liz_line_job *job = w->job;
     pthread_t reader;
+    if (job->opts->at_work != NULL)
+        atomic_store(job->opts->at_work, true);
     if (pthread_create(&reader, NULL, liz_line_feed, job) != 0)
         return liz_fail(err, LIZ_E_MEMORY, "no thread for the reader: raise the limit of processes");
     liz_status status = write_all(w, err);

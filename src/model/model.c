@@ -91,6 +91,8 @@ liz_status liz_model_open(liz_model **out, const liz_gguf *gguf, liz_error *err)
         .n_layer = m->h.n_layer,
         .cache_layers = m->cache_layers,
         .n_params = m->w.n_params,
+        .work_layers = m->w.work_layers,
+        .work_output = m->w.work_output,
     };
     *out = m;
     return LIZ_OK;

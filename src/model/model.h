@@ -23,6 +23,12 @@ typedef struct liz_model_opts {
     void *on_progress_user;
 } liz_model_opts;
 
+/* What a token asks of the machine in a part of the model: operations (a multiplication and an addition are two) in
+ * int8 and in float, and the bytes of packed weights that a step reads for it. */
+typedef struct liz_model_work {
+    uint64_t int8_ops, float_ops, weight_bytes;
+} liz_model_work;
+
 /* What the file says, known without reading weights. */
 typedef struct liz_model_params {
     const char *arch; /* static */
@@ -30,6 +36,7 @@ typedef struct liz_model_params {
     int n_layer;
     const liz_cache_layer *cache_layers; /* [n_layer] */
     uint64_t n_params;
+    liz_model_work work_layers, work_output; /* output: of a token that wants logits */
 } liz_model_params;
 
 /* Reads the hyperparameters: LIZ_E_UNSUPPORTED names an unknown architecture; LIZ_E_FORMAT a key that is missing

@@ -72,7 +72,14 @@ static float *bind_vector(binder *b, const char *name, size_t n, bool optional)
     return values;
 }
 
-/* Counts what packing the tensor will take. */
+static void work_add(liz_model_work *work, const liz_matrix *m)
+{
+    uint64_t ops = 2 * (uint64_t)m->n_out * (uint64_t)m->n_in;
+    *(liz_pack_is_integer(m->pack) ? &work->int8_ops : &work->float_ops) += ops;
+    work->weight_bytes += liz_pack_matrix_bytes(m->pack, m->n_out, m->n_in);
+}
+
+/* Counts what packing the tensor will take, and what computing with it. */
 static void plan_matrix(binder *b, liz_linear *linear, const liz_gguf_tensor *t, int n_out, int n_in)
 {
     liz_pack pack;
@@ -83,6 +90,7 @@ static void plan_matrix(binder *b, liz_linear *linear, const liz_gguf_tensor *t,
     }
     *linear = (liz_linear){.tensor = t, .matrix = {.pack = pack, .n_out = n_out, .n_in = n_in}};
     b->w->packed_bytes += liz_pack_matrix_bytes(pack, n_out, n_in);
+    work_add(linear == &b->w->output ? &b->w->work_output : &b->w->work_layers, &linear->matrix);
     b->w->act_forms |= liz_act_form_of(pack);
     b->w->n_in_max = (size_t)n_in > b->w->n_in_max ? (size_t)n_in : b->w->n_in_max;
 }

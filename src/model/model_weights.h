@@ -7,6 +7,7 @@
 
 #include "base/arena.h"
 #include "kernel/pack.h"
+#include "model/model.h"
 #include "model/model_params.h"
 #include "sys/team.h"
 
@@ -36,6 +37,7 @@ typedef struct liz_weights {
     float *rope_factors; /* [n_rot / 2] divide the frequencies; NULL where there are none */
     uint64_t n_params;
     uint64_t packed_bytes;
+    liz_model_work work_layers, work_output;
     unsigned act_forms; /* liz_act_form bits that the matrices need */
     size_t n_in_max;    /* widest input of a matrix */
     liz_arena arena;

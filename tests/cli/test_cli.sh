@@ -201,6 +201,17 @@ kill -INT $pid
 wait $pid
 is $? 130 "a row that never ends can be interrupted"
 
+# Waiting for input, nothing is to be brought to an end: the first signal is enough.
+mkfifo pipe
+exec 9<>pipe
+for args in 'batch model - -o waits --prompt {{text}}' 'batch model pipe -o waits --prompt {{text}}' 'run model' \
+    'tokenize model' 'tokenize model --jsonl' 'score model -'; do
+    # shellcheck disable=SC2086
+    timeout -k 0 -s INT --preserve-status 0.3 timeout -s KILL 5 "$lizzie" $args <pipe 2>/dev/null
+    is $? 130 "$args: interrupted while it waits"
+done
+exec 9>&-
+
 # --- a terminal
 if command -v script >/dev/null; then
     printf 'step_us=3000\n' >slowish
@@ -282,6 +293,16 @@ has "$out" "architecture: fake" "for people"
 run 'inspect --json' 0 inspect model --json
 has "$out" '{"architecture":"fake"' "for machines"
 run 'inspect: no file' 1 inspect none
+
+# --- a limit of file size
+(
+    ulimit -f 20
+    "$lizzie" batch model many.jsonl -o limited --prompt '{{text}}' --max-tokens 5 >/dev/null 2>err
+)
+is $? 1 "a limit of file size: exit code"
+has "$(cat err)" "File too large" "a limit of file size: said"
+[ -s limited ] && [ "$(tail -c 1 limited | od -An -c | tr -d ' ')" = '\n' ]
+ok $? "a limit of file size: $(wc -l <limited) whole rows stand there"
 
 # --- a disk that is really full
 if [ "$(id -u)" = 0 ] && mkdir disk && mount -t tmpfs -o size=64k tmpfs disk 2>/dev/null; then
