@@ -88,7 +88,8 @@ static liz_status check_sound(const liz_line_row *row, liz_error *err)
     if (row->error_code == NULL && row->finish == LIZ_FINISH_CANCELLED && !row->is_copy)
         return liz_fail(err, LIZ_E_CANCELLED, "row of index %" PRIu64 ": was cancelled", row->index);
     if (liz_buf_failed(&row->text) || liz_buf_failed(&row->tokens) || liz_buf_failed(&row->tops) ||
-        liz_buf_failed(&row->id) || liz_buf_failed(&row->keep))
+        liz_buf_failed(&row->id) || liz_buf_failed(&row->keep) || liz_buf_failed(&row->model) ||
+        liz_buf_failed(&row->error_message))
         return liz_fail(err, LIZ_E_MEMORY, "row of index %" PRIu64 ": no memory for its text", row->index);
     return LIZ_OK;
 }
