@@ -126,6 +126,9 @@ for stats in ./o ./o.lizzie; do
     has "$err" "is the file of --stats and also OUT or its side file" "says so"
 done
 rm o o.lizzie
+run '--stats to standard output' 2 batch model good.jsonl -o o --prompt '{{text}}' --stats -
+[ ! -e - ] && [ ! -e o ]
+ok $? "leaves no file"
 run 'score --logits over the model' 2 score kept-model --tokens 1,2 --logits kept-model
 cp good.jsonl read.txt
 run 'score --logits over IN' 2 score model read.txt --logits ./read.txt
@@ -137,6 +140,8 @@ ok $? "leaves no side file"
 
 run '--dry-run' 0 batch model in.jsonl --prompt '{{text}}' --dry-run
 has "$out" "first prompt:" "shows the prompt"
+run '--dry-run of a model that cannot be run' 1 batch huge in.jsonl --prompt '{{text}}' --dry-run
+is "$err" "lizzie: huge: it cannot be run" "says why"
 run '--watts' 0 batch model good.jsonl -o w --prompt '{{text}}' --watts 100 --price-kwh 0.5 --stats s
 has "$err" "J (by --watts)" "knows joules"
 has "$err" "a million rows:" "estimates"
