@@ -290,7 +290,7 @@ void liz_line_row_write_object(const liz_line_row *row, const liz_vocab *vocab, 
     liz_buf_puts(out, "}\n");
 }
 
-void liz_line_row_write_stats(const liz_line_row *row, liz_buf *out)
+void liz_line_row_write_stats(const liz_line_row *row, double joules, liz_buf *out)
 {
     liz_seq_stats s = liz_line_row_stats(row);
     liz_buf_printf(out, "{\"index\":%" PRIu64, row->index);
@@ -300,6 +300,8 @@ void liz_line_row_write_stats(const liz_line_row *row, liz_buf *out)
                    ",\"queue_us\":%" PRIu64 ",\"prefill_us\":%" PRIu64 ",\"decode_us\":%" PRIu64
                    ",\"prompt_tokens\":%zu,\"prompt_tokens_reused\":%zu,\"completion_tokens\":%zu",
                    s.queue_us, s.prefill_us, s.decode_us, row->n_prompt, s.n_prompt_reused, s.n_completion);
+    if (joules >= 0)
+        liz_buf_printf(out, ",\"joules\":%.6f", joules);
     if (row->was_truncated)
         liz_buf_printf(out, ",\"truncated_from_tokens\":%zu", row->n_prompt_whole);
     liz_buf_puts(out, "}\n");

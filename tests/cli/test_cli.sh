@@ -142,8 +142,12 @@ run '--dry-run' 0 batch model in.jsonl --prompt '{{text}}' --dry-run
 has "$out" "first prompt:" "shows the prompt"
 run '--dry-run of a model that cannot be run' 1 batch huge in.jsonl --prompt '{{text}}' --dry-run
 is "$err" "lizzie: huge: it cannot be run" "says why"
-run '--watts' 0 batch model good.jsonl -o w --prompt '{{text}}' --watts 100 --stats s
+run '--watts' 0 batch model good.jsonl -o w --prompt '{{text}}' --watts 100 --price-kwh 0.5 --stats s
+has "$err" "J (by --watts)" "knows joules"
 has "$err" "a million rows:" "estimates"
+has "$err" "at 0.50 a kWh" "at the price given"
+has "$err" "(a person reads 250)" "words a minute stand beside a person's"
+has "$(cat s)" '"joules":' "--stats has each row's joules"
 is "$(wc -l <s)" 2 "--stats has a line for each row"
 "$lizzie" batch model - -o - --prompt '{{text}}' --max-tokens 5 <good.jsonl >piped 2>err
 is $? 0 "from standard input to standard output"

@@ -381,9 +381,10 @@ static void step(liz_engine *e)
         pthread_mutex_unlock(&e->lock);
         if (cancelled)
             seq_finish(seq, LIZ_FINISH_CANCELLED, LIZ_E_CANCELLED, seq->n_sent);
+        size_t n_before = seq->stats.n_completion;
         bool ended = cancelled || seq_step(seq);
         pthread_mutex_lock(&e->lock);
-        e->stats.n_tokens_decoded += !cancelled;
+        e->stats.n_tokens_decoded += seq->stats.n_completion - n_before;
         if (ended) {
             *link = seq->next;
             e->n_active--;
