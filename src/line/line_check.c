@@ -244,6 +244,8 @@ static liz_status check_record(liz_line_job *job, const liz_line_cut *cut, bool 
         if (status == LIZ_OK && !openai)
             status = check_fields(job, &record, err);
     }
+    if (arena.refused)
+        status = liz_fail(err, LIZ_E_MEMORY, "%s: no memory for its first record", job->opts->in_path);
     liz_line_row_free(&row);
     liz_arena_free(&arena);
     return status;
