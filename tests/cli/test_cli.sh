@@ -78,6 +78,9 @@ run 'a prompt file that is no UTF-8' 2 batch model in.jsonl -o out --prompt-file
 [ ! -e out ] && [ ! -e out.lizzie ]
 ok $? "none of these left a file"
 
+LIZZIE_ISA=sse run 'a kernel tier that is none' 2 tokenize model x
+has "$err" "LIZZIE_ISA=sse: not a kernel tier" "says so, whatever the command"
+
 # --- batch
 run 'error rows' 3 batch model in.jsonl -o out --prompt 'Say {{text}}' --max-tokens 5
 is "$(wc -l <out)" 3 "three rows"
