@@ -39,6 +39,7 @@ typedef struct cli_args {
     int n_positional;
     liz_line_opts line; /* sampling, seed, stop strings and engine options of every command live here too */
     liz_logit_bias bias[CLI_BIAS_MAX];
+    const char *breakers[LIZ_LINE_STOP_MAX];
     bool has_max_tokens;
     bool json, jsonl, special, pairs, verbose, help;
     const char *tokens, *ids, *logits_path;

@@ -81,6 +81,32 @@ static liz_status read_stop(cli_args *args, const option *o, const char *value, 
     return LIZ_OK;
 }
 
+static liz_status read_stop_token(cli_args *args, const option *o, const char *value, liz_error *err)
+{
+    if (*value == '\0')
+        return bad(o, value, "a token's id or its text", err);
+    if (args->line.n_stop_tokens == LIZ_LINE_STOP_MAX)
+        return liz_fail(err, LIZ_E_USAGE, "--stop-token: is given more than %d times", LIZ_LINE_STOP_MAX);
+    args->line.stop_tokens[args->line.n_stop_tokens++] = value;
+    return LIZ_OK;
+}
+
+/* The first one takes the place of the standard breakers. */
+static liz_status read_breaker(cli_args *args, const option *o, const char *value, liz_error *err)
+{
+    liz_line_sampling *s = &args->line.sampling;
+    if (*value == '\0' || strlen(value) > 256)
+        return bad(o, value, "1 to 256 bytes, or none", err);
+    s->dry_breakers = args->breakers;
+    if (strcmp(value, "none") == 0)
+        s->n_dry_breakers = 0;
+    else if (s->n_dry_breakers == LIZ_LINE_STOP_MAX)
+        return liz_fail(err, LIZ_E_USAGE, "--%s: is given more than %d times", o->name, LIZ_LINE_STOP_MAX);
+    else
+        args->breakers[s->n_dry_breakers++] = value;
+    return LIZ_OK;
+}
+
 static liz_status read_bias(cli_args *args, const option *o, const char *value, liz_error *err)
 {
     char *end;
@@ -196,8 +222,16 @@ static const option options[] = {
     {"max-tokens", "N", GENERATES, KIND_OTHER, 0, 0, 0, read_max_tokens,
      "tokens to generate at most (batch: 512; run: to the end of the context)"},
     {"stop", "TEXT", GENERATES, KIND_OTHER, 0, 0, 0, read_stop, "end where this text appears; may be repeated"},
+    {"stop-token", "ID|TEXT", GENERATES, KIND_OTHER, 0, 0, 0, read_stop_token,
+     "end where this token is chosen; may be repeated"},
+    {"ignore-eos", NULL, GENERATES, KIND_FLAG, AT(line.ignore_end), 0, 0, NULL,
+     "forbid the tokens by which the model ends a text"},
+    {"n", "N", GENERATES, KIND_INT, AT(line.n_completions), 1, LIZ_LINE_COMPLETIONS_MAX, NULL,
+     "completions of each prompt, each with a seed of its own (default 1)"},
     {"logprobs", "N", GENERATES, KIND_INT, AT(line.logprobs), 0, LIZ_LOGPROBS_TOP_MAX, NULL,
      "report log-probabilities, with N alternatives for each token"},
+    {"prompt-logprobs", "N", GENERATES, KIND_INT, AT(line.prompt_logprobs), 0, LIZ_LOGPROBS_TOP_MAX, NULL,
+     "report those of the prompt's tokens too"},
     {"seed", "S", GENERATES, KIND_U64, AT(line.seed), 0, 1.8446744073709552e19, NULL,
      "seed of the sampling (default 0)"},
     {"temperature", "T", GENERATES, KIND_FLOAT, AT(line.sampling.temperature), 0, 100, NULL,
@@ -208,12 +242,27 @@ static const option options[] = {
      "sample from the likeliest that sum to P"},
     {"min-p", "P", GENERATES, KIND_FLOAT, AT(line.sampling.min_p), 0, 1, NULL,
      "drop tokens below P times the likeliest"},
+    {"typical", "P", GENERATES, KIND_FLOAT, AT(line.sampling.typical_p), 0, 1, NULL,
+     "sample from the most typical that sum to P (locally typical sampling)"},
+    {"xtc-probability", "P", GENERATES, KIND_FLOAT, AT(line.sampling.xtc_probability), 0, 1, NULL,
+     "how often XTC drops the likely tokens but for the least likely of them; 0 is off"},
+    {"xtc-threshold", "P", GENERATES, KIND_FLOAT, AT(line.sampling.xtc_threshold), 0, 0.5, NULL,
+     "what XTC calls likely (default 0.1)"},
     {"repeat-penalty", "X", GENERATES, KIND_FLOAT, AT(line.sampling.repeat_penalty), 0, 100, NULL,
      "divide the logits of recent tokens; 1 is off"},
     {"frequency-penalty", "X", GENERATES, KIND_FLOAT, AT(line.sampling.frequency_penalty), -100, 100, NULL,
      "subtract for each recent occurrence"},
     {"presence-penalty", "X", GENERATES, KIND_FLOAT, AT(line.sampling.presence_penalty), -100, 100, NULL,
      "subtract once for a recent token"},
+    {"dry-multiplier", "X", GENERATES, KIND_FLOAT, AT(line.sampling.dry_multiplier), 0, 1000, NULL,
+     "DRY: subtract X * base^(length - allowed) from what would lengthen a repetition; 0 is off"},
+    {"dry-base", "X", GENERATES, KIND_FLOAT, AT(line.sampling.dry_base), 1, 16, NULL, "its base (default 1.75)"},
+    {"dry-allowed-length", "N", GENERATES, KIND_INT, AT(line.sampling.dry_allowed_length), 1, 32768, NULL,
+     "tokens that may repeat for nothing (default 2)"},
+    {"dry-penalty-last-n", "N", GENERATES, KIND_INT, AT(line.sampling.dry_range), 1, 32768, NULL,
+     "the last tokens it looks at, prompt included (default 4096)"},
+    {"dry-sequence-breaker", "TEXT", GENERATES, KIND_OTHER, 0, 0, 0, read_breaker,
+     "no repetition goes across it (default: line end : \" *); may be repeated; none"},
     {"logit-bias", "TOKEN:X", GENERATES, KIND_OTHER, 0, 0, 0, read_bias,
      "add X to a token's logit; -inf forbids it; may be repeated"},
     {"tokens", "1,2,3", CLI_SCORE, KIND_TEXT, AT(tokens), 0, 0, NULL, "score these token ids, in place of IN"},
@@ -259,14 +308,10 @@ static const option options[] = {
 enum { N_OPTIONS = sizeof options / sizeof *options };
 
 static const option later_options[] = {
-    {.name = "schema", .value = "FILE"},       {.name = "choices", .value = "A,B"},
-    {.name = "checks", .value = "FILE"},       {.name = "lora", .value = "FILE"},
-    {.name = "typical", .value = "P"},         {.name = "dry-multiplier", .value = "X"},
-    {.name = "dry-base", .value = "X"},        {.name = "dry-allowed-length", .value = "N"},
-    {.name = "xtc-probability", .value = "P"}, {.name = "xtc-threshold", .value = "P"},
-    {.name = "now", .value = "TIME"},          {.name = "template", .value = "FILE"},
-    {.name = "grammar", .value = "FILE"},      {.name = "prove-private"},
-    {.name = "messages", .value = "FILE"},     {.name = "draft", .value = "MODEL"},
+    {.name = "schema", .value = "FILE"},  {.name = "choices", .value = "A,B"}, {.name = "checks", .value = "FILE"},
+    {.name = "lora", .value = "FILE"},    {.name = "now", .value = "TIME"},    {.name = "template", .value = "FILE"},
+    {.name = "grammar", .value = "FILE"}, {.name = "prove-private"},           {.name = "messages", .value = "FILE"},
+    {.name = "draft", .value = "MODEL"},
 };
 enum { N_LATER = sizeof later_options / sizeof *later_options };
 

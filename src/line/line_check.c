@@ -4,6 +4,7 @@
 
 #include "base/status.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,8 +14,10 @@
 
 void liz_line_opts_init(liz_line_opts *opts)
 {
-    *opts =
-        (liz_line_opts){.sampling = LIZ_LINE_SAMPLING_NONE, .logprobs = -1, .max_tokens = LIZ_LINE_MAX_TOKENS_DEFAULT};
+    *opts = (liz_line_opts){.sampling = LIZ_LINE_SAMPLING_NONE,
+                            .logprobs = -1,
+                            .prompt_logprobs = -1,
+                            .max_tokens = LIZ_LINE_MAX_TOKENS_DEFAULT};
 }
 
 static float first_given(float given, float stated, float otherwise)
@@ -35,9 +38,44 @@ liz_sampling liz_line_sampling_settle(const liz_line_sampling *given, const liz_
         .repeat_penalty = first_given(given->repeat_penalty, info->repeat_penalty, 0),
         .frequency_penalty = first_given(given->frequency_penalty, NAN, 0),
         .presence_penalty = first_given(given->presence_penalty, NAN, 0),
+        .typical_p = first_given(given->typical_p, NAN, 0),
+        .xtc_probability = first_given(given->xtc_probability, info->xtc_probability, 0),
+        .xtc_threshold = first_given(given->xtc_threshold, info->xtc_threshold, 0),
+        .dry_multiplier = first_given(given->dry_multiplier, NAN, 0),
+        .dry_base = first_given(given->dry_base, NAN, 0),
+        .dry_allowed_length = given->dry_allowed_length,
+        .dry_range = given->dry_range,
+        .dry_breakers = given->dry_breakers,
+        .n_dry_breakers = given->n_dry_breakers,
         .bias = given->bias,
         .n_bias = given->n_bias,
     };
+}
+
+liz_status liz_line_token_read(const liz_vocab *vocab, const char *text, int32_t *token, liz_error *err)
+{
+    char *end;
+    int32_t *tokens;
+    size_t n;
+    errno = 0;
+    long id = strtol(text, &end, 10);
+    if (text[0] >= '0' && text[0] <= '9' && *end == '\0') {
+        *token = (int32_t)id;
+        if (errno != 0 || id >= liz_vocab_size(vocab))
+            return liz_fail(err, LIZ_E_USAGE, "token %.40s: the vocabulary ends at %d", text,
+                            liz_vocab_size(vocab) - 1);
+        return LIZ_OK;
+    }
+    liz_status status = liz_tokenize(vocab, text, strlen(text), LIZ_TOKENIZE_SPECIAL, &tokens, &n, err);
+    if (status != LIZ_OK)
+        return status;
+    if (n == 1)
+        *token = tokens[0];
+    else
+        status =
+            liz_fail(err, LIZ_E_USAGE, "token \"%.60s\": is %zu tokens of this model: name one, or its id", text, n);
+    liz_free(tokens);
+    return status;
 }
 
 static bool is_folder(const char *path)
