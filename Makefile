@@ -165,8 +165,8 @@ fuzz: ## the fuzz targets with libFuzzer (clang), in build-fuzz/
 	    SAN="-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all" fuzz-targets
 fuzz-run: fuzz tests ## runs them, `TIME=60` seconds each, or `NAME=gguf` alone
 	scripts/run-fuzz --build $(BUILD) --time $(or $(TIME),60) $(NAME)
-bench-peers: benches ## Lizzie beside llama.cpp on the same file (needs Node.js and npm; docs/performance.md)
-	bench/peers/run $(MODEL)
+bench-peers: all benches ## Lizzie beside llama.cpp on the same file (needs Node.js and npm; docs/performance.md)
+	bench/peers/run $(MODEL) $(ARGS)
 # What is installed, as FOLDER_VARIABLE:FILE.
 INSTALLED = bindir:lizzie includedir:lizzie.h includedir:lizzie_status.h libdir:liblizzie.a \
     libdir:liblizzie.so.$(VERSION) libdir:$(SONAME) libdir:liblizzie.so pkgconfigdir:lizzie.pc \
