@@ -138,8 +138,10 @@ static void test_weight_types(void **state)
     static const struct {
         const char *name;
         double limit;
-    } types[] = {{"llama-BF16", 1.5e-5}, {"llama-F16", 2.5e-5},  {"llama-Q4_0", 5.5e-4}, {"llama-Q5_0", 5.5e-4},
-                 {"llama-Q8_0", 5.5e-4}, {"llama-Q4_K", 5.5e-4}, {"llama-Q6_K", 5.5e-4}};
+    } types[] = {{"llama-BF16", 1.5e-5},   {"llama-F16", 2.5e-5},    {"llama-Q4_0", 5.5e-4}, {"llama-Q4_1", 5.5e-4},
+                 {"llama-Q5_0", 5.5e-4},   {"llama-Q5_1", 5.5e-4},   {"llama-Q8_0", 5.5e-4}, {"llama-Q2_K", 5.5e-4},
+                 {"llama-Q3_K", 5.5e-4},   {"llama-Q4_K", 5.5e-4},   {"llama-Q5_K", 5.5e-4}, {"llama-Q6_K", 5.5e-4},
+                 {"llama-IQ4_NL", 5.5e-4}, {"llama-IQ4_XS", 5.5e-4}, {"llama-TQ1_0", 7e-4},  {"llama-TQ2_0", 7e-4}};
     require_reference();
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         check_file("quants", types[i].name, types[i].limit);
