@@ -34,7 +34,7 @@ run '--version' 0 --version
 has "$out" "lizzie " "says its version"
 run 'unknown command' 2 bach
 is "$err" "lizzie: bach: is not a command: did you mean batch?" "suggests"
-for command in serve template quantize merge convert tune train pull list rm bench; do
+for command in serve template quantize merge convert tune train pull list rm; do
     run "$command: not in this version" 2 $command model
     is "$err" "lizzie: $command: is not in this version: lizzie --help lists what is" "$command: said plainly"
 done
@@ -221,7 +221,7 @@ exec 9>&-
 
 # --- a terminal
 if command -v script >/dev/null; then
-    printf 'step_us=3000\n' >slowish
+    printf 'step_us=30000\n' >slowish
     yes '{"text":"row"}' | head -n 900 >some.jsonl
     TERM=xterm script -qec "$lizzie batch slowish some.jsonl -o tty --prompt '{{text}}{{text}}' --max-tokens 30" /dev/null </dev/null >screen 2>&1
     has "$(cat screen)" " rows/s" "a terminal shows progress"
