@@ -1,6 +1,8 @@
 /* main.c - lizzie: finds the command and runs it. */
 #include "cli/cli.h"
 
+#include "sys/cpu.h"
+
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -96,7 +98,10 @@ static int run_command(const cli_command *command, int argc, char **argv)
     liz_line_opts_init(&args.line);
     args.price_kwh = 0.30;
     args.bench = (cli_bench_args){512, 64, 24, 64, 3, {1, 8, 32}, 3};
-    liz_status status = cli_args_read(&args, command, argc, argv, &err);
+    liz_tier_id tier; /* for its error alone: a name that is none is refused by commands that need no kernel too */
+    liz_status status = liz_cpu_tier(&tier, &err);
+    if (status == LIZ_OK)
+        status = cli_args_read(&args, command, argc, argv, &err);
     int code;
     if (status != LIZ_OK) {
         code = cli_fail(status, &err);
