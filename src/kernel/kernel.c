@@ -12,18 +12,22 @@ void liz_kernel_init(liz_kernel *kernel, liz_tier_id tier)
     *kernel = (liz_kernel){.tier = tier};
     liz_kernel_rows_ref(kernel);
     liz_kernel_dot_ref(kernel);
+    liz_kernel_peak_ref(kernel);
 #if defined(__x86_64__)
     if (tier < LIZ_TIER_AVX2)
         return;
     liz_kernel_rows_avx2(kernel);
     liz_kernel_dot_avx2(kernel);
+    liz_kernel_peak_avx2(kernel);
     if (tier < LIZ_TIER_AVX512)
         return;
     liz_kernel_rows_avx512(kernel);
     liz_kernel_dot_avx512(kernel);
+    liz_kernel_peak_avx512(kernel);
     if (tier < LIZ_TIER_AMX)
         return;
     liz_kernel_gemm_amx(kernel);
+    liz_kernel_peak_amx(kernel);
 #endif
 }
 
@@ -42,22 +46,20 @@ static const struct {
     }
     OP_AT(dot_f32, LIZ_PACK_F32, "dot f32"),
     OP_AT(dot_f32, LIZ_PACK_BF16, "dot bf16"),
-    OP_AT(dot_i8, LIZ_PACK_I4, "dot i4 (Q4_0)"),
-    OP_AT(dot_i8, LIZ_PACK_I4K, "dot i4k (Q4_K)"),
-    OP_AT(dot_i8, LIZ_PACK_I5, "dot i5 (Q5_0)"),
-    OP_AT(dot_i8, LIZ_PACK_I6K, "dot i6k (Q6_K)"),
-    OP_AT(dot_i8, LIZ_PACK_I8, "dot i8 (Q8_0)"),
-    OP_AT(gemm_i8, LIZ_PACK_I4, "gemm i4 (Q4_0)"),
-    OP_AT(gemm_i8, LIZ_PACK_I4K, "gemm i4k (Q4_K)"),
-    OP_AT(gemm_i8, LIZ_PACK_I5, "gemm i5 (Q5_0)"),
-    OP_AT(gemm_i8, LIZ_PACK_I6K, "gemm i6k (Q6_K)"),
-    OP_AT(gemm_i8, LIZ_PACK_I8, "gemm i8 (Q8_0)"),
+#define DOT_AT(ID, name, types) OP_AT(dot_i8, LIZ_PACK_##ID, "dot " #name " (" types ")"),
+#define GEMM_AT(ID, name, types) OP_AT(gemm_i8, LIZ_PACK_##ID, "gemm " #name " (" types ")"),
+        LIZ_PACKS_INTEGER(DOT_AT)
+    LIZ_PACKS_INTEGER(GEMM_AT)
     {"gemm bf16", offsetof(liz_kernel, gemm_bf16)},
     OP(quantize_i8),
     OP(rms_norm),
     OP(layer_norm),
     OP(silu_mul),
-    OP(gelu),
+    OP(gelu_mul),
+    OP(swiglu_oai),
+    OP(softmax),
+    OP(sigmoid),
+    OP(softcap),
     OP(rope),
     OP(attend_bf16),
     OP(attend_f32),

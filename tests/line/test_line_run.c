@@ -83,7 +83,7 @@ static void test_error_rows(void **state)
     static const char *const lines[] = {
         "\n{\"index\":1,\"id\":1,\"error\":{\"code\":\"field_missing\",\"message\":\"it has no field \\\"text\\\", "
         "which the prompt names\"}}\n",
-        "\n{\"index\":2,\"error\":{\"code\":\"invalid_json\",\"message\":\"a key in quotes is missing at line 1, "
+        "\n{\"index\":2,\"error\":{\"code\":\"invalid_json\",\"message\":\"a key in quotes is missing at "
         "column 9\"}}\n",
         "\n{\"index\":3,\"error\":{\"code\":\"invalid_row\",\"message\":\"it is JSON, but not an object\"}}\n",
         "\n{\"index\":4,\"error\":{\"code\":\"invalid_utf8\",\"message\":\"byte 10 is not UTF-8\"}}\n",
@@ -136,7 +136,8 @@ static void test_openai_form(void **state)
         "{\"custom_id\":\"b\",\"method\":\"POST\",\"url\":\"/v1/"
         "completions\",\"body\":{\"model\":\"m\",\"prompt\":[104,105],\"max_tokens\":3,\"stop\":[\"zzz\"],\"seed\":7,"
         "\"n\":1,\"stream\":false,\"user\":\"u\"}}",
-        "{\"custom_id\":\"c\",\"method\":\"POST\",\"url\":\"/v1/completions\",\"body\":{\"prompt\":\"hi\",\"n\":2}}",
+        "{\"custom_id\":\"c\",\"method\":\"POST\",\"url\":\"/v1/"
+        "completions\",\"body\":{\"prompt\":\"hi\",\"echo\":true}}",
         "{\"custom_id\":\"d\",\"method\":\"POST\",\"url\":\"/v1/chat/completions\",\"body\":{\"messages\":[]}}",
         "{\"custom_id\":\"e\",\"method\":\"POST\",\"url\":\"/v1/completions\",\"body\":{}}",
         "{\"custom_id\":\"f\",\"method\":\"POST\",\"url\":\"/v1/"
@@ -762,6 +763,23 @@ static void test_models(void **state)
     assert_int_equal(lab_n_lines("out"), 3); /* --restart overwrites nothing before the model is open */
 }
 
+/* Rows that cannot be read before the first that can do not turn the others into rows of another kind. */
+static void test_openai_form_behind_broken_rows(void **state)
+{
+    (void)state;
+    lab_puts("in.jsonl", "{broken\n\n[1]\n{\"custom_id\":\"a\",\"method\":\"POST\",\"url\":\"/v1/completions\","
+                         "\"body\":{\"prompt\":\"hi\",\"max_tokens\":2}}\n");
+    liz_line_opts opts = lab_opts("in.jsonl", "out");
+    opts.prompt = NULL;
+    lab_run_ok(&opts, LIZ_LINE_DONE);
+    liz_buf out = lab_get("out");
+    assert_non_null(strstr(out.data, "{\"id\":\"batch_req_0\",\"custom_id\":null,\"response\":null,\"error\":{\"code\":"
+                                     "\"invalid_json\""));
+    assert_non_null(strstr(out.data, "{\"id\":\"batch_req_2\",\"custom_id\":\"a\",\"response\":{\"status_code\":200"));
+    liz_buf_free(&out);
+    lab_run_ok(&opts, LIZ_LINE_NOTHING);
+}
+
 static void test_dry_run(void **state)
 {
     (void)state;
@@ -793,6 +811,7 @@ int main(void)
         TEST(test_error_rows),
         TEST(test_csv),
         TEST(test_openai_form),
+        TEST(test_openai_form_behind_broken_rows),
         TEST(test_logprobs_and_stats),
         TEST(test_same_bytes),
         TEST(test_order),
