@@ -156,6 +156,10 @@ static void test_status(void **state)
     assert_int_equal(liz_fail_within(&err, LIZ_E_FORMAT, "row %d", 7), LIZ_E_FORMAT);
     assert_string_equal(err.text, "row 7: file: gone");
     assert_int_equal(err.code, LIZ_E_FORMAT);
+    assert_int_equal(liz_fail_within(&err, LIZ_E_IO, "row %d", 7), LIZ_E_IO);
+    assert_string_equal(err.text, "row 7: file: gone");
+    assert_int_equal(liz_fail_within(&err, LIZ_E_IO, "row"), LIZ_E_IO);
+    assert_string_equal(err.text, "row: row 7: file: gone");
     assert_int_equal(liz_fail_at(&err, LIZ_E_LIMIT, 99, "x"), LIZ_E_LIMIT);
     assert_int_equal(err.offset, 99);
     assert_int_equal(liz_fail(NULL, LIZ_E_USAGE, "x"), LIZ_E_USAGE);

@@ -78,6 +78,9 @@ run 'a prompt file that is no UTF-8' 2 batch model in.jsonl -o out --prompt-file
 [ ! -e out ] && [ ! -e out.lizzie ]
 ok $? "none of these left a file"
 
+LIZZIE_ISA=sse run 'a kernel tier that is none' 2 tokenize model x
+has "$err" "LIZZIE_ISA=sse: not a kernel tier" "says so, whatever the command"
+
 # --- batch
 run 'error rows' 3 batch model in.jsonl -o out --prompt 'Say {{text}}' --max-tokens 5
 is "$(wc -l <out)" 3 "three rows"
@@ -126,6 +129,9 @@ for stats in ./o ./o.lizzie; do
     has "$err" "is the file of --stats and also OUT or its side file" "says so"
 done
 rm o o.lizzie
+run '--stats to standard output' 2 batch model good.jsonl -o o --prompt '{{text}}' --stats -
+[ ! -e - ] && [ ! -e o ]
+ok $? "leaves no file"
 run 'score --logits over the model' 2 score kept-model --tokens 1,2 --logits kept-model
 cp good.jsonl read.txt
 run 'score --logits over IN' 2 score model read.txt --logits ./read.txt
@@ -137,8 +143,14 @@ ok $? "leaves no side file"
 
 run '--dry-run' 0 batch model in.jsonl --prompt '{{text}}' --dry-run
 has "$out" "first prompt:" "shows the prompt"
-run '--watts' 0 batch model good.jsonl -o w --prompt '{{text}}' --watts 100 --stats s
+run '--dry-run of a model that cannot be run' 1 batch huge in.jsonl --prompt '{{text}}' --dry-run
+is "$err" "lizzie: huge: it cannot be run" "says why"
+run '--watts' 0 batch model good.jsonl -o w --prompt '{{text}}' --watts 100 --price-kwh 0.5 --stats s
+has "$err" "J (by --watts)" "knows joules"
 has "$err" "a million rows:" "estimates"
+has "$err" "at 0.50 a kWh" "at the price given"
+has "$err" "(a person reads 250)" "words a minute stand beside a person's"
+has "$(cat s)" '"joules":' "--stats has each row's joules"
 is "$(wc -l <s)" 2 "--stats has a line for each row"
 "$lizzie" batch model - -o - --prompt '{{text}}' --max-tokens 5 <good.jsonl >piped 2>err
 is $? 0 "from standard input to standard output"
@@ -218,7 +230,7 @@ exec 9>&-
 # --- a terminal
 if command -v script >/dev/null; then
     printf 'step_us=3000\n' >slowish
-    yes '{"text":"row"}' | head -n 900 >some.jsonl
+    yes '{"text":"row"}' | head -n 6000 >some.jsonl
     TERM=xterm script -qec "$lizzie batch slowish some.jsonl -o tty --prompt '{{text}}{{text}}' --max-tokens 30" /dev/null </dev/null >screen 2>&1
     has "$(cat screen)" " rows/s" "a terminal shows progress"
     has "$(cat screen)" " left" "and the time left"
