@@ -81,8 +81,9 @@ INSTALL_DATA = $(INSTALL) -m 644
 
 .PHONY: all tests benches fuzz fuzz-run fuzz-targets quick test asan bench-peers help clean install uninstall
 .SECONDARY:
+.DELETE_ON_ERROR:
 
-all: $(BUILD)/lizzie $(BUILD)/liblizzie.a $(SHARED)
+all: $(BUILD)/lizzie $(BUILD)/liblizzie.a $(SHARED) $(BUILD)/lizzie.1
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
@@ -108,6 +109,10 @@ $(BUILD)/libtests.a: $(TEST_LIB_OBJ)
 
 $(BUILD)/lizzie: $(CLI_OBJ) $(BUILD)/libabove.a $(BUILD)/liblizzie.a
 	$(call say,LD,$@)$(CC) -o $@ $^ $(LIBS)
+
+# The manual's list of options is the program's own.
+$(BUILD)/lizzie.1: docs/lizzie.1 scripts/man-options $(BUILD)/lizzie
+	$(call say,MAN,$@)scripts/man-options $(BUILD)/lizzie docs/lizzie.1 >$@
 
 ENGINE_TEST_BIN := $(filter $(BUILD)/tests/engine/%,$(TEST_BIN))
 LINE_TEST_BIN := $(filter $(BUILD)/tests/line/%,$(TEST_BIN))
@@ -185,7 +190,7 @@ install: all ## the program, the library, man pages and completions; prefix=/usr
 	    -e 's|@libdir@|$(patsubst $(exec_prefix)/%,$${exec_prefix}/%,$(libdir))|' \
 	    -e 's|@includedir@|$(patsubst $(prefix)/%,$${prefix}/%,$(includedir))|' -e 's|@version@|$(VERSION)|' \
 	    scripts/lizzie.pc.in >"$(DESTDIR)$(pkgconfigdir)/lizzie.pc"
-	$(INSTALL_DATA) docs/lizzie.1 "$(DESTDIR)$(mandir)/man1"
+	$(INSTALL_DATA) $(BUILD)/lizzie.1 "$(DESTDIR)$(mandir)/man1"
 	$(INSTALL_DATA) docs/lizzie.3 "$(DESTDIR)$(mandir)/man3"
 	$(INSTALL_DATA) scripts/completion/lizzie.bash "$(DESTDIR)$(bashcompletiondir)/lizzie"
 	$(INSTALL_DATA) scripts/completion/lizzie.zsh "$(DESTDIR)$(zshcompletiondir)/_lizzie"
