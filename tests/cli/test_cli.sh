@@ -227,7 +227,7 @@ exec 9>&-
 # --- a terminal
 if command -v script >/dev/null; then
     printf 'step_us=3000\n' >slowish
-    yes '{"text":"row"}' | head -n 900 >some.jsonl
+    yes '{"text":"row"}' | head -n 3000 >some.jsonl
     TERM=xterm script -qec "$lizzie batch slowish some.jsonl -o tty --prompt '{{text}}{{text}}' --max-tokens 30" /dev/null </dev/null >screen 2>&1
     has "$(cat screen)" " rows/s" "a terminal shows progress"
     has "$(cat screen)" " left" "and the time left"
