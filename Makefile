@@ -79,7 +79,7 @@ INSTALL = install
 INSTALL_PROGRAM = $(INSTALL)
 INSTALL_DATA = $(INSTALL) -m 644
 
-.PHONY: all tests benches fuzz fuzz-run fuzz-targets quick test asan bench-peers help clean install uninstall
+.PHONY: all tests benches fuzz fuzz-run fuzz-targets tsan tsan-tests tiny quick test asan bench-peers help clean install uninstall
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -165,6 +165,17 @@ asan: ## the tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	$(MAKE) --no-print-directory BUILD=$(BUILD)-asan OPT="-O1 -fno-var-tracking-assignments" OPT_KERNEL= DEFS=-DLIZ_DEBUG \
 	    SAN="-fsanitize=address,undefined -fno-sanitize-recover=all" all tests benches
 	scripts/run-tests --build $(BUILD)-asan --sanitized
+# The rooms with threads, and the library on a real model.
+TSAN_TESTS = engine/ line/ sys/ whole/test_library
+TSAN_BIN = $(foreach t,$(TSAN_TESTS),$(filter $(BUILD)/tests/$t%,$(TEST_BIN)))
+tsan-tests: $(TSAN_BIN)
+tsan: ## the tests of engine and line under ThreadSanitizer
+	$(MAKE) --no-print-directory BUILD=$(BUILD)-tsan OPT="-O1 -fno-var-tracking-assignments" OPT_KERNEL= DEFS=-DLIZ_DEBUG \
+	    SAN=-fsanitize=thread tsan-tests
+	scripts/run-tests --build $(BUILD)-tsan --sanitized $(TSAN_TESTS)
+tiny: ## the tests on pages of one token, steps of three rows and arenas of 64 bytes
+	$(MAKE) --no-print-directory BUILD=$(BUILD)-tiny DEFS="-DLIZ_TINY -DLIZ_DEBUG" all tests benches
+	scripts/run-tests --build $(BUILD)-tiny --sanitized
 fuzz: ## the fuzz targets with libFuzzer (clang), in build-fuzz/
 	$(MAKE) --no-print-directory BUILD=build-fuzz CC="$(FUZZ_CC)" OPT=-O1 OPT_KERNEL= DEFS=-DLIZ_DEBUG FUZZ_MAIN=-fsanitize=fuzzer \
 	    SAN="-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all" fuzz-targets
@@ -200,6 +211,6 @@ uninstall: ## takes them away again; with the same variables
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 clean: ## removes what was built
-	rm -rf $(BUILD) $(BUILD)-asan build-fuzz
+	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan $(BUILD)-tiny build-fuzz
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
