@@ -46,7 +46,8 @@ BENCH_LIB_SRC := $(wildcard bench/lib/*.c)
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o)
 ABOVE_OBJ := $(ABOVE_SRC:%.c=$(BUILD)/%.o)
 CLI_OBJ := $(CLI_SRC:%.c=$(BUILD)/%.o)
-TEST_LIB_OBJ := $(TEST_LIB_SRC:%.c=$(BUILD)/%.o)
+# Tests take random weights from bench.
+TEST_LIB_OBJ := $(TEST_LIB_SRC:%.c=$(BUILD)/%.o) $(BUILD)/bench/lib/weights.o
 BENCH_LIB_OBJ := $(BENCH_LIB_SRC:%.c=$(BUILD)/%.o)
 FAKE_MODEL_OBJ := $(BUILD)/tests/lib/fake_model.o $(BUILD)/tests/lib/engine_harness.o
 FAKE_ENGINE_OBJ := $(BUILD)/tests/lib/fake_engine.o
@@ -80,12 +81,13 @@ INSTALL_DATA = $(INSTALL) -m 644
 
 .PHONY: all tests benches fuzz fuzz-run fuzz-targets tsan tsan-tests tiny quick test asan bench-peers help clean install uninstall
 .SECONDARY:
+.DELETE_ON_ERROR:
 
-all: $(BUILD)/lizzie $(BUILD)/liblizzie.a $(SHARED)
+all: $(BUILD)/lizzie $(BUILD)/liblizzie.a $(SHARED) $(BUILD)/lizzie.1
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
-	$(call say,CC,$@)$(CC) $(CFLAGS_ALL) $(if $(filter src/kernel/%,$<),$(OPT_KERNEL)) $(call isa_of,$(notdir $<)) -MMD -MP -c $< -o $@
+	$(call say,CC,$@)$(CC) $(CFLAGS_ALL) $(if $(filter src/kernel/% src/tensor/%,$<),$(OPT_KERNEL)) $(call isa_of,$(notdir $<)) -MMD -MP -c $< -o $@
 
 $(BUILD)/liblizzie.a: $(LIB_OBJ)
 	@rm -f $@
@@ -107,6 +109,10 @@ $(BUILD)/libtests.a: $(TEST_LIB_OBJ)
 
 $(BUILD)/lizzie: $(CLI_OBJ) $(BUILD)/libabove.a $(BUILD)/liblizzie.a
 	$(call say,LD,$@)$(CC) -o $@ $^ $(LIBS)
+
+# The manual's list of options is the program's own.
+$(BUILD)/lizzie.1: docs/lizzie.1 scripts/man-options $(BUILD)/lizzie
+	$(call say,MAN,$@)scripts/man-options $(BUILD)/lizzie docs/lizzie.1 >$@
 
 ENGINE_TEST_BIN := $(filter $(BUILD)/tests/engine/%,$(TEST_BIN))
 LINE_TEST_BIN := $(filter $(BUILD)/tests/line/%,$(TEST_BIN))
@@ -175,8 +181,8 @@ fuzz: ## the fuzz targets with libFuzzer (clang), in build-fuzz/
 	    SAN="-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all" fuzz-targets
 fuzz-run: fuzz tests ## runs them, `TIME=60` seconds each, or `NAME=gguf` alone
 	scripts/run-fuzz --build $(BUILD) --time $(or $(TIME),60) $(NAME)
-bench-peers: benches ## Lizzie beside llama.cpp on the same file (needs Node.js and npm; docs/performance.md)
-	bench/peers/run $(MODEL)
+bench-peers: all benches ## Lizzie beside llama.cpp on the same file (needs Node.js and npm; docs/performance.md)
+	bench/peers/run $(MODEL) $(ARGS)
 # What is installed, as FOLDER_VARIABLE:FILE.
 INSTALLED = bindir:lizzie includedir:lizzie.h includedir:lizzie_status.h libdir:liblizzie.a \
     libdir:liblizzie.so.$(VERSION) libdir:$(SONAME) libdir:liblizzie.so pkgconfigdir:lizzie.pc \
@@ -195,7 +201,7 @@ install: all ## the program, the library, man pages and completions; prefix=/usr
 	    -e 's|@libdir@|$(patsubst $(exec_prefix)/%,$${exec_prefix}/%,$(libdir))|' \
 	    -e 's|@includedir@|$(patsubst $(prefix)/%,$${prefix}/%,$(includedir))|' -e 's|@version@|$(VERSION)|' \
 	    scripts/lizzie.pc.in >"$(DESTDIR)$(pkgconfigdir)/lizzie.pc"
-	$(INSTALL_DATA) docs/lizzie.1 "$(DESTDIR)$(mandir)/man1"
+	$(INSTALL_DATA) $(BUILD)/lizzie.1 "$(DESTDIR)$(mandir)/man1"
 	$(INSTALL_DATA) docs/lizzie.3 "$(DESTDIR)$(mandir)/man3"
 	$(INSTALL_DATA) scripts/completion/lizzie.bash "$(DESTDIR)$(bashcompletiondir)/lizzie"
 	$(INSTALL_DATA) scripts/completion/lizzie.zsh "$(DESTDIR)$(zshcompletiondir)/_lizzie"

@@ -136,7 +136,8 @@ static void test_openai_form(void **state)
         "{\"custom_id\":\"b\",\"method\":\"POST\",\"url\":\"/v1/"
         "completions\",\"body\":{\"model\":\"m\",\"prompt\":[104,105],\"max_tokens\":3,\"stop\":[\"zzz\"],\"seed\":7,"
         "\"n\":1,\"stream\":false,\"user\":\"u\"}}",
-        "{\"custom_id\":\"c\",\"method\":\"POST\",\"url\":\"/v1/completions\",\"body\":{\"prompt\":\"hi\",\"echo\":true}}",
+        "{\"custom_id\":\"c\",\"method\":\"POST\",\"url\":\"/v1/"
+        "completions\",\"body\":{\"prompt\":\"hi\",\"echo\":true}}",
         "{\"custom_id\":\"d\",\"method\":\"POST\",\"url\":\"/v1/chat/completions\",\"body\":{\"messages\":[]}}",
         "{\"custom_id\":\"e\",\"method\":\"POST\",\"url\":\"/v1/completions\",\"body\":{}}",
         "{\"custom_id\":\"f\",\"method\":\"POST\",\"url\":\"/v1/"
