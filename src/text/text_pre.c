@@ -8,6 +8,8 @@
  * below 128 is one load. */
 #include "text/text_pre.h"
 
+#include <stdio.h>
+
 #define UPPERISH (LIZ_CHAR_LU | LIZ_CHAR_LT | LIZ_CHAR_LM | LIZ_CHAR_LO | LIZ_CHAR_M)
 #define LOWERISH (LIZ_CHAR_LL | LIZ_CHAR_LM | LIZ_CHAR_LO | LIZ_CHAR_M)
 #define WORDISH (LIZ_CHAR_L | LIZ_CHAR_M | LIZ_CHAR_ND | LIZ_CHAR_NL | LIZ_CHAR_PC) /* \w */
@@ -467,8 +469,12 @@ bool liz_text_pre_cursor_next(liz_text_pre_cursor *cursor, liz_str *piece)
 
 const liz_text_pre *liz_text_pre_find(liz_str name)
 {
-    for (size_t i = 0; i < liz_text_pre_table_len; i++)
-        if (liz_str_is(name, liz_text_pre_table[i].name))
+    char spaced[LIZ_TEXT_PRE_NAME_MAX + 3];
+    if (name.n == 0 || name.n > LIZ_TEXT_PRE_NAME_MAX || memchr(name.p, ' ', name.n) != NULL)
+        return NULL;
+    snprintf(spaced, sizeof spaced, " %.*s ", (int)name.n, name.p);
+    for (size_t i = 0; strlen(spaced) == name.n + 2 && i < liz_text_pre_table_len; i++)
+        if (strstr(liz_text_pre_table[i].names, spaced) != NULL)
             return &liz_text_pre_table[i];
     return NULL;
 }

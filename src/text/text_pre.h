@@ -54,7 +54,7 @@ typedef struct liz_text_pre_stage {
 } liz_text_pre_stage;
 
 typedef struct liz_text_pre {
-    const char *name;   /* as in tokenizer.ggml.pre */
+    const char *names;  /* as in tokenizer.ggml.pre, each between spaces */
     bool ignore_merges; /* a piece that is a token is that token, whatever the merges give */
     bool add_bos;       /* unless the file says otherwise */
     bool always_bos;    /* whatever the file says */
@@ -67,6 +67,9 @@ typedef struct liz_text_pre {
 
 /* NULL when the name is not known. "default" is llama.cpp's for a file that names none. */
 const liz_text_pre *liz_text_pre_find(liz_str name);
+
+/* The longest of all names. */
+enum { LIZ_TEXT_PRE_NAME_MAX = 31 };
 
 /* All known, for those who list or test them. */
 extern const liz_text_pre liz_text_pre_table[];
