@@ -75,9 +75,9 @@ enum { LIZ_TEXT_PRE_NAME_MAX = 31 };
 extern const liz_text_pre liz_text_pre_table[];
 extern const size_t liz_text_pre_table_len;
 
-/* A run that a matcher has walked through and need not walk again: `n` characters, 0 where nothing matches in it. A
- * table has one stage at most that keeps one. */
+/* A run that a stage has walked through and need not walk again: `n` characters, 0 where nothing matches in it. */
 typedef struct liz_text_pre_walked {
+    const liz_text_pre_stage *stage;
     size_t begin, end, n;
 } liz_text_pre_walked;
 
