@@ -1,5 +1,4 @@
 /* model_attention.c - the first half of a layer: queries, keys and values, positions, the cache, attention over it. */
-#include "base/half.h"
 #include "kernel/attention.h"
 #include "model/model_core.h"
 
@@ -22,17 +21,9 @@ static void turn_heads(const liz_worker *w, int layer, const liz_norm *head_norm
     }
 }
 
-static void store_elements(void *page, bool bf16, size_t (*index)(bool, int, int, int), int n_embd, int slot,
-                           const float *x)
-{
-    for (int i = 0; i < n_embd; i++) {
-        size_t at = index(bf16, n_embd, slot, i);
-        if (bf16)
-            ((uint16_t *)page)[at] = liz_f32_to_bf16(x[i]);
-        else
-            ((float *)page)[at] = x[i];
-    }
-}
+_Static_assert((int)LIZ_ATTN_BF16 == (int)LIZ_CACHE_BF16 && (int)LIZ_ATTN_F32 == (int)LIZ_CACHE_F32 &&
+                   (int)LIZ_ATTN_I8 == (int)LIZ_CACHE_INT8,
+               "kernel and cache number their types alike");
 
 /* One token's keys and values into its page. */
 static void store_kv(const liz_worker *w, int layer, size_t t, const float *k, const float *v)
@@ -42,13 +33,13 @@ static void store_kv(const liz_worker *w, int layer, size_t t, const float *k, c
     const liz_token *tok = &m->tokens[t];
     int32_t page = w->seqs[tok->seq].pages[tok->pos / LIZ_ATTN_PAGE];
     int slot = tok->pos % LIZ_ATTN_PAGE;
-    bool bf16 = liz_cache_elem_type(w->cache) == LIZ_CACHE_BF16;
-    size_t size = bf16 ? 2 : 4, k_head = (size_t)(LIZ_ATTN_PAGE * h->n_embd_k) * size;
-    size_t v_head = (size_t)(LIZ_ATTN_PAGE * h->n_embd_v) * size;
+    liz_cache_type type = liz_cache_elem_type(w->cache);
     uint8_t *k_page = liz_cache_k(w->cache, layer, page), *v_page = liz_cache_v(w->cache, layer, page);
-    for (int i = 0; i < h->n_head_kv; i++) {
-        store_elements(k_page + (size_t)i * k_head, bf16, liz_attn_k_index, h->n_embd_k, slot, k + i * h->n_embd_k);
-        store_elements(v_page + (size_t)i * v_head, bf16, liz_attn_v_index, h->n_embd_v, slot, v + i * h->n_embd_v);
+    for (int i = 0; i < h->n_head_kv; i++, k += h->n_embd_k, v += h->n_embd_v) {
+        m->kernel.store_key[type](k, h->n_embd_k, slot, k_page);
+        m->kernel.store_value[type](v, h->n_embd_v, slot, v_page);
+        k_page += liz_cache_head_bytes(type, h->n_embd_k);
+        v_page += liz_cache_head_bytes(type, h->n_embd_v);
     }
 }
 
@@ -75,12 +66,12 @@ static void attend(const liz_worker *w, int layer, size_t t, int kv_head)
     const liz_token *tok = &m->tokens[t];
     const float *sinks = m->w.layers[layer].sinks;
     liz_member *s = &m->members[w->id];
-    bool bf16 = liz_cache_elem_type(w->cache) == LIZ_CACHE_BF16;
-    size_t size = bf16 ? 2 : 4, n_keys = (size_t)tok->pos + 1;
+    liz_cache_type type = liz_cache_elem_type(w->cache);
+    size_t n_keys = (size_t)tok->pos + 1;
     size_t window = h->layers[layer].windowed ? (size_t)h->window : n_keys;
     size_t first_key = n_keys > window ? n_keys - window : 0;
-    size_t k_off = (size_t)(kv_head * LIZ_ATTN_PAGE * h->n_embd_k) * size;
-    size_t v_off = (size_t)(kv_head * LIZ_ATTN_PAGE * h->n_embd_v) * size;
+    size_t k_off = (size_t)kv_head * liz_cache_head_bytes(type, h->n_embd_k);
+    size_t v_off = (size_t)kv_head * liz_cache_head_bytes(type, h->n_embd_v);
     const int32_t *pages = w->seqs[tok->seq].pages;
     for (size_t p = first_key / LIZ_ATTN_PAGE; p * LIZ_ATTN_PAGE < n_keys; p++) {
         s->k_pages[p] = (uint8_t *)liz_cache_k(w->cache, layer, pages[p]) + k_off;
@@ -103,7 +94,7 @@ static void attend(const liz_worker *w, int layer, size_t t, int kv_head)
         .out = m->buf.attn + head * (size_t)h->n_embd_v,
         .scratch = s->attn,
     };
-    (bf16 ? m->kernel.attend_bf16 : m->kernel.attend_f32)(&args);
+    m->kernel.attend[type](&args);
 }
 
 /* Items go round the members, since later tokens see more keys. */
