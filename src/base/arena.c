@@ -2,16 +2,12 @@
 #include "base/arena.h"
 
 #include "base/checked.h"
+#include "base/tiny.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#ifdef LIZ_TINY
-enum { CHUNK_SIZE_MIN = 64 };
-#else
-enum { CHUNK_SIZE_MIN = 64 * 1024 };
-#endif
-enum { ALIGN = 64 };
+enum { CHUNK_SIZE_MIN = LIZ_OR_TINY(64 * 1024, 64), ALIGN = 64 };
 
 struct liz_arena_chunk {
     liz_arena_chunk *next;
@@ -35,6 +31,7 @@ static liz_arena_chunk *chunk_new(size_t size)
 void *liz_arena_alloc(liz_arena *arena, size_t size)
 {
     size_t need;
+    arena->refused = false;
     if (!liz_size_add(size, ALIGN - 1, &need))
         return NULL;
     need = need / ALIGN * ALIGN;
@@ -43,6 +40,7 @@ void *liz_arena_alloc(liz_arena *arena, size_t size)
     liz_arena_chunk *chunk = arena->chunk;
     if (chunk == NULL || chunk->size - chunk->used < need) {
         chunk = chunk_new(need > CHUNK_SIZE_MIN ? need : CHUNK_SIZE_MIN);
+        arena->refused = chunk == NULL;
         if (chunk == NULL)
             return NULL;
         chunk->next = arena->chunk;

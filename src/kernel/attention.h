@@ -35,17 +35,25 @@ enum { LIZ_KEY_BLOCK = 128, LIZ_ATTN_PAGE = 32 };
 /* The element types of a page, numbered as the cache numbers them. */
 typedef enum liz_attn_elem { LIZ_ATTN_BF16, LIZ_ATTN_F32, LIZ_ATTN_I8, LIZ_ATTN_ELEM_COUNT } liz_attn_elem;
 
-/* Where element i of a token's key or value stands in its page of floats, in elements. */
-static inline size_t liz_attn_k_index(bool is_bf16, int n_embd, int token, int i)
+/* Where element i of a token's key or value stands in its page, in elements. */
+static inline size_t liz_attn_k_index(liz_attn_elem elem, int n_embd, int token, int i)
 {
     size_t tile = (size_t)(token / 16) * 16 * (size_t)n_embd, lane = (size_t)token % 16, at = (size_t)i;
-    return is_bf16 ? tile + at / 2 * 32 + 2 * lane + at % 2 : tile + at * 16 + lane;
+    size_t run = elem == LIZ_ATTN_F32 ? 1 : elem == LIZ_ATTN_BF16 ? 2 : 4; /* elements of a key side by side */
+    return tile + at / run * run * 16 + run * lane + at % run;
 }
 
-static inline size_t liz_attn_v_index(bool is_bf16, int n_embd, int token, int i)
+static inline size_t liz_attn_v_index(liz_attn_elem elem, int n_embd, int token, int i)
 {
     size_t row = (size_t)token, n = (size_t)n_embd, at = (size_t)i;
-    return is_bf16 ? (row / 2 * n + at) * 2 + row % 2 : row * n + at;
+    size_t run = elem == LIZ_ATTN_F32 ? 1 : elem == LIZ_ATTN_BF16 ? 2 : 4; /* tokens side by side */
+    return (row / run * n + at) * run + row % run;
+}
+
+/* Where the scale of 32 elements of a token stands in a page of int8, in bytes. */
+static inline size_t liz_attn_scale_at(int n_embd, int token, int group)
+{
+    return (size_t)(LIZ_ATTN_PAGE * n_embd) + 2 * (size_t)(group * LIZ_ATTN_PAGE + token);
 }
 
 #endif

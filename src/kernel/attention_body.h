@@ -70,19 +70,19 @@ LIZ_LANE_FN void query_f32(const float *x, int n_embd, float *q) { memcpy(q, x, 
 static void ROWS(store_key_bf16)(const float *x, int n_embd, int slot, void *page)
 {
     for (int i = 0; i < n_embd; i++)
-        ((uint16_t *)page)[liz_attn_k_index(true, n_embd, slot, i)] = liz_f32_to_bf16(x[i]);
+        ((uint16_t *)page)[liz_attn_k_index(LIZ_ATTN_BF16, n_embd, slot, i)] = liz_f32_to_bf16(x[i]);
 }
 
 static void ROWS(store_key_f32)(const float *x, int n_embd, int slot, void *page)
 {
     for (int i = 0; i < n_embd; i++)
-        ((float *)page)[liz_attn_k_index(false, n_embd, slot, i)] = x[i];
+        ((float *)page)[liz_attn_k_index(LIZ_ATTN_F32, n_embd, slot, i)] = x[i];
 }
 
 static void ROWS(store_value_bf16)(const float *x, int n_embd, int slot, void *page)
 {
     for (int i = 0; i < n_embd; i++)
-        ((uint16_t *)page)[liz_attn_v_index(true, n_embd, slot, i)] = liz_f32_to_bf16(x[i]);
+        ((uint16_t *)page)[liz_attn_v_index(LIZ_ATTN_BF16, n_embd, slot, i)] = liz_f32_to_bf16(x[i]);
 }
 
 static void ROWS(store_value_f32)(const float *x, int n_embd, int slot, void *page)
@@ -97,7 +97,7 @@ LIZ_LANE_FN int i8_least(int a, int b) { return a < b ? a : b; }
 /* The scales behind a page's bytes. */
 LIZ_LANE_FN uint16_t *i8_scales(const void *page, int n_embd)
 {
-    return (uint16_t *)((uintptr_t)page + (uintptr_t)(LIZ_ATTN_PAGE * n_embd));
+    return (uint16_t *)((uintptr_t)page + liz_attn_scale_at(n_embd, 0, 0));
 }
 
 /* The greatest of n (16 or 32) numbers, 0 where they are too small to divide by; not-a-number where one is not finite.
@@ -171,7 +171,8 @@ LIZ_LANE_FN liz_v16 i8_dot(const int8_t *x, size_t stride, const i8_wide *w, int
 }
 
 /* Bytes of a token's vector, for `place` to put into the page, and its scales. */
-LIZ_LANE_FN void i8_store(const float *x, int n_embd, int slot, void *page, size_t (*place)(int, int, int))
+LIZ_LANE_FN void i8_store(const float *x, int n_embd, int slot, void *page,
+                          size_t (*place)(liz_attn_elem, int, int, int))
 {
     for (int i = 0, g = 0; i < n_embd; i += LIZ_GROUP_LEN, g++) {
         int8_t q[LIZ_GROUP_LEN];
@@ -179,28 +180,18 @@ LIZ_LANE_FN void i8_store(const float *x, int n_embd, int slot, void *page, size
         float d = i8_quantize(x + i, n, q);
         i8_scales(page, n_embd)[g * LIZ_ATTN_PAGE + slot] = liz_f32_to_bf16(d);
         for (int j = 0; j < n; j++)
-            ((int8_t *)page)[place(n_embd, slot, i + j)] = q[j];
+            ((int8_t *)page)[place(LIZ_ATTN_I8, n_embd, slot, i + j)] = q[j];
     }
-}
-
-LIZ_LANE_FN size_t i8_key_index(int n_embd, int token, int i)
-{
-    return (size_t)(token / 16 * 16 * n_embd + i / 4 * 64 + token % 16 * 4 + i % 4);
-}
-
-LIZ_LANE_FN size_t i8_value_index(int n_embd, int token, int i)
-{
-    return (size_t)((token / 4 * n_embd + i) * 4 + token % 4);
 }
 
 static void ROWS(store_key_i8)(const float *x, int n_embd, int slot, void *page)
 {
-    i8_store(x, n_embd, slot, page, i8_key_index);
+    i8_store(x, n_embd, slot, page, liz_attn_k_index);
 }
 
 static void ROWS(store_value_i8)(const float *x, int n_embd, int slot, void *page)
 {
-    i8_store(x, n_embd, slot, page, i8_value_index);
+    i8_store(x, n_embd, slot, page, liz_attn_v_index);
 }
 
 LIZ_LANE_FN void query_i8(const float *x, int n_embd, float *q)

@@ -10,6 +10,7 @@
 #include "line/line_input.h"
 
 #include "base/status.h"
+#include "base/tiny.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +18,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { READ_SIZE = 256 * 1024, POLL_MS = 100 };
+enum { READ_SIZE = LIZ_OR_TINY(256 * 1024, 24), POLL_MS = 100 };
 
 typedef enum csv_state { CSV_FIELD_START, CSV_PLAIN, CSV_QUOTED, CSV_QUOTE } csv_state;
 
@@ -217,6 +218,8 @@ static liz_status read_header(liz_line_input *in, liz_error *err)
     if (!got)
         return LIZ_OK;
     liz_buf_append_str(&in->header, cut.text);
+    if (liz_buf_failed(&in->header) && !in->header.is_full)
+        return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for the CSV header", in->path);
     if (liz_buf_failed(&in->header))
         return liz_fail(err, LIZ_E_LIMIT, "%s: the CSV header is larger than %zu bytes", in->path, in->header.len_max);
     return LIZ_OK;

@@ -48,18 +48,20 @@ static liz_status scan_rows(const liz_line_job *job, const char *path, uint64_t 
     for (uint64_t index = job->opts->shard; status == LIZ_OK && index < n_records; index = next_index(job, index)) {
         liz_line_cut cut;
         bool got;
-        uint64_t size;
+        uint64_t end, size;
         status = liz_line_input_next(in, &cut, &got, err);
         if (status != LIZ_OK || !got || !cut.is_closed)
             break;
-        if (!liz_line_row_matches(cut.text, job->form, index)) {
+        liz_line_input_bytes(in, &end, &size);
+        bool follows = end == found->n_bytes + cut.text.n + 1; /* no mark, blank line or other line end between */
+        if (!follows || !liz_line_row_matches(cut.text, job->form, index)) {
             bool torn = memchr(cut.text.p, '\0', cut.text.n) != NULL; /* blocks that never reached the disk read as 0 */
             status = torn ? LIZ_OK : fail_foreign(job, &cut, index, err);
             break;
         }
         found->n_rows++;
         found->n_failed += liz_line_row_is_error(cut.text);
-        liz_line_input_bytes(in, &found->n_bytes, &size);
+        found->n_bytes = end;
     }
     liz_line_input_close(in);
     return status;
@@ -152,7 +154,9 @@ static liz_status fail_differs(const liz_line_job *job, liz_str was, const char 
     liz_buf_init(&diff, 4096);
     liz_line_fingerprint_diff(was, liz_buf_str(&job->fingerprint.json), only, &diff);
     liz_status status = LIZ_OK;
-    if (diff.len > 0)
+    if (liz_buf_failed(&diff) && !diff.is_full)
+        status = liz_fail(err, LIZ_E_MEMORY, "%s: no memory to compare settings", job->opts->out_path);
+    else if (diff.len > 0)
         status =
             liz_fail(err, LIZ_E_STATE, "%s: %s with other settings: %.300s: use those, or begin anew with --restart",
                      job->opts->out_path, what, diff.data);
@@ -325,6 +329,8 @@ liz_status liz_line_resume(liz_line_job *job, liz_error *err)
     if (status != LIZ_OK)
         return status;
     liz_line_fingerprint_make(&job->fingerprint, o, job->journal.model.hash);
+    if (liz_buf_failed(&job->fingerprint.json))
+        return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for the settings", o->out_path);
     return o->retry_failed ? resume_retry(job, err) : resume_plain(job, out_bytes, err);
 }
 

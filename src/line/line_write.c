@@ -110,6 +110,7 @@ static bool top_text_seen(const liz_row_tokens *tokens, const liz_vocab *vocab, 
         liz_buf_clear(&other);
         write_piece(vocab, row_top(tokens, token.top + i).token, &other);
         seen = liz_str_eq(liz_buf_str(&other), liz_buf_str(piece));
+        piece->failed = piece->failed || liz_buf_failed(&other);
     }
     liz_buf_free(&other);
     return seen;
@@ -121,7 +122,9 @@ static void write_openai_top(const liz_row_tokens *tokens, const liz_vocab *voca
     liz_buf_init(&piece, 1 << 16);
     liz_buf_putc(out, '{');
     for (uint32_t k = 0, n = 0; k < token.n_top; k++) {
-        if (top_text_seen(tokens, vocab, token, k, &piece))
+        bool seen = top_text_seen(tokens, vocab, token, k, &piece);
+        out->failed = out->failed || liz_buf_failed(&piece);
+        if (seen)
             continue;
         liz_buf_puts(out, n++ ? "," : "");
         liz_buf_append_str(out, liz_buf_str(&piece));

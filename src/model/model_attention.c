@@ -25,19 +25,51 @@ _Static_assert((int)LIZ_ATTN_BF16 == (int)LIZ_CACHE_BF16 && (int)LIZ_ATTN_F32 ==
                    (int)LIZ_ATTN_I8 == (int)LIZ_CACHE_INT8,
                "kernel and cache number their types alike");
 
+/* A build for tests has cache pages of one token: there elements lie in order, then scales, and attention brings them
+ * into its own pages first. */
+enum { SINGLE = LIZ_PAGE_TOKENS == 1 };
+_Static_assert(SINGLE || (int)LIZ_PAGE_TOKENS == (int)LIZ_ATTN_PAGE, "a page of the cache is one of attention");
+
+typedef size_t index_fn(liz_attn_elem elem, int n_embd, int token, int i);
+
+/* Between place `slot` of attention's page and a page of one token. */
+static void move_token(liz_attn_elem elem, index_fn *index, int n_embd, uint8_t *page, int slot, uint8_t *single,
+                       bool into_page)
+{
+    size_t size = elem == LIZ_ATTN_F32 ? 4 : elem == LIZ_ATTN_BF16 ? 2 : 1;
+    for (int i = 0; i < n_embd; i++, single += size) {
+        uint8_t *at = page + index(elem, n_embd, slot, i) * size;
+        memcpy(into_page ? at : single, into_page ? single : at, size);
+    }
+    for (int g = 0; g * LIZ_GROUP_LEN < n_embd && elem == LIZ_ATTN_I8; g++, single += 2) {
+        uint8_t *at = page + liz_attn_scale_at(n_embd, slot, g);
+        memcpy(into_page ? at : single, into_page ? single : at, 2);
+    }
+}
+
+/* One head's key or value to the cache. */
+static void store_head(const liz_worker *w, bool is_key, const float *x, int n_embd, int slot, uint8_t *page)
+{
+    liz_attn_elem elem = (liz_attn_elem)liz_cache_elem_type(w->cache);
+    uint8_t *to = SINGLE ? w->m->members[w->id].gathered : page;
+    (is_key ? w->m->kernel.store_key : w->m->kernel.store_value)[elem](x, n_embd, slot, to);
+    if (SINGLE)
+        move_token(elem, is_key ? liz_attn_k_index : liz_attn_v_index, n_embd, to, slot, page, false);
+}
+
 /* One token's keys and values into its page. */
 static void store_kv(const liz_worker *w, int layer, size_t t, const float *k, const float *v)
 {
     const liz_model *m = w->m;
     const liz_hparams *h = &m->h;
     const liz_token *tok = &m->tokens[t];
-    int32_t page = w->seqs[tok->seq].pages[tok->pos / LIZ_ATTN_PAGE];
-    int slot = tok->pos % LIZ_ATTN_PAGE;
+    int32_t page = w->seqs[tok->seq].pages[tok->pos / LIZ_PAGE_TOKENS];
+    int slot = tok->pos % LIZ_PAGE_TOKENS;
     liz_cache_type type = liz_cache_elem_type(w->cache);
     uint8_t *k_page = liz_cache_k(w->cache, layer, page), *v_page = liz_cache_v(w->cache, layer, page);
     for (int i = 0; i < h->n_head_kv; i++, k += h->n_embd_k, v += h->n_embd_v) {
-        m->kernel.store_key[type](k, h->n_embd_k, slot, k_page);
-        m->kernel.store_value[type](v, h->n_embd_v, slot, v_page);
+        store_head(w, true, k, h->n_embd_k, slot, k_page);
+        store_head(w, false, v, h->n_embd_v, slot, v_page);
         k_page += liz_cache_head_bytes(type, h->n_embd_k);
         v_page += liz_cache_head_bytes(type, h->n_embd_v);
     }
@@ -50,12 +82,42 @@ static void finish_qkv(const liz_worker *w, int layer, size_t t)
     const liz_layer *l = &m->w.layers[layer];
     float *q = m->buf.q + t * (size_t)l->q.matrix.n_out, *k = m->buf.k + t * (size_t)l->k.matrix.n_out;
     float *v = m->buf.v + t * (size_t)l->v.matrix.n_out;
-    add_bias(m, &l->q, q);
-    add_bias(m, &l->k, k);
-    add_bias(m, &l->v, v);
+    add_bias(m, &l->q, 0, q);
+    add_bias(m, &l->k, 0, k);
+    add_bias(m, &l->v, 0, v);
     turn_heads(w, layer, &l->q_norm, t, q, m->h.n_head);
     turn_heads(w, layer, &l->k_norm, t, k, m->h.n_head_kv);
     store_kv(w, layer, t, k, v);
+}
+
+static inline void copy_element(void *to, size_t at, const void *from, size_t i, bool bf16)
+{
+    if (bf16)
+        ((uint16_t *)to)[at] = ((const uint16_t *)from)[i];
+    else
+        ((float *)to)[at] = ((const float *)from)[i];
+}
+
+/* Page `p` of attention from pages of single tokens: its keys and values of one head. */
+static void gather_page(const liz_worker *w, int layer, int kv_head, const int32_t *pages, size_t p, size_t n_keys)
+{
+    const liz_hparams *h = &w->m->h;
+    liz_member *s = &w->m->members[w->id];
+    liz_cache_type type = liz_cache_elem_type(w->cache);
+    liz_attn_elem elem = (liz_attn_elem)type;
+    size_t n_k = (size_t)h->n_embd_k, n_v = (size_t)h->n_embd_v, first = p * LIZ_ATTN_PAGE;
+    uint8_t *k = s->gathered + first * (n_k + n_v) * sizeof(float), *v = k + LIZ_ATTN_PAGE * n_k * sizeof(float);
+    memset(k, 0, LIZ_ATTN_PAGE * (n_k + n_v) * sizeof(float));
+    for (size_t t = 0; t < LIZ_ATTN_PAGE && first + t < n_keys; t++) {
+        uint8_t *k_from = liz_cache_k(w->cache, layer, pages[first + t]);
+        uint8_t *v_from = liz_cache_v(w->cache, layer, pages[first + t]);
+        k_from += (size_t)kv_head * liz_cache_head_bytes(type, h->n_embd_k);
+        v_from += (size_t)kv_head * liz_cache_head_bytes(type, h->n_embd_v);
+        move_token(elem, liz_attn_k_index, h->n_embd_k, k, (int)t, k_from, true);
+        move_token(elem, liz_attn_v_index, h->n_embd_v, v, (int)t, v_from, true);
+    }
+    s->k_pages[p] = k;
+    s->v_pages[p] = v;
 }
 
 /* Attention of one token and one kv head's group of query heads. */
@@ -74,6 +136,10 @@ static void attend(const liz_worker *w, int layer, size_t t, int kv_head)
     size_t v_off = (size_t)kv_head * liz_cache_head_bytes(type, h->n_embd_v);
     const int32_t *pages = w->seqs[tok->seq].pages;
     for (size_t p = first_key / LIZ_ATTN_PAGE; p * LIZ_ATTN_PAGE < n_keys; p++) {
+        if (SINGLE) {
+            gather_page(w, layer, kv_head, pages, p, n_keys);
+            continue;
+        }
         s->k_pages[p] = (uint8_t *)liz_cache_k(w->cache, layer, pages[p]) + k_off;
         s->v_pages[p] = (uint8_t *)liz_cache_v(w->cache, layer, pages[p]) + v_off;
     }
@@ -123,7 +189,7 @@ void liz_model_attention(const liz_worker *w, int layer)
     linear(w, &l->o, w->n_tok, m->buf.h);
     meet(w);
     for (size_t t = w->begin; t < w->end; t++) {
-        add_bias(m, &l->o, m->buf.h + t * (size_t)m->h.n_embd);
+        add_bias(m, &l->o, 0, m->buf.h + t * (size_t)m->h.n_embd);
         stream_out(w, &l->attn_post_norm, t);
     }
 }

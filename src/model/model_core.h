@@ -29,6 +29,7 @@ typedef struct liz_member {
     uint8_t *matmul;
     float *attn;
     const uint8_t **k_pages, **v_pages; /* [pages of n_ctx] */
+    uint8_t *gathered;                  /* those pages, where the cache has pages of one token; model_attention.c */
     float *score;                       /* [n_expert] */
 } liz_member;
 
@@ -97,10 +98,12 @@ static inline const float *stream_in(const liz_worker *w, const liz_norm *norm)
     return m->buf.h;
 }
 
-static inline void add_bias(const liz_model *m, const liz_linear *l, float *y)
+/* Of the i-th of the matrices. */
+static inline void add_bias(const liz_model *m, const liz_linear *l, int i, float *y)
 {
-    if (l->bias != NULL)
-        m->kernel.add(y, l->bias, (size_t)l->matrix.n_out, y);
+    const float *bias = liz_linear_bias(l, i);
+    if (bias != NULL)
+        m->kernel.add(y, bias, (size_t)l->matrix.n_out, y);
 }
 
 /* What half a layer gives for token t, in buf.h, normed and scaled as the family does, returns to the stream. */

@@ -3,8 +3,7 @@
  * reference/logits holds a tiny random model for each family in F32, reference/quants one model in each weight type;
  * the judge is the normalised mean squared error over all positions (see the READMEs there). On every tier the logits
  * must be the same bytes, computed at once, token by token, or in chunks that straddle pages. */
-#include "cache/cache.h"
-#include "model/model.h"
+#include "../lib/model_bed.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -41,56 +40,6 @@ static vectors vectors_read(const char *path)
     return v;
 }
 
-typedef struct run_opts {
-    liz_tier_id tier;
-    int n_threads;
-    int32_t chunk; /* tokens of a step; 0: all */
-    liz_cache_type cache_type;
-} run_opts;
-
-/* The logits [n_tok, n_vocab] of a whole sequence from an empty cache. */
-static float *logits_of(const char *path, const vectors *v, run_opts o)
-{
-    liz_error err;
-    liz_gguf *gguf;
-    liz_model *model = NULL;
-    liz_team *team;
-    liz_cache *cache;
-    if (liz_gguf_open(&gguf, path, &err) != LIZ_OK || liz_model_open(&model, gguf, &err) != LIZ_OK)
-        fail_msg("%s", err.text);
-    const liz_model_params *p = liz_model_params_get(model);
-    assert_int_equal(p->n_vocab, v->n_vocab);
-    assert_int_equal(liz_team_open(&team, o.n_threads, &err), LIZ_OK);
-    int32_t chunk = o.chunk > 0 ? o.chunk : v->n_tok, n_pages = v->n_tok / LIZ_PAGE_TOKENS + 1;
-    liz_model_opts opts = {
-        .tier = o.tier, .n_batch_max = chunk, .n_logits_max = chunk, .n_seqs_max = 1, .n_ctx = v->n_tok};
-    if (liz_model_load(model, team, &opts, &err) != LIZ_OK)
-        fail_msg("%s", err.text);
-    liz_cache_opts cache_opts = {.layers = p->cache_layers,
-                                 .n_layer = p->n_layer,
-                                 .n_pages = n_pages,
-                                 .type = o.cache_type,
-                                 .sharing_off = true};
-    assert_int_equal(liz_cache_open(&cache, &cache_opts, &err), LIZ_OK);
-    int32_t pages[TOKENS_MAX / LIZ_PAGE_TOKENS + 1];
-    for (int32_t i = 0; i < n_pages; i++) /* not in order of their ids */
-        pages[n_pages - 1 - i] = liz_cache_page_take(cache);
-    float *out = malloc((size_t)v->n_tok * (size_t)v->n_vocab * 4);
-    for (int32_t at = 0, n; at < v->n_tok; at += n) {
-        n = v->n_tok - at < chunk ? v->n_tok - at : chunk;
-        liz_batch_seq seq = {.pages = pages, .n_past = at, .n_tok = n, .tokens = v->tokens + at, .n_logits = n};
-        float *logits;
-        if (liz_model_forward(model, cache, &seq, 1, &logits, &err) != LIZ_OK)
-            fail_msg("%s", err.text);
-        memcpy(out + (size_t)at * (size_t)v->n_vocab, logits, (size_t)n * (size_t)v->n_vocab * 4);
-    }
-    liz_cache_close(cache);
-    liz_model_close(model);
-    liz_team_close(team);
-    liz_gguf_close(gguf);
-    return out;
-}
-
 static double error_of(const float *a, const float *b, size_t n)
 {
     double difference = 0, size = 0;
@@ -101,36 +50,33 @@ static double error_of(const float *a, const float *b, size_t n)
     return difference / size;
 }
 
-/* Under sanitizers the C tier takes minutes and shows nothing that a fast one does not. */
-static liz_tier_id tier_first(void)
-{
-    return getenv("LIZZIE_TEST_SANITIZED") != NULL && liz_cpu_tier_best() > LIZ_TIER_C ? LIZ_TIER_AVX2 : LIZ_TIER_C;
-}
-
 /* A cache type's logits: how far they are from those with an f32 cache, `want`, and the same bytes on every tier, for
  * any threads and chunks. */
 static void check_cache_type(const char *path, const vectors *v, liz_cache_type type, const float *want)
 {
     static const double limits[] = {[LIZ_CACHE_BF16] = 1.5e-4, [LIZ_CACHE_F32] = 0, [LIZ_CACHE_INT8] = 6e-4};
-    static const run_opts ways[] = {{0, 1, 0, 0}, {0, 1, 1, 0}, {0, 2, 5, 0}, {0, 3, 33, 0}};
+    static const struct {
+        int n_threads;
+        int32_t chunk;
+    } ways[] = {{3, 1}, {2, 5}, {1, 0}, {2, 33}};
     size_t n = (size_t)v->n_tok * (size_t)v->n_vocab;
-    float *first = logits_of(path, v, (run_opts){tier_first(), 2, 7, type});
+    bed_opts o = {.tier = bed_tier_first(), .n_threads = 2, .cache_type = type};
+    float *first = bed_logits(path, v->tokens, v->n_tok, 7, o);
     double error = error_of(first, want, n);
     if (!(error <= limits[type]) || (type != LIZ_CACHE_F32 && error == 0)) /* it must show, or nothing was varied */
         fail_msg("%s: with cache type %d the error is %.3e, the limit %.1e", path, (int)type, error, limits[type]);
-    for (int tier = (int)tier_first(); tier <= (int)liz_cpu_tier_best(); tier++) {
-        size_t n_ways = tier == LIZ_TIER_C ? 1 : sizeof ways / sizeof *ways;
-        for (size_t i = 0; i < n_ways; i++) {
-            run_opts o = ways[i];
+    for (int tier = (int)bed_tier_first(); tier <= (int)liz_cpu_tier_best(); tier++)
+        for (size_t i = (size_t)(tier + type) % 2; i < sizeof ways / sizeof *ways; i += 2) {
+            if (tier == LIZ_TIER_C && i > 1)
+                continue;
             o.tier = (liz_tier_id)tier;
-            o.cache_type = type;
-            float *again = logits_of(path, v, o);
+            o.n_threads = ways[i].n_threads;
+            float *again = bed_logits(path, v->tokens, v->n_tok, ways[i].chunk, o);
             if (memcmp(first, again, n * 4) != 0)
                 fail_msg("%s: tier %s, %d threads, chunk %d gives other bytes", path, liz_cpu_tier_name(o.tier),
-                         o.n_threads, o.chunk);
+                         o.n_threads, ways[i].chunk);
             free(again);
         }
-    }
     free(first);
 }
 
@@ -141,7 +87,8 @@ static void check_file(const char *folder, const char *name, double limit, bool 
     snprintf(path, sizeof path, REFERENCE "%s/%s.gguf", folder, name);
     snprintf(vector_path, sizeof vector_path, REFERENCE "%s/%s.logits", folder, name);
     vectors v = vectors_read(vector_path);
-    float *want = logits_of(path, &v, (run_opts){tier_first(), 1, 0, LIZ_CACHE_F32});
+    bed_opts opts = {.tier = bed_tier_first(), .n_threads = 1, .cache_type = LIZ_CACHE_F32};
+    float *want = bed_logits(path, v.tokens, v.n_tok, 0, opts);
     double error = error_of(want, v.logits, (size_t)v.n_tok * (size_t)v.n_vocab);
     fprintf(stderr, "# %s: normalised mean squared error %.2e, limit %.1e\n", name, error, limit);
     if (!(error <= limit))

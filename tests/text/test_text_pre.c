@@ -256,25 +256,29 @@ static int drop_agreed(void **state)
 
 /* What patterns treat specially, and the borders of what they list. */
 static const char *const nasty[] = {
-    " ",          "  ",     "   ",    "\n",         "\r\n",       "\r",
-    "\t",         "\v",     "\f",     "\xC2\x85",   "\u00A0",     "\u180E",
-    "\u2028",     "\u3000", "\u200B", "'s",         "'S",         "'t",
-    "'re",        "'RE",    "'vE",    "'m",         "'ll",        "'Ll",
-    "'d",         "'",      "''",     "'\u017F",    "'l",         "'r",
-    "K\u212A",    "\u017F", "1",      "12",         "123",        "1234",
-    "\u0660",     "\u00BD", "\u2160", "\u4E00",     "\u9FA5",     "\u9FA6",
-    "\u0800",     "\u07FF", "\uAC00", "\uD7A3",     "\u3041",     "\u30FF",
-    "\u3040",     "\u01C5", "\u02B0", "\u00AA",     "\u0301",     "\u0903",
-    "\u20DD",     "A",      "b",      "Ab",         "AB",         "aB",
-    "\u00C9",     "\u00E9", "\u0416", "\u0436",     "\u10D0",     "\u1C90",
-    "/",          "//",     "\n/",    "$",          "+",          "<",
-    "`",          "~",      "^",      "|",          "_",          "!",
-    ".",          "\uFF01", "\uFF5E", "\u2018",     "\u201F",     "\u3002",
-    "\U0001F600", "\u200D", "\uFE0F", "\U00010400", "\U0001E943", "\u0378",
-    "\x01",       "\u00AD", "\u20AC", "\u1F7D",     "\u3005",     "\u3007",
-    "\u2E80",     "\u3021", "\u0964", "\u06D4",     "\u2026",     "(",
-    ")",          ",",      "?",      "\u3105",     "\u3131",     "\u303F",
-    "\u0E40",     "\u0EFF", "\uFF65", "        ",   "1234567",    "\u0663\u0664\u0665",
+    " ",         "  ",     "   ",        "\n",         "\r\n",
+    "\r",        "\t",     "\v",         "\f",         "\xC2\x85",
+    "\u00A0",    "\u180E", "\u2028",     "\u3000",     "\u200B",
+    "'s",        "'S",     "'t",         "'re",        "'RE",
+    "'vE",       "'m",     "'ll",        "'Ll",        "'d",
+    "'",         "''",     "'\u017F",    "'l",         "'r",
+    "K\u212A",   "\u017F", "1",          "12",         "123",
+    "1234",      "\u0660", "\u00BD",     "\u2160",     "\u4E00",
+    "\u9FA5",    "\u9FA6", "\u0800",     "\u07FF",     "\uAC00",
+    "\uD7A3",    "\u3041", "\u30FF",     "\u3040",     "\u01C5",
+    "\u02B0",    "\u00AA", "\u0301",     "\u0903",     "\u20DD",
+    "A",         "b",      "Ab",         "AB",         "aB",
+    "\u00C9",    "\u00E9", "\u0416",     "\u0436",     "\u10D0",
+    "\u1C90",    "/",      "//",         "\n/",        "$",
+    "+",         "<",      "`",          "~",          "^",
+    "|",         "_",      "!",          ".",          "\uFF01",
+    "\uFF5E",    "\u2018", "\u201F",     "\u3002",     "\U0001F600",
+    "\u200D",    "\uFE0F", "\U00010400", "\U0001E943", "\u0378",
+    "\x01",      "\u00AD", "\u20AC",     "\u1F7D",     "\u3005",
+    "\u3007",    "\u2E80", "\u3021",     "\u0964",     "\u06D4",
+    "1 \u20281", "\u2026", "(",          ")",          ",",
+    "?",         "\u3105", "\u3131",     "\u303F",     "\u0E40",
+    "\u0EFF",    "\uFF65", "        ",   "1234567",    "\u0663\u0664\u0665",
 };
 
 static void append_code(liz_buf *out, unsigned code)
@@ -316,7 +320,7 @@ static void compare(const splitter *s, const liz_text_pre *pre, liz_str text)
         if (!same) {
             for (size_t i = 0; i < text.n; i++)
                 fprintf(stderr, "%s%02X", s->begins[i] ? " " : "", (unsigned char)text.p[i]);
-            fail_msg("%s: differs at byte %zu, piece of %zu", pre->name, at, piece.n);
+            fail_msg("%s: differs at byte %zu, piece of %zu", pre->names, at, piece.n);
         }
         at += piece.n;
     }
@@ -352,24 +356,97 @@ static void test_published(void **state)
     pcre2_match_data_free(s.match);
 }
 
-/* Names that share a pattern share its stages, so that one of them proves all. */
+/* Worked out by hand from the patterns: what tells the names apart. */
+static const struct by_hand {
+    const char *name, *pieces; /* the text is the pieces without the bars */
+} by_hand_table[] = {
+    {"default", "a\u00A6,\u00A6 \u00A6123\u00A64"},
+    {"falcon", "a\u00A6,\u00A6 \u00A6123\u00A64"},
+    {"gpt-2", "I\u00A6'\u00A6LL\u00A6 we\u00A6'll\u00A6 \u00A6 x\u00A6 12"},
+    {"refact", "a\u00A6 \u00A61\u00A62\u00A6  "},
+    {"command-r", "a\u00A6 \u00A61\u00A62"},
+    {"olmo", "a\u00A6 12\u00A6\n"},
+    {"smollm", "x\u00A61\u00A62\u00A6!!"},
+    {"llama-bpe", "I\u00A6'LL\u00A6 \u00A6123\u00A64\u00A6 \u00A6 x\u00A6\n\n"},
+    {"minicpm5", "123\u00A645"},
+    {"jais-2", "a\u00A6    \u00A6  \u00A6 b"},
+    {"qwen2", "1\u00A62\u00A6 a\u00A6!\n\n\u00A6e\u00A6\u0301t\u00A6 O\u00A6'S\u00A6a"},
+    {"qwen35", "1\u00A62\u00A6 e\u0301t\u00A6 \u0E01\u0E33"},
+    {"laguna", "a\u00A6!\u00A6\n\n\u00A6b"},
+    {"ufakzeka", "O\u00A6'Sa"},
+    {"exaone-moe", "the cat sat\u00A6.\n\u00A6\n"},
+    {"seed-coder", "a\u00A6!\u00A6\n"},
+    {"tekken", "Hello\u00A6World\u00A6 a\u00A6B\u00A6's\u00A61\u00A62"},
+    {"gpt-4o", "a\u00A6B's\u00A6 x\u00A6//\n/\u00A6y\u00A6123\u00A64"},
+    {"llama4", "\u0926\u0940\u00A6 \u041C\u0438\u00A6\u041C\u0438"},
+    {"kimi-k2", "abc\u00A6\u4E2D\u6587\u00A6ab\u00A6\u3007\u00A61\u00A6 \u00A6\u4E2D\u00A6a\u00A6B's"},
+    {"tiny_aya", "1\u00A6234\u00A6567\u00A6 \u00A6123\u00A64\u00A6a"},
+    {"youtu", "\uAC00\u3131\u00A6\u3002\u00A6a\u00A6B\u00A6\u4E2D"},
+    {"deepseek-llm", "Hi\u00A6 \u00A6\u4E2D\u6587\u00A612"},
+    {"deepseek-coder", "ab\u00A6 \u00A61\u00A62\u00A6,."},
+    {"deepseek-v3", "f\u00A6(x\u00A6)\u00A6 \u00A6123\u00A64\u00A6\u4E2D\u30AB"},
+    {"spark2_5", "1\u00A62\u00A63\u00A64\u00A6\n\u00A6\n"},
+    {"afmoe", "x\u00A612\u00A6345\u00A6 \u00A6\u0E44\u00A6\u0E17\u0E22"},
+    {"superbpe", "the cat \u00A61\u00A6234\u00A6567\u00A6x y"},
+    {"bloom", " ab\u00A6,\u00A6 c\u00A6(\u00A6x12"},
+    {"viking", "ab\u00A61\u00A62"},
+    {"gemma4", "a b\u00A6\n\n\u00A6c"},
+};
+
+static void test_by_hand(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof by_hand_table / sizeof *by_hand_table; i++) {
+        const struct by_hand *hand = &by_hand_table[i];
+        const char *bar = "\u00A6";
+        liz_buf text, pieces;
+        liz_buf_init(&text, 1000);
+        liz_buf_init(&pieces, 1000);
+        for (const char *p = hand->pieces; *p != '\0';)
+            if (strncmp(p, bar, 2) == 0)
+                p += 2;
+            else
+                liz_buf_putc(&text, *p++);
+        liz_text_pre_cursor cursor;
+        liz_text_pre_cursor_init(&cursor, liz_text_unicode_get(), liz_text_pre_find(liz_str_of(hand->name)),
+                                 liz_buf_str(&text));
+        for (liz_str piece; liz_text_pre_cursor_next(&cursor, &piece);) {
+            liz_buf_puts(&pieces, pieces.len > 0 ? bar : "");
+            liz_buf_append_str(&pieces, piece);
+        }
+        if (strcmp(pieces.data, hand->pieces) != 0)
+            fail_msg("%s: %s where %s was to be", hand->name, pieces.data, hand->pieces);
+        liz_buf_free(&text);
+        liz_buf_free(&pieces);
+    }
+}
+
+/* A row's names are those of one pattern, or some of them where flags differ: one of them proves all. */
 static void test_every_name_is_proven(void **state)
 {
     (void)state;
     for (size_t i = 0; i < liz_text_pre_table_len; i++) {
         const liz_text_pre *pre = &liz_text_pre_table[i];
-        char spaced[64], first[32] = "";
-        snprintf(spaced, sizeof spaced, " %s ", pre->name);
-        for (size_t k = 0; k < sizeof published_table / sizeof *published_table; k++)
-            if (strstr(published_table[k].names, spaced) != NULL)
-                sscanf(published_table[k].names, " %31s", first);
-        if (first[0] == '\0')
-            fail_msg("%s: no published pattern", pre->name);
-        /* Stages are equal in content where they are not the same array. */
-        assert_ptr_equal(liz_text_pre_find(liz_str_of(first))->stages, pre->stages);
+        char name[LIZ_TEXT_PRE_NAME_MAX + 1], first[LIZ_TEXT_PRE_NAME_MAX + 1];
+        int n = 0;
+        for (const char *p = pre->names; sscanf(p, " %31s%n", name, &n) == 1; p += n) {
+            assert_ptr_equal(liz_text_pre_find(liz_str_of(name)), pre);
+            char spaced[sizeof name + 2];
+            snprintf(spaced, sizeof spaced, " %s ", name);
+            first[0] = '\0';
+            for (size_t k = 0; k < sizeof published_table / sizeof *published_table; k++)
+                if (strstr(published_table[k].names, spaced) != NULL)
+                    sscanf(published_table[k].names, " %31s", first);
+            if (first[0] == '\0')
+                fail_msg("%s: no published pattern", name);
+            assert_ptr_equal(liz_text_pre_find(liz_str_of(first))->stages, pre->stages);
+        }
     }
-    assert_null(liz_text_pre_find(liz_str_of("no-such-thing")));
-    assert_null(liz_text_pre_find(liz_str_of("")));
+    static const char *const unknown[] = {
+        "no-such-thing", "", " ", "gpt-2 ", "phi-2 mpt", "pt-2", "a name of more than thirty-one bytes"};
+    for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++)
+        assert_null(liz_text_pre_find(liz_str_of(unknown[i])));
+    assert_null(liz_text_pre_find((liz_str){"gpt-2\0x", 7}));
 }
 
 /* Bytes that are not UTF-8 are cut like signs, and nothing is lost. */
@@ -396,11 +473,12 @@ static void test_invalid_bytes(void **state)
 int main(void)
 {
     enum { N = sizeof published_table / sizeof *published_table };
-    struct CMUnitTest tests[N + 2];
+    struct CMUnitTest tests[N + 3];
     for (int i = 0; i < N; i++)
         tests[i] =
             (struct CMUnitTest){published_table[i].names + 1, test_published, NULL, NULL, (void *)&published_table[i]};
     tests[N] = (struct CMUnitTest)cmocka_unit_test(test_every_name_is_proven);
     tests[N + 1] = (struct CMUnitTest)cmocka_unit_test(test_invalid_bytes);
+    tests[N + 2] = (struct CMUnitTest)cmocka_unit_test(test_by_hand);
     return cmocka_run_group_tests(tests, find_agreed, drop_agreed);
 }
