@@ -139,7 +139,7 @@ LIZ_API LIZ_MUST_CHECK liz_status liz_detokenize(const liz_vocab *vocab, const i
 
 typedef struct liz_engine liz_engine;
 
-typedef enum liz_cache_type { LIZ_CACHE_BF16 = 0, LIZ_CACHE_F32 = 1 } liz_cache_type;
+typedef enum liz_cache_type { LIZ_CACHE_BF16 = 0, LIZ_CACHE_F32 = 1, LIZ_CACHE_INT8 = 2 } liz_cache_type;
 
 /* Zero in any field means its default. */
 typedef struct liz_engine_opts {

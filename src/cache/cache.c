@@ -22,7 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ALIGN = 64, NONE = -1 };
+enum { ALIGN = 64, NONE = -1, SCALE_LEN = 32, SCALE_BYTES = 2 };
 
 /* Neighbours on the list of idle pages; `next` also links the stack of free ones. */
 typedef struct page {
@@ -56,11 +56,17 @@ struct liz_cache {
     size_t map_bytes;
 };
 
+size_t liz_cache_head_bytes(liz_cache_type type, int n_embd)
+{
+    size_t n = (size_t)n_embd, scales = liz_div_up(n, SCALE_LEN) * SCALE_BYTES;
+    return LIZ_PAGE_TOKENS * (type == LIZ_CACHE_F32 ? 4 * n : type == LIZ_CACHE_BF16 ? 2 * n : n + scales);
+}
+
 static bool stride_of(int n_head, int n_embd, liz_cache_type type, uint64_t *bytes)
 {
-    uint64_t elem_bytes = type == LIZ_CACHE_F32 ? 4 : 2;
-    return n_head >= 0 && n_embd >= 0 && liz_u64_mul((uint64_t)n_head, (uint64_t)n_embd, bytes) &&
-           liz_u64_mul(*bytes, LIZ_PAGE_TOKENS * elem_bytes, bytes) && liz_u64_round_up(*bytes, ALIGN, bytes);
+    return n_head >= 0 && n_embd >= 0 &&
+           liz_u64_mul((uint64_t)n_head, (uint64_t)liz_cache_head_bytes(type, n_embd), bytes) &&
+           liz_u64_round_up(*bytes, ALIGN, bytes);
 }
 
 bool liz_cache_page_bytes(const liz_cache_opts *opts, uint64_t *bytes)

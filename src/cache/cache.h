@@ -45,8 +45,11 @@ void liz_cache_close(liz_cache *cache);
 /* Bytes of one page over all layers under these options (n_pages aside); false on overflow. */
 bool liz_cache_page_bytes(const liz_cache_opts *opts, uint64_t *bytes);
 
-/* The bytes of keys and of values of a page in a layer, 64-byte aligned. Inside, head after head:
- * n_head_kv * LIZ_PAGE_TOKENS * n_embd elements, at first zero. */
+/* Bytes of one head's keys or values in a page: elements, and for int8 a scale of two bytes for each token and 32 of
+ * them. */
+size_t liz_cache_head_bytes(liz_cache_type type, int n_embd);
+
+/* The bytes of keys and of values of a page in a layer, 64-byte aligned, at first zero. Inside, head after head. */
 void *liz_cache_k(const liz_cache *cache, int layer, int32_t page);
 void *liz_cache_v(const liz_cache *cache, int layer, int32_t page);
 liz_cache_type liz_cache_elem_type(const liz_cache *cache);

@@ -153,11 +153,13 @@ static liz_status read_shard(cli_args *args, const option *o, const char *value,
 
 static liz_status read_cache_type(cli_args *args, const option *o, const char *value, liz_error *err)
 {
-    if (strcmp(value, "int8") == 0)
-        return liz_fail(err, LIZ_E_USAGE, "--cache-type int8: is not in this version: use bf16 or f32");
-    if (strcmp(value, "f32") != 0 && strcmp(value, "bf16") != 0)
-        return bad(o, value, "f32 or bf16", err);
-    args->line.engine.cache_type = strcmp(value, "f32") == 0 ? LIZ_CACHE_F32 : LIZ_CACHE_BF16;
+    static const char *const names[] = {[LIZ_CACHE_BF16] = "bf16", [LIZ_CACHE_F32] = "f32", [LIZ_CACHE_INT8] = "int8"};
+    size_t i = 0;
+    while (i < sizeof names / sizeof *names && strcmp(value, names[i]) != 0)
+        i++;
+    if (i == sizeof names / sizeof *names)
+        return bad(o, value, "f32, bf16 or int8", err);
+    args->line.engine.cache_type = (liz_cache_type)i;
     return LIZ_OK;
 }
 
@@ -290,8 +292,8 @@ static const option options[] = {
      "print JSON"},
     {"ctx-size", "N", OPENS | CLI_INSPECT, KIND_INT, AT(line.engine.n_ctx), 1, INT32_MAX, NULL,
      "tokens that a row may hold, prompt included (default: the model's)"},
-    {"cache-type", "f32|bf16", OPENS | CLI_INSPECT | CLI_BENCH, KIND_OTHER, 0, 0, 0, read_cache_type,
-     "number type of the attention cache: bf16 (default) or f32"},
+    {"cache-type", "f32|bf16|int8", OPENS | CLI_INSPECT | CLI_BENCH, KIND_OTHER, 0, 0, 0, read_cache_type,
+     "number type of the attention cache: bf16 (default), f32, or int8, half of bf16"},
     {"parallel", "N", OPENS | CLI_INSPECT, KIND_INT, AT(line.engine.n_parallel), 1, 4096, NULL,
      "rows worked on together (default 32)"},
     {"threads", "N", OPENS | CLI_INSPECT | CLI_BENCH, KIND_INT, AT(line.engine.n_threads), 1, 4096, NULL,

@@ -145,7 +145,9 @@ void liz_line_fingerprint_make(liz_line_fingerprint *fp, const liz_line_opts *op
         add_text(fp, "ctx-size", "of the model");
     else
         add_number(fp, "ctx-size", opts->engine.n_ctx);
-    add_text(fp, "cache-type", opts->engine.cache_type == LIZ_CACHE_F32 ? "f32" : "bf16");
+    static const char *const cache_types[] = {
+        [LIZ_CACHE_BF16] = "bf16", [LIZ_CACHE_F32] = "f32", [LIZ_CACHE_INT8] = "int8"};
+    add_text(fp, "cache-type", cache_types[opts->engine.cache_type]);
     add_number(fp, "logprobs", opts->logprobs);
     add_number(fp, "prompt-logprobs", opts->prompt_logprobs);
     add_text(fp, "id", opts->id_field);

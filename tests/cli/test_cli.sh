@@ -54,9 +54,7 @@ for option in schema choices lora now; do
 done
 run '--speculate ngram' 2 batch model in.jsonl -o out --prompt x --speculate ngram
 has "$err" "--speculate ngram: is not in this version" "said plainly"
-run '--cache-type int8' 2 batch model in.jsonl -o out --prompt x --cache-type int8
-has "$err" "is not in this version" "said plainly"
-for bad in '--temperature -1' '--temperature x' '--top-p 1.5' '--top-k -3' '--max-tokens 0' '--seed 1x' '--seed -1' \
+for bad in '--cache-type int4' '--temperature -1' '--temperature x' '--top-p 1.5' '--top-k -3' '--max-tokens 0' '--seed 1x' '--seed -1' \
     '--seed 18446744073709551616' '--shard 2/2' '--shard x' '--limit 0' '--logprobs 21' '--logit-bias 5' '--parallel 0' \
     '--prefix-cache maybe' '--watts 0' '--keep a,,b' '--stop=' '--n 0' '--n 129' '--n -1' '--typical 2' '--typical nan' \
     '--xtc-probability 1.1' '--xtc-threshold 0.9' '--dry-multiplier -1' '--dry-multiplier inf' '--dry-base 0.5' \
