@@ -18,9 +18,11 @@
 #define LIZ_CHAR_L (0x1Fu << 1)
 #define LIZ_CHAR_MN (1u << 6)
 #define LIZ_CHAR_M (0x7u << 6)
+#define LIZ_CHAR_ND (1u << 9)
 #define LIZ_CHAR_N (0x7u << 9)
 #define LIZ_CHAR_P (0x7Fu << 12)
 #define LIZ_CHAR_S (0xFu << 19)
+#define LIZ_CHAR_Z (0x7u << 23)
 #define LIZ_CHAR_CC (1u << 26)
 #define LIZ_CHAR_C (0xFu << 26 | 1u) /* controls, formats, surrogates, private use, unassigned */
 #define LIZ_CHAR_SPACE (1u << 30)
