@@ -50,7 +50,9 @@ typedef enum jinja_list_kind {
     JINJA_PLAIN,
     JINJA_TUPLE,
     JINJA_RANGE,
-    JINJA_VIEW,      /* of a dict: keys(), values(), items() */
+    JINJA_KEYS, /* views of a dict */
+    JINJA_VALUES,
+    JINJA_ITEMS,
     JINJA_GENERATOR, /* true even when empty, and empty once it was walked */
     JINJA_CYCLER
 } jinja_list_kind;

@@ -499,26 +499,26 @@ METHOD(m_get)
     return there ? *there : all->n > 1 ? arg[2] : liz_jinja_none();
 }
 
-static jinja_value view(jinja *j, const jinja_value *v, size_t n)
+static jinja_value view(jinja *j, jinja_value *v, size_t n, jinja_list_kind kind)
 {
-    jinja_value out = liz_jinja_list(j, JINJA_VIEW, 0);
-    *out.list = (jinja_list){.v = (jinja_value *)v, .n = n, .kind = JINJA_VIEW};
+    jinja_value out = liz_jinja_list(j, kind, 0);
+    *out.list = (jinja_list){.v = v, .n = n, .kind = kind};
     return out;
 }
 METHOD(m_keys)
 {
     UNUSED;
-    return view(j, arg->dict->keys, arg->dict->n);
+    return view(j, arg->dict->keys, arg->dict->n, JINJA_KEYS);
 }
 METHOD(m_values)
 {
     UNUSED;
-    return view(j, arg->dict->values, arg->dict->n);
+    return view(j, arg->dict->values, arg->dict->n, JINJA_VALUES);
 }
 METHOD(m_items)
 {
     UNUSED;
-    jinja_value out = liz_jinja_list(j, JINJA_VIEW, arg->dict->n);
+    jinja_value out = liz_jinja_list(j, JINJA_ITEMS, arg->dict->n);
     for (size_t i = 0; i < arg->dict->n; i++)
         liz_jinja_push(out, liz_jinja_pair(j, arg->dict->keys[i], arg->dict->values[i]));
     return out;

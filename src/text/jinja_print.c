@@ -79,8 +79,14 @@ static void repr_string(jinja *j, jinja_text *out, jinja_str s)
 
 static void repr_list(jinja *j, jinja_text *out, const jinja_list *list, int depth)
 {
-    static const char *const around[][2] = {
-        {"[", "]"}, {"(", ")"}, {"range(", ")"}, {"dict_view([", "])"}, {"<generator", ">"}, {"<Cycler", ">"}};
+    static const char *const around[][2] = {{"[", "]"},
+                                            {"(", ")"},
+                                            {"range(", ")"},
+                                            {"dict_keys([", "])"},
+                                            {"dict_values([", "])"},
+                                            {"dict_items([", "])"},
+                                            {"<generator", ">"},
+                                            {"<Cycler", ">"}};
     size_t n = list->kind >= JINJA_GENERATOR ? 0 : list->n;
     liz_jinja_puts(j, out, around[list->kind][0]);
     if (list->kind == JINJA_RANGE && n > 0) {

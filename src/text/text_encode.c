@@ -14,6 +14,8 @@ typedef struct encoding {
     liz_text_merger merger;
     char *spaced;       /* SentencePiece: room for a stretch of text with a space before it */
     bool after_special; /* the next stretch takes the space */
+    const size_t *data; /* ranges of bytes that hold no control tokens; those behind are dropped */
+    size_t n_data;
 } encoding;
 
 static bool is_c_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
@@ -36,21 +38,47 @@ static void encode_stretch(encoding *e, liz_str text)
     }
 }
 
+/* Bytes from `at` to the next that is data. */
+static size_t n_until_data(encoding *e, size_t at)
+{
+    while (e->n_data > 0 && e->data[1] <= at) {
+        e->data += 2;
+        e->n_data--;
+    }
+    return e->n_data == 0 ? SIZE_MAX : e->data[0] > at ? e->data[0] - at : 0;
+}
+
+/* Where the next special token begins at or behind `at`, and which; text.n when there is none. */
+static size_t next_special(encoding *e, liz_str text, size_t at, const liz_text_specials *set, int32_t *id)
+{
+    for (;; at++) {
+        at += liz_text_special_next(e->vocab, set, text.p + at, text.n - at, id);
+        size_t n_free = *id >= 0 ? n_until_data(e, at) : SIZE_MAX;
+        if (*id < 0 || liz_text_of(e->vocab, *id).n <= n_free)
+            return at;
+        *id = liz_text_special_at(e->vocab, set, text.p + at, n_free);
+        if (*id < 0)
+            *id = liz_text_special_at(e->vocab, &e->vocab->defined, text.p + at, text.n - at);
+        if (*id >= 0)
+            return at;
+    }
+}
+
 static void encode_all(encoding *e, liz_str text, const liz_text_specials *set)
 {
-    while (text.n > 0) {
+    for (size_t at = 0; at < text.n;) {
         int32_t id;
-        size_t n = liz_text_special_next(e->vocab, set, text.p, text.n, &id);
-        encode_stretch(e, (liz_str){text.p, n});
-        if (id >= 0) {
-            liz_text_ids_push(&e->out, id);
-            e->after_special = true;
-            n += liz_text_of(e->vocab, id).n;
-            if (e->vocab->flags[id] & LIZ_TEXT_RSTRIP)
-                while (n < text.n && is_c_space(text.p[n]))
-                    n++;
-        }
-        text = (liz_str){text.p + n, text.n - n};
+        size_t end = next_special(e, text, at, set, &id);
+        encode_stretch(e, (liz_str){text.p + at, end - at});
+        at = end;
+        if (id < 0)
+            continue;
+        liz_text_ids_push(&e->out, id);
+        e->after_special = true;
+        at += liz_text_of(e->vocab, id).n;
+        if (e->vocab->flags[id] & LIZ_TEXT_RSTRIP)
+            while (at < text.n && is_c_space(text.p[at]))
+                at++;
     }
 }
 
@@ -69,11 +97,17 @@ static bool encoding_open(encoding *e, size_t n_text)
 liz_status liz_text_encode(const liz_text_vocab *vocab, liz_str text, unsigned flags, int32_t **tokens,
                            size_t *n_tokens, liz_error *err)
 {
+    return liz_text_encode_marked(vocab, text, flags, NULL, 0, tokens, n_tokens, err);
+}
+
+liz_status liz_text_encode_marked(const liz_text_vocab *vocab, liz_str text, unsigned flags, const size_t *data,
+                                  size_t n_data, int32_t **tokens, size_t *n_tokens, liz_error *err)
+{
     *tokens = NULL;
     *n_tokens = 0;
     if (text.n > INT32_MAX)
         return liz_fail(err, LIZ_E_LIMIT, "text: %zu bytes are more than %d: cut it", text.n, INT32_MAX);
-    encoding e = {.vocab = vocab};
+    encoding e = {.vocab = vocab, .data = data, .n_data = n_data};
     bool affixes = flags & LIZ_TEXT_AFFIXES;
     if (!encoding_open(&e, text.n))
         e.merger.failed = true;
