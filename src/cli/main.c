@@ -76,6 +76,15 @@ static int fail_command(const char *name)
     return EXIT_USAGE;
 }
 
+/* The exit code of what was printed through stdio. */
+static int printed(void)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return EXIT_DONE;
+    fputs("lizzie: standard output: cannot be written: make room, or name another place\n", stderr);
+    return EXIT_FAILED;
+}
+
 static int run_command(const cli_command *command, int argc, char **argv)
 {
     static cli_args args;
@@ -87,7 +96,7 @@ static int run_command(const cli_command *command, int argc, char **argv)
         code = cli_fail(status, &err);
     } else if (args.help) {
         cli_help_command(command, stdout);
-        code = EXIT_DONE;
+        code = printed();
     } else {
         cli_log_install(args.verbose);
         args.line.model_path = args.positional[0];
@@ -98,15 +107,13 @@ static int run_command(const cli_command *command, int argc, char **argv)
     return code;
 }
 
-/* Standard descriptors that were closed would be given to the next file opened. */
+/* Standard descriptors that were closed would be given to the next file opened. What takes their place can only do the
+ * opposite of what is wanted of them, so that reading or writing fails aloud where the bytes would be lost. */
 static void fill_standard_descriptors(void)
 {
-    int fd;
-    do
-        fd = open("/dev/null", O_RDWR);
-    while (fd >= 0 && fd <= STDERR_FILENO);
-    if (fd > STDERR_FILENO)
-        close(fd);
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
+            return;
 }
 
 int main(int argc, char **argv)
@@ -115,14 +122,18 @@ int main(int argc, char **argv)
     cli_signals_install();
     if (argc < 2) {
         help_short(stdout);
-        return EXIT_DONE;
+        return printed();
     }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
         help_short(stdout);
-        return EXIT_DONE;
+        return printed();
     }
     if (strcmp(argv[1], "--version") == 0) {
         printf("lizzie %s\n", liz_version());
+        return printed();
+    }
+    if (strcmp(argv[1], "--complete") == 0) {
+        cli_complete(argc - 2, argv + 2);
         return EXIT_DONE;
     }
     for (const cli_command *c = cli_commands; c->name != NULL; c++) {

@@ -29,7 +29,14 @@ static void sampling_read(liz_engine_info *info, const liz_gguf *gguf)
     info->top_p = number_or_nan(gguf, "general.sampling.top_p");
     info->min_p = number_or_nan(gguf, "general.sampling.min_p");
     info->repeat_penalty = number_or_nan(gguf, "general.sampling.penalty_repeat");
+    info->xtc_probability = number_or_nan(gguf, "general.sampling.xtc_probability");
+    info->xtc_threshold = number_or_nan(gguf, "general.sampling.xtc_threshold");
     info->top_k = liz_gguf_u64(gguf, "general.sampling.top_k", &top_k) && top_k <= INT32_MAX ? (int32_t)top_k : -1;
+}
+
+static liz_work work_of(const liz_model_work *work)
+{
+    return (liz_work){work->int8_ops, work->float_ops, work->weight_bytes};
 }
 
 static void info_fill(liz_engine_parts *parts, const liz_engine_plan *plan)
@@ -48,11 +55,13 @@ static void info_fill(liz_engine_parts *parts, const liz_engine_plan *plan)
                                     .n_threads = plan->n_threads,
                                     .weights_bytes = plan->weights_bytes,
                                     .cache_bytes = plan->cache_bytes,
-                                    .n_params = params->n_params};
+                                    .n_params = params->n_params,
+                                    .work_layers = work_of(&params->work_layers),
+                                    .work_output = work_of(&params->work_output)};
     sampling_read(&parts->info, parts->gguf);
 }
 
-/* NULL where the file has no vocabulary that is known. */
+/* NULL where the file has none (token ids will do), or none that is known, which is worth a warning. */
 static liz_status vocab_open(liz_vocab **out, const liz_gguf *gguf, liz_error *err)
 {
     liz_vocab *vocab = calloc(1, sizeof *vocab);
@@ -65,8 +74,8 @@ static liz_status vocab_open(liz_vocab **out, const liz_gguf *gguf, liz_error *e
         return LIZ_OK;
     }
     free(vocab);
-    if (status == LIZ_E_UNSUPPORTED) {
-        liz_log(LIZ_LOG_WARN, "vocabulary", "%s", why.text);
+    if (status == LIZ_E_UNSUPPORTED || status == LIZ_E_STATE) {
+        liz_log(status == LIZ_E_STATE ? LIZ_LOG_INFO : LIZ_LOG_WARN, "vocabulary", "%s", why.text);
         return LIZ_OK;
     }
     return liz_fail(err, status, "%s", why.text);

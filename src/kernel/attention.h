@@ -6,12 +6,13 @@
  *   values, bf16: [token / 2][i][token % 2]                  values, f32: [token][i]
  * (i: element of the head). Bytes of tokens not written yet must be finite numbers.
  *
- * The formula, per token and head: keys in blocks of LIZ_KEY_BLOCK counted from position 0. In a block, scores
- * s = scale * (q . k), even and odd elements in two fused chains for each 32, q rounded to bf16 where the cache is
- * bf16; m the greatest score; p = e^(s - m), rounded to bf16 likewise; l the sum of p in 16 lanes, key i in lane i %
- * 16; o the sum of p v over keys, even and odd keys in two fused chains for each 32, these added in order. Blocks merge
- * in order: with M = max(m, m'), (l, o) becomes (l e^(m-M) + l' e^(m'-M), o e^(m-M) + o' e^(m'-M)). The result is o /
- * l. */
+ * The formula, per token and head: keys in blocks of LIZ_KEY_BLOCK counted from position 0, of which those before
+ * `first_key` (outside a sliding window) do not take part. In a block, scores s = scale * (q . k), even and odd
+ * elements in two fused chains for each 32, q rounded to bf16 where the cache is bf16; with a soft-cap c, s becomes
+ * c * tanh(s / c); m the greatest score; p = e^(s - m), rounded to bf16 likewise; l the sum of p in 16 lanes, key i in
+ * lane i % 16; o the sum of p v over keys, even and odd keys in two fused chains for each 32, these added in order.
+ * Blocks merge in order: with M = max(m, m'), (l, o) becomes (l e^(m-M) + l' e^(m'-M), o e^(m-M) + o' e^(m'-M)). A
+ * sink z merges last, as a block with m' = z, l' = 1, o' = 0. The result is o / l. */
 #ifndef LIZ_KERNEL_ATTENTION_H
 #define LIZ_KERNEL_ATTENTION_H
 

@@ -62,27 +62,33 @@ LIZ_LANE_FN void value_page_f32(const float *page, const float *p, int n_embd, f
     }
 }
 
-/* Scores become p; returns their sum and the greatest score. Lanes past n_keys are zero. */
-LIZ_LANE_FN float softmax_block(float *s, size_t n_keys, float scale, bool round, float *greatest)
+/* Scores of a block become p; returns their sum and the greatest score. Keys [first, end) of it are seen; p of the
+ * others in their pages is zero. */
+LIZ_LANE_FN float softmax_block(float *s, size_t first, size_t end, float scale, float softcap, bool round,
+                                float *greatest)
 {
-    size_t n_tiles = (n_keys + 15) / 16;
-    const liz_v16 unseen = liz_v16_set(-INFINITY);
+    size_t t_begin = first / LIZ_GROUP_LEN * 2, t_end = (end + 15) / 16;
+    const liz_v16 unseen = liz_v16_set(-INFINITY), cap = liz_v16_set(softcap);
     liz_v16 most = unseen, sums = liz_v16_zero();
-    for (size_t t = 0; t < n_tiles; t++) {
+    for (size_t t = t_begin; t < t_end; t++) {
         liz_v16 v = liz_v16_mul(liz_v16_load(s + 16 * t), liz_v16_set(scale));
-        v = liz_v16_keep_n(v, n_keys - 16 * t, unseen);
+        if (softcap > 0)
+            v = liz_v16_mul(liz_v16_tanh(liz_v16_div(v, cap)), cap);
+        v = liz_v16_keep_n(v, end - 16 * t, unseen);
+        if (first > 16 * t)
+            v = liz_v16_keep_n(unseen, first - 16 * t, v);
         liz_v16_store(s + 16 * t, v);
         most = liz_v16_max(v, most);
     }
     float m = liz_v16_max_lane(most);
-    for (size_t t = 0; t < n_tiles; t++) {
+    for (size_t t = t_begin; t < t_end; t++) {
         liz_v16 p = liz_v16_exp(liz_v16_sub(liz_v16_load(s + 16 * t), liz_v16_set(m)));
         if (round)
             p = liz_v16_round_bf16(p);
         liz_v16_store(s + 16 * t, p);
         sums = liz_v16_add(sums, p);
     }
-    for (size_t i = 16 * n_tiles; i % LIZ_GROUP_LEN != 0; i++)
+    for (size_t i = 16 * t_end; i % LIZ_GROUP_LEN != 0; i++)
         s[i] = 0;
     *greatest = m;
     return liz_v16_sum(sums);
@@ -103,32 +109,37 @@ LIZ_LANE_FN void merge_block(float *m, float *l, float *o, float m_block, float 
     *m = greatest;
 }
 
-/* One head. `k` and `v` are the pages' bytes of this kv head. */
+/* One head. `k` and `v` are the pages' bytes of this kv head; `sink` may be NULL. */
 #define ATTEND_HEAD(TYPE, ROUND)                                                                                       \
-    LIZ_LANE_FN void attend_head_##TYPE(const liz_attn_args *a, const float *q_head, float *out)                       \
+    LIZ_LANE_FN void attend_head_##TYPE(const liz_attn_args *a, const float *q_head, const float *sink, float *out)    \
     {                                                                                                                  \
         float *q = a->scratch, *s = q + a->n_embd_k, *o_block = s + LIZ_KEY_BLOCK, *o = o_block + a->n_embd_v + 16;    \
         if (ROUND)                                                                                                     \
             ROWS(round_bf16)(q_head, (size_t)a->n_embd_k, q);                                                          \
         else                                                                                                           \
             memcpy(q, q_head, (size_t)a->n_embd_k * sizeof *q);                                                        \
-        float m = 0, l = 0;                                                                                            \
-        for (size_t first = 0; first < a->n_keys; first += LIZ_KEY_BLOCK) {                                            \
-            size_t n = a->n_keys - first < LIZ_KEY_BLOCK ? a->n_keys - first : LIZ_KEY_BLOCK;                          \
-            size_t page = first / LIZ_GROUP_LEN;                                                                       \
-            for (size_t t = 0; 16 * t < n; t++) {                                                                      \
+        float m = 0, l = 0, *sums = o;                                                                                 \
+        for (size_t at = a->first_key / LIZ_KEY_BLOCK * LIZ_KEY_BLOCK; at < a->n_keys; at += LIZ_KEY_BLOCK) {          \
+            size_t first = a->first_key > at ? a->first_key - at : 0;                                                  \
+            size_t end = a->n_keys - at < LIZ_KEY_BLOCK ? a->n_keys - at : LIZ_KEY_BLOCK;                              \
+            size_t page = at / LIZ_GROUP_LEN, first_page = first / LIZ_GROUP_LEN;                                      \
+            for (size_t t = 2 * first_page; 16 * t < end; t++) {                                                       \
                 const attend_##TYPE *tile = (const void *)a->k[page + t / 2];                                          \
                 liz_v16_store(s + 16 * t, score_tile_##TYPE(tile + t % 2 * 16 * (size_t)a->n_embd_k, q, a->n_embd_k)); \
             }                                                                                                          \
-            float m_block, l_block = softmax_block(s, n, a->scale, ROUND, &m_block);                                   \
-            float *sums = first == 0 ? o : o_block;                                                                    \
+            float m_block, l_block = softmax_block(s, first, end, a->scale, a->softcap, ROUND, &m_block);              \
             memset(sums, 0, (size_t)a->n_embd_v * sizeof *sums);                                                       \
-            for (size_t t = 0; LIZ_GROUP_LEN * t < n; t++)                                                             \
+            for (size_t t = first_page; LIZ_GROUP_LEN * t < end; t++)                                                  \
                 value_page_##TYPE((const void *)a->v[page + t], s + LIZ_GROUP_LEN * t, a->n_embd_v, sums);             \
-            if (first == 0)                                                                                            \
+            if (sums == o)                                                                                             \
                 m = m_block, l = l_block;                                                                              \
             else                                                                                                       \
                 merge_block(&m, &l, o, m_block, l_block, o_block, a->n_embd_v);                                        \
+            sums = o_block;                                                                                            \
+        }                                                                                                              \
+        if (sink != NULL) {                                                                                            \
+            memset(o_block, 0, (size_t)a->n_embd_v * sizeof *o_block);                                                 \
+            merge_block(&m, &l, o, *sink, 1.0f, o_block, a->n_embd_v);                                                 \
         }                                                                                                              \
         liz_v16 inverse = liz_v16_set(1.0f / l);                                                                       \
         for (int i = 0; i < a->n_embd_v; i += 16)                                                                      \
@@ -138,7 +149,8 @@ LIZ_LANE_FN void merge_block(float *m, float *l, float *o, float m_block, float 
     static void ROWS(attend_##TYPE)(const liz_attn_args *a)                                                            \
     {                                                                                                                  \
         for (int h = 0; h < a->n_group; h++)                                                                           \
-            attend_head_##TYPE(a, a->q + (size_t)h * (size_t)a->n_embd_k, a->out + (size_t)h * (size_t)a->n_embd_v);   \
+            attend_head_##TYPE(a, a->q + (size_t)h * (size_t)a->n_embd_k, a->sinks != NULL ? a->sinks + h : NULL,      \
+                               a->out + (size_t)h * (size_t)a->n_embd_v);                                              \
     }
 
 typedef uint16_t attend_bf16;

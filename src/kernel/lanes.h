@@ -108,4 +108,19 @@ LIZ_LANE_FN liz_v16 liz_v16_exp(liz_v16 x)
     return liz_v16_select(liz_v16_lt(x, liz_v16_set(INFINITY)), p, liz_v16_mul(x, x)); /* inf, not-a-number */
 }
 
+/* tanh x within 4 units in the last place: an odd polynomial near 0, 1 - 2 / (e^2|x| + 1) with x's sign elsewhere. */
+LIZ_LANE_FN liz_v16 liz_v16_tanh(liz_v16 x)
+{
+    liz_v16 size = liz_v16_abs(x), square = liz_v16_mul(x, x), one = liz_v16_set(1.0f);
+    liz_v16 near = liz_v16_set(62.0f / 2835);
+    near = liz_v16_fma(near, square, liz_v16_set(-17.0f / 315));
+    near = liz_v16_fma(near, square, liz_v16_set(2.0f / 15));
+    near = liz_v16_fma(near, square, liz_v16_set(-1.0f / 3));
+    near = liz_v16_fma(liz_v16_mul(near, square), x, x);
+    liz_v16 e = liz_v16_exp(liz_v16_add(size, size));
+    liz_v16 far = liz_v16_sub(one, liz_v16_div(liz_v16_set(2.0f), liz_v16_add(e, one)));
+    far = liz_v16_select(liz_v16_lt(x, liz_v16_zero()), liz_v16_sub(liz_v16_zero(), far), far);
+    return liz_v16_select(liz_v16_lt(size, liz_v16_set(0.25f)), near, far);
+}
+
 #endif

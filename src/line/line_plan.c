@@ -33,7 +33,7 @@ static liz_status count_tokens(liz_line_job *job, const liz_line_cut *cut, liz_a
     liz_line_record record;
     int32_t *tokens = NULL;
     liz_status status = LIZ_OK;
-    liz_line_ask ask = {.max_tokens = job->opts->max_tokens, .logprobs = -1};
+    liz_line_ask ask = {.max_tokens = job->opts->max_tokens, .logprobs = -1, .prompt_logprobs = -1};
     if (!liz_line_record_read(&record, cut, job->csv, arena, row))
         return LIZ_OK;
     if (job->form == LIZ_LINE_FORM_OPENAI) {
@@ -45,6 +45,7 @@ static liz_status count_tokens(liz_line_job *job, const liz_line_cut *cut, liz_a
                                   LIZ_TOKENIZE_AFFIXES | LIZ_TOKENIZE_SPECIAL, &tokens, &row->n_prompt, err);
         if (!p->shown)
             liz_buf_printf(out, "first prompt:\n%.*s\n---\n", LIZ_STR_ARG(ask.prompt));
+        liz_line_prompt_fits(&job->prompter, row->n_prompt, row);
     } else {
         if (!p->shown)
             show_prompt(job, &record, out);
@@ -124,7 +125,9 @@ static void show_counts(const liz_line_job *job, const plan *p, liz_buf *out)
     liz_buf_printf(out, "prompt tokens: %.0f%s, longest %" PRIu64 "\n", (double)p->n_tokens * scale,
                    p->n_sampled < p->n_rows ? " (estimated)" : "", p->n_tokens_max);
     liz_buf_printf(out, "generated tokens: at most %.0f (--max-tokens %d)\n",
-                   (double)p->n_rows * (double)job->opts->max_tokens, job->opts->max_tokens);
+                   (double)p->n_rows * job->opts->max_tokens *
+                       (job->opts->n_completions > 1 ? job->opts->n_completions : 1),
+                   job->opts->max_tokens);
 }
 
 liz_status liz_line_plan(liz_line_job *job, liz_buf *out, liz_error *err)

@@ -218,6 +218,8 @@ static liz_status begin_retry(liz_line_job *job, liz_error *err)
     if (status == LIZ_OK)
         status = liz_file_sync(job->files, fd, job->target_path, err);
     liz_file_close(job->files, &fd);
+    if (status == LIZ_OK)
+        status = liz_file_sync_folder(job->files, job->target_path, err);
     liz_buf_append_str(&job->journal.retry, liz_buf_str(&job->fingerprint.json));
     return status == LIZ_OK ? liz_line_journal_save(&job->journal, err) : status;
 }
@@ -357,9 +359,28 @@ static void remove_retry(const liz_line_job *job)
     free(path);
 }
 
+static bool same_open_file(int a, int b)
+{
+    struct stat x, y;
+    return a >= 0 && b >= 0 && fstat(a, &x) == 0 && fstat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino &&
+           S_ISREG(x.st_mode);
+}
+
+/* Emptied only when it is known not to be OUT or its side file by another name. */
+static liz_status open_stats(liz_line_job *job, const char *path, liz_error *err)
+{
+    struct stat st;
+    liz_status status = liz_file_open(job->files, path, O_WRONLY | O_CREAT | O_APPEND, &job->stats_fd, err);
+    if (status == LIZ_OK &&
+        (same_open_file(job->stats_fd, job->target_fd) || same_open_file(job->stats_fd, job->journal.fd)))
+        return liz_fail(err, LIZ_E_USAGE, "%s: is the file of --stats and also OUT or its side file: name another",
+                        path);
+    bool stale = status == LIZ_OK && job->n_rows_have == 0 && fstat(job->stats_fd, &st) == 0 && S_ISREG(st.st_mode);
+    return stale ? liz_file_truncate(job->files, job->stats_fd, path, 0, err) : status;
+}
+
 liz_status liz_line_target_open(liz_line_job *job, liz_error *err)
 {
-    const char *stats = job->opts->stats_path;
     liz_status status = LIZ_OK;
     if (strcmp(job->target_path, "-") == 0)
         job->target_fd = STDOUT_FILENO;
@@ -369,9 +390,7 @@ liz_status liz_line_target_open(liz_line_job *job, liz_error *err)
         status = open_resumable(job, err);
     if (status == LIZ_OK && job->is_new && job->opts->restart)
         remove_retry(job);
-    if (status == LIZ_OK && stats != NULL) {
-        int fresh = job->n_rows_have == 0 ? O_TRUNC : 0;
-        status = liz_file_open(job->files, stats, O_WRONLY | O_CREAT | O_APPEND | fresh, &job->stats_fd, err);
-    }
+    if (status == LIZ_OK && job->opts->stats_path != NULL)
+        status = open_stats(job, job->opts->stats_path, err);
     return status;
 }

@@ -57,11 +57,12 @@ static void count_row(liz_line_progress *p, const liz_line_row *row)
         return;
     p->n_failed += row->error_code != NULL;
     p->n_truncated += row->was_truncated;
-    p->n_prompt_tokens += row->stats.n_prompt;
-    p->n_reused_tokens += row->stats.n_prompt_reused;
-    p->n_completion_tokens += row->stats.n_completion;
-    if (row->error_code == NULL)
-        p->n_words += n_words_of(liz_buf_str(&row->text));
+    liz_seq_stats stats = liz_line_row_stats(row);
+    p->n_prompt_tokens += stats.n_prompt;
+    p->n_reused_tokens += stats.n_prompt_reused;
+    p->n_completion_tokens += stats.n_completion;
+    for (size_t i = 0; i < row->n_completions && row->error_code == NULL; i++)
+        p->n_words += n_words_of(liz_buf_str(&row->completions[i].text));
 }
 
 static void tell(writer *w, bool now)
@@ -80,15 +81,17 @@ static void tell(writer *w, bool now)
 /* ---- Writing ------------------------------------------------------------------------------------ */
 
 /* A row that no row can be made of: memory ran out, or the engine failed for a reason that is not the row's. */
-static liz_status check_sound(const liz_line_row *row, liz_error *err)
+static liz_status check_sound(liz_line_row *row, liz_error *err)
 {
-    if (row->error_code == NULL && row->finish == LIZ_FINISH_FAILED && !row->is_copy)
-        return liz_fail(err, row->status ? row->status : LIZ_E_STATE, "row of index %" PRIu64 ": the engine failed: %s",
-                        row->index, row->error_message.len ? row->error_message.data : "no reason given");
-    if (row->error_code == NULL && row->finish == LIZ_FINISH_CANCELLED && !row->is_copy)
-        return liz_fail(err, LIZ_E_CANCELLED, "row of index %" PRIu64 ": was cancelled", row->index);
-    if (liz_buf_failed(&row->text) || liz_buf_failed(&row->tokens) || liz_buf_failed(&row->tops) ||
-        liz_buf_failed(&row->id) || liz_buf_failed(&row->keep))
+    for (size_t i = 0; i < row->n_completions && row->error_code == NULL; i++) {
+        const liz_line_completion *c = &row->completions[i];
+        if (c->finish == LIZ_FINISH_FAILED)
+            return liz_fail(err, c->status ? c->status : LIZ_E_STATE, "row of index %" PRIu64 ": the engine failed: %s",
+                            row->index, c->message.len ? c->message.data : "no reason given");
+        if (c->finish == LIZ_FINISH_CANCELLED)
+            return liz_fail(err, LIZ_E_CANCELLED, "row of index %" PRIu64 ": was cancelled", row->index);
+    }
+    if (liz_line_row_overflowed(row))
         return liz_fail(err, LIZ_E_MEMORY, "row of index %" PRIu64 ": no memory for its text", row->index);
     return LIZ_OK;
 }
@@ -171,8 +174,10 @@ static void release(writer *w, size_t n)
     for (size_t i = 0; i < n; i++) {
         liz_line_row *row = liz_line_window_peek(&w->job->window, i, 0, NULL);
         count_row(&w->report->progress, row);
-        liz_seq_free(row->seq);
-        row->seq = NULL;
+        for (size_t k = 0; k < row->n_completions; k++) {
+            liz_seq_free(row->completions[k].seq);
+            row->completions[k].seq = NULL;
+        }
     }
     liz_line_window_release(&w->job->window, n);
 }
@@ -286,6 +291,8 @@ static liz_status open_model(liz_line_job *job, liz_error *err)
     job->sampling = liz_line_sampling_settle(&job->opts->sampling, &job->info, 0, 0);
     liz_log(LIZ_LOG_INFO, "line", "temperature %g", (double)job->sampling.temperature);
     status = check_model(job, err);
+    for (size_t i = 0; status == LIZ_OK && i < job->opts->n_stop_tokens; i++)
+        status = liz_line_token_read(job->prompter.vocab, job->opts->stop_tokens[i], &job->stop_tokens[i], err);
     return status == LIZ_OK ? liz_line_prompter_open(&job->prompter, err) : status;
 }
 
@@ -304,6 +311,8 @@ static liz_status write_with_reader(writer *w, liz_error *err)
 {
     liz_line_job *job = w->job;
     pthread_t reader;
+    if (job->opts->at_work != NULL)
+        atomic_store(job->opts->at_work, true);
     if (pthread_create(&reader, NULL, liz_line_feed, job) != 0)
         return liz_fail(err, LIZ_E_MEMORY, "no thread for the reader: raise the limit of processes");
     liz_status status = write_all(w, err);

@@ -32,6 +32,9 @@ typedef struct liz_files {
 /* The system's own. */
 const liz_files *liz_files_system(void);
 
+/* Whether two paths lead to one ordinary file that is there. */
+bool liz_file_is_same(const char *a, const char *b);
+
 /* Opens `path` close-on-exec. Gives `*fd`. LIZ_E_IO. */
 LIZ_MUST_CHECK liz_status liz_file_open(const liz_files *files, const char *path, int flags, int *fd, liz_error *err);
 /* Closes where `*fd` is open and sets it to -1. A zeroed struct's fd must be set to -1 before. */
@@ -50,6 +53,8 @@ LIZ_MUST_CHECK liz_status liz_file_read(const liz_files *files, int fd, const ch
 LIZ_MUST_CHECK liz_status liz_file_read_whole(const liz_files *files, const char *path, liz_buf *out, liz_error *err);
 
 LIZ_MUST_CHECK liz_status liz_file_sync(const liz_files *files, int fd, const char *path, liz_error *err);
+/* Makes durable which names the folder of `path` holds: that a file was created, renamed or removed. LIZ_E_IO. */
+LIZ_MUST_CHECK liz_status liz_file_sync_folder(const liz_files *files, const char *path, liz_error *err);
 LIZ_MUST_CHECK liz_status liz_file_truncate(const liz_files *files, int fd, const char *path, uint64_t size,
                                             liz_error *err);
 

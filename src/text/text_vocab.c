@@ -194,7 +194,7 @@ static liz_status choose_algorithm(liz_text_vocab *vocab, const liz_gguf *gguf, 
     liz_str model;
     bool present = liz_gguf_str(gguf, key, &model);
     if (!present || liz_str_is(model, "none") || liz_str_is(model, "no_vocab") || liz_str_is(model, "test"))
-        return liz_fail(err, LIZ_E_UNSUPPORTED,
+        return liz_fail(err, LIZ_E_STATE,
                         "%s: the file holds no vocabulary: give token ids, or a file with a tokenizer",
                         liz_gguf_path(gguf));
     if (liz_str_is(model, "llama"))

@@ -21,7 +21,7 @@ typedef enum liz_token_kind { /* tokenizer.ggml.token_type */
 } liz_token_kind;
 
 /* Copies what it needs: the file may be closed afterwards. LIZ_E_UNSUPPORTED names an unknown tokenizer
- * model or pre-tokenizer, or says that the file holds no vocabulary; LIZ_E_FORMAT, LIZ_E_MEMORY. */
+ * model or pre-tokenizer; LIZ_E_STATE: the file holds no vocabulary; LIZ_E_FORMAT, LIZ_E_MEMORY. */
 LIZ_MUST_CHECK liz_status liz_text_vocab_open(liz_text_vocab **out, const liz_gguf *gguf, liz_error *err);
 void liz_text_vocab_close(liz_text_vocab *vocab);
 

@@ -365,15 +365,27 @@ static void check_matmul(liz_dtype dtype, int32_t n_out, int32_t n_in, size_t n_
     uint8_t *got = canaries_new(n_y * sizeof *want);
     void *scratch = guarded(liz_matmul_scratch_bytes(n_tok));
     liz_act act;
-    assert_true(liz_act_open(&act, n_tok, (size_t)n_in, form));
+    assert_true(liz_act_open(&act, n_tok + 2 * LIZ_ACT_ALIGN, (size_t)n_in, form));
     entry = liz_pack_name(m.pack);
-    liz_act_prepare(&ref, &act, x, (size_t)n_in, n_tok, (size_t)n_in, form, 0, 1);
-    liz_matmul(&ref, &m, &act, n_tok, want, (size_t)n_out, scratch, 0, 1);
-    for (int n_members = 1; n_members <= 3; n_members++) {
+    liz_act_source all = {.x = x, .stride = (size_t)n_in};
+    liz_act_prepare(&ref, &act, all, n_tok, (size_t)n_in, form, 0, 1);
+    liz_matmul(&ref, &m, &act, 0, n_tok, want, (size_t)n_out, scratch, 0, 1);
+    /* The same tokens after a gap, from a copy in which they stand in reverse. */
+    int32_t order[LIZ_ACT_ALIGN + 64];
+    float *reversed = guarded(n_tok * (size_t)n_in * sizeof *x);
+    for (size_t t = 0; t < LIZ_ACT_ALIGN + n_tok; t++)
+        order[t] = t < LIZ_ACT_ALIGN ? -1 : (int32_t)(n_tok - 1 - (t - LIZ_ACT_ALIGN));
+    for (size_t t = 0; t < n_tok; t++)
+        memcpy(reversed + t * (size_t)n_in, x + (n_tok - 1 - t) * (size_t)n_in, (size_t)n_in * sizeof *x);
+    liz_act_source listed = {.x = reversed, .stride = (size_t)n_in, .rows = order};
+    for (int n_members = 1; n_members <= 4; n_members++) {
+        size_t first = n_members == 4 ? LIZ_ACT_ALIGN : 0;
         for (int member = 0; member < n_members; member++)
-            liz_act_prepare(&tested, &act, x, (size_t)n_in, n_tok, (size_t)n_in, form, member, n_members);
+            liz_act_prepare(&tested, &act, first > 0 ? listed : all, first + n_tok, (size_t)n_in, form, member,
+                            n_members);
         for (int member = 0; member < n_members; member++)
-            liz_matmul(&tested, &m, &act, n_tok, (float *)(void *)got, (size_t)n_out, scratch, member, n_members);
+            liz_matmul(&tested, &m, &act, first, n_tok, (float *)(void *)got, (size_t)n_out, scratch, member,
+                       n_members);
         compare(want, (float *)(void *)got, n_y, "matmul", (size_t)n_in, n_tok);
         memset(got, 0, n_y * sizeof *want);
     }
@@ -441,22 +453,29 @@ static void check_rows(size_t n)
 {
     float *x = random_floats(n), *w = random_floats(n), *b = random_floats(n);
     float *want = guarded(n * sizeof *want);
-    struct {
-        const char *name;
-        int op;
-    } ops[] = {{"rms_norm", 0}, {"layer_norm", 1}, {"add", 2}, {"silu_mul", 3}, {"gelu", 4}, {"round_bf16", 5}};
+    static const char *const ops[] = {"rms_norm", "layer_norm", "add",       "silu_mul",   "gelu_mul",
+                                      "gelu",     "swiglu_oai", "scale",     "add_scaled", "softmax",
+                                      "sigmoid",  "softcap",    "round_bf16"};
     for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
-        entry = ops[i].name;
+        entry = ops[i];
         uint8_t *got = canaries_new(n * sizeof(float));
         for (int pass = 0; pass < 2; pass++) {
             const liz_kernel *k = pass == 0 ? &ref : &tested;
             float *y = pass == 0 ? want : (float *)(void *)got;
-            switch (ops[i].op) {
+            memcpy(y, b, n * sizeof *y);
+            switch (i) {
             case 0: k->rms_norm(x, w, 1e-5f, n, y); break;
             case 1: k->layer_norm(x, w, b, 1e-5f, n, y); break;
             case 2: k->add(x, w, n, y); break;
             case 3: k->silu_mul(x, w, n, y); break;
-            case 4: k->gelu(x, n, y); break;
+            case 4: k->gelu_mul(x, w, n, y); break;
+            case 5: k->gelu_mul(x, NULL, n, y); break;
+            case 6: k->swiglu_oai(x, w, n, y); break;
+            case 7: k->scale(x, 0.3f, n, y); break;
+            case 8: k->add_scaled(x, 0.3f, n, y); break;
+            case 9: k->softmax(x, n, y); break;
+            case 10: k->sigmoid(x, n, y); break;
+            case 11: k->softcap(x, 30.0f, n, y); break;
             default: k->round_bf16(x, n, y); break;
             }
         }
@@ -524,15 +543,39 @@ static void test_rope(void **state)
         }
 }
 
-/* e^x through silu_mul with gate -> large: checked in double where it is used, as gate / (1 + e^-gate). */
-static void test_silu_is_right(void **state)
+/* Activations and probabilities against libm in double. */
+static void test_activations_are_right(void **state)
 {
     (void)state;
     for (int i = 0; i < 2000; i++) {
-        float g = 40 * (rnd_unit() - 0.5f), one = 1, y;
-        ref.silu_mul(&g, &one, 1, &y);
-        double want = (double)g / (1 + exp(-(double)g));
-        assert_true(fabs((double)y - want) <= 6e-7 * fabs(want) + 1e-30);
+        float g = 40 * (rnd_unit() - 0.5f), u = 20 * (rnd_unit() - 0.5f), y[2];
+        double x = (double)g, up = (double)u, clamped = fmin(x, 7), cubic = x + 0.044715 * x * x * x;
+        ref.silu_mul(&g, &u, 1, &y[0]);
+        double want = x / (1 + exp(-x)) * up;
+        assert_true(fabs((double)y[0] - want) <= 1e-6 * fabs(want) + 1e-30);
+        ref.gelu_mul(&g, NULL, 1, &y[0]);
+        want = x / 2 * (1 + tanh(0.79788456080286536 * cubic));
+        assert_true(fabs((double)y[0] - want) <= 1e-6 * fabs(x));
+        ref.swiglu_oai(&g, &u, 1, &y[0]);
+        want = clamped / (1 + exp(-1.702 * clamped)) * (fmax(fmin(up, 7), -7) + 1);
+        assert_true(fabs((double)y[0] - want) <= 1e-6 * (fabs(clamped) + fabs(want)));
+        ref.sigmoid(&g, 1, &y[0]);
+        want = 1 / (1 + exp(-x));
+        assert_true(fabs((double)y[0] - want) <= 1e-6 * want);
+        float pair[2] = {g, u};
+        ref.softmax(pair, 2, y);
+        want = 1 / (1 + exp(up - x));
+        assert_true(fabs((double)y[0] - want) <= 4e-6 * want + 1e-30 && fabsf(y[0] + y[1] - 1) < 1e-6f);
+    }
+}
+
+static void test_tanh_is_right(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 4000; i++) {
+        float x = (i % 2 ? 1.0f : 30.0f) * (rnd_unit() - 0.5f), y;
+        ref.softcap(&x, 1.0f, 1, &y);
+        assert_true(fabs((double)y - tanh((double)x)) <= 4e-7 * fabs(tanh((double)x)));
     }
 }
 
@@ -556,42 +599,80 @@ static void fill_pages(bool bf16, size_t n_pages, int n_embd, bool values, const
     }
 }
 
-static void check_attention(bool bf16, size_t n_keys, int n_group, int n_embd)
+/* What a case of attention varies beside the number of keys. */
+typedef struct attn_case {
+    bool bf16, sinks;
+    size_t first_key, n_keys;
+    int n_group, n_embd;
+    float softcap;
+} attn_case;
+
+/* One head in double: the value that element i of the result must have, for each i. */
+static void attend_double(const attn_case *c, const float *q, const float *k, const float *v, const float *sink,
+                          double *out)
+{
+    double total = 0, most = -1e300, sums[256] = {0};
+    for (int pass = 0; pass < 2; pass++)
+        for (size_t t = c->first_key; t < c->n_keys; t++) {
+            double s = 0;
+            for (int i = 0; i < c->n_embd; i++)
+                s += (double)q[i] * (double)k[t * (size_t)c->n_embd + (size_t)i];
+            s *= 0.125;
+            if (c->softcap > 0)
+                s = (double)c->softcap * tanh(s / (double)c->softcap);
+            if (pass == 0) {
+                most = s > most ? s : most;
+                continue;
+            }
+            double p = exp(s - most);
+            total += p;
+            for (int i = 0; i < c->n_embd; i++)
+                sums[i] += p * (double)v[t * (size_t)c->n_embd + (size_t)i];
+        }
+    if (sink != NULL)
+        total += exp((double)*sink - most);
+    for (int i = 0; i < c->n_embd; i++)
+        out[i] = sums[i] / total;
+}
+
+static void check_attention(attn_case c)
 {
     enum { PAGES_MAX = 12 };
-    size_t n_pages = (n_keys + LIZ_ATTN_PAGE - 1) / LIZ_ATTN_PAGE, n_kv = n_pages * LIZ_ATTN_PAGE * (size_t)n_embd;
-    float *q = gauss_floats((size_t)(n_group * n_embd)), *k = gauss_floats(n_kv), *v = gauss_floats(n_kv);
+    size_t n_embd = (size_t)c.n_embd, n_group = (size_t)c.n_group;
+    size_t n_pages = (c.n_keys + LIZ_ATTN_PAGE - 1) / LIZ_ATTN_PAGE, n_kv = n_pages * LIZ_ATTN_PAGE * n_embd;
+    float *q = gauss_floats(n_group * n_embd), *k = gauss_floats(n_kv), *v = gauss_floats(n_kv);
+    float *sinks = gauss_floats(n_group);
     const uint8_t *k_pages[PAGES_MAX], *v_pages[PAGES_MAX];
-    fill_pages(bf16, n_pages, n_embd, false, k, k_pages);
-    fill_pages(bf16, n_pages, n_embd, true, v, v_pages);
-    size_t n_out = (size_t)(n_group * n_embd);
-    float *want = guarded(n_out * 4), *scratch = guarded(4 * LIZ_ATTN_SCRATCH_FLOATS(n_embd, n_embd));
+    fill_pages(c.bf16, n_pages, c.n_embd, false, k, k_pages);
+    fill_pages(c.bf16, n_pages, c.n_embd, true, v, v_pages);
+    for (size_t p = 0; p < c.first_key / LIZ_ATTN_PAGE; p++)
+        k_pages[p] = v_pages[p] = NULL; /* outside the window: must not be looked at */
+    size_t n_out = n_group * n_embd;
+    float *want = guarded(n_out * 4), *scratch = guarded(4 * LIZ_ATTN_SCRATCH_FLOATS(c.n_embd, c.n_embd));
     uint8_t *got = canaries_new(n_out * 4);
-    liz_attn_args a = {q, k_pages, v_pages, n_keys, n_group, n_embd, n_embd, 0.125f, want, scratch};
-    entry = bf16 ? "attend_bf16" : "attend_f32";
-    (bf16 ? ref.attend_bf16 : ref.attend_f32)(&a);
+    liz_attn_args a = {.q = q,
+                       .k = k_pages,
+                       .v = v_pages,
+                       .first_key = c.first_key,
+                       .n_keys = c.n_keys,
+                       .n_group = c.n_group,
+                       .n_embd_k = c.n_embd,
+                       .n_embd_v = c.n_embd,
+                       .scale = 0.125f,
+                       .softcap = c.softcap,
+                       .sinks = c.sinks ? sinks : NULL,
+                       .out = want,
+                       .scratch = scratch};
+    entry = c.bf16 ? "attend_bf16" : "attend_f32";
+    (c.bf16 ? ref.attend_bf16 : ref.attend_f32)(&a);
     a.out = (float *)(void *)got;
-    (bf16 ? tested.attend_bf16 : tested.attend_f32)(&a);
-    compare(want, (float *)(void *)got, n_out, entry, n_keys, (size_t)n_group);
-    for (int h = 0; h < n_group; h++) { /* the reference against double */
-        double total = 0, sums[256] = {0}, most = -1e300;
-        for (int pass = 0; pass < 2; pass++)
-            for (size_t t = 0; t < n_keys; t++) {
-                double s = 0;
-                for (int i = 0; i < n_embd; i++)
-                    s += (double)q[h * n_embd + i] * (double)k[t * (size_t)n_embd + (size_t)i];
-                s *= 0.125;
-                if (pass == 0) {
-                    most = s > most ? s : most;
-                    continue;
-                }
-                double p = exp(s - most);
-                total += p;
-                for (int i = 0; i < n_embd; i++)
-                    sums[i] += p * (double)v[t * (size_t)n_embd + (size_t)i];
-            }
-        for (int i = 0; i < n_embd; i++)
-            assert_true(fabs(sums[i] / total - (double)want[h * n_embd + i]) < (bf16 ? 0.05 : 2e-5));
+    (c.bf16 ? tested.attend_bf16 : tested.attend_f32)(&a);
+    compare(want, (float *)(void *)got, n_out, entry, c.n_keys, n_group);
+    for (size_t h = 0; h < n_group; h++) { /* the reference against double */
+        double right[256];
+        attend_double(&c, q + h * n_embd, k, v, c.sinks ? sinks + h : NULL, right);
+        for (size_t i = 0; i < n_embd; i++)
+            assert_true(fabs(right[i] - (double)want[h * n_embd + i]) < (c.bf16 ? 0.05 : 2e-5));
     }
     canaries_check(got, n_out * 4, entry);
     guards_release();
@@ -601,11 +682,21 @@ static void test_attention(void **state)
 {
     (void)state;
     static const size_t lengths[] = {1, 2, 15, 16, 17, 31, 32, 33, 100, 128, 129, 160, 257, 300};
+    static const size_t windows[] = {1, 16, 17, 40, 130};
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++)
         for (int bf16 = 0; bf16 < 2; bf16++) {
-            check_attention(bf16, lengths[i], 1 + (int)(i % 4), 64);
-            check_attention(bf16, lengths[i], 1, 16);
-            check_attention(bf16, lengths[i], 2, 80);
+            size_t n = lengths[i];
+            check_attention((attn_case){.bf16 = bf16, .n_keys = n, .n_group = 1 + (int)(i % 4), .n_embd = 64});
+            check_attention((attn_case){.bf16 = bf16, .n_keys = n, .n_group = 1, .n_embd = 16, .softcap = 1.5f});
+            check_attention((attn_case){.bf16 = bf16, .n_keys = n, .n_group = 2, .n_embd = 80, .sinks = true});
+            for (size_t w = 0; w < sizeof windows / sizeof *windows; w++)
+                check_attention((attn_case){.bf16 = bf16,
+                                            .first_key = n > windows[w] ? n - windows[w] : 0,
+                                            .n_keys = n,
+                                            .n_group = 2,
+                                            .n_embd = 32,
+                                            .sinks = w % 2,
+                                            .softcap = w % 3 ? 0 : 50});
         }
 }
 
@@ -639,9 +730,9 @@ static void bench_matmul(liz_dtype dtype, int32_t n_out, int32_t n_in, size_t n_
     assert_true(liz_act_open(&act, n_tok, (size_t)n_in, form));
     double best = 1e9;
     for (int r = 0; r < 7; r++) {
-        liz_act_prepare(&tested, &act, x, (size_t)n_in, n_tok, (size_t)n_in, form, 0, 1);
+        liz_act_prepare(&tested, &act, (liz_act_source){x, (size_t)n_in, NULL}, n_tok, (size_t)n_in, form, 0, 1);
         double t = seconds();
-        liz_matmul(&tested, &m, &act, n_tok, y, (size_t)n_out, scratch, 0, 1);
+        liz_matmul(&tested, &m, &act, 0, n_tok, y, (size_t)n_out, scratch, 0, 1);
         t = seconds() - t;
         best = t < best ? t : best;
     }
@@ -683,11 +774,9 @@ static void run_all(void *arg, int member, int n_members)
 {
     (void)arg, (void)member, (void)n_members;
     const struct CMUnitTest once[] = {
-        cmocka_unit_test(test_packed_index_is_a_permutation),
-        cmocka_unit_test(test_pack_means_the_weights),
-        cmocka_unit_test(test_scales_that_are_not_finite),
-        cmocka_unit_test(test_reference_is_right),
-        cmocka_unit_test(test_silu_is_right),
+        cmocka_unit_test(test_packed_index_is_a_permutation), cmocka_unit_test(test_pack_means_the_weights),
+        cmocka_unit_test(test_scales_that_are_not_finite),    cmocka_unit_test(test_reference_is_right),
+        cmocka_unit_test(test_activations_are_right),         cmocka_unit_test(test_tanh_is_right),
     };
     const struct CMUnitTest each[] = {
         cmocka_unit_test(test_dot),      cmocka_unit_test(test_matmul), cmocka_unit_test(test_rows),

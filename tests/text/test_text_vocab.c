@@ -180,10 +180,10 @@ static const struct refused {
     liz_status status;
     const char *text; /* part of what is said */
 } refused_files[] = {
-    {put_nothing, LIZ_E_UNSUPPORTED, "holds no vocabulary"},
-    {put_none, LIZ_E_UNSUPPORTED, "holds no vocabulary"},
-    {put_no_vocab, LIZ_E_UNSUPPORTED, "holds no vocabulary"},
-    {put_test, LIZ_E_UNSUPPORTED, "holds no vocabulary"},
+    {put_nothing, LIZ_E_STATE, "holds no vocabulary"},
+    {put_none, LIZ_E_STATE, "holds no vocabulary"},
+    {put_no_vocab, LIZ_E_STATE, "holds no vocabulary"},
+    {put_test, LIZ_E_STATE, "holds no vocabulary"},
     {put_unigram, LIZ_E_UNSUPPORTED, "\"t5\""},
     {put_no_tokens, LIZ_E_FORMAT, "tokenizer.ggml.tokens"},
     {put_tokens_numbers, LIZ_E_FORMAT, "tokenizer.ggml.tokens"},
