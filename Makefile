@@ -13,6 +13,7 @@ WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer
 CFLAGS_ALL = -std=gnu17 $(OPT) -g $(WARN) -ffp-contract=off -fno-math-errno -fvisibility=hidden -fPIC -pthread \
     -Iinclude -Isrc -D_GNU_SOURCE $(SAN) $(DEFS) $(CFLAGS)
 LIBS = -lxxhash -lutf8proc -lm -pthread $(SAN)
+CLI_LIBS = -ledit
 
 ISA_avx2 = -mavx2 -mfma -mf16c -mbmi -mbmi2
 ISA_avx512 = $(ISA_avx2) -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512cd -mavx512vnni -mavx512vbmi -mavx512vbmi2 \
@@ -107,7 +108,7 @@ $(BUILD)/libtests.a: $(TEST_LIB_OBJ)
 	$(call say,AR,$@)ar rcs $@ $^
 
 $(BUILD)/lizzie: $(CLI_OBJ) $(BUILD)/libabove.a $(BUILD)/liblizzie.a
-	$(call say,LD,$@)$(CC) -o $@ $^ $(LIBS)
+	$(call say,LD,$@)$(CC) -o $@ $^ $(CLI_LIBS) $(LIBS)
 
 ENGINE_TEST_BIN := $(filter $(BUILD)/tests/engine/%,$(TEST_BIN))
 LINE_TEST_BIN := $(filter $(BUILD)/tests/line/%,$(TEST_BIN))
@@ -128,7 +129,7 @@ $(LINE_TEST_BIN): %: %.o $(BUILD)/libtests.a $(BUILD)/libline-fake.a
 	$(call say,LD,$@)$(CC) -o $@ $^ -lcmocka -lpcre2-8 $(LIBS)
 
 $(BUILD)/lizzie-fake: $(CLI_OBJ) $(BUILD)/libline-fake.a
-	$(call say,LD,$@)$(CC) -o $@ $^ $(LIBS)
+	$(call say,LD,$@)$(CC) -o $@ $^ $(CLI_LIBS) $(LIBS)
 
 $(BUILD)/bench/%: $(BUILD)/bench/%.o $(BENCH_LIB_OBJ) $(BUILD)/liblizzie.a
 	$(call say,LD,$@)$(CC) -o $@ $^ $(LIBS)

@@ -5,7 +5,8 @@
 #include <unistd.h>
 
 const cli_command cli_commands[] = {
-    {"run", CLI_RUN, "MODEL [PROMPT]", 1, 2, "Generates once. The prompt also comes from standard input.",
+    {"run", CLI_RUN, "MODEL [PROMPT]", 1, 2,
+     "Generates once; chats where no prompt is given. The prompt also comes from standard input.",
      "  lizzie run model.gguf 'Once upon a time'\n"
      "  echo 'Write a haiku about rain.' | lizzie run model.gguf --raw --max-tokens 60\n"
      "  lizzie run model.gguf 'A name for a cat:' --temperature 1 --seed 7 --json\n",
@@ -32,8 +33,13 @@ const cli_command cli_commands[] = {
      "  lizzie inspect model.gguf --ctx-size 4096 --parallel 8\n"
      "  lizzie inspect model.gguf --json\n",
      cli_inspect},
+    {"template", CLI_TEMPLATE, "MODEL|FILE [PROMPT]", 1, 2,
+     "Shows what a chat template makes of messages: of PROMPT, or of JSON from standard input.",
+     "  lizzie template model.gguf 'Hello' --system 'Be brief.'\n"
+     "  lizzie template chat.jinja --messages conversation.json --now 2026-01-31\n"
+     "  lizzie template model.gguf --jsonl < variables.jsonl > texts.jsonl\n",
+     cli_template},
     {.name = "serve"},
-    {.name = "template"},
     {.name = "quantize"},
     {.name = "merge"},
     {.name = "convert"},

@@ -87,6 +87,7 @@ typedef struct liz_line_opts {
     const char *model_path, *in_path, *out_path; /* IN and OUT may be "-" */
     const char *stats_path;                      /* NULL: none */
     const char *prompt, *system;                 /* texts, NULL: none */
+    const char *now;                             /* for the clock of the chat template; NULL: when the line began */
     bool raw;                                    /* texts stand as they are, though the model has a chat template */
     const char *id_field, *truncate_field;       /* NULL: none */
     const char *keep[LIZ_LINE_KEEP_MAX];

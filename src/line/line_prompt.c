@@ -201,7 +201,8 @@ static bool turns(const liz_line_prompter *p, const liz_line_record *record, siz
 static bool conversation(const liz_json *object, liz_line_row *row, liz_buf *out)
 {
     static const char *const names[] = {"messages", "tools", "documents", "reasoning_effort"};
-    const liz_json *messages = liz_json_member(object, "messages"), *more = liz_json_member(object, "chat_template_kwargs");
+    const liz_json *messages = liz_json_member(object, "messages"),
+                   *more = liz_json_member(object, "chat_template_kwargs");
     if (messages->type != LIZ_JSON_ARRAY || messages->n_children == 0) {
         liz_line_row_fail(row, LIZ_ROW_INVALID_ROW, "its \"messages\" are not a list of messages");
         return false;
@@ -230,10 +231,10 @@ static liz_status chat_render(const liz_line_prompter *p, const liz_buf *variabl
         liz_line_row_fail(row, LIZ_ROW_UNSUPPORTED, "it has \"messages\": %s", p->chat_missing);
         return LIZ_OK;
     }
-    liz_status status = liz_buf_failed(variables)
-                            ? liz_fail(&own, LIZ_E_MEMORY, "no memory for the prompt of row %lu", row->index)
-                            : liz_template_render(p->chat, variables->data, variables->len, p->now, LIZ_RENDER_CHAT,
-                                                  out, &own);
+    liz_status status =
+        liz_buf_failed(variables)
+            ? liz_fail(&own, LIZ_E_MEMORY, "no memory for the prompt of row %lu", row->index)
+            : liz_template_render(p->chat, variables->data, variables->len, p->now, LIZ_RENDER_CHAT, out, &own);
     if (status == LIZ_E_MEMORY)
         return liz_fail(err, status, "%s", own.text);
     if (status != LIZ_OK)
@@ -279,7 +280,8 @@ static liz_status text_cut(const liz_line_prompter *p, const liz_line_record *re
             liz_buf_putc(&text, '\0');
             out->n_text = text.len - 1;
             out->text = liz_buf_take(&text);
-            status = out->text ? LIZ_OK : liz_fail(err, LIZ_E_MEMORY, "no memory for the prompt of row %lu", row->index);
+            status =
+                out->text ? LIZ_OK : liz_fail(err, LIZ_E_MEMORY, "no memory for the prompt of row %lu", row->index);
         }
     } else if (p->template != NULL ? turns(p, record, cut, row, &text) : conversation(record->json, row, &text)) {
         status = chat_render(p, &text, row, out, err);
@@ -320,8 +322,8 @@ liz_status liz_line_prompter_open(liz_line_prompter *prompter, liz_error *err)
 {
     const liz_line_template *t = prompter->template;
     liz_status status = LIZ_OK;
-    for (size_t i = 0; t != NULL && prompter->chat == NULL && status == LIZ_OK && !prompter->has_control &&
-                       i < t->n_parts; i++)
+    for (size_t i = 0;
+         t != NULL && prompter->chat == NULL && status == LIZ_OK && !prompter->has_control && i < t->n_parts; i++)
         status = holds_control(prompter->vocab, t->parts[i].literal, &prompter->has_control, err);
     return status;
 }

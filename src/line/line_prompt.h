@@ -27,9 +27,9 @@ const char *liz_line_template_field(const liz_line_template *template, size_t i)
 typedef struct liz_line_prompter {
     const liz_line_template *template; /* NULL: records bring `prompt` */
     const char *truncate_field;        /* NULL: none */
-    const liz_template *chat;   /* NULL: there is none, or it is not to be used */
-    const char *chat_missing;   /* then why */
-    const char *now;            /* of the chat template's clock */
+    const liz_template *chat;          /* NULL: there is none, or it is not to be used */
+    const char *chat_missing;          /* then why */
+    const char *now;                   /* of the chat template's clock */
     const liz_vocab *vocab;
     int32_t n_ctx;      /* 0: no limit is known */
     int32_t max_tokens; /* what --truncate leaves room for, up to a quarter of the context */

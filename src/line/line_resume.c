@@ -324,7 +324,14 @@ liz_status liz_line_resume(liz_line_job *job, liz_error *err)
         status = liz_model_identify(o->model_path, &job->journal.model, err);
     if (status != LIZ_OK)
         return status;
-    liz_line_fingerprint_make(&job->fingerprint, o, job->journal.model.hash);
+    /* The time is that at which the line first began. */
+    char began[sizeof job->now];
+    if (job->journal.exists && !o->restart && o->now == NULL &&
+        liz_line_fingerprint_get(liz_line_journal_fingerprint(&job->journal, 0), "now", began, sizeof began) &&
+        strcmp(began, "none") != 0)
+        memcpy(job->now, began, sizeof began);
+    liz_line_fingerprint_make(&job->fingerprint, o, job->journal.model.hash,
+                              job->chat ? liz_template_hash(job->chat) : NULL, job->chat ? job->now : NULL);
     return o->retry_failed ? resume_retry(job, err) : resume_plain(job, out_bytes, err);
 }
 
