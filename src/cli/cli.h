@@ -36,7 +36,7 @@ typedef struct cli_args {
     bool json, jsonl, special, pairs, verbose, help;
     const char *messages; /* JSON text */
     const char *tokens, *ids, *logits_path;
-    double watts;     /* 0: not given */
+    double price_kwh;
     liz_buf owned[8]; /* texts that were read from files or split */
     int n_owned;
 } cli_args;
@@ -111,8 +111,8 @@ void cli_progress_show(void *user, const liz_line_progress *progress);
 void cli_progress_open(void *user, uint64_t done, uint64_t total);
 /* Takes the line away again. */
 void cli_progress_clear(void);
-/* The summary after a line; `watts` 0: by the machine's own meter where it has one. */
-void cli_summary_print(const liz_line_report *report, double watts);
+/* The summary after a line. */
+void cli_summary_print(const liz_line_report *report, const cli_args *args);
 
 /* ---- Chat --------------------------------------------------------------------------------------- */
 

@@ -74,7 +74,7 @@ int cli_batch(cli_args *args)
         status = cli_print(liz_buf_str(&report.plan), &err);
         code = status == LIZ_OK ? EXIT_DONE : cli_fail(status, &err);
     } else {
-        cli_summary_print(&report, args->watts);
+        cli_summary_print(&report, args);
         say_outcome(args, &report);
         code = exit_of(&report);
     }

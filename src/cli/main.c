@@ -96,6 +96,7 @@ static int run_command(const cli_command *command, int argc, char **argv)
     static cli_args args;
     liz_error err;
     liz_line_opts_init(&args.line);
+    args.price_kwh = 0.30;
     liz_status status = cli_args_read(&args, command, argc, argv, &err);
     int code;
     if (status != LIZ_OK) {

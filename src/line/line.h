@@ -54,11 +54,11 @@ typedef struct liz_line_progress {
     uint64_t n_failed;      /* of them, error rows */
     uint64_t n_truncated;   /* rows whose --truncate field was shortened in this run */
     uint64_t n_prompt_tokens, n_completion_tokens, n_reused_tokens; /* of this run */
-    uint64_t n_words;                                               /* in the texts of this run */
+    uint64_t n_words_read, n_words_written;                         /* in the records and in the texts of this run */
     /* Of the input: consumed, of it by earlier runs, and in all; total 0 where unknown. */
     uint64_t in_bytes, in_bytes_before, in_bytes_total;
     uint64_t elapsed_us; /* since the model was open */
-    double joules;       /* of this run; below 0 where the machine does not tell */
+    double joules;       /* of this run; below 0 where neither the machine tells nor the options */
 } liz_line_progress;
 
 typedef enum liz_line_outcome {
@@ -86,6 +86,7 @@ LIZ_MUST_CHECK liz_status liz_line_token_read(const liz_vocab *vocab, const char
 typedef struct liz_line_opts {
     const char *model_path, *in_path, *out_path; /* IN and OUT may be "-" */
     const char *stats_path;                      /* NULL: none */
+    double watts;                                /* the machine's power, in place of its meter; 0: by the meter */
     const char *prompt, *system;                 /* texts, NULL: none */
     const char *now;                             /* for the clock of the chat template; NULL: when the line began */
     bool raw;                                    /* texts stand as they are, though the model has a chat template */

@@ -105,6 +105,8 @@ static liz_status check_paths(const liz_line_opts *o, liz_error *err)
     const char *out = o->out_path;
     if (*out == '\0')
         return liz_fail(err, LIZ_E_USAGE, "-o: its name is empty: name a file after -o");
+    if (o->stats_path != NULL && strcmp(o->stats_path, "-") == 0)
+        return liz_fail(err, LIZ_E_USAGE, "--stats -: standard output is for rows: name a file");
     if (is_folder(out))
         return liz_fail(err, LIZ_E_USAGE, "%s: is a folder: name a file after -o", out);
     if (o->stats_path != NULL && liz_file_is_same(out, o->stats_path))
@@ -279,6 +281,8 @@ static liz_status check_record(liz_line_job *job, const liz_line_cut *cut, bool 
         if (status == LIZ_OK && !openai)
             status = check_fields(job, &record, err);
     }
+    if (arena.refused)
+        status = liz_fail(err, LIZ_E_MEMORY, "%s: no memory for its first record", job->opts->in_path);
     liz_line_row_free(&row);
     liz_arena_free(&arena);
     return status;

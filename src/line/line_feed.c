@@ -71,6 +71,14 @@ static void ask_defaults(const liz_line_job *job, liz_line_ask *ask)
     ask->prompt = (liz_str){NULL, 0};
 }
 
+/* An error row says what the row determines, and never that memory was short. */
+static liz_status check_memory(const feeder *f, const liz_line_row *row, liz_error *err)
+{
+    if (row->error_code != NULL && f->arena.refused)
+        return liz_fail(err, LIZ_E_MEMORY, "row of index %lu: no memory to read it", row->index);
+    return LIZ_OK;
+}
+
 /* Gives `*tokens` of an OpenAI row; NULL when it is an error row. */
 static liz_status openai_tokens(feeder *f, const liz_line_record *record, liz_line_row *row, int32_t **tokens,
                                 liz_error *err)
@@ -78,7 +86,7 @@ static liz_status openai_tokens(feeder *f, const liz_line_record *record, liz_li
     liz_line_ask *ask = &f->ask;
     size_t n = 0;
     if (!liz_line_openai_read(record, &f->arena, row, ask))
-        return LIZ_OK;
+        return check_memory(f, row, err);
     if (ask->tokens != NULL) {
         n = ask->n_tokens;
         *tokens = malloc((n ? n : 1) * sizeof **tokens);
@@ -111,8 +119,9 @@ static liz_status read_row(feeder *f, const liz_line_cut *cut, liz_line_row *row
     *tokens = NULL;
     liz_arena_reset(&f->arena);
     ask_defaults(job, &f->ask);
+    row->n_words_read = liz_line_words(cut->text);
     if (!liz_line_record_read(&record, cut, job->csv, &f->arena, row))
-        return LIZ_OK;
+        return check_memory(f, row, err);
     if (job->form == LIZ_LINE_FORM_OPENAI)
         return openai_tokens(f, &record, row, tokens, err);
     take_id(job->opts, &record, row);

@@ -28,6 +28,14 @@ static void add(liz_line_fingerprint *fp, const char *name, liz_str value)
     liz_json_write_string(&fp->json, value);
 }
 
+/* A value that had no memory must not pass for another. Releases it. */
+static void add_buf(liz_line_fingerprint *fp, const char *name, liz_buf *value)
+{
+    add(fp, name, liz_buf_str(value));
+    fp->json.failed = fp->json.failed || liz_buf_failed(value);
+    liz_buf_free(value);
+}
+
 static void add_text(liz_line_fingerprint *fp, const char *name, const char *value)
 {
     add(fp, name, liz_str_of(value ? value : "none"));
@@ -48,8 +56,7 @@ static void add_float(liz_line_fingerprint *fp, const char *name, float value)
         liz_buf_puts(&text, "of the model");
     else
         liz_json_write_float(&text, value);
-    add(fp, name, liz_buf_str(&text));
-    liz_buf_free(&text);
+    add_buf(fp, name, &text);
 }
 
 /* A list as a JSON array, so that no two lists look the same. */
@@ -62,8 +69,7 @@ static void add_list(liz_line_fingerprint *fp, const char *name, const char *con
         liz_json_write_string(&text, liz_str_of(items[i]));
     }
     liz_buf_puts(&text, n ? "]" : "none");
-    add(fp, name, liz_buf_str(&text));
-    liz_buf_free(&text);
+    add_buf(fp, name, &text);
 }
 
 static void add_bias(liz_line_fingerprint *fp, const liz_line_sampling *s)
@@ -75,8 +81,7 @@ static void add_bias(liz_line_fingerprint *fp, const liz_line_sampling *s)
         liz_json_write_float(&text, s->bias[i].bias); /* null: forbidden */
     }
     liz_buf_puts(&text, s->n_bias ? "" : "none");
-    add(fp, "logit-bias", liz_buf_str(&text));
-    liz_buf_free(&text);
+    add_buf(fp, "logit-bias", &text);
 }
 
 static const struct {
@@ -176,8 +181,13 @@ void liz_line_fingerprint_diff(liz_str was, liz_str is, const char *only, liz_bu
 {
     liz_arena arena = {.size_max = 64u << 20};
     liz_json *a, *b;
-    if (liz_json_read(&a, was, &arena, NULL) == LIZ_OK && liz_json_read(&b, is, &arena, NULL) == LIZ_OK)
+    liz_status status = liz_json_read(&a, was, &arena, NULL);
+    if (status == LIZ_OK)
+        status = liz_json_read(&b, is, &arena, NULL);
+    if (status == LIZ_OK)
         diff_objects(a, b, only, out);
+    else if (status == LIZ_E_MEMORY)
+        out->failed = true;
     else
         liz_buf_puts(out, "the side file is damaged");
     liz_arena_free(&arena);

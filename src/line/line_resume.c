@@ -152,7 +152,9 @@ static liz_status fail_differs(const liz_line_job *job, liz_str was, const char 
     liz_buf_init(&diff, 4096);
     liz_line_fingerprint_diff(was, liz_buf_str(&job->fingerprint.json), only, &diff);
     liz_status status = LIZ_OK;
-    if (diff.len > 0)
+    if (liz_buf_failed(&diff) && !diff.is_full)
+        status = liz_fail(err, LIZ_E_MEMORY, "%s: no memory to compare settings", job->opts->out_path);
+    else if (diff.len > 0)
         status =
             liz_fail(err, LIZ_E_STATE, "%s: %s with other settings: %.300s: use those, or begin anew with --restart",
                      job->opts->out_path, what, diff.data);
@@ -324,6 +326,7 @@ liz_status liz_line_resume(liz_line_job *job, liz_error *err)
         status = liz_model_identify(o->model_path, &job->journal.model, err);
     if (status != LIZ_OK)
         return status;
+<<<<<<< HEAD
     /* The time is that at which the line first began. */
     char began[sizeof job->now];
     if (job->journal.exists && !o->restart && o->now == NULL &&
@@ -332,6 +335,11 @@ liz_status liz_line_resume(liz_line_job *job, liz_error *err)
         memcpy(job->now, began, sizeof began);
     liz_line_fingerprint_make(&job->fingerprint, o, job->journal.model.hash,
                               job->chat ? liz_template_hash(job->chat) : NULL, job->chat ? job->now : NULL);
+=======
+    liz_line_fingerprint_make(&job->fingerprint, o, job->journal.model.hash);
+    if (liz_buf_failed(&job->fingerprint.json))
+        return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for the settings", o->out_path);
+>>>>>>> main
     return o->retry_failed ? resume_retry(job, err) : resume_plain(job, out_bytes, err);
 }
 

@@ -186,6 +186,18 @@ liz_seq_stats liz_line_row_stats(const liz_line_row *row)
     return sum;
 }
 
+uint64_t liz_line_words(liz_str text)
+{
+    uint64_t n = 0;
+    bool inside = false;
+    for (size_t i = 0; i < text.n; i++) {
+        bool space = text.p[i] == ' ' || (text.p[i] >= '\t' && text.p[i] <= '\r');
+        n += !space && !inside;
+        inside = !space;
+    }
+    return n;
+}
+
 const char *liz_line_finish_name(liz_finish finish)
 {
     switch (finish) {

@@ -67,6 +67,7 @@ typedef struct liz_line_row {
     const char *error_code; /* NULL: no error */
     liz_buf error_message;
     size_t n_prompt;
+    uint64_t n_words_read; /* in its record */
     bool was_truncated;
     size_t n_prompt_whole; /* tokens before --truncate shortened it */
     bool wants_logprobs, wants_prompt_logprobs;
@@ -106,8 +107,8 @@ liz_seq_stats liz_line_row_stats(const liz_line_row *row);
 void liz_line_row_write(const liz_line_row *row, liz_line_form form, const liz_vocab *vocab, liz_buf *out);
 /* Appends what was generated as an object of its own, as `run --json` prints it. */
 void liz_line_row_write_object(const liz_line_row *row, const liz_vocab *vocab, liz_buf *out);
-/* Appends its line of --stats. */
-void liz_line_row_write_stats(const liz_line_row *row, liz_buf *out);
+/* Appends its line of --stats; `joules` below 0: unknown. */
+void liz_line_row_write_stats(const liz_line_row *row, double joules, liz_buf *out);
 
 /* Appends a token's text as a JSON string, as it stands within a text: a vocabulary may drop a space at the beginning
  * of one, so it is what the token adds to itself. LIZ_E_USAGE when it is outside the vocabulary, LIZ_E_MEMORY. */
@@ -117,6 +118,9 @@ LIZ_MUST_CHECK liz_status liz_line_piece_write(const liz_vocab *vocab, int32_t t
 bool liz_line_row_matches(liz_str line, liz_line_form form, uint64_t index);
 /* Whether a whole line of OUT is an error row. */
 bool liz_line_row_is_error(liz_str line);
+
+/* Words of a text: what stands between white space. */
+uint64_t liz_line_words(liz_str text);
 
 /* "stop", "length", ... */
 const char *liz_line_finish_name(liz_finish finish);

@@ -3,6 +3,7 @@
  * Before rows go to OUT the side file vouches for the input up to them, synced; OUT itself is synced once a second and
  * at the end, so a power failure costs a second of rows and a crash of the process none. On a clean stop (signal,
  * --limit, --strict) the side file vouches for exactly the rows that are there. */
+#include "line/line_energy.h"
 #include "line/line_job.h"
 
 #include "base/log.h"
@@ -31,23 +32,10 @@ typedef struct writer {
     uint64_t begun_us, synced_us, told_us;
     uint64_t n_records; /* the input up to the last row in OUT */
     liz_hash input_hash;
-    liz_energy_meter energy;
-    bool has_energy;
+    liz_line_energy energy;
 } writer;
 
 /* ---- Progress ----------------------------------------------------------------------------------- */
-
-static uint64_t n_words_of(liz_str text)
-{
-    uint64_t n = 0;
-    bool inside = false;
-    for (size_t i = 0; i < text.n; i++) {
-        bool space = text.p[i] == ' ' || (text.p[i] >= '\t' && text.p[i] <= '\r');
-        n += !space && !inside;
-        inside = !space;
-    }
-    return n;
-}
 
 static void count_row(liz_line_progress *p, const liz_line_row *row)
 {
@@ -61,8 +49,9 @@ static void count_row(liz_line_progress *p, const liz_line_row *row)
     p->n_prompt_tokens += stats.n_prompt;
     p->n_reused_tokens += stats.n_prompt_reused;
     p->n_completion_tokens += stats.n_completion;
+    p->n_words_read += row->n_words_read;
     for (size_t i = 0; i < row->n_completions && row->error_code == NULL; i++)
-        p->n_words += n_words_of(liz_buf_str(&row->completions[i].text));
+        p->n_words_written += liz_line_words(liz_buf_str(&row->completions[i].text));
 }
 
 static void tell(writer *w, bool now)
@@ -73,7 +62,7 @@ static void tell(writer *w, bool now)
         return;
     w->told_us = us;
     p->elapsed_us = us - w->begun_us;
-    p->joules = w->has_energy ? liz_energy_read_j(&w->energy) : -1;
+    p->joules = liz_line_energy_read_j(&w->energy);
     if (w->job->opts->on_progress != NULL)
         w->job->opts->on_progress(w->job->opts->user, p);
 }
@@ -143,6 +132,15 @@ static liz_status write_lines(writer *w, liz_error *err)
     return status;
 }
 
+static double share_j(writer *w, const liz_line_row *row)
+{
+    liz_engine_stats all;
+    liz_engine_stats_get(w->job->engine, &all);
+    liz_seq_stats s = liz_line_row_stats(row);
+    uint64_t n_tokens = s.n_prompt - s.n_prompt_reused + s.n_completion;
+    return liz_line_energy_share_j(&w->energy, n_tokens, all.n_tokens_prefilled + all.n_tokens_decoded);
+}
+
 /* Turns the rows that have ended, from the oldest on, into lines. Counts them; sets `*stop` where --strict wants it. */
 static liz_status gather(writer *w, size_t *n, bool *stop, liz_error *err)
 {
@@ -160,7 +158,7 @@ static liz_status gather(writer *w, size_t *n, bool *stop, liz_error *err)
             return status;
         liz_line_row_write(row, job->form, job->prompter.vocab, &w->lines);
         if (job->stats_fd >= 0 && !row->is_copy)
-            liz_line_row_write_stats(row, &w->stats);
+            liz_line_row_write_stats(row, share_j(w, row), &w->stats);
         if (liz_buf_failed(&w->lines))
             return liz_fail(err, LIZ_E_MEMORY, "no memory for the lines of OUT");
         w->n_records = row->n_records;
@@ -341,7 +339,7 @@ static liz_status make_rows(liz_line_job *job, liz_line_report *report, liz_erro
         status = liz_line_target_open(job, err);
     if (status == LIZ_OK) {
         w.begun_us = w.synced_us = liz_clock_us();
-        w.has_energy = liz_energy_open(&w.energy, NULL);
+        liz_line_energy_open(&w.energy, job->opts->watts);
         status = write_with_reader(&w, err);
     }
     liz_buf_free(&w.lines);

@@ -110,6 +110,7 @@ static bool top_text_seen(const liz_row_tokens *tokens, const liz_vocab *vocab, 
         liz_buf_clear(&other);
         write_piece(vocab, row_top(tokens, token.top + i).token, &other);
         seen = liz_str_eq(liz_buf_str(&other), liz_buf_str(piece));
+        piece->failed = piece->failed || liz_buf_failed(&other);
     }
     liz_buf_free(&other);
     return seen;
@@ -121,7 +122,9 @@ static void write_openai_top(const liz_row_tokens *tokens, const liz_vocab *voca
     liz_buf_init(&piece, 1 << 16);
     liz_buf_putc(out, '{');
     for (uint32_t k = 0, n = 0; k < token.n_top; k++) {
-        if (top_text_seen(tokens, vocab, token, k, &piece))
+        bool seen = top_text_seen(tokens, vocab, token, k, &piece);
+        out->failed = out->failed || liz_buf_failed(&piece);
+        if (seen)
             continue;
         liz_buf_puts(out, n++ ? "," : "");
         liz_buf_append_str(out, liz_buf_str(&piece));
@@ -325,7 +328,7 @@ void liz_line_row_write_object(const liz_line_row *row, const liz_vocab *vocab, 
     liz_buf_puts(out, "}\n");
 }
 
-void liz_line_row_write_stats(const liz_line_row *row, liz_buf *out)
+void liz_line_row_write_stats(const liz_line_row *row, double joules, liz_buf *out)
 {
     liz_seq_stats s = liz_line_row_stats(row);
     liz_buf_printf(out, "{\"index\":%" PRIu64, row->index);
@@ -335,6 +338,8 @@ void liz_line_row_write_stats(const liz_line_row *row, liz_buf *out)
                    ",\"queue_us\":%" PRIu64 ",\"prefill_us\":%" PRIu64 ",\"decode_us\":%" PRIu64
                    ",\"prompt_tokens\":%zu,\"prompt_tokens_reused\":%zu,\"completion_tokens\":%zu",
                    s.queue_us, s.prefill_us, s.decode_us, row->n_prompt, s.n_prompt_reused, s.n_completion);
+    if (joules >= 0)
+        liz_buf_printf(out, ",\"joules\":%.6f", joules);
     if (row->was_truncated)
         liz_buf_printf(out, ",\"truncated_from_tokens\":%zu", row->n_prompt_whole);
     liz_buf_puts(out, "}\n");

@@ -19,6 +19,7 @@ typedef struct binder {
     liz_status status; /* of the first failure; later calls do nothing */
     char name[96];
     bool *used; /* [n_tensors] */
+    int n_expert_used;
 } binder;
 
 /* A tensor of this name; NULL where there is none, which fails unless it is optional. */
@@ -95,7 +96,7 @@ static void plan_linear(binder *b, liz_linear *linear, const liz_gguf_tensor *t,
                            .matrix = {.pack = pack, .n_out = n_out, .n_in = n_in}};
     b->w->packed_bytes += (uint64_t)n_mat * liz_pack_matrix_bytes(pack, n_out, n_in);
     work_add(linear == &b->w->output ? &b->w->work_output : &b->w->work_layers, &linear->matrix,
-             n_mat > 1 ? (uint64_t)b->h->n_expert_used : 1);
+             n_mat > 1 ? (uint64_t)b->n_expert_used : 1);
     b->w->act_forms |= liz_act_form_of(pack);
     b->w->n_in_max = (size_t)n_in > b->w->n_in_max ? (size_t)n_in : b->w->n_in_max;
 }
@@ -282,7 +283,7 @@ liz_status liz_weights_bind(liz_weights *w, liz_hparams *h, const liz_gguf *gguf
     *w = (liz_weights){0};
     liz_arena_init(&w->arena, VECTORS_BYTES_MAX);
     size_t n_tensors = liz_gguf_n_tensors(gguf);
-    binder b = {.w = w, .gguf = gguf, .err = err, .used = calloc(n_tensors + 1, 1)};
+    binder b = {.w = w, .gguf = gguf, .err = err, .used = calloc(n_tensors + 1, 1), .n_expert_used = h->n_expert_used};
     w->layers = liz_arena_array(&w->arena, (size_t)h->n_layer, sizeof *w->layers);
     if (w->layers == NULL || b.used == NULL) {
         free(b.used);

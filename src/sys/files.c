@@ -151,7 +151,8 @@ liz_status liz_file_read_whole(const liz_files *files, const char *path, liz_buf
             break;
         liz_buf_append(out, piece, n);
         if (liz_buf_failed(out))
-            status = liz_fail(err, LIZ_E_LIMIT, "%s: is larger than %zu bytes", path, out->len_max);
+            status = out->is_full ? liz_fail(err, LIZ_E_LIMIT, "%s: is larger than %zu bytes", path, out->len_max)
+                                  : liz_fail(err, LIZ_E_MEMORY, "%s: no memory to read it", path);
     }
     liz_file_close(files, &fd);
     return status;

@@ -2,7 +2,8 @@
  *
  * Special tokens are cut out (text_special.c); what lies between, a stretch, goes through the vocabulary's algorithm
  * by itself: nothing merges across a special token. SentencePiece puts a space before the text and after each
- * special token. Everything a call allocates is in one struct and gone at its end but the ids. */
+ * special token. RWKV's algorithm, the longest token at each place, is short enough to stand here. Everything a call
+ * allocates is in one struct and gone at its end but the ids. */
 #include "text/text_merge.h"
 
 #include <stdlib.h>
@@ -12,7 +13,7 @@ typedef struct encoding {
     const liz_text_vocab *vocab;
     liz_text_ids out;
     liz_text_merger merger;
-    char *spaced;       /* SentencePiece: room for a stretch of text with a space before it */
+    liz_buf spaced;     /* a stretch with a space before it, or in its normal form */
     bool after_special; /* the next stretch takes the space */
     const size_t *data; /* ranges of bytes that hold no control tokens; those behind are dropped */
     size_t n_data;
@@ -20,22 +21,35 @@ typedef struct encoding {
 
 static bool is_c_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
+static void encode_longest(const liz_text_vocab *vocab, liz_str text, liz_text_ids *out)
+{
+    for (size_t i = 0, len = 1; i < text.n; i += len, len = 1) {
+        int32_t id = liz_text_trie_longest(&vocab->plain, text.p + i, text.n - i, &len);
+        if (id >= 0 || vocab->unk >= 0)
+            liz_text_ids_push(out, id >= 0 ? id : vocab->unk);
+    }
+}
+
 static void encode_stretch(encoding *e, liz_str text)
 {
     const liz_text_vocab *vocab = e->vocab;
     if (text.n == 0)
         return;
     if (vocab->algorithm == LIZ_TEXT_SPM && vocab->leading_space && e->after_special) {
-        e->spaced[0] = ' ';
-        memcpy(e->spaced + 1, text.p, text.n);
-        text = (liz_str){e->spaced, text.n + 1};
+        liz_buf_clear(&e->spaced);
+        liz_buf_putc(&e->spaced, ' ');
+        liz_buf_append_str(&e->spaced, text);
+        text = liz_buf_str(&e->spaced);
     }
     e->after_special = false;
     switch (vocab->algorithm) {
     case LIZ_TEXT_SPM: liz_text_spm_encode(vocab, &e->merger, text); break;
     case LIZ_TEXT_BPE: liz_text_bpe_encode(vocab, &e->merger, text); break;
     case LIZ_TEXT_WORDPIECE: liz_text_wordpiece_encode(vocab, text, &e->out); break;
+    case LIZ_TEXT_UNIGRAM: liz_text_unigram_encode(vocab, &e->merger, text, &e->spaced); break;
+    case LIZ_TEXT_RWKV: encode_longest(vocab, text, &e->out); break;
     }
+    e->merger.failed |= liz_buf_failed(&e->spaced);
 }
 
 /* Bytes from `at` to the next that is data. */
@@ -49,28 +63,31 @@ static size_t n_until_data(encoding *e, size_t at)
 }
 
 /* Where the next special token begins at or behind `at`, and which; text.n when there is none. */
-static size_t next_special(encoding *e, liz_str text, size_t at, const liz_text_specials *set, int32_t *id)
+static size_t next_special(encoding *e, liz_str text, size_t at, const liz_text_trie *set, int32_t *id)
 {
-    for (;; at++) {
-        at += liz_text_special_next(e->vocab, set, text.p + at, text.n - at, id);
+    for (size_t len;; at++) {
+        at += liz_text_special_next(set, text.p + at, text.n - at, id);
         size_t n_free = *id >= 0 ? n_until_data(e, at) : SIZE_MAX;
         if (*id < 0 || liz_text_of(e->vocab, *id).n <= n_free)
             return at;
-        *id = liz_text_special_at(e->vocab, set, text.p + at, n_free);
+        *id = n_free > 0 ? liz_text_trie_longest(set, text.p + at, n_free, &len) : -1;
         if (*id < 0)
-            *id = liz_text_special_at(e->vocab, &e->vocab->defined, text.p + at, text.n - at);
+            *id = liz_text_trie_longest(&e->vocab->defined, text.p + at, text.n - at, &len);
         if (*id >= 0)
             return at;
     }
 }
 
-static void encode_all(encoding *e, liz_str text, const liz_text_specials *set)
+static void encode_all(encoding *e, liz_str text, const liz_text_trie *set)
 {
     for (size_t at = 0; at < text.n;) {
         int32_t id;
-        size_t end = next_special(e, text, at, set, &id);
+        size_t next = next_special(e, text, at, set, &id), end = next;
+        if (id >= 0 && (e->vocab->flags[id] & LIZ_TEXT_LSTRIP))
+            while (end > at && is_c_space(text.p[end - 1]))
+                end--;
         encode_stretch(e, (liz_str){text.p + at, end - at});
-        at = end;
+        at = next;
         if (id < 0)
             continue;
         liz_text_ids_push(&e->out, id);
@@ -86,10 +103,9 @@ static void encode_all(encoding *e, liz_str text, const liz_text_specials *set)
 static bool encoding_open(encoding *e, size_t n_text)
 {
     e->merger = (liz_text_merger){.vocab = e->vocab, .out = &e->out, .window_min = LIZ_TEXT_WINDOW};
-    if (e->vocab->algorithm != LIZ_TEXT_WORDPIECE)
+    liz_buf_init(&e->spaced, INT32_MAX);
+    if (e->vocab->algorithm != LIZ_TEXT_WORDPIECE && e->vocab->algorithm != LIZ_TEXT_RWKV)
         liz_text_merger_open_cache(&e->merger, n_text);
-    if (e->vocab->algorithm == LIZ_TEXT_SPM && (e->spaced = malloc(n_text + 1)) == NULL)
-        return false;
     e->after_special = true;
     return liz_text_ids_reserve(&e->out, n_text / 4 + 16);
 }
@@ -120,7 +136,7 @@ liz_status liz_text_encode_marked(const liz_text_vocab *vocab, liz_str text, uns
     if (affixes && vocab->add_sep)
         liz_text_ids_push(&e.out, vocab->sep);
     liz_text_merger_free(&e.merger);
-    free(e.spaced);
+    liz_buf_free(&e.spaced);
     if (e.merger.failed || e.out.failed) {
         free(e.out.v);
         return liz_fail(err, LIZ_E_MEMORY, "text: out of memory for the tokens of %zu bytes", text.n);

@@ -126,6 +126,9 @@ for stats in ./o ./o.lizzie; do
     has "$err" "is the file of --stats and also OUT or its side file" "says so"
 done
 rm o o.lizzie
+run '--stats to standard output' 2 batch model good.jsonl -o o --prompt '{{text}}' --stats -
+[ ! -e - ] && [ ! -e o ]
+ok $? "leaves no file"
 run 'score --logits over the model' 2 score kept-model --tokens 1,2 --logits kept-model
 cp good.jsonl read.txt
 run 'score --logits over IN' 2 score model read.txt --logits ./read.txt
@@ -137,8 +140,14 @@ ok $? "leaves no side file"
 
 run '--dry-run' 0 batch model in.jsonl --prompt '{{text}}' --dry-run
 has "$out" "first prompt:" "shows the prompt"
-run '--watts' 0 batch model good.jsonl -o w --prompt '{{text}}' --watts 100 --stats s
+run '--dry-run of a model that cannot be run' 1 batch huge in.jsonl --prompt '{{text}}' --dry-run
+is "$err" "lizzie: huge: it cannot be run" "says why"
+run '--watts' 0 batch model good.jsonl -o w --prompt '{{text}}' --watts 100 --price-kwh 0.5 --stats s
+has "$err" "J (by --watts)" "knows joules"
 has "$err" "a million rows:" "estimates"
+has "$err" "at 0.50 a kWh" "at the price given"
+has "$err" "(a person reads 250)" "words a minute stand beside a person's"
+has "$(cat s)" '"joules":' "--stats has each row's joules"
 is "$(wc -l <s)" 2 "--stats has a line for each row"
 "$lizzie" batch model - -o - --prompt '{{text}}' --max-tokens 5 <good.jsonl >piped 2>err
 is $? 0 "from standard input to standard output"

@@ -445,9 +445,10 @@ static void step(liz_engine *e)
         pthread_mutex_unlock(&e->lock);
         if (cancelled)
             seq_finish(seq, LIZ_FINISH_CANCELLED, LIZ_E_CANCELLED, seq->n_sent);
+        size_t n_before = seq->stats.n_completion;
         bool ended = cancelled || seq_step(seq);
         pthread_mutex_lock(&e->lock);
-        e->stats.n_tokens_decoded += !cancelled;
+        e->stats.n_tokens_decoded += seq->stats.n_completion - n_before;
         if (ended) {
             *link = seq->next;
             e->n_active--;
@@ -701,11 +702,14 @@ liz_status liz_inspect(const char *path, const liz_engine_opts *opts, char **jso
     liz_buf_init(&buf, 1 << 16);
     liz_buf_puts(&buf, "{\"architecture\":\"fake\",\"path\":");
     liz_json_write_string(&buf, liz_str_of(path));
-    liz_buf_printf(&buf,
-                   ",\"chat_template\":%s,\"memory\":{\"ctx_size\":%d,\"weights_bytes\":0,\"cache_bytes\":4096},"
-                   "\"kernels\":[{\"op\":"
-                   "\"none\",\"variant\":\"c\"}]}",
-                   model.template ? "\"...\"" : "null", opts && opts->n_ctx ? opts->n_ctx : model.ctx);
+    if (model.memory_fails)
+        liz_buf_puts(&buf, ",\"memory\":{\"error\":\"it cannot be run\"},\"chat_template\":null}");
+    else
+        liz_buf_printf(&buf,
+                       ",\"chat_template\":%s,\"memory\":{\"ctx_size\":%d,\"weights_bytes\":0,\"cache_bytes\":4096},"
+                       "\"kernels\":[{\"op\":"
+                       "\"none\",\"variant\":\"c\"}]}",
+                       model.template ? "\"...\"" : "null", opts && opts->n_ctx ? opts->n_ctx : model.ctx);
     *json = liz_buf_take(&buf);
     return LIZ_OK;
 }
