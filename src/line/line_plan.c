@@ -112,22 +112,13 @@ static liz_status read_model(liz_line_job *job, liz_buf *memory_text, liz_error 
     if (status == LIZ_OK)
         status = liz_json_read(&root, liz_str_of(json), &arena, err);
     if (status == LIZ_OK) {
-<<<<<<< HEAD
-        const liz_json *memory = liz_json_member(root, "memory");
-=======
         const liz_json *memory = liz_json_member(root, "memory"), *error = liz_json_member(memory, "error");
-        const liz_json *template = liz_json_member(root, "chat_template");
->>>>>>> main
         for (const liz_json *m = memory ? memory->first_child : NULL; m != NULL; m = m->next)
             liz_buf_printf(memory_text, "memory %.*s: %.*s\n", LIZ_STR_ARG(m->key), LIZ_STR_ARG(m->source));
         if (liz_json_int64(liz_json_member(memory, "ctx_size"), &n_ctx) && n_ctx > 0 && n_ctx <= INT32_MAX)
             job->prompter.n_ctx = (int32_t)n_ctx;
-<<<<<<< HEAD
-=======
-        status = liz_line_check_template(job, template != NULL && template->type != LIZ_JSON_NULL, err);
         if (status == LIZ_OK && error != NULL && error->type == LIZ_JSON_STRING)
             status = liz_fail(err, LIZ_E_UNSUPPORTED, "%s: %.*s", job->opts->model_path, LIZ_STR_ARG(error->string));
->>>>>>> main
     }
     liz_arena_free(&arena);
     liz_free(json);
