@@ -9,6 +9,7 @@
 typedef struct jinja_variable {
     jinja_str name;
     jinja_value value;
+    bool is_set;
     struct jinja_variable *next;
 } jinja_variable;
 
@@ -16,22 +17,30 @@ jinja_value *liz_jinja_lookup(jinja_scope *scope, jinja_str name)
 {
     for (; scope != NULL; scope = scope->parent)
         for (jinja_variable *v = scope->first; v != NULL; v = v->next)
-            if (liz_str_eq(liz_jinja_plain(v->name), liz_jinja_plain(name)))
+            if (v->is_set && liz_str_eq(liz_jinja_plain(v->name), liz_jinja_plain(name)))
                 return &v->value;
     return NULL;
 }
 
+void liz_jinja_forget(jinja_scope *scope)
+{
+    for (jinja_variable *v = scope->first; v != NULL; v = v->next)
+        v->is_set = false;
+}
+
 void liz_jinja_assign(jinja *j, jinja_scope *scope, jinja_str name, jinja_value value)
 {
-    jinja_scope own = {.first = scope->first};
-    jinja_value *there = liz_jinja_lookup(&own, name);
-    if (there != NULL) {
-        *there = value;
-        return;
+    jinja_variable *v = scope->first;
+    while (v != NULL && !liz_str_eq(liz_jinja_plain(v->name), liz_jinja_plain(name)))
+        v = v->next;
+    if (v == NULL) {
+        v = liz_jinja_alloc(j, 1, sizeof *v);
+        v->name = name;
+        v->next = scope->first;
+        scope->first = v;
     }
-    jinja_variable *v = liz_jinja_alloc(j, 1, sizeof *v);
-    *v = (jinja_variable){name, value, scope->first};
-    scope->first = v;
+    v->value = value;
+    v->is_set = true;
 }
 
 static jinja_value eval_name(jinja *j, const jinja_node *node, jinja_scope *scope)

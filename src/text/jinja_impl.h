@@ -237,8 +237,8 @@ struct jinja {
 
 enum {
     JINJA_OUTPUT_MAX = 64 << 20,
-    JINJA_ARENA_MAX = 1 << 30,
-    JINJA_WORK_MAX = 1 << 28, /* about three seconds */
+    JINJA_ARENA_MAX = 512 << 20,
+    JINJA_WORK_MAX = 1 << 27, /* some seconds */
     JINJA_LEVELS_MAX = 400,   /* of nodes within nodes */
     JINJA_DEPTH_MAX = 1000,   /* the same, macros followed */
     JINJA_NESTING_MAX = 200,  /* of values within values */
@@ -364,6 +364,8 @@ jinja_value liz_jinja_call_function(jinja *j, const jinja_function *f, jinja_val
 jinja_value liz_jinja_call_macro(jinja *j, const jinja_callable *macro, const jinja_args *args);
 jinja_value liz_jinja_call_loop(jinja *j, const jinja_loop *outer, const jinja_args *args);
 jinja_value *liz_jinja_lookup(jinja_scope *scope, jinja_str name);
+/* All its variables are as if never assigned. */
+void liz_jinja_forget(jinja_scope *scope);
 void liz_jinja_assign(jinja *j, jinja_scope *scope, jinja_str name, jinja_value value);
 
 typedef enum jinja_case {

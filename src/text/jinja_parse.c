@@ -224,6 +224,7 @@ static jinja_node *parse_primary(parser *p)
 static jinja_node *parse_args(parser *p)
 {
     list args = {0};
+    bool seen_named = false;
     next(p);
     while (!is_op(p, ')')) {
         jinja_node *arg = node_new(p, JINJA_K_ARG, NULL, NULL, NULL);
@@ -235,6 +236,10 @@ static jinja_node *parse_args(parser *p)
             arg->value = want_name(p);
             next(p);
         }
+        bool named = star == JINJA_OP('*', '*') || arg->value.type == JINJA_STRING;
+        if (seen_named && !named)
+            liz_jinja_fail(p->j, LIZ_E_FORMAT, "an argument without a name follows one with a name");
+        seen_named = named;
         arg->a = parse_expression(p);
         list_add(&args, deepen(p, arg));
         if (!take_op(p, ','))

@@ -91,8 +91,9 @@ static bool admits(jinja *j, const jinja_node *node, jinja_scope *scope, jinja_v
 static jinja_list *admitted(jinja *j, const jinja_node *node, jinja_scope *scope, const jinja_list *items)
 {
     jinja_value out = liz_jinja_list(j, JINJA_PLAIN, items->n);
+    jinja_scope *inner = scope_new(j, scope);
     for (size_t i = 0; i < items->n; i++)
-        if (admits(j, node, scope_new(j, scope), items->v[i]))
+        if (admits(j, node, inner, items->v[i]))
             liz_jinja_push(out, items->v[i]);
     return out.list;
 }
@@ -104,8 +105,9 @@ static flow run_loop(jinja *j, const jinja_node *node, jinja_scope *scope, jinja
     *loop = (jinja_loop){.node = node, .scope = scope, .items = liz_jinja_items(j, over), .depth = depth};
     if (uses_loop && node->e != NULL)
         loop->items = admitted(j, node, scope, loop->items);
+    jinja_scope *inner = scope_new(j, scope);
     for (loop->i = 0; loop->i < loop->items->n; loop->i++) {
-        jinja_scope *inner = scope_new(j, scope);
+        liz_jinja_forget(inner);
         if (uses_loop)
             assign(j, node->a, inner, loop->items->v[loop->i]);
         else if (!admits(j, node, inner, loop->items->v[loop->i]))
