@@ -238,7 +238,11 @@ struct jinja {
 enum {
     JINJA_OUTPUT_MAX = 64 << 20,
     JINJA_ARENA_MAX = 512 << 20,
+#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
+    JINJA_WORK_MAX = 1 << 18,
+#else
     JINJA_WORK_MAX = 1 << 27, /* some seconds */
+#endif
     JINJA_LEVELS_MAX = 400,   /* of nodes within nodes */
     JINJA_DEPTH_MAX = 1000,   /* the same, macros followed */
     JINJA_NESTING_MAX = 200,  /* of values within values */

@@ -18,6 +18,14 @@ typedef struct lexer {
     int n_open;
 } lexer;
 
+/* The line that is being read, for tokens and errors. */
+static void count_lines(lexer *l)
+{
+    for (; l->counted < l->p; l->counted++)
+        l->line += *l->counted == '\n';
+    l->j->line = l->line;
+}
+
 static jinja_token *push(lexer *l, jinja_token_type type)
 {
     if (l->n == l->cap) {
@@ -27,10 +35,8 @@ static jinja_token *push(lexer *l, jinja_token_type type)
             memcpy(more, l->tokens, l->n * sizeof *more);
         l->tokens = more;
     }
-    for (; l->counted < l->p; l->counted++)
-        l->line += *l->counted == '\n';
+    count_lines(l);
     l->tokens[l->n] = (jinja_token){.type = type, .line = l->line};
-    l->j->line = l->line;
     return &l->tokens[l->n++];
 }
 
@@ -333,6 +339,7 @@ static const char *next_tag(const lexer *l)
 
 jinja_token *liz_jinja_lex(jinja *j, liz_str source)
 {
+    j->line = 1;
     source = normalised(j, source);
     lexer l = {.j = j, .begin = source.p, .p = source.p, .end = source.p + source.n, .line = 1, .counted = source.p};
     while (l.p < l.end) {
@@ -342,6 +349,7 @@ jinja_token *liz_jinja_lex(jinja *j, liz_str source)
             push_text(&l, text, tag, '+', false);
             break;
         }
+        count_lines(&l);
         char kind = tag[1];
         l.p += 2;
         char sign = take_sign(&l);
