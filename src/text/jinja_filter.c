@@ -9,9 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define FILTER(name) static jinja_value name(jinja *j, jinja_value *arg, const jinja_args *all)
-#define UNUSED (void)j, (void)arg, (void)all
-
 static bool given(jinja_value v) { return v.type != JINJA_UNDEFINED && v.type != JINJA_NONE; }
 static jinja_value as_string(jinja *j, jinja_value v) { return liz_jinja_string(liz_jinja_str(j, v)); }
 
@@ -25,35 +22,17 @@ static jinja_value list_of(jinja *j, const jinja_list *items, jinja_list_kind ki
 
 /* ---- Values ------------------------------------------------------------------------------------- */
 
-FILTER(f_default)
+JINJA_FN(f_default)
 {
-    UNUSED;
     bool use = arg->type == JINJA_UNDEFINED || (liz_jinja_truth(arg[2]) && !liz_jinja_truth(*arg));
     return !use ? *arg : all->n > 0 ? arg[1] : liz_jinja_string(JINJA_STR(""));
 }
-FILTER(f_string)
+JINJA_IS(f_string, as_string(j, *arg))
+JINJA_IS(f_safe, as_string(j, *arg))
+JINJA_IS(f_length, liz_jinja_int((int64_t)liz_jinja_length(j, *arg)))
+JINJA_IS(f_list, list_of(j, liz_jinja_items(j, *arg), JINJA_PLAIN))
+JINJA_FN(f_attr)
 {
-    UNUSED;
-    return as_string(j, *arg);
-}
-FILTER(f_safe)
-{
-    UNUSED;
-    return as_string(j, *arg);
-}
-FILTER(f_length)
-{
-    UNUSED;
-    return liz_jinja_int((int64_t)liz_jinja_length(j, *arg));
-}
-FILTER(f_list)
-{
-    UNUSED;
-    return list_of(j, liz_jinja_items(j, *arg), JINJA_PLAIN);
-}
-FILTER(f_attr)
-{
-    UNUSED;
     bool dict = arg->type == JINJA_DICT && !arg->dict->is_namespace;
     jinja_value empty = liz_jinja_dict(j, 0), own = liz_jinja_attr(j, dict ? empty : *arg, liz_jinja_str(j, arg[1]));
     if (dict && own.type == JINJA_CALLABLE)
@@ -61,9 +40,8 @@ FILTER(f_attr)
     return own;
 }
 
-FILTER(f_abs)
+JINJA_FN(f_abs)
 {
-    UNUSED;
     liz_jinja_defined(j, *arg);
     if (arg->type == JINJA_FLOAT)
         return liz_jinja_float(fabs(arg->real));
@@ -79,9 +57,8 @@ static char *number_text(jinja *j, jinja_str s)
     return memcpy(copy, s.n ? s.p : "", s.n);
 }
 
-FILTER(f_float)
+JINJA_FN(f_float)
 {
-    UNUSED;
     char *end;
     if (liz_jinja_is_number(*arg))
         return liz_jinja_float(liz_jinja_real(j, *arg));
@@ -101,9 +78,8 @@ static jinja_value truncated(jinja *j, double x, jinja_value otherwise)
     return liz_jinja_int((int64_t)x);
 }
 
-FILTER(f_int)
+JINJA_FN(f_int)
 {
-    UNUSED;
     char *end;
     jinja_value otherwise = given(arg[1]) ? arg[1] : liz_jinja_int(0);
     if (arg->type == JINJA_FLOAT)
@@ -128,9 +104,8 @@ FILTER(f_int)
     return *end == '\0' && strpbrk(text, "xXpP(") == NULL ? truncated(j, real, otherwise) : otherwise;
 }
 
-FILTER(f_round)
+JINJA_FN(f_round)
 {
-    UNUSED;
     liz_jinja_defined(j, *arg);
     int64_t digits = liz_jinja_whole_or(j, arg[1], 0);
     liz_str method = liz_jinja_plain(liz_jinja_str_or(arg[2], "common"));
@@ -151,41 +126,17 @@ FILTER(f_round)
 
 /* ---- Strings ------------------------------------------------------------------------------------ */
 
-FILTER(f_upper)
+JINJA_IS(f_upper, liz_jinja_case(j, liz_jinja_str(j, *arg), JINJA_UPPER))
+JINJA_IS(f_lower, liz_jinja_case(j, liz_jinja_str(j, *arg), JINJA_LOWER))
+JINJA_IS(f_capitalize, liz_jinja_case(j, liz_jinja_str(j, *arg), JINJA_CAPITALIZE))
+JINJA_IS(f_title, liz_jinja_case(j, liz_jinja_str(j, *arg), JINJA_TITLE_WORDS))
+JINJA_FN(f_trim)
 {
-    UNUSED;
-    return liz_jinja_case(j, liz_jinja_str(j, *arg), JINJA_UPPER);
-}
-FILTER(f_lower)
-{
-    UNUSED;
-    return liz_jinja_case(j, liz_jinja_str(j, *arg), JINJA_LOWER);
-}
-FILTER(f_capitalize)
-{
-    UNUSED;
-    return liz_jinja_case(j, liz_jinja_str(j, *arg), JINJA_CAPITALIZE);
-}
-FILTER(f_title)
-{
-    UNUSED;
-    return liz_jinja_case(j, liz_jinja_str(j, *arg), JINJA_TITLE_WORDS);
-}
-FILTER(f_trim)
-{
-    UNUSED;
     const jinja_str *chars = arg[1].type == JINJA_STRING ? &arg[1].str : NULL;
     return liz_jinja_string(liz_jinja_strip(liz_jinja_str(j, *arg), chars, true, true));
 }
-FILTER(f_center)
+JINJA_FN(f_escape)
 {
-    UNUSED;
-    return liz_jinja_pad(j, liz_jinja_str(j, *arg), liz_jinja_whole_or(j, arg[1], 80), JINJA_STR(" "), 1);
-}
-
-FILTER(f_escape)
-{
-    UNUSED;
     static const struct {
         char c;
         const char *text;
@@ -204,9 +155,8 @@ FILTER(f_escape)
     return liz_jinja_string(liz_jinja_text_str(&out));
 }
 
-FILTER(f_indent)
+JINJA_FN(f_indent)
 {
-    UNUSED;
     jinja_value space = liz_jinja_string(JINJA_STR(" "));
     jinja_str indent = arg[1].type == JINJA_STRING
                            ? arg[1].str
@@ -223,41 +173,8 @@ FILTER(f_indent)
     return liz_jinja_string(liz_jinja_text_str(&out));
 }
 
-FILTER(f_truncate)
+JINJA_FN(f_format)
 {
-    UNUSED;
-    jinja_str s = liz_jinja_str(j, *arg), end = liz_jinja_str_or(arg[3], "...");
-    int64_t length = liz_jinja_whole_or(j, arg[1], 255), leeway = liz_jinja_whole_or(j, arg[4], 5);
-    int64_t n_end = (int64_t)liz_jinja_n_chars(end);
-    if (length < n_end || leeway < 0 || length > INT32_MAX || leeway > INT32_MAX)
-        liz_jinja_fail(j, LIZ_E_FORMAT, "expected length >= %lld and leeway >= 0", (long long)n_end);
-    if ((int64_t)liz_jinja_n_chars(s) <= length + leeway)
-        return liz_jinja_string(s);
-    s = liz_jinja_cut(s, 0, liz_jinja_char_at(s, (size_t)(length - n_end)));
-    const char *space = memrchr(s.p, ' ', s.n);
-    if (!liz_jinja_truth(arg[2]) && space != NULL)
-        s = liz_jinja_cut(s, 0, (size_t)(space - s.p));
-    return liz_jinja_binary(j, '~', liz_jinja_string(s), liz_jinja_string(end));
-}
-
-FILTER(f_wordcount)
-{
-    UNUSED;
-    jinja_str s = liz_jinja_str(j, *arg);
-    int64_t n_words = 0;
-    bool inside = false;
-    for (size_t i = 0, n; i < s.n; i += n) {
-        unsigned code, flags = liz_jinja_char(s.p + i, s.n - i, &n, &code);
-        bool word = (flags & (JINJA_CHAR_ALPHA | JINJA_CHAR_DIGIT)) || code == '_';
-        n_words += word && !inside;
-        inside = word;
-    }
-    return liz_jinja_int(n_words);
-}
-
-FILTER(f_format)
-{
-    UNUSED;
     jinja_value values =
         all->n_positional < all->n ? liz_jinja_dict(j, all->n) : liz_jinja_list(j, JINJA_TUPLE, all->n);
     for (size_t i = 0; i < all->n; i++)
@@ -268,9 +185,8 @@ FILTER(f_format)
     return liz_jinja_percent(j, liz_jinja_str(j, *arg), values);
 }
 
-FILTER(f_join)
+JINJA_FN(f_join)
 {
-    UNUSED;
     const jinja_list *items = liz_jinja_items(j, *arg);
     jinja_text out = {0};
     for (size_t i = 0; i < items->n; i++) {
@@ -289,20 +205,10 @@ static jinja_value nth(jinja *j, jinja_value v, bool last)
     const jinja_list *items = liz_jinja_items(j, v);
     return items->n ? items->v[last ? items->n - 1 : 0] : liz_jinja_missing("item of an empty sequence", 25, NULL);
 }
-FILTER(f_first)
+JINJA_IS(f_first, nth(j, *arg, false))
+JINJA_IS(f_last, nth(j, *arg, true))
+JINJA_FN(f_reverse)
 {
-    UNUSED;
-    return nth(j, *arg, false);
-}
-FILTER(f_last)
-{
-    UNUSED;
-    return nth(j, *arg, true);
-}
-
-FILTER(f_reverse)
-{
-    UNUSED;
     jinja_value none = liz_jinja_none();
     if (arg->type == JINJA_STRING)
         return liz_jinja_slice(j, *arg, none, none, liz_jinja_int(-1));
@@ -313,9 +219,8 @@ FILTER(f_reverse)
     return out;
 }
 
-FILTER(f_items)
+JINJA_FN(f_items)
 {
-    UNUSED;
     if (arg->type == JINJA_UNDEFINED)
         return liz_jinja_list(j, JINJA_GENERATOR, 0);
     if (arg->type != JINJA_DICT || arg->dict->is_namespace)
@@ -323,42 +228,6 @@ FILTER(f_items)
     jinja_value out = liz_jinja_list(j, JINJA_GENERATOR, arg->dict->n);
     for (size_t i = 0; i < arg->dict->n; i++)
         liz_jinja_push(out, liz_jinja_pair(j, arg->dict->keys[i], arg->dict->values[i]));
-    return out;
-}
-
-FILTER(f_batch)
-{
-    UNUSED;
-    const jinja_list *items = liz_jinja_items(j, *arg);
-    int64_t size = liz_jinja_whole(j, arg[1]);
-    if (size < 1 || size > JINJA_RANGE_MAX)
-        liz_jinja_fail(j, LIZ_E_FORMAT, "batch() wants a size from 1 to %d", JINJA_RANGE_MAX);
-    jinja_value out = liz_jinja_list(j, JINJA_GENERATOR, items->n), row = out;
-    for (size_t i = 0; i < items->n || (given(arg[2]) && i % (size_t)size); i++) {
-        if (i % (size_t)size == 0)
-            liz_jinja_push(out, row = liz_jinja_list(j, JINJA_PLAIN, (size_t)size));
-        liz_jinja_push(row, i < items->n ? items->v[i] : arg[2]);
-    }
-    return out;
-}
-
-FILTER(f_slice)
-{
-    UNUSED;
-    const jinja_list *items = liz_jinja_items(j, *arg);
-    int64_t slices = liz_jinja_whole(j, arg[1]);
-    if (slices < 1 || slices > JINJA_RANGE_MAX)
-        liz_jinja_fail(j, LIZ_E_FORMAT, "slice() wants a number from 1 to %d", JINJA_RANGE_MAX);
-    size_t n = (size_t)slices, each = items->n / n, more = items->n % n, at = 0;
-    jinja_value out = liz_jinja_list(j, JINJA_GENERATOR, n);
-    for (size_t i = 0; i < n; i++) {
-        jinja_value row = liz_jinja_list(j, JINJA_PLAIN, each + 1);
-        for (size_t k = each + (i < more); k > 0; k--)
-            liz_jinja_push(row, items->v[at++]);
-        if (given(arg[2]) && i >= more)
-            liz_jinja_push(row, arg[2]);
-        liz_jinja_push(out, row);
-    }
     return out;
 }
 
@@ -416,9 +285,8 @@ static jinja_value sorted(jinja *j, const jinja_list *items, const jinja_value *
     return out;
 }
 
-FILTER(f_sort)
+JINJA_FN(f_sort)
 {
-    UNUSED;
     const jinja_list *items = liz_jinja_items(j, *arg);
     jinja_value *keys = liz_jinja_alloc(j, items->n, sizeof *keys);
     for (size_t i = 0; i < items->n; i++)
@@ -426,9 +294,8 @@ FILTER(f_sort)
     return sorted(j, items, keys, liz_jinja_truth(arg[1]));
 }
 
-FILTER(f_dictsort)
+JINJA_FN(f_dictsort)
 {
-    UNUSED;
     bool by_value = liz_str_is(liz_jinja_plain(liz_jinja_str_or(arg[2], "key")), "value");
     jinja_value pairs = f_items(j, arg, all), *keys = liz_jinja_alloc(j, pairs.list->n, sizeof *keys);
     for (size_t i = 0; i < pairs.list->n; i++)
@@ -436,9 +303,8 @@ FILTER(f_dictsort)
     return sorted(j, pairs.list, keys, liz_jinja_truth(arg[3]));
 }
 
-FILTER(f_unique)
+JINJA_FN(f_unique)
 {
-    UNUSED;
     const jinja_list *items = liz_jinja_items(j, *arg);
     jinja_value out = liz_jinja_list(j, JINJA_GENERATOR, items->n), seen = liz_jinja_list(j, JINJA_PLAIN, items->n);
     for (size_t i = 0; i < items->n; i++) {
@@ -465,48 +331,15 @@ static jinja_value extreme(jinja *j, const jinja_value *arg, int sign)
     }
     return items->n ? items->v[best] : liz_jinja_missing("item of an empty sequence", 25, NULL);
 }
-FILTER(f_min)
+JINJA_IS(f_min, extreme(j, arg, -1))
+JINJA_IS(f_max, extreme(j, arg, 1))
+JINJA_FN(f_sum)
 {
-    UNUSED;
-    return extreme(j, arg, -1);
-}
-FILTER(f_max)
-{
-    UNUSED;
-    return extreme(j, arg, 1);
-}
-
-FILTER(f_sum)
-{
-    UNUSED;
     const jinja_list *items = liz_jinja_items(j, *arg);
     jinja_value sum = given(arg[2]) ? arg[2] : liz_jinja_int(0);
     for (size_t i = 0; i < items->n; i++)
         sum = liz_jinja_binary(j, '+', sum, given(arg[1]) ? liz_jinja_path(j, items->v[i], arg[1]) : items->v[i]);
     return sum;
-}
-
-FILTER(f_groupby)
-{
-    UNUSED;
-    const jinja_list *items = liz_jinja_items(j, *arg);
-    jinja_value *keys = liz_jinja_alloc(j, items->n, sizeof *keys);
-    size_t *order = liz_jinja_alloc(j, items->n, sizeof *order);
-    jinja_value out = liz_jinja_list(j, JINJA_PLAIN, items->n), group = out;
-    for (size_t i = 0; i < items->n; i++) {
-        keys[i] = key_of(j, items->v[i], arg[1], liz_jinja_truth(arg[3]));
-        keys[i] = keys[i].type == JINJA_UNDEFINED ? arg[2] : keys[i];
-    }
-    liz_jinja_sort(j, keys, order, items->n, false);
-    for (size_t i = 0; i < items->n; i++) {
-        if (i == 0 || !liz_jinja_equal(j, keys[order[i]], keys[order[i - 1]], 0)) {
-            jinja_value name = liz_jinja_path(j, items->v[order[i]], arg[1]);
-            group = liz_jinja_list(j, JINJA_PLAIN, items->n - i);
-            liz_jinja_push(out, liz_jinja_pair(j, name.type == JINJA_UNDEFINED ? arg[2] : name, group));
-        }
-        liz_jinja_push(group, items->v[order[i]]);
-    }
-    return out;
 }
 
 /* ---- Filters that take filters and tests --------------------------------------------------------- */
@@ -527,9 +360,8 @@ static const jinja_function *named(jinja *j, jinja_value name, bool test)
     return f;
 }
 
-FILTER(f_map)
+JINJA_FN(f_map)
 {
-    UNUSED;
     const jinja_list *items = liz_jinja_items(j, *arg);
     jinja_value out = liz_jinja_list(j, JINJA_GENERATOR, items->n), attribute = {0}, otherwise = {0};
     for (size_t i = all->n_positional; i < all->n; i++)
@@ -566,33 +398,15 @@ static jinja_value choose(jinja *j, const jinja_value *arg, const jinja_args *al
     }
     return out;
 }
-FILTER(f_select)
-{
-    UNUSED;
-    return choose(j, arg, all, false, true);
-}
-FILTER(f_reject)
-{
-    UNUSED;
-    return choose(j, arg, all, false, false);
-}
-FILTER(f_selectattr)
-{
-    UNUSED;
-    return choose(j, arg, all, true, true);
-}
-FILTER(f_rejectattr)
-{
-    UNUSED;
-    return choose(j, arg, all, true, false);
-}
+JINJA_IS(f_select, choose(j, arg, all, false, true))
+JINJA_IS(f_reject, choose(j, arg, all, false, false))
+JINJA_IS(f_selectattr, choose(j, arg, all, true, true))
+JINJA_IS(f_rejectattr, choose(j, arg, all, true, false))
 
 static const jinja_function filters[] = {
     {"abs", "", f_abs},
     {"attr", "name!", f_attr},
-    {"batch", "linecount! fill_with", f_batch},
     {"capitalize", "", f_capitalize},
-    {"center", "width", f_center},
     {"count", "", f_length},
     {"d", "default_value boolean", f_default},
     {"default", "default_value boolean", f_default},
@@ -602,7 +416,6 @@ static const jinja_function filters[] = {
     {"first", "", f_first},
     {"float", "default", f_float},
     {"format", "*", f_format},
-    {"groupby", "attribute! default case_sensitive", f_groupby},
     {"indent", "width first blank", f_indent},
     {"int", "default base", f_int},
     {"items", "", f_items},
@@ -622,17 +435,14 @@ static const jinja_function filters[] = {
     {"safe", "", f_safe},
     {"select", "*", f_select},
     {"selectattr", "*", f_selectattr},
-    {"slice", "slices! fill_with", f_slice},
     {"sort", "reverse case_sensitive attribute", f_sort},
     {"string", "", f_string},
     {"sum", "attribute start", f_sum},
     {"title", "", f_title},
     {"tojson", "ensure_ascii indent separators sort_keys", liz_jinja_tojson},
     {"trim", "chars", f_trim},
-    {"truncate", "length killwords end leeway", f_truncate},
     {"unique", "case_sensitive attribute", f_unique},
     {"upper", "", f_upper},
-    {"wordcount", "", f_wordcount},
     {0},
 };
 

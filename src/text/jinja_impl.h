@@ -53,15 +53,14 @@ typedef enum jinja_list_kind {
     JINJA_KEYS, /* views of a dict */
     JINJA_VALUES,
     JINJA_ITEMS,
-    JINJA_GENERATOR, /* true even when empty, and empty once it was walked */
-    JINJA_CYCLER
+    JINJA_GENERATOR /* true even when empty, and empty once it was walked */
 } jinja_list_kind;
 
 typedef struct jinja_list {
     jinja_value *v;
     size_t n;
     jinja_list_kind kind;
-    size_t at; /* of a cycler */
+    size_t at; /* of a joiner: how often it was called */
 } jinja_list;
 
 typedef struct jinja_dict {
@@ -86,6 +85,13 @@ typedef struct jinja_function {
     jinja_fn *fn;
 } jinja_function;
 enum { JINJA_PARAMS_MAX = 7 };
+
+/* Defines such a function, with a body or as one expression. */
+#define JINJA_UNUSED __attribute__((unused))
+#define JINJA_FN(name)                                                                                                 \
+    static jinja_value name(JINJA_UNUSED jinja *j, JINJA_UNUSED jinja_value *arg, JINJA_UNUSED const jinja_args *all)
+#define JINJA_IS(name, ...)                                                                                            \
+    JINJA_FN(name) { return __VA_ARGS__; }
 
 typedef struct jinja_callable jinja_callable;
 typedef struct jinja_loop jinja_loop;
@@ -243,9 +249,9 @@ enum {
 #else
     JINJA_WORK_MAX = 1 << 27, /* some seconds */
 #endif
-    JINJA_LEVELS_MAX = 400,   /* of nodes within nodes */
-    JINJA_DEPTH_MAX = 1000,   /* the same, macros followed */
-    JINJA_NESTING_MAX = 200,  /* of values within values */
+    JINJA_LEVELS_MAX = 400,  /* of nodes within nodes */
+    JINJA_DEPTH_MAX = 1000,  /* the same, macros followed */
+    JINJA_NESTING_MAX = 200, /* of values within values */
     JINJA_RANGE_MAX = 100000,
     JINJA_SOURCE_MAX = 16 << 20
 };
@@ -375,15 +381,12 @@ void liz_jinja_assign(jinja *j, jinja_scope *scope, jinja_str name, jinja_value 
 typedef enum jinja_case {
     JINJA_UPPER,
     JINJA_LOWER,
-    JINJA_SWAP,
     JINJA_CAPITALIZE,
     JINJA_TITLE,      /* str.title(): after everything but letters */
     JINJA_TITLE_WORDS /* the filter: after spaces, hyphens and brackets */
 } jinja_case;
 jinja_value liz_jinja_case(jinja *j, jinja_str s, jinja_case how);
 jinja_value liz_jinja_replace(jinja *j, jinja_value *arg, const jinja_args *all); /* old, new, count */
-/* Filled up to `width` characters; `before`: of the fill, 0 nothing, 1 half, 2 all stands before the text. */
-jinja_value liz_jinja_pad(jinja *j, jinja_str s, int64_t width, jinja_str fill, int before);
 jinja_value liz_jinja_lines(jinja *j, jinja_str s, bool keep_ends);
 /* Fills `order` [n] with the places of the keys, sorted and stable. */
 void liz_jinja_sort(jinja *j, const jinja_value *keys, size_t *order, size_t n, bool reverse);

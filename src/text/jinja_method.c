@@ -38,24 +38,9 @@ static jinja_value strip(jinja *j, const jinja_value *arg, bool left, bool right
     return str_value(liz_jinja_strip(arg->str, given ? &arg[1].str : NULL, left, right));
 }
 
-#define METHOD(name) static jinja_value name(jinja *j, jinja_value *arg, const jinja_args *all)
-#define UNUSED (void)j, (void)arg, (void)all
-
-METHOD(m_strip)
-{
-    UNUSED;
-    return strip(j, arg, true, true);
-}
-METHOD(m_lstrip)
-{
-    UNUSED;
-    return strip(j, arg, true, false);
-}
-METHOD(m_rstrip)
-{
-    UNUSED;
-    return strip(j, arg, false, true);
-}
+JINJA_IS(m_strip, strip(j, arg, true, true))
+JINJA_IS(m_lstrip, strip(j, arg, true, false))
+JINJA_IS(m_rstrip, strip(j, arg, false, true))
 
 /* Splitting at white space: from the left, or from the right with the list turned afterwards. */
 static jinja_value split_space(jinja *j, jinja_str s, int64_t max, bool right)
@@ -121,16 +106,8 @@ static jinja_value split(jinja *j, const jinja_value *arg, bool right)
     return out;
 }
 
-METHOD(m_split)
-{
-    UNUSED;
-    return split(j, arg, false);
-}
-METHOD(m_rsplit)
-{
-    UNUSED;
-    return split(j, arg, true);
-}
+JINJA_IS(m_split, split(j, arg, false))
+JINJA_IS(m_rsplit, split(j, arg, true))
 
 /* The bytes of a line end at `s`, 0 when there is none: \n, \r\n and the others that Python knows. */
 static size_t line_end(const char *s, size_t n)
@@ -158,35 +135,21 @@ jinja_value liz_jinja_lines(jinja *j, jinja_str s, bool keep_ends)
     }
     return out;
 }
-METHOD(m_splitlines)
-{
-    UNUSED;
-    return liz_jinja_lines(j, arg->str, liz_jinja_truth(arg[1]));
-}
+JINJA_IS(m_splitlines, liz_jinja_lines(j, arg->str, liz_jinja_truth(arg[1])))
 
 static jinja_value partition(jinja *j, jinja_str s, jinja_str part, bool right)
 {
-    size_t at = right ? find_last(s, part) : find(s, part);
+    size_t at = part.n == 0 ? s.n : right ? find_last(s, part) : find(s, part);
     bool found = at < s.n;
     jinja_str empty = JINJA_STR("");
     jinja_value out = liz_jinja_list(j, JINJA_TUPLE, 3);
-    if (part.n == 0)
-        liz_jinja_fail(j, LIZ_E_FORMAT, "empty separator");
     liz_jinja_push(out, str_value(found ? liz_jinja_cut(s, 0, at) : right ? empty : s));
     liz_jinja_push(out, str_value(found ? liz_jinja_cut(s, at, at + part.n) : empty));
     liz_jinja_push(out, str_value(found ? liz_jinja_cut(s, at + part.n, s.n) : right ? s : empty));
     return out;
 }
-METHOD(m_partition)
-{
-    UNUSED;
-    return partition(j, arg->str, arg_str(j, arg[1]), false);
-}
-METHOD(m_rpartition)
-{
-    UNUSED;
-    return partition(j, arg->str, arg_str(j, arg[1]), true);
-}
+JINJA_IS(m_partition, partition(j, arg->str, arg_str(j, arg[1]), false))
+JINJA_IS(m_rpartition, partition(j, arg->str, arg_str(j, arg[1]), true))
 
 /* ---- Finding ------------------------------------------------------------------------------------ */
 
@@ -205,16 +168,8 @@ static jinja_value has_ends(jinja *j, const jinja_value *arg, bool at_start)
             return liz_jinja_bool(true);
     return liz_jinja_bool(false);
 }
-METHOD(m_startswith)
-{
-    UNUSED;
-    return has_ends(j, arg, true);
-}
-METHOD(m_endswith)
-{
-    UNUSED;
-    return has_ends(j, arg, false);
-}
+JINJA_IS(m_startswith, has_ends(j, arg, true))
+JINJA_IS(m_endswith, has_ends(j, arg, false))
 
 static jinja_value position(jinja *j, const jinja_value *arg, bool right, bool must)
 {
@@ -227,30 +182,12 @@ static jinja_value position(jinja *j, const jinja_value *arg, bool right, bool m
     size_t at = right ? find_last(s, part) : find(s, part);
     return liz_jinja_int(found ? begin + (int64_t)liz_jinja_n_chars(liz_jinja_cut(s, 0, at)) : -1);
 }
-METHOD(m_find)
+JINJA_IS(m_find, position(j, arg, false, false))
+JINJA_IS(m_rfind, position(j, arg, true, false))
+JINJA_IS(m_index, position(j, arg, false, true))
+JINJA_IS(m_rindex, position(j, arg, true, true))
+JINJA_FN(m_count)
 {
-    UNUSED;
-    return position(j, arg, false, false);
-}
-METHOD(m_rfind)
-{
-    UNUSED;
-    return position(j, arg, true, false);
-}
-METHOD(m_index)
-{
-    UNUSED;
-    return position(j, arg, false, true);
-}
-METHOD(m_rindex)
-{
-    UNUSED;
-    return position(j, arg, true, true);
-}
-
-METHOD(m_count)
-{
-    UNUSED;
     jinja_str s = arg->str, part = arg_str(j, arg[1]);
     int64_t n = 0;
     if (part.n == 0)
@@ -286,22 +223,19 @@ jinja_value liz_jinja_replace(jinja *j, jinja_value *arg, const jinja_args *all)
     return str_value(liz_jinja_text_str(&out));
 }
 
-METHOD(m_removeprefix)
+JINJA_FN(m_removeprefix)
 {
-    UNUSED;
     jinja_str s = arg->str, part = arg_str(j, arg[1]);
     return str_value(has_end(s, part, true) ? liz_jinja_cut(s, part.n, s.n) : s);
 }
-METHOD(m_removesuffix)
+JINJA_FN(m_removesuffix)
 {
-    UNUSED;
     jinja_str s = arg->str, part = arg_str(j, arg[1]);
     return str_value(has_end(s, part, false) ? liz_jinja_cut(s, 0, s.n - part.n) : s);
 }
 
-METHOD(m_join)
+JINJA_FN(m_join)
 {
-    UNUSED;
     const jinja_list *items = liz_jinja_items(j, arg[1]);
     jinja_text out = {0};
     for (size_t i = 0; i < items->n; i++) {
@@ -336,7 +270,7 @@ jinja_value liz_jinja_case(jinja *j, jinja_str s, jinja_case how)
     bool begins = true;
     for (size_t i = 0, n; i < s.n; i += n) {
         unsigned code, flags = liz_jinja_char(s.p + i, s.n - i, &n, &code);
-        bool upper = how == JINJA_UPPER || (how == JINJA_SWAP ? (flags & JINJA_CHAR_LOWER) != 0 : begins);
+        bool upper = how == JINJA_UPPER || begins;
         add_cased(j, &out, liz_jinja_cut(s, i, i + n), code, how != JINJA_LOWER && upper);
         begins = how == JINJA_TITLE         ? !(flags & JINJA_CHAR_ALPHA)
                  : how == JINJA_TITLE_WORDS ? (flags & JINJA_CHAR_SPACE) || memchr("-([{<", s.p[i], 5) != NULL
@@ -344,31 +278,10 @@ jinja_value liz_jinja_case(jinja *j, jinja_str s, jinja_case how)
     }
     return str_value(liz_jinja_text_str(&out));
 }
-METHOD(m_upper)
-{
-    UNUSED;
-    return liz_jinja_case(j, arg->str, JINJA_UPPER);
-}
-METHOD(m_lower)
-{
-    UNUSED;
-    return liz_jinja_case(j, arg->str, JINJA_LOWER);
-}
-METHOD(m_title)
-{
-    UNUSED;
-    return liz_jinja_case(j, arg->str, JINJA_TITLE);
-}
-METHOD(m_capitalize)
-{
-    UNUSED;
-    return liz_jinja_case(j, arg->str, JINJA_CAPITALIZE);
-}
-METHOD(m_swapcase)
-{
-    UNUSED;
-    return liz_jinja_case(j, arg->str, JINJA_SWAP);
-}
+JINJA_IS(m_upper, liz_jinja_case(j, arg->str, JINJA_UPPER))
+JINJA_IS(m_lower, liz_jinja_case(j, arg->str, JINJA_LOWER))
+JINJA_IS(m_title, liz_jinja_case(j, arg->str, JINJA_TITLE))
+JINJA_IS(m_capitalize, liz_jinja_case(j, arg->str, JINJA_CAPITALIZE))
 
 /* Whether all characters have one of the flags, and there is one. */
 static jinja_value all_are(jinja_str s, unsigned flags)
@@ -379,122 +292,37 @@ static jinja_value all_are(jinja_str s, unsigned flags)
             return liz_jinja_bool(false);
     return liz_jinja_bool(s.n > 0);
 }
-METHOD(m_isdigit)
-{
-    UNUSED;
-    return all_are(arg->str, JINJA_CHAR_DIGIT);
-}
-METHOD(m_isalpha)
-{
-    UNUSED;
-    return all_are(arg->str, JINJA_CHAR_ALPHA);
-}
-METHOD(m_isalnum)
-{
-    UNUSED;
-    return all_are(arg->str, JINJA_CHAR_ALPHA | JINJA_CHAR_DIGIT);
-}
-METHOD(m_isspace)
-{
-    UNUSED;
-    return all_are(arg->str, JINJA_CHAR_SPACE);
-}
-METHOD(m_isupper)
-{
-    UNUSED;
-    return liz_jinja_call_function(j, liz_jinja_test(JINJA_STR("upper")), *arg, all);
-}
-METHOD(m_islower)
-{
-    UNUSED;
-    return liz_jinja_call_function(j, liz_jinja_test(JINJA_STR("lower")), *arg, all);
-}
-
-/* ---- Filling up --------------------------------------------------------------------------------- */
-
-static void add_fill(jinja *j, jinja_text *out, jinja_str fill, int64_t n)
-{
-    for (; n > 0; n--)
-        liz_jinja_add(j, out, fill);
-}
-
-/* `before` of 2 parts of the fill stand before the text, the rest behind. */
-jinja_value liz_jinja_pad(jinja *j, jinja_str s, int64_t width, jinja_str fill, int before)
-{
-    int64_t room = width - (int64_t)liz_jinja_n_chars(s);
-    jinja_text out = {0};
-    int64_t left = before == 1 ? room / 2 + (room & width & 1) : before == 2 ? room : 0;
-    if (room <= 0)
-        return str_value(s);
-    add_fill(j, &out, fill, left);
-    liz_jinja_add(j, &out, s);
-    add_fill(j, &out, fill, room - left);
-    return str_value(liz_jinja_text_str(&out));
-}
-
-static jinja_value pad(jinja *j, const jinja_value *arg, int before)
-{
-    return liz_jinja_pad(j, arg->str, liz_jinja_whole(j, arg[1]), liz_jinja_str_or(arg[2], " "), before);
-}
-METHOD(m_ljust)
-{
-    UNUSED;
-    return pad(j, arg, 0);
-}
-METHOD(m_center)
-{
-    UNUSED;
-    return pad(j, arg, 1);
-}
-METHOD(m_rjust)
-{
-    UNUSED;
-    return pad(j, arg, 2);
-}
-METHOD(m_zfill)
-{
-    UNUSED;
-    jinja_str s = arg->str;
-    bool sign = s.n > 0 && (*s.p == '-' || *s.p == '+');
-    jinja_text out = {0};
-    liz_jinja_add(j, &out, liz_jinja_cut(s, 0, sign));
-    int64_t width = liz_jinja_whole(j, arg[1]) - sign;
-    liz_jinja_add(j, &out, liz_jinja_pad(j, liz_jinja_cut(s, sign, s.n), width, JINJA_STR("0"), 2).str);
-    return str_value(liz_jinja_text_str(&out));
-}
+JINJA_IS(m_isdigit, all_are(arg->str, JINJA_CHAR_DIGIT))
+JINJA_IS(m_isalpha, all_are(arg->str, JINJA_CHAR_ALPHA))
+JINJA_IS(m_isalnum, all_are(arg->str, JINJA_CHAR_ALPHA | JINJA_CHAR_DIGIT))
+JINJA_IS(m_isspace, all_are(arg->str, JINJA_CHAR_SPACE))
+JINJA_IS(m_isupper, liz_jinja_call_function(j, liz_jinja_test(JINJA_STR("upper")), *arg, all))
+JINJA_IS(m_islower, liz_jinja_call_function(j, liz_jinja_test(JINJA_STR("lower")), *arg, all))
 
 /* ---- Lists and dicts ---------------------------------------------------------------------------- */
 
-METHOD(m_list_index)
+JINJA_FN(m_list_index)
 {
-    UNUSED;
     for (size_t i = 0; i < arg->list->n; i++)
         if (liz_jinja_equal(j, arg->list->v[i], arg[1], 0))
             return liz_jinja_int((int64_t)i);
     liz_jinja_fail(j, LIZ_E_FORMAT, "the item is not in the list");
 }
-METHOD(m_list_count)
+JINJA_FN(m_list_count)
 {
-    UNUSED;
     int64_t n = 0;
     for (size_t i = 0; i < arg->list->n; i++)
         n += liz_jinja_equal(j, arg->list->v[i], arg[1], 0);
     return liz_jinja_int(n);
 }
-METHOD(m_copy)
+JINJA_IS(m_copy, *arg)
+JINJA_FN(m_mutates)
 {
-    UNUSED;
-    return *arg;
-}
-METHOD(m_mutates)
-{
-    UNUSED;
     liz_jinja_fail(j, LIZ_E_FORMAT, "a method that would change a %s is unsafe", liz_jinja_type_name(*arg));
 }
 
-METHOD(m_get)
+JINJA_FN(m_get)
 {
-    UNUSED;
     const jinja_value *there = liz_jinja_dict_get(j, arg->dict, arg[1]);
     return there ? *there : all->n > 1 ? arg[2] : liz_jinja_none();
 }
@@ -505,19 +333,10 @@ static jinja_value view(jinja *j, jinja_value *v, size_t n, jinja_list_kind kind
     *out.list = (jinja_list){.v = v, .n = n, .kind = kind};
     return out;
 }
-METHOD(m_keys)
+JINJA_IS(m_keys, view(j, arg->dict->keys, arg->dict->n, JINJA_KEYS))
+JINJA_IS(m_values, view(j, arg->dict->values, arg->dict->n, JINJA_VALUES))
+JINJA_FN(m_items)
 {
-    UNUSED;
-    return view(j, arg->dict->keys, arg->dict->n, JINJA_KEYS);
-}
-METHOD(m_values)
-{
-    UNUSED;
-    return view(j, arg->dict->values, arg->dict->n, JINJA_VALUES);
-}
-METHOD(m_items)
-{
-    UNUSED;
     jinja_value out = liz_jinja_list(j, JINJA_ITEMS, arg->dict->n);
     for (size_t i = 0; i < arg->dict->n; i++)
         liz_jinja_push(out, liz_jinja_pair(j, arg->dict->keys[i], arg->dict->values[i]));
@@ -534,16 +353,14 @@ jinja_value liz_jinja_pair(jinja *j, jinja_value a, jinja_value b)
 
 /* ---- Loops and cyclers -------------------------------------------------------------------------- */
 
-METHOD(m_loop_cycle)
+JINJA_FN(m_loop_cycle)
 {
-    UNUSED;
     if (all->n_positional == 0)
         liz_jinja_fail(j, LIZ_E_FORMAT, "no items for cycling given");
     return all->v[arg->loop->i % all->n_positional];
 }
-METHOD(m_loop_changed)
+JINJA_FN(m_loop_changed)
 {
-    UNUSED;
     jinja_value now = liz_jinja_list(j, JINJA_TUPLE, all->n);
     for (size_t i = 0; i < all->n; i++)
         liz_jinja_push(now, all->v[i]);
@@ -551,25 +368,10 @@ METHOD(m_loop_changed)
     arg->loop->changed = now;
     return liz_jinja_bool(changed);
 }
-METHOD(m_next)
-{
-    UNUSED;
-    jinja_value v = arg->list->v[arg->list->at];
-    arg->list->at = (arg->list->at + 1) % arg->list->n;
-    return v;
-}
-METHOD(m_reset)
-{
-    UNUSED;
-    arg->list->at = 0;
-    return liz_jinja_none();
-}
-
 /* ---- Globals ------------------------------------------------------------------------------------ */
 
-METHOD(g_range)
+JINJA_FN(g_range)
 {
-    UNUSED;
     bool one = all->n < 2;
     int64_t begin = one ? 0 : liz_jinja_whole(j, arg[1]), end = liz_jinja_whole(j, arg[one ? 1 : 2]);
     int64_t step = liz_jinja_whole_or(j, arg[3], 1), n;
@@ -587,9 +389,8 @@ METHOD(g_range)
     return out;
 }
 
-METHOD(g_dict)
+JINJA_FN(g_dict)
 {
-    UNUSED;
     jinja_value out = liz_jinja_dict(j, all->n);
     if (all->n_positional > 0 && all->v[0].type == JINJA_DICT)
         for (size_t i = 0; i < all->v[0].dict->n; i++)
@@ -606,33 +407,20 @@ METHOD(g_dict)
     return out;
 }
 
-METHOD(g_namespace)
+JINJA_FN(g_namespace)
 {
     jinja_value out = g_dict(j, arg, all);
     out.dict->is_namespace = true;
     return out;
 }
 
-METHOD(g_cycler)
-{
-    UNUSED;
-    if (all->n == 0)
-        liz_jinja_fail(j, LIZ_E_FORMAT, "at least one item has to be provided");
-    jinja_value out = liz_jinja_list(j, JINJA_CYCLER, all->n);
-    for (size_t i = 0; i < all->n; i++)
-        liz_jinja_push(out, all->v[i]);
-    return out;
-}
-
 /* A joiner is a function whose subject is a list of what it has said before: nothing, then its separator. */
 static jinja_value joiner_next(jinja *j, jinja_value *arg, const jinja_args *all)
 {
-    UNUSED;
     return arg->list->at++ == 0 ? str_value(JINJA_STR("")) : arg->list->v[0];
 }
-METHOD(g_joiner)
+JINJA_FN(g_joiner)
 {
-    UNUSED;
     static const jinja_function function = {"joiner", "", joiner_next};
     jinja_callable *callable = liz_jinja_alloc(j, 1, sizeof *callable);
     *callable = (jinja_callable){.function = &function, .self = liz_jinja_list(j, JINJA_PLAIN, 1)};
@@ -640,17 +428,15 @@ METHOD(g_joiner)
     return (jinja_value){JINJA_CALLABLE, {.callable = callable}};
 }
 
-METHOD(g_raise)
+JINJA_FN(g_raise)
 {
-    UNUSED;
     jinja_str text = liz_jinja_str(j, arg[1]);
     liz_jinja_fail(j, LIZ_E_CANCELLED, "%.*s", (int)(text.n < LIZ_ERROR_TEXT_MAX ? text.n : LIZ_ERROR_TEXT_MAX),
                    text.p);
 }
 
-METHOD(g_strftime)
+JINJA_FN(g_strftime)
 {
-    UNUSED;
     char text[512], format[256];
     jinja_str s = arg_str(j, arg[1]);
     if (s.n >= sizeof format || memchr(s.p, '\0', s.n) != NULL)
@@ -687,22 +473,14 @@ static const jinja_function string_methods[] = {
     {"format", "*", liz_jinja_format},
     {"upper", "", m_upper},
     {"lower", "", m_lower},
-    {"casefold", "", m_lower},
     {"title", "", m_title},
     {"capitalize", "", m_capitalize},
-    {"swapcase", "", m_swapcase},
     {"isdigit", "", m_isdigit},
-    {"isdecimal", "", m_isdigit},
-    {"isnumeric", "", m_isdigit},
     {"isalpha", "", m_isalpha},
     {"isalnum", "", m_isalnum},
     {"isspace", "", m_isspace},
     {"isupper", "", m_isupper},
     {"islower", "", m_islower},
-    {"ljust", "width! fill", m_ljust},
-    {"center", "width! fill", m_center},
-    {"rjust", "width! fill", m_rjust},
-    {"zfill", "width!", m_zfill},
     {0},
 };
 
@@ -728,13 +506,11 @@ static const jinja_function dict_methods[] = {
 };
 
 static const jinja_function loop_methods[] = {{"cycle", "*", m_loop_cycle}, {"changed", "*", m_loop_changed}, {0}};
-static const jinja_function cycler_methods[] = {{"next", "", m_next}, {"reset", "", m_reset}, {0}};
 
 static const jinja_function globals[] = {
     {"range", "start! stop step", g_range},
     {"dict", "*", g_dict},
     {"namespace", "*", g_namespace},
-    {"cycler", "*", g_cycler},
     {"joiner", "sep", g_joiner},
     {"raise_exception", "message!", g_raise},
     {"strftime_now", "format!", g_strftime},
@@ -745,10 +521,7 @@ const jinja_function *liz_jinja_method(jinja_value v, jinja_str name)
 {
     switch (v.type) {
     case JINJA_STRING: return liz_jinja_find(string_methods, name);
-    case JINJA_LIST:
-        return v.list->kind == JINJA_CYCLER  ? liz_jinja_find(cycler_methods, name)
-               : v.list->kind <= JINJA_TUPLE ? liz_jinja_find(list_methods, name)
-                                             : NULL;
+    case JINJA_LIST: return v.list->kind <= JINJA_TUPLE ? liz_jinja_find(list_methods, name) : NULL;
     case JINJA_DICT: return v.dict->is_namespace ? NULL : liz_jinja_find(dict_methods, name);
     case JINJA_LOOP: return liz_jinja_find(loop_methods, name);
     default: return NULL;

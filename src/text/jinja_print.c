@@ -85,8 +85,7 @@ static void repr_list(jinja *j, jinja_text *out, const jinja_list *list, int dep
                                             {"dict_keys([", "])"},
                                             {"dict_values([", "])"},
                                             {"dict_items([", "])"},
-                                            {"<generator", ">"},
-                                            {"<Cycler", ">"}};
+                                            {"<generator", ">"}};
     size_t n = list->kind >= JINJA_GENERATOR ? 0 : list->n;
     liz_jinja_puts(j, out, around[list->kind][0]);
     if (list->kind == JINJA_RANGE && n > 0) {

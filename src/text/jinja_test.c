@@ -1,14 +1,7 @@
 /* jinja_test.c - tests: what stands after `is`. */
 #include "text/jinja_impl.h"
 
-static jinja_value is(bool b) { return liz_jinja_bool(b); }
-
-#define TEST(name, condition)                                                                                          \
-    static jinja_value name(jinja *j, jinja_value *arg, const jinja_args *all)                                         \
-    {                                                                                                                  \
-        (void)j, (void)all;                                                                                            \
-        return is(condition);                                                                                          \
-    }
+#define TEST(name, condition) JINJA_IS(name, liz_jinja_bool(condition))
 
 TEST(is_defined, arg->type != JINJA_UNDEFINED)
 TEST(is_undefined, arg->type == JINJA_UNDEFINED)
@@ -34,13 +27,11 @@ TEST(is_even, liz_jinja_whole(j, liz_jinja_binary(j, '%', arg[0], liz_jinja_int(
 TEST(is_divisible, liz_jinja_whole(j, liz_jinja_binary(j, '%', arg[0], arg[1])) == 0)
 TEST(is_filter, liz_jinja_filter(liz_jinja_str(j, arg[0])) != NULL)
 TEST(is_test, liz_jinja_test(liz_jinja_str(j, arg[0])) != NULL)
-TEST(is_escaped, ((void)arg, false))
 
 /* Undefined has a length and items, so it is both. */
 TEST(is_sequence, arg->type == JINJA_STRING || arg->type == JINJA_UNDEFINED || is_mapping(j, arg, all).truth ||
                       (arg->type == JINJA_LIST && arg->list->kind <= JINJA_RANGE))
-TEST(is_iterable, is_sequence(j, arg, all).truth || (arg->type == JINJA_LIST && arg->list->kind != JINJA_CYCLER) ||
-                      arg->type == JINJA_LOOP)
+TEST(is_iterable, is_sequence(j, arg, all).truth || arg->type == JINJA_LIST || arg->type == JINJA_LOOP)
 
 static jinja_value has_case(jinja *j, jinja_value v, unsigned wanted, unsigned other)
 {
@@ -48,27 +39,18 @@ static jinja_value has_case(jinja *j, jinja_value v, unsigned wanted, unsigned o
     unsigned seen = 0, code;
     for (size_t i = 0, n; i < s.n; i += n)
         seen |= liz_jinja_char(s.p + i, s.n - i, &n, &code);
-    return is((seen & wanted) && !(seen & other));
+    return liz_jinja_bool((seen & wanted) && !(seen & other));
 }
-static jinja_value is_lower(jinja *j, jinja_value *arg, const jinja_args *all)
-{
-    (void)all;
-    return has_case(j, *arg, JINJA_CHAR_LOWER, JINJA_CHAR_UPPER);
-}
-static jinja_value is_upper(jinja *j, jinja_value *arg, const jinja_args *all)
-{
-    (void)all;
-    return has_case(j, *arg, JINJA_CHAR_UPPER, JINJA_CHAR_LOWER);
-}
+JINJA_IS(is_lower, has_case(j, *arg, JINJA_CHAR_LOWER, JINJA_CHAR_UPPER))
+JINJA_IS(is_upper, has_case(j, *arg, JINJA_CHAR_UPPER, JINJA_CHAR_LOWER))
 
-static jinja_value is_same(jinja *j, jinja_value *arg, const jinja_args *all)
+JINJA_FN(is_same)
 {
-    (void)all;
     if (arg[0].type != arg[1].type)
-        return is(false);
+        return liz_jinja_bool(false);
     if (arg[0].type == JINJA_LIST || arg[0].type == JINJA_DICT)
-        return is(arg[0].list == arg[1].list);
-    return is(liz_jinja_equal(j, arg[0], arg[1], 0));
+        return liz_jinja_bool(arg[0].list == arg[1].list);
+    return liz_jinja_bool(liz_jinja_equal(j, arg[0], arg[1], 0));
 }
 
 static const jinja_function tests[] = {
@@ -95,7 +77,6 @@ static const jinja_function tests[] = {
     {"in", "seq!", is_in},
     {"filter", "", is_filter},
     {"test", "", is_test},
-    {"escaped", "", is_escaped},
     {"eq", "other!", is_equal},
     {"equalto", "other!", is_equal},
     {"==", "other!", is_equal},

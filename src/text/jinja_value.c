@@ -220,8 +220,8 @@ const char *liz_jinja_type_name(jinja_value v)
 {
     static const char *const names[] = {"Undefined", "NoneType", "bool", "int",  "int",     "float",
                                         "str",       "list",     "dict", "loop", "function"};
-    static const char *const kinds[] = {"list",        "tuple",      "range",     "dict_keys",
-                                        "dict_values", "dict_items", "generator", "Cycler"};
+    static const char *const kinds[] = {"list",        "tuple",      "range",    "dict_keys",
+                                        "dict_values", "dict_items", "generator"};
     if (v.type == JINJA_LIST)
         return kinds[v.list->kind];
     return v.type == JINJA_DICT && v.dict->is_namespace ? "Namespace" : names[v.type];
@@ -474,14 +474,6 @@ static jinja_value own_attr(jinja *j, jinja_value v, jinja_str name)
         return loop_attr(v.loop, name, owner);
     if (v.type == JINJA_CALLABLE && v.callable->macro != NULL && liz_str_is(liz_jinja_plain(name), "name"))
         return v.callable->macro->value;
-    if (v.type == JINJA_LIST && v.list->kind == JINJA_TUPLE && v.list->n == 2) { /* of groupby */
-        if (liz_str_is(liz_jinja_plain(name), "grouper"))
-            return v.list->v[0];
-        if (liz_str_is(liz_jinja_plain(name), "list"))
-            return v.list->v[1];
-    }
-    if (v.type == JINJA_LIST && v.list->kind == JINJA_CYCLER && liz_str_is(liz_jinja_plain(name), "current"))
-        return v.list->v[v.list->at];
     return liz_jinja_missing(name.p, name.n, owner);
 }
 
