@@ -415,7 +415,7 @@ JINJA_FN(g_namespace)
 }
 
 /* A joiner is a function whose subject is a list of what it has said before: nothing, then its separator. */
-static jinja_value joiner_next(jinja *j, jinja_value *arg, const jinja_args *all)
+JINJA_FN(joiner_next)
 {
     return arg->list->at++ == 0 ? str_value(JINJA_STR("")) : arg->list->v[0];
 }

@@ -48,7 +48,7 @@ run 'unknown option' 2 batch model in.jsonl -o out --promt x
 is "$err" "lizzie: --promt: is not an option: did you mean --prompt?" "suggests"
 run 'option of another command' 2 tokenize model x --prompt y
 has "$err" "--prompt: is not an option of tokenize" "says of which not"
-for option in schema choices lora now; do
+for option in schema choices lora; do
     run "--$option: not in this version" 2 batch model in.jsonl -o out --$option x
     is "$err" "lizzie: --$option: is not in this version: leave it out" "--$option: said plainly"
 done

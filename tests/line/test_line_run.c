@@ -138,7 +138,7 @@ static void test_openai_form(void **state)
         "\"n\":1,\"stream\":false,\"user\":\"u\"}}",
         "{\"custom_id\":\"c\",\"method\":\"POST\",\"url\":\"/v1/"
         "completions\",\"body\":{\"prompt\":\"hi\",\"echo\":true}}",
-        "{\"custom_id\":\"d\",\"method\":\"POST\",\"url\":\"/v1/chat/completions\",\"body\":{\"messages\":[]}}",
+        "{\"custom_id\":\"d\",\"method\":\"POST\",\"url\":\"/v1/chat/completions\",\"body\":{\"messages\":[{}]}}",
         "{\"custom_id\":\"e\",\"method\":\"POST\",\"url\":\"/v1/completions\",\"body\":{}}",
         "{\"custom_id\":\"f\",\"method\":\"POST\",\"url\":\"/v1/"
         "completions\",\"body\":{\"prompt\":\"hi\",\"top_p\":2}}",
