@@ -47,7 +47,8 @@ BENCH_LIB_SRC := $(wildcard bench/lib/*.c)
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o)
 ABOVE_OBJ := $(ABOVE_SRC:%.c=$(BUILD)/%.o)
 CLI_OBJ := $(CLI_SRC:%.c=$(BUILD)/%.o)
-TEST_LIB_OBJ := $(TEST_LIB_SRC:%.c=$(BUILD)/%.o)
+# Tests take random weights from bench.
+TEST_LIB_OBJ := $(TEST_LIB_SRC:%.c=$(BUILD)/%.o) $(BUILD)/bench/lib/weights.o
 BENCH_LIB_OBJ := $(BENCH_LIB_SRC:%.c=$(BUILD)/%.o)
 FAKE_MODEL_OBJ := $(BUILD)/tests/lib/fake_model.o $(BUILD)/tests/lib/engine_harness.o
 FAKE_ENGINE_OBJ := $(BUILD)/tests/lib/fake_engine.o
@@ -80,14 +81,15 @@ INSTALL = install
 INSTALL_PROGRAM = $(INSTALL)
 INSTALL_DATA = $(INSTALL) -m 644
 
-.PHONY: all tests benches fuzz fuzz-run fuzz-targets quick test asan bench-peers help clean install uninstall
+.PHONY: all tests benches fuzz fuzz-run fuzz-targets tsan tsan-tests tiny quick test asan bench-peers help clean install uninstall
 .SECONDARY:
+.DELETE_ON_ERROR:
 
-all: $(BUILD)/lizzie $(BUILD)/liblizzie.a $(SHARED)
+all: $(BUILD)/lizzie $(BUILD)/liblizzie.a $(SHARED) $(BUILD)/lizzie.1
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
-	$(call say,CC,$@)$(CC) $(CFLAGS_ALL) $(if $(filter src/kernel/%,$<),$(OPT_KERNEL)) $(call isa_of,$(notdir $<)) -MMD -MP -c $< -o $@
+	$(call say,CC,$@)$(CC) $(CFLAGS_ALL) $(if $(filter src/kernel/% src/tensor/%,$<),$(OPT_KERNEL)) $(call isa_of,$(notdir $<)) -MMD -MP -c $< -o $@
 
 $(BUILD)/liblizzie.a: $(LIB_OBJ)
 	@rm -f $@
@@ -109,6 +111,10 @@ $(BUILD)/libtests.a: $(TEST_LIB_OBJ)
 
 $(BUILD)/lizzie: $(CLI_OBJ) $(BUILD)/libabove.a $(BUILD)/liblizzie.a
 	$(call say,LD,$@)$(CC) -o $@ $^ $(CLI_LIBS) $(LIBS)
+
+# The manual's list of options is the program's own.
+$(BUILD)/lizzie.1: docs/lizzie.1 scripts/man-options $(BUILD)/lizzie
+	$(call say,MAN,$@)scripts/man-options $(BUILD)/lizzie docs/lizzie.1 >$@
 
 ENGINE_TEST_BIN := $(filter $(BUILD)/tests/engine/%,$(TEST_BIN))
 LINE_TEST_BIN := $(filter $(BUILD)/tests/line/%,$(TEST_BIN))
@@ -161,13 +167,24 @@ asan: ## the tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	$(MAKE) --no-print-directory BUILD=$(BUILD)-asan OPT="-O1 -fno-var-tracking-assignments" OPT_KERNEL= DEFS=-DLIZ_DEBUG \
 	    SAN="-fsanitize=address,undefined -fno-sanitize-recover=all" all tests benches
 	scripts/run-tests --build $(BUILD)-asan --sanitized
+# The rooms with threads, and the library on a real model.
+TSAN_TESTS = engine/ line/ sys/ whole/test_library
+TSAN_BIN = $(foreach t,$(TSAN_TESTS),$(filter $(BUILD)/tests/$t%,$(TEST_BIN)))
+tsan-tests: $(TSAN_BIN)
+tsan: ## the tests of engine and line under ThreadSanitizer
+	$(MAKE) --no-print-directory BUILD=$(BUILD)-tsan OPT="-O1 -fno-var-tracking-assignments" OPT_KERNEL= DEFS=-DLIZ_DEBUG \
+	    SAN=-fsanitize=thread tsan-tests
+	scripts/run-tests --build $(BUILD)-tsan --sanitized $(TSAN_TESTS)
+tiny: ## the tests on pages of one token, steps of three rows and arenas of 64 bytes
+	$(MAKE) --no-print-directory BUILD=$(BUILD)-tiny DEFS="-DLIZ_TINY -DLIZ_DEBUG" all tests benches
+	scripts/run-tests --build $(BUILD)-tiny --sanitized
 fuzz: ## the fuzz targets with libFuzzer (clang), in build-fuzz/
 	$(MAKE) --no-print-directory BUILD=build-fuzz CC="$(FUZZ_CC)" OPT=-O1 OPT_KERNEL= DEFS=-DLIZ_DEBUG FUZZ_MAIN=-fsanitize=fuzzer \
 	    SAN="-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all" fuzz-targets
 fuzz-run: fuzz tests ## runs them, `TIME=60` seconds each, or `NAME=gguf` alone
 	scripts/run-fuzz --build $(BUILD) --time $(or $(TIME),60) $(NAME)
-bench-peers: benches ## Lizzie beside llama.cpp on the same file (needs Node.js and npm; docs/performance.md)
-	bench/peers/run $(MODEL)
+bench-peers: all benches ## Lizzie beside llama.cpp on the same file (needs Node.js and npm; docs/performance.md)
+	bench/peers/run $(MODEL) $(ARGS)
 # What is installed, as FOLDER_VARIABLE:FILE.
 INSTALLED = bindir:lizzie includedir:lizzie.h includedir:lizzie_status.h libdir:liblizzie.a \
     libdir:liblizzie.so.$(VERSION) libdir:$(SONAME) libdir:liblizzie.so pkgconfigdir:lizzie.pc \
@@ -186,7 +203,7 @@ install: all ## the program, the library, man pages and completions; prefix=/usr
 	    -e 's|@libdir@|$(patsubst $(exec_prefix)/%,$${exec_prefix}/%,$(libdir))|' \
 	    -e 's|@includedir@|$(patsubst $(prefix)/%,$${prefix}/%,$(includedir))|' -e 's|@version@|$(VERSION)|' \
 	    scripts/lizzie.pc.in >"$(DESTDIR)$(pkgconfigdir)/lizzie.pc"
-	$(INSTALL_DATA) docs/lizzie.1 "$(DESTDIR)$(mandir)/man1"
+	$(INSTALL_DATA) $(BUILD)/lizzie.1 "$(DESTDIR)$(mandir)/man1"
 	$(INSTALL_DATA) docs/lizzie.3 "$(DESTDIR)$(mandir)/man3"
 	$(INSTALL_DATA) scripts/completion/lizzie.bash "$(DESTDIR)$(bashcompletiondir)/lizzie"
 	$(INSTALL_DATA) scripts/completion/lizzie.zsh "$(DESTDIR)$(zshcompletiondir)/_lizzie"
@@ -196,6 +213,6 @@ uninstall: ## takes them away again; with the same variables
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 clean: ## removes what was built
-	rm -rf $(BUILD) $(BUILD)-asan build-fuzz
+	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan $(BUILD)-tiny build-fuzz
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -34,7 +34,7 @@ run '--version' 0 --version
 has "$out" "lizzie " "says its version"
 run 'unknown command' 2 bach
 is "$err" "lizzie: bach: is not a command: did you mean batch?" "suggests"
-for command in serve quantize merge convert tune train pull list rm bench; do
+for command in serve quantize merge convert tune train pull list rm; do
     run "$command: not in this version" 2 $command model
     is "$err" "lizzie: $command: is not in this version: lizzie --help lists what is" "$command: said plainly"
 done
@@ -77,6 +77,9 @@ printf '\377' >latin
 run 'a prompt file that is no UTF-8' 2 batch model in.jsonl -o out --prompt-file latin
 [ ! -e out ] && [ ! -e out.lizzie ]
 ok $? "none of these left a file"
+
+LIZZIE_ISA=sse run 'a kernel tier that is none' 2 tokenize model x
+has "$err" "LIZZIE_ISA=sse: not a kernel tier" "says so, whatever the command"
 
 # --- batch
 run 'error rows' 3 batch model in.jsonl -o out --prompt 'Say {{text}}' --max-tokens 5
@@ -228,7 +231,7 @@ exec 9>&-
 # --- a terminal
 if command -v script >/dev/null; then
     printf 'step_us=3000\n' >slowish
-    yes '{"text":"row"}' | head -n 900 >some.jsonl
+    yes '{"text":"row"}' | head -n 6000 >some.jsonl
     TERM=xterm script -qec "$lizzie batch slowish some.jsonl -o tty --prompt '{{text}}{{text}}' --max-tokens 30" /dev/null </dev/null >screen 2>&1
     has "$(cat screen)" " rows/s" "a terminal shows progress"
     has "$(cat screen)" " left" "and the time left"
