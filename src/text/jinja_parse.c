@@ -134,15 +134,10 @@ static jinja_node *parse_const(parser *p, jinja_value value)
 
 static jinja_node *parse_name(parser *p)
 {
-    static const struct {
-        const char *name;
-        jinja_value value;
-    } consts[] = {{"true", {JINJA_BOOL, {.truth = true}}},   {"True", {JINJA_BOOL, {.truth = true}}},
-                  {"false", {JINJA_BOOL, {.truth = false}}}, {"False", {JINJA_BOOL, {.truth = false}}},
-                  {"none", {JINJA_NONE, {.whole = 0}}},      {"None", {JINJA_NONE, {.whole = 0}}}};
-    for (size_t i = 0; i < sizeof consts / sizeof *consts; i++)
-        if (is_word(p, consts[i].name))
-            return parse_const(p, consts[i].value);
+    if (is_word(p, "true") || is_word(p, "True") || is_word(p, "false") || is_word(p, "False"))
+        return parse_const(p, liz_jinja_bool((*p->t->value.str.p | 0x20) == 't'));
+    if (is_word(p, "none") || is_word(p, "None"))
+        return parse_const(p, liz_jinja_none());
     p->uses |= is_word(p, "loop")      ? JINJA_USES_LOOP
                : is_word(p, "varargs") ? JINJA_USES_VARARGS
                : is_word(p, "kwargs")  ? JINJA_USES_KWARGS
@@ -298,18 +293,6 @@ static jinja_node *parse_postfix(parser *p, jinja_node *node)
     }
 }
 
-/* The name of a filter or test, which may hold points. */
-static jinja_value parse_dotted(parser *p)
-{
-    jinja_text text = {0};
-    do {
-        if (text.n > 0)
-            liz_jinja_puts(p->j, &text, ".");
-        liz_jinja_add(p->j, &text, want_name(p).str);
-    } while (take_op(p, '.'));
-    return liz_jinja_string(liz_jinja_text_str(&text));
-}
-
 /* A filter or test of that name on `node`, its arguments still to come. */
 static jinja_node *apply(parser *p, jinja_kind kind, jinja_node *node, jinja_value name)
 {
@@ -323,7 +306,7 @@ static jinja_node *apply(parser *p, jinja_kind kind, jinja_node *node, jinja_val
 
 static jinja_node *parse_filter(parser *p, jinja_node *node)
 {
-    node = apply(p, JINJA_K_FILTER, node, parse_dotted(p));
+    node = apply(p, JINJA_K_FILTER, node, want_name(p));
     node->b = is_op(p, '(') ? parse_args(p) : NULL;
     return deepen(p, node);
 }
@@ -331,7 +314,7 @@ static jinja_node *parse_filter(parser *p, jinja_node *node)
 static jinja_node *parse_test(parser *p, jinja_node *node)
 {
     bool negated = take_word(p, "not");
-    node = apply(p, JINJA_K_TEST, node, parse_dotted(p));
+    node = apply(p, JINJA_K_TEST, node, want_name(p));
     jinja_token_type type = p->t->type;
     bool operand =
         type == JINJA_T_NAME || type == JINJA_T_STRING || type == JINJA_T_CONST || is_op(p, '[') || is_op(p, '{');
