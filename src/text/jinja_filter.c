@@ -348,6 +348,8 @@ JINJA_FN(f_sum)
 static jinja_args rest_of(const jinja_args *all, size_t n)
 {
     n = n < all->n_positional ? n : all->n_positional;
+    if (n == 0)
+        return *all;
     return (jinja_args){all->v + n, all->names + n, all->n - n, all->n_positional - n};
 }
 

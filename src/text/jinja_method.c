@@ -415,10 +415,7 @@ JINJA_FN(g_namespace)
 }
 
 /* A joiner is a function whose subject is a list of what it has said before: nothing, then its separator. */
-JINJA_FN(joiner_next)
-{
-    return arg->list->at++ == 0 ? str_value(JINJA_STR("")) : arg->list->v[0];
-}
+JINJA_FN(joiner_next) { return arg->list->at++ == 0 ? str_value(JINJA_STR("")) : arg->list->v[0]; }
 JINJA_FN(g_joiner)
 {
     static const jinja_function function = {"joiner", "", joiner_next};

@@ -276,6 +276,8 @@ static void compile(jinja *j, void *user)
     compilation *c = user;
     if (c->source.n > JINJA_SOURCE_MAX)
         liz_jinja_fail(j, LIZ_E_LIMIT, "the template has more than %d MiB", JINJA_SOURCE_MAX >> 20);
+    if (liz_utf8_valid_prefix(c->source.p, c->source.n) != c->source.n)
+        liz_jinja_fail(j, LIZ_E_FORMAT, "the template is not UTF-8");
     c->template->body = liz_jinja_parse(j, liz_jinja_lex(j, c->source));
 }
 
@@ -285,7 +287,7 @@ liz_status liz_jinja_compile(liz_jinja **out, liz_str source, liz_error *err)
     if (template == NULL)
         return liz_fail(err, LIZ_E_MEMORY, "no memory for a template");
     template->arena.size_max = JINJA_ARENA_MAX;
-    jinja j = {.arena = &template->arena, .err = err};
+    jinja j = {.arena = &template->arena, .err = err, .line = 1};
     liz_status status = guarded(&j, compile, &(compilation){template, source});
     if (status != LIZ_OK)
         liz_jinja_free(template);

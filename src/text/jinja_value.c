@@ -390,14 +390,14 @@ bool liz_jinja_contains(jinja *j, jinja_value container, jinja_value item)
 
 jinja_list *liz_jinja_items(jinja *j, jinja_value v)
 {
-    jinja_value items = liz_jinja_list(j, JINJA_PLAIN, v.type == JINJA_STRING ? liz_jinja_n_chars(v.str) : 0);
+    jinja_value items = liz_jinja_list(j, JINJA_PLAIN, v.type == JINJA_STRING ? liz_jinja_n_chars(v.str) + 1 : 0);
     switch (v.type) {
     case JINJA_UNDEFINED: return items.list;
     case JINJA_STRING:
-        for (size_t i = 0, n; i < v.str.n; i += n) {
-            unsigned code;
-            liz_jinja_char(v.str.p + i, v.str.n - i, &n, &code);
-            liz_jinja_push(items, liz_jinja_string(liz_jinja_cut(v.str, i, i + n)));
+        for (jinja_str s = v.str; s.n > 0;) {
+            size_t n = liz_jinja_char_at(liz_jinja_cut(s, 1, s.n), 0) + 1;
+            liz_jinja_push(items, liz_jinja_string(liz_jinja_cut(s, 0, n)));
+            s = liz_jinja_cut(s, n, s.n);
         }
         return items.list;
     case JINJA_DICT:
