@@ -41,7 +41,7 @@ static liz_status join_parts(liz_json *content, liz_arena *arena, liz_error *err
     }
     char *joined = liz_arena_alloc(arena, n + 1);
     if (joined == NULL)
-        return liz_fail(err, LIZ_E_LIMIT, "messages: take more memory than they may");
+        return liz_fail(err, LIZ_E_MEMORY, "no memory for the messages");
     content->type = LIZ_JSON_STRING;
     content->string = (liz_str){joined, n ? n - 1 : 0};
     for (const liz_json *part = content->first_child; part != NULL; part = part->next) {
@@ -53,33 +53,37 @@ static liz_status join_parts(liz_json *content, liz_arena *arena, liz_error *err
 }
 
 /* Arguments that are the text of a JSON object become the object. */
-static void read_arguments(liz_json *call, liz_arena *arena)
+static liz_status read_arguments(liz_json *call, liz_arena *arena, liz_error *err)
 {
     liz_json *function = (liz_json *)liz_json_member(call, "function"), *object;
     liz_json *arguments = (liz_json *)liz_json_member(function ? function : call, "arguments");
-    if (!is_string(arguments) || liz_json_read(&object, arguments->string, arena, NULL) != LIZ_OK ||
-        object->type != LIZ_JSON_OBJECT)
-        return;
+    if (!is_string(arguments))
+        return LIZ_OK;
+    liz_status status = liz_json_read(&object, arguments->string, arena, NULL);
+    if (status == LIZ_E_MEMORY)
+        return liz_fail(err, LIZ_E_MEMORY, "no memory for the messages");
+    if (status != LIZ_OK || object->type != LIZ_JSON_OBJECT)
+        return LIZ_OK;
     object->key = arguments->key;
     object->next = arguments->next;
     *arguments = *object;
+    return LIZ_OK;
 }
 
 static liz_status adapt(const liz_template *t, liz_json *variables, liz_arena *arena, liz_error *err)
 {
     const liz_json *messages = liz_json_member(variables, "messages");
-    for (liz_json *m = messages ? messages->first_child : NULL; m != NULL; m = m->next) {
+    liz_status status = LIZ_OK;
+    for (liz_json *m = messages ? messages->first_child : NULL; status == LIZ_OK && m != NULL; m = m->next) {
         liz_json *content = (liz_json *)liz_json_member(m, "content");
         const liz_json *calls = liz_json_member(m, "tool_calls");
-        if (content != NULL && content->type == LIZ_JSON_ARRAY && !t->takes_parts) {
-            liz_status status = join_parts(content, arena, err);
-            if (status != LIZ_OK)
-                return status;
-        }
-        for (liz_json *call = calls && !t->takes_argument_text ? calls->first_child : NULL; call; call = call->next)
-            read_arguments(call, arena);
+        if (content != NULL && content->type == LIZ_JSON_ARRAY && !t->takes_parts)
+            status = join_parts(content, arena, err);
+        for (liz_json *call = calls && !t->takes_argument_text ? calls->first_child : NULL;
+             status == LIZ_OK && call != NULL; call = call->next)
+            status = read_arguments(call, arena, err);
     }
-    return LIZ_OK;
+    return status;
 }
 
 /* Says where in the template it was; what raise_exception said stands by itself. */

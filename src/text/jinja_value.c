@@ -55,8 +55,10 @@ void *liz_jinja_alloc(jinja *j, size_t n, size_t size)
             p = liz_arena_alloc(j->arena, total);
         }
     }
+    bool within = total <= JINJA_ARENA_MAX && j->arena->used_bytes + total + ROOM <= j->arena->size_max;
     if (p == NULL)
-        liz_jinja_fail(j, LIZ_E_LIMIT, "the template takes more memory than it may");
+        liz_jinja_fail(j, within ? LIZ_E_MEMORY : LIZ_E_LIMIT,
+                       within ? "no memory for a template" : "the template takes more memory than it may");
     liz_jinja_work(j, total / 64);
     return p;
 }
