@@ -122,7 +122,8 @@ static void add_sampling(liz_line_fingerprint *fp, const liz_line_sampling *s)
     add_bias(fp, s);
 }
 
-void liz_line_fingerprint_make(liz_line_fingerprint *fp, const liz_line_opts *opts, const char *model_hash)
+void liz_line_fingerprint_make(liz_line_fingerprint *fp, const liz_line_opts *opts, const char *model_hash,
+                               const char *template_hash, const char *now)
 {
     char shard[32] = "whole", seed[32];
     if (opts->n_shards > 0)
@@ -134,6 +135,8 @@ void liz_line_fingerprint_make(liz_line_fingerprint *fp, const liz_line_opts *op
     add_text(fp, "system", opts->system);
     add_text(fp, "prompt", opts->prompt);
     add_text(fp, "raw", opts->raw ? "yes" : "no");
+    add_text(fp, "template", template_hash);
+    add_text(fp, "now", now);
     add_sampling(fp, &opts->sampling);
     add_text(fp, "seed", seed);
     add_list(fp, "stop", opts->stop_strings, opts->n_stop_strings);
@@ -190,4 +193,17 @@ void liz_line_fingerprint_diff(liz_str was, liz_str is, const char *only, liz_bu
     else
         liz_buf_puts(out, "the side file is damaged");
     liz_arena_free(&arena);
+}
+
+bool liz_line_fingerprint_get(liz_str fingerprint, const char *name, char *out, size_t size)
+{
+    liz_arena arena = {.size_max = 64u << 20};
+    liz_json *json;
+    const liz_json *member =
+        liz_json_read(&json, fingerprint, &arena, NULL) == LIZ_OK ? liz_json_member(json, name) : NULL;
+    bool is = member != NULL && member->type == LIZ_JSON_STRING;
+    if (is)
+        snprintf(out, size, "%.*s", LIZ_STR_ARG(member->string));
+    liz_arena_free(&arena);
+    return is;
 }
