@@ -90,14 +90,6 @@ static void finish_qkv(const liz_worker *w, int layer, size_t t)
     store_kv(w, layer, t, k, v);
 }
 
-static inline void copy_element(void *to, size_t at, const void *from, size_t i, bool bf16)
-{
-    if (bf16)
-        ((uint16_t *)to)[at] = ((const uint16_t *)from)[i];
-    else
-        ((float *)to)[at] = ((const float *)from)[i];
-}
-
 /* Page `p` of attention from pages of single tokens: its keys and values of one head. */
 static void gather_page(const liz_worker *w, int layer, int kv_head, const int32_t *pages, size_t p, size_t n_keys)
 {
