@@ -11,7 +11,7 @@ static jinja_value eval_name(jinja *j, const jinja_node *node, const jinja_scope
             return *there;
     }
     const jinja_function *f = liz_jinja_find(JINJA_GLOBAL, node->value.str);
-    return f ? liz_jinja_function(j, f, liz_jinja_none()) : liz_jinja_missing(node->value.str, NULL);
+    return f ? liz_jinja_callable(j, (jinja_callable){.function = f}) : liz_jinja_missing(node->value.str, NULL);
 }
 
 /* ---- Operators ---------------------------------------------------------------------------------- */
@@ -45,43 +45,35 @@ static jinja_value float_binary(jinja *j, uint16_t op, double x, double y)
     }
 }
 
-static bool int_power(int64_t x, int64_t n, int64_t *out)
+/* Every step fits twice the bits; a base beyond 1 overflows before the 64th. */
+static __int128 int_power(int64_t x, int64_t n)
 {
-    bool overflows = false;
-    for (*out = 1; n > 0 && !overflows; n >>= 1) {
-        if (n & 1)
-            overflows = __builtin_mul_overflow(*out, x, out);
-        if (n > 1)
-            overflows |= __builtin_mul_overflow(x, x, &x);
-    }
-    return overflows;
+    __int128 out = 1;
+    for (n = n > 64 ? 64 + (n & 1) : n; n > 0 && out >= INT64_MIN && out <= INT64_MAX; n--)
+        out *= x;
+    return out;
 }
 
 static jinja_value int_binary(jinja *j, uint16_t op, int64_t x, int64_t y)
 {
-    int64_t out = 0;
-    bool overflows = false, divides = op == '%' || op == JINJA_OP('/', '/');
+    __int128 out = 0, rest = 0;
     if (op == '/' || (op == JINJA_OP('*', '*') && y < 0))
         return float_binary(j, op, (double)x, (double)y);
-    if (divides && y == 0)
+    if (y == 0 && (op == '%' || op == JINJA_OP('/', '/')))
         liz_jinja_fail(j, LIZ_E_FORMAT, "integer division or modulo by zero");
-    if (divides && y == -1) {
-        overflows = op != '%' && __builtin_sub_overflow(0, x, &out);
-    } else if (divides) {
-        int64_t rest = x % y, carry = rest != 0 && (rest < 0) != (y < 0);
-        out = op == '%' ? rest + carry * y : x / y - carry;
-    } else if (op == '+') {
-        overflows = __builtin_add_overflow(x, y, &out);
-    } else if (op == '-') {
-        overflows = __builtin_sub_overflow(x, y, &out);
-    } else if (op == '*') {
-        overflows = __builtin_mul_overflow(x, y, &out);
-    } else {
-        overflows = int_power(x, y, &out);
+    if (op == '%' || op == JINJA_OP('/', '/'))
+        rest = (__int128)x % y + ((__int128)x % y != 0 && (x < 0) != (y < 0) ? y : 0);
+    switch (op) {
+    case '+': out = (__int128)x + y; break;
+    case '-': out = (__int128)x - y; break;
+    case '*': out = (__int128)x * y; break;
+    case '%': out = rest; break;
+    case JINJA_OP('/', '/'): out = (x - rest) / y; break;
+    default: out = int_power(x, y); break;
     }
-    if (overflows)
+    if (out < INT64_MIN || out > INT64_MAX)
         liz_jinja_fail(j, LIZ_E_UNSUPPORTED, "an integer grows beyond 64 bits");
-    return liz_jinja_int(out);
+    return liz_jinja_int((int64_t)out);
 }
 
 static jinja_value repeated(jinja *j, jinja_value v, int64_t times)
@@ -227,7 +219,7 @@ void liz_jinja_bind(jinja *j, jinja_str callee, const jinja_str *names, size_t n
     for (size_t i = 0, at = 0; i < args->n; i++, at = i) {
         jinja_str name = args->names[i];
         for (at = name.p ? 0 : i; name.p != NULL && at < n; at++)
-            if (names[at].n == name.n && memcmp(names[at].p, name.p, name.n) == 0)
+            if (liz_jinja_same(names[at], name))
                 break;
         if (at == n)
             liz_jinja_fail(j, LIZ_E_FORMAT, "%.*s() takes no keyword argument '%.*s'", LIZ_STR_ARG(callee),
@@ -265,7 +257,8 @@ static jinja_value eval_call(jinja *j, const jinja_node *node, jinja_scope *scop
     jinja_value callee = liz_jinja_eval(j, node->a, scope);
     jinja_args args = eval_args(j, node->b, scope);
     if (node->c != NULL)
-        add_arg(j, &args, JINJA_STR("caller"), liz_jinja_macro(j, node->c, scope));
+        add_arg(j, &args, JINJA_STR("caller"),
+                liz_jinja_callable(j, (jinja_callable){.macro = node->c, .scope = scope}));
     j->line = node->line;
     liz_jinja_defined(j, callee);
     if (callee.type != JINJA_CALLABLE)

@@ -276,6 +276,10 @@ static inline jinja_value liz_jinja_missing(jinja_str name, const char *owner)
 }
 static inline jinja_str liz_jinja_literal(const char *text) { return (jinja_str){text, NULL, strlen(text)}; }
 static inline bool liz_jinja_is(jinja_str s, const char *text) { return liz_str_is((liz_str){s.p, s.n}, text); }
+static inline bool liz_jinja_same(jinja_str a, jinja_str b)
+{
+    return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
+}
 static inline jinja_str liz_jinja_cut(jinja_str s, size_t begin, size_t end)
 {
     return (jinja_str){s.p + begin, s.mask ? s.mask + begin : NULL, end - begin};
@@ -292,7 +296,7 @@ jinja_value *liz_jinja_dict_get(jinja *j, const jinja_dict *dict, jinja_value ke
 jinja_value liz_jinja_from_json(jinja *j, const liz_json *json, bool is_data);
 /* An integer, or a float, as Python reads its text. */
 jinja_value liz_jinja_number(jinja *j, const char *text, size_t n);
-jinja_value liz_jinja_function(jinja *j, const jinja_function *function, jinja_value self);
+jinja_value liz_jinja_callable(jinja *j, jinja_callable callable);
 
 void liz_jinja_add(jinja *j, jinja_text *text, jinja_str s);
 void liz_jinja_puts(jinja *j, jinja_text *text, const char *s);
@@ -359,7 +363,6 @@ void liz_jinja_bind(jinja *j, jinja_str callee, const jinja_str *names, size_t n
                     jinja_value *out, bool *given);
 jinja_value liz_jinja_call_function(jinja *j, const jinja_function *f, jinja_value subject, const jinja_args *args);
 jinja_value liz_jinja_call_macro(jinja *j, const jinja_callable *macro, const jinja_args *args);
-jinja_value liz_jinja_macro(jinja *j, const jinja_node *node, jinja_scope *scope);
 /* What a body writes, in a scope of its own. */
 jinja_value liz_jinja_capture(jinja *j, const jinja_node *body, jinja_scope *scope);
 

@@ -170,21 +170,20 @@ static const char *lex_escape(lexer *l, const char *p, const char *end, char **o
             *(*out)++ = codes[known - names];
         return p + 1;
     }
-    bool octal = *p >= '0' && *p <= '7';
-    size_t n = octal ? 3 : *p == 'x' ? 2 : *p == 'u' ? 4 : *p == 'U' ? 8 : 0, start = !octal, n_digits;
+    size_t n = *p == 'x' ? 2 : *p == 'u' ? 4 : *p == 'U' ? 8 : 0;
+    if (*p >= '0' && *p <= '7')
+        liz_jinja_fail(l->j, LIZ_E_UNSUPPORTED, "an escape in octal digits is not known: write \\x");
     if (n == 0) {
         *(*out)++ = '\\';
         return p;
     }
-    char copy[9] = "";
-    memcpy(copy, p + start, n < (size_t)(end - p) - start ? n : (size_t)(end - p) - start);
-    n_digits = strspn(copy, octal ? "01234567" : "0123456789abcdefABCDEF");
-    copy[n_digits] = '\0';
-    unsigned long code = strtoul(copy, NULL, octal ? 8 : 16);
-    if ((!octal && n_digits < n) || code > 0x10FFFF || (code >= 0xD800 && code < 0xE000))
+    char copy[9] = "", *stop = copy;
+    memcpy(copy, p + 1, n < (size_t)(end - p) ? n : (size_t)(end - p) - 1);
+    unsigned long code = strspn(copy, "0123456789abcdefABCDEF") == n ? strtoul(copy, &stop, 16) : 0;
+    if (stop == copy || code > 0x10FFFF || (code >= 0xD800 && code < 0xE000))
         liz_jinja_fail(l->j, LIZ_E_FORMAT, "\\%c wants %zu hexadecimal digits of a character", *p, n);
     *out += liz_utf8_encode((unsigned)code, *out);
-    return p + start + n_digits;
+    return p + 1 + n;
 }
 
 static void lex_string(lexer *l)

@@ -411,8 +411,7 @@ const jinja_function liz_jinja_library[] = {
     {"namespace", G, "*", fn_dict, JINJA_NAMESPACE},
     {"raise_exception", G, "message!", fn_raise, 0},
     {"strftime_now", G, "format!", fn_strftime, 0},
-    {0},
-};
+    {0}};
 
 const jinja_function *liz_jinja_find(unsigned of, jinja_str name)
 {

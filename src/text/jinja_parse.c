@@ -328,65 +328,60 @@ static jinja_node *parse_unary(parser *p, bool with_filters)
     return node;
 }
 
-/* Operators of two operands, tightest first. They all associate to the left, ** included. */
+/* Operators of two operands, tightest first. They all associate to the left, ** included; comparisons chain. */
+static const struct {
+    jinja_kind kind;
+    uint16_t ops[6];
+} levels[] = {
+    {JINJA_K_BINARY, {JINJA_OP('*', '*')}},
+    {JINJA_K_BINARY, {'*', '/', JINJA_OP('/', '/'), '%'}},
+    {JINJA_K_BINARY, {'~'}},
+    {JINJA_K_BINARY, {'+', '-'}},
+    {JINJA_K_COMPARE, {JINJA_OP('=', '='), JINJA_OP('!', '='), '<', '>', JINJA_OP('<', '='), JINJA_OP('>', '=')}},
+    {JINJA_K_AND, {0}},
+    {JINJA_K_OR, {0}}};
+enum { COMPARISONS = 4, LOOSEST = 6 };
+
+/* The operator of that level at hand, which is taken; 0 for none. `in` and `not in` are written 'i' and 'n'. */
+static uint16_t take_operator(parser *p, int level)
+{
+    jinja_kind kind = levels[level].kind;
+    if (kind == JINJA_K_AND || kind == JINJA_K_OR)
+        return take_word(p, kind == JINJA_K_AND ? "and" : "or");
+    if (kind != JINJA_K_COMPARE)
+        return take_among(p, levels[level].ops, 4);
+    bool negated = is_word(p, "not") && p->t[1].type == JINJA_T_NAME && liz_jinja_is(p->t[1].value.str, "in");
+    if (negated)
+        next(p);
+    return take_word(p, "in") ? (negated ? 'n' : 'i') : take_among(p, levels[level].ops, 6);
+}
+
 static jinja_node *parse_binary(parser *p, int level)
 {
-    static const uint16_t levels[][4] = {{JINJA_OP('*', '*')}, {'*', '/', JINJA_OP('/', '/'), '%'}, {'~'}, {'+', '-'}};
     if (level < 0)
         return parse_unary(p, true);
-    jinja_node *left = parse_binary(p, level - 1);
-    for (uint16_t op; (op = take_among(p, levels[level], 4)) != 0;)
-        left = node_op(p, JINJA_K_BINARY, op, left, parse_binary(p, level - 1));
+    if (level == COMPARISONS && take_word(p, "not")) {
+        enter(p);
+        jinja_node *node = node_new(p, JINJA_K_NOT, parse_binary(p, level), NULL);
+        p->depth--;
+        return node;
+    }
+    jinja_node *left = parse_binary(p, level - 1), **last = NULL;
+    for (uint16_t op; (op = take_operator(p, level)) != 0;) {
+        jinja_node *right = parse_binary(p, level - 1);
+        if (level != COMPARISONS) {
+            left = node_op(p, levels[level].kind, op, left, right);
+            continue;
+        }
+        right = node_op(p, JINJA_K_ARG, op, right, NULL);
+        left = last ? left : node_op(p, JINJA_K_COMPARE, 0, left, right);
+        if (last != NULL)
+            *last = right;
+        last = &right->next;
+    }
     return left;
 }
-
-/* The comparison at hand, which is taken; 0 for none. `in` and `not in` are written 'i' and 'n'. */
-static uint16_t take_comparison(parser *p)
-{
-    static const uint16_t ops[] = {JINJA_OP('=', '='), JINJA_OP('!', '='), '<', '>',
-                                   JINJA_OP('<', '='), JINJA_OP('>', '=')};
-    if (take_word(p, "in"))
-        return 'i';
-    if (!is_word(p, "not") || p->t[1].type != JINJA_T_NAME || !liz_jinja_is(p->t[1].value.str, "in"))
-        return take_among(p, ops, sizeof ops / sizeof *ops);
-    next(p);
-    next(p);
-    return 'n';
-}
-
-static jinja_node *parse_compare(parser *p)
-{
-    jinja_node *left = parse_binary(p, 3), *rest = NULL, **last = &rest;
-    for (uint16_t op; (op = take_comparison(p)) != 0; last = &(*last)->next)
-        *last = node_op(p, JINJA_K_ARG, op, parse_binary(p, 3), NULL);
-    return rest ? node_new(p, JINJA_K_COMPARE, left, rest) : left;
-}
-
-static jinja_node *parse_not(parser *p)
-{
-    if (!take_word(p, "not"))
-        return parse_compare(p);
-    enter(p);
-    jinja_node *node = node_new(p, JINJA_K_NOT, parse_not(p), NULL);
-    p->depth--;
-    return node;
-}
-
-static jinja_node *parse_and(parser *p)
-{
-    jinja_node *left = parse_not(p);
-    while (take_word(p, "and"))
-        left = node_new(p, JINJA_K_AND, left, parse_not(p));
-    return left;
-}
-
-static jinja_node *parse_or(parser *p)
-{
-    jinja_node *left = parse_and(p);
-    while (take_word(p, "or"))
-        left = node_new(p, JINJA_K_OR, left, parse_and(p));
-    return left;
-}
+static jinja_node *parse_or(parser *p) { return parse_binary(p, LOOSEST); }
 
 static jinja_node *parse_expression(parser *p)
 {

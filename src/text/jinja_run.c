@@ -102,13 +102,6 @@ static flow run_loop(jinja *j, const jinja_node *node, jinja_scope *scope)
 
 /* ---- Macros ------------------------------------------------------------------------------------- */
 
-jinja_value liz_jinja_macro(jinja *j, const jinja_node *node, jinja_scope *scope)
-{
-    jinja_callable *macro = liz_jinja_alloc(j, 1, sizeof *macro);
-    *macro = (jinja_callable){.macro = node, .scope = scope};
-    return (jinja_value){JINJA_CALLABLE, {.callable = macro}};
-}
-
 jinja_value liz_jinja_call_macro(jinja *j, const jinja_callable *macro, const jinja_args *all)
 {
     const jinja_node *node = macro->macro, *param;
@@ -145,7 +138,10 @@ static flow run_statement(jinja *j, const jinja_node *node, jinja_scope *scope)
     case JINJA_K_FOR: return run_loop(j, node, scope);
     case JINJA_K_IF: return run_body(j, liz_jinja_truth(liz_jinja_eval(j, node->a, scope)) ? node->b : node->c, scope);
     case JINJA_K_SET: assign(j, node->a, scope, liz_jinja_eval(j, node->b, scope)); break;
-    case JINJA_K_MACRO: liz_jinja_dict_set(j, &scope->names, node->value, liz_jinja_macro(j, node, scope)); break;
+    case JINJA_K_MACRO:
+        liz_jinja_dict_set(j, &scope->names, node->value,
+                           liz_jinja_callable(j, (jinja_callable){.macro = node, .scope = scope}));
+        break;
     case JINJA_K_SCOPED: return run_body(j, node->a, scope_new(j, scope));
     case JINJA_K_BREAK: return FLOW_BREAK;
     case JINJA_K_CONTINUE: return FLOW_CONTINUE;

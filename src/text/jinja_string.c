@@ -3,7 +3,6 @@
 #include "text/jinja_impl.h"
 #include "text/text_unicode.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <utf8proc.h>
 
@@ -366,8 +365,7 @@ JINJA_FN(fn_format)
         jinja_str name = liz_jinja_cut(s, begin, (size_t)(close - s.p));
         bool by_turn = name.n == 0, by_place = name.n == 1 && *name.p >= '0' && *name.p <= '9';
         size_t at = by_turn ? turn++ : by_place ? (size_t)(*name.p - '0') : all->n_positional;
-        while (!by_turn && !by_place && at < all->n &&
-               !liz_str_eq((liz_str){name.p, name.n}, (liz_str){all->names[at].p, all->names[at].n}))
+        while (!by_turn && !by_place && at < all->n && !liz_jinja_same(name, all->names[at]))
             at++;
         if (at >= (by_turn || by_place ? all->n_positional : all->n))
             liz_jinja_fail(j, LIZ_E_UNSUPPORTED, "format: '{%.*s}' is no argument, or has a form that is not known",
@@ -380,81 +378,52 @@ JINJA_FN(fn_format)
     return liz_jinja_text(&out);
 }
 
-/* A place of '%-5.2f' % values: what stands between the percent sign and its type. */
-typedef struct place {
-    char flags[8];
-    int width, precision; /* 0 and -1: not given */
-    char type;
-    size_t n; /* bytes */
-} place;
-
-static place read_place(jinja *j, jinja_str s)
+/* A place of a format, "%" and `how` before its type; a number's are C's. */
+static void add_place(jinja *j, jinja_text *out, jinja_str how, char type, jinja_value v)
 {
-    place at = {.precision = -1};
-    int *number = &at.width;
-    for (size_t flag = 0; at.n < s.n && flag < sizeof at.flags - 1 && strchr("-+ #0", s.p[at.n]) != NULL; at.n++)
-        at.flags[flag++] = s.p[at.n];
-    for (; at.n < s.n && ((s.p[at.n] >= '0' && s.p[at.n] <= '9') || (s.p[at.n] == '.' && number == &at.width));
-         at.n++) {
-        if (s.p[at.n] == '.')
-            *(number = &at.precision) = 0;
-        else if ((*number = *number * 10 + s.p[at.n] - '0') > 100)
-            liz_jinja_fail(j, LIZ_E_FORMAT, "format string: a number is too large");
-    }
-    if (at.n == s.n)
-        liz_jinja_fail(j, LIZ_E_FORMAT, "incomplete format");
-    at.type = s.p[at.n++];
-    return at;
-}
-
-static void add_place(jinja *j, jinja_text *out, const place *at, jinja_value v)
-{
-    char spec[24], text[512];
-    if (at->type == 's' || at->type == 'r') {
-        jinja_str s = at->type == 's' ? liz_jinja_str(j, v) : liz_jinja_repr(j, v);
-        s = liz_jinja_cut(s, 0, at->precision < 0 ? s.n : liz_jinja_char_at(s, (size_t)at->precision));
-        snprintf(text, sizeof text, "%*s", at->width, "");
-        size_t n = liz_jinja_n_chars(s), width = (size_t)at->width;
-        bool left = strchr(at->flags, '-') != NULL;
-        text[width > n ? width - n : 0] = '\0';
-        liz_jinja_puts(j, out, left ? "" : text);
-        liz_jinja_add(j, out, s);
-        liz_jinja_puts(j, out, left ? text : "");
+    char spec[16], text[512];
+    bool real = strchr("eEfFgG", type) != NULL;
+    if (how.n == 0 && (type == 's' || type == 'r')) {
+        liz_jinja_add(j, out, type == 's' ? liz_jinja_str(j, v) : liz_jinja_repr(j, v));
         return;
     }
-    bool real = strchr("eEfFgG", at->type) != NULL;
-    if (!real && strchr("dixXo", at->type) == NULL)
-        liz_jinja_fail(j, LIZ_E_UNSUPPORTED, "format string: the type '%c' is not known", at->type);
+    if (type == '\0' || strchr("dixXoeEfFgG", type) == NULL)
+        liz_jinja_fail(j, LIZ_E_UNSUPPORTED, "format string: '%%%.*s' is not known", (int)how.n + 1, how.p);
     if (!liz_jinja_is_number(v))
         liz_jinja_fail(j, LIZ_E_FORMAT, "format: a number is required, not %s", liz_jinja_type_name(v));
-    snprintf(spec, sizeof spec, "%%%s*.*%s%c", at->flags, real ? "" : "l", at->type);
-    if (real)
-        snprintf(text, sizeof text, spec, at->width, at->precision, liz_jinja_real(j, v));
-    else
-        snprintf(text, sizeof text, spec, at->width, at->precision,
-                 v.type == JINJA_FLOAT && fabs(v.real) < 9e18 ? (int64_t)v.real : liz_jinja_whole(j, v));
+    if (how.n > 7)
+        liz_jinja_fail(j, LIZ_E_FORMAT, "format string: a number is too large");
+    snprintf(spec, sizeof spec, "%%%.*s%s%c", LIZ_STR_ARG(how), real ? "" : "l", type);
+    int n = real ? snprintf(text, sizeof text, spec, liz_jinja_real(j, v))
+                 : snprintf(text, sizeof text, spec, v.type == JINJA_FLOAT ? (int64_t)v.real : liz_jinja_whole(j, v));
+    if (n < 0 || n >= (int)sizeof text)
+        liz_jinja_fail(j, LIZ_E_FORMAT, "format string: a number is too large");
     liz_jinja_puts(j, out, text);
 }
 
 jinja_value liz_jinja_percent(jinja *j, jinja_str format, jinja_value values)
 {
     jinja_text out = {0};
+    jinja_value one[] = {values};
     bool tuple = values.type == JINJA_LIST && values.list->kind == JINJA_TUPLE;
-    size_t n = 0, n_values = tuple ? values.list->n : 1, begin = 0;
-    for (const char *p; (p = memchr(format.p + begin, '%', format.n - begin)) != NULL;) {
-        size_t end = (size_t)(p - format.p);
-        place at = read_place(j, liz_jinja_cut(format, end + 1, format.n));
-        liz_jinja_add(j, &out, liz_jinja_cut(format, begin, end));
-        begin = end + 1 + at.n;
-        if (at.type == '%')
+    const jinja_value *v = tuple ? values.list->v : one, *end = v + (tuple ? values.list->n : 1);
+    for (size_t at = 0, n; (at = find(format, JINJA_STR("%"), false)) < format.n;
+         format = liz_jinja_cut(format, n, format.n)) {
+        liz_jinja_add(j, &out, liz_jinja_cut(format, 0, at++));
+        for (n = at; n < format.n && memchr("-+ #0123456789.", format.p[n], 15) != NULL;)
+            n++;
+        if (n == format.n)
+            liz_jinja_fail(j, LIZ_E_FORMAT, "incomplete format");
+        if (format.p[n] == '%')
             liz_jinja_puts(j, &out, "%");
-        else if (n == n_values)
+        else if (v == end)
             liz_jinja_fail(j, LIZ_E_FORMAT, "not enough arguments for format string");
         else
-            add_place(j, &out, &at, tuple ? values.list->v[n++] : (n++, values));
+            add_place(j, &out, liz_jinja_cut(format, at, n), format.p[n], *v++);
+        n++;
     }
-    liz_jinja_add(j, &out, liz_jinja_cut(format, begin, format.n));
-    if (values.type != JINJA_DICT && n < n_values)
+    liz_jinja_add(j, &out, format);
+    if (values.type != JINJA_DICT && v < end)
         liz_jinja_fail(j, LIZ_E_FORMAT, "not all arguments converted during string formatting");
     return liz_jinja_text(&out);
 }
@@ -464,42 +433,40 @@ jinja_value liz_jinja_percent(jinja *j, jinja_str format, jinja_value values)
 enum { S = JINJA_OF_STRING, F = JINJA_FILTER, BOTH = JINJA_OF_STRING | JINJA_FILTER };
 enum { LEFT = JINJA_LEFT, RIGHT = JINJA_RIGHT, AROUND = JINJA_LEFT | JINJA_RIGHT };
 
-const jinja_function liz_jinja_strings[] = {
-    {"strip", S, "chars", fn_strip, AROUND},
-    {"trim", F, "chars", fn_strip, AROUND},
-    {"lstrip", S, "chars", fn_strip, LEFT},
-    {"rstrip", S, "chars", fn_strip, RIGHT},
-    {"split", S, "sep maxsplit", fn_split, LEFT},
-    {"rsplit", S, "sep maxsplit", fn_split, RIGHT},
-    {"splitlines", S, "keepends", fn_splitlines, 0},
-    {"indent", F, "width first blank", fn_indent, 0},
-    {"partition", S, "sep!", fn_partition, LEFT},
-    {"rpartition", S, "sep!", fn_partition, RIGHT},
-    {"startswith", S, "prefix!", fn_has_end, LEFT},
-    {"endswith", S, "suffix!", fn_has_end, RIGHT},
-    {"removeprefix", S, "prefix!", fn_without_end, LEFT},
-    {"removesuffix", S, "suffix!", fn_without_end, RIGHT},
-    {"find", S, "sub!", fn_find, LEFT},
-    {"rfind", S, "sub!", fn_find, RIGHT},
-    {"index", S, "sub!", fn_find, LEFT | MUST},
-    {"rindex", S, "sub!", fn_find, RIGHT | MUST},
-    {"count", S, "sub!", fn_count, 0},
-    {"replace", BOTH, "old! new! count", fn_replace, 0},
-    {"join", F, "d attribute", fn_join, BY_FILTER},
-    {"join", S, "iterable!", fn_join, BY_METHOD},
-    {"upper", BOTH, "", fn_case, UPPER},
-    {"lower", BOTH, "", fn_case, LOWER},
-    {"capitalize", BOTH, "", fn_case, CAPITALIZE},
-    {"title", S, "", fn_case, TITLE},
-    {"title", F, "", fn_case, TITLE_WORDS},
-    {"isalpha", S, "", fn_all_are, ALPHA},
-    {"isdigit", S, "", fn_all_are, DIGIT},
-    {"isalnum", S, "", fn_all_are, ALPHA | DIGIT},
-    {"isspace", S, "", fn_all_are, SPACE},
-    {"isupper", S, "", fn_is_case, UPPER},
-    {"islower", S, "", fn_is_case, LOWER},
-    {"upper", JINJA_TEST, "", fn_is_case, UPPER},
-    {"lower", JINJA_TEST, "", fn_is_case, LOWER},
-    {"format", S, "*", fn_format, 0},
-    {0},
-};
+const jinja_function liz_jinja_strings[] = {{"strip", S, "chars", fn_strip, AROUND},
+                                            {"trim", F, "chars", fn_strip, AROUND},
+                                            {"lstrip", S, "chars", fn_strip, LEFT},
+                                            {"rstrip", S, "chars", fn_strip, RIGHT},
+                                            {"split", S, "sep maxsplit", fn_split, LEFT},
+                                            {"rsplit", S, "sep maxsplit", fn_split, RIGHT},
+                                            {"splitlines", S, "keepends", fn_splitlines, 0},
+                                            {"indent", F, "width first blank", fn_indent, 0},
+                                            {"partition", S, "sep!", fn_partition, LEFT},
+                                            {"rpartition", S, "sep!", fn_partition, RIGHT},
+                                            {"startswith", S, "prefix!", fn_has_end, LEFT},
+                                            {"endswith", S, "suffix!", fn_has_end, RIGHT},
+                                            {"removeprefix", S, "prefix!", fn_without_end, LEFT},
+                                            {"removesuffix", S, "suffix!", fn_without_end, RIGHT},
+                                            {"find", S, "sub!", fn_find, LEFT},
+                                            {"rfind", S, "sub!", fn_find, RIGHT},
+                                            {"index", S, "sub!", fn_find, LEFT | MUST},
+                                            {"rindex", S, "sub!", fn_find, RIGHT | MUST},
+                                            {"count", S, "sub!", fn_count, 0},
+                                            {"replace", BOTH, "old! new! count", fn_replace, 0},
+                                            {"join", F, "d attribute", fn_join, BY_FILTER},
+                                            {"join", S, "iterable!", fn_join, BY_METHOD},
+                                            {"upper", BOTH, "", fn_case, UPPER},
+                                            {"lower", BOTH, "", fn_case, LOWER},
+                                            {"capitalize", BOTH, "", fn_case, CAPITALIZE},
+                                            {"title", S, "", fn_case, TITLE},
+                                            {"title", F, "", fn_case, TITLE_WORDS},
+                                            {"isalpha", S, "", fn_all_are, ALPHA},
+                                            {"isdigit", S, "", fn_all_are, DIGIT},
+                                            {"isalnum", S, "", fn_all_are, ALPHA | DIGIT},
+                                            {"isspace", S, "", fn_all_are, SPACE},
+                                            {"isupper", S, "", fn_is_case, UPPER},
+                                            {"islower", S, "", fn_is_case, LOWER},
+                                            {"upper", JINJA_TEST, "", fn_is_case, UPPER},
+                                            {"lower", JINJA_TEST, "", fn_is_case, LOWER},
+                                            {"format", S, "*", fn_format, 0},
+                                            {0}};

@@ -158,11 +158,11 @@ void liz_jinja_dict_set(jinja *j, jinja_dict *dict, jinja_value key, jinja_value
         dict_push(j, dict, key, value);
 }
 
-jinja_value liz_jinja_function(jinja *j, const jinja_function *function, jinja_value self)
+jinja_value liz_jinja_callable(jinja *j, jinja_callable callable)
 {
-    jinja_callable *callable = liz_jinja_alloc(j, 1, sizeof *callable);
-    *callable = (jinja_callable){.function = function, .self = self};
-    return (jinja_value){JINJA_CALLABLE, {.callable = callable}};
+    jinja_value v = {JINJA_CALLABLE, {.callable = liz_jinja_alloc(j, 1, sizeof callable)}};
+    *v.callable = callable;
+    return v;
 }
 
 jinja_value liz_jinja_number(jinja *j, const char *text, size_t n)
@@ -473,7 +473,7 @@ static jinja_value own_attr(jinja *j, jinja_value v, jinja_str name)
                                                                         : 0u;
     const jinja_function *method = liz_jinja_find(of, name);
     if (method != NULL)
-        return liz_jinja_function(j, method, v);
+        return liz_jinja_callable(j, (jinja_callable){.function = method, .self = v});
     if (v.type == JINJA_LOOP)
         return loop_attr(v.loop, name);
     if (v.type == JINJA_CALLABLE && v.callable->macro != NULL && liz_jinja_is(name, "name"))
