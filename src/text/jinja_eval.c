@@ -244,7 +244,7 @@ jinja_value liz_jinja_call_function(jinja *j, const jinja_function *f, jinja_val
         required[n] = *p == '!';
     }
     if (*f->params != '*')
-        liz_jinja_bind(j, liz_jinja_literal(f->name), names, n, args, arg + 1, given);
+        liz_jinja_bind(j, (jinja_str){f->name, NULL, strcspn(f->name, " ")}, names, n, args, arg + 1, given);
     for (size_t i = 0; i < n; i++)
         if (required[i] && !given[i])
             liz_jinja_fail(j, LIZ_E_FORMAT, "%s() missing required argument '%.*s'", f->name, LIZ_STR_ARG(names[i]));

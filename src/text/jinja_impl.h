@@ -114,10 +114,10 @@ typedef struct jinja_args {
     size_t n, n_positional;
 } jinja_args;
 
-/* A function of the library: what it is known as, and `of` what. `params` names what follows its subject (the value
- * filtered or tested, or whose method it is), blanks between; "!" after a name: it must be given; "*": whatever is
- * written. `arg` holds the subject and the parameters, undefined where not given; `all` what was written; `how` is of
- * the table, where functions differ in little. */
+/* A function of the library: its names, blanks between, and `of` what it is one. `params` names what follows its
+ * subject (the value filtered or tested, or whose method it is), blanks between; "!" after a name: it must be given;
+ * "*": whatever is written. `arg` holds the subject and the parameters, undefined where not given; `all` what was
+ * written; `how` is of the table, where functions differ in little. */
 typedef jinja_value jinja_fn(jinja *j, const jinja_value *arg, const jinja_args *all, int how);
 struct jinja_function {
     const char *name;

@@ -150,21 +150,6 @@ JINJA_FN(fn_sum)
     return sum;
 }
 
-/* list.index(x) where `how` is not 0, else list.count(x). */
-JINJA_FN(fn_occurs)
-{
-    int64_t n = 0;
-    for (size_t i = 0; i < arg->list->n; i++) {
-        bool is = liz_jinja_equal(j, arg->list->v[i], arg[1], 0);
-        if (is && how)
-            return liz_jinja_int((int64_t)i);
-        n += is;
-    }
-    if (how)
-        liz_jinja_fail(j, LIZ_E_FORMAT, "the item is not in the list");
-    return liz_jinja_int(n);
-}
-
 /* ---- Dicts -------------------------------------------------------------------------------------- */
 
 JINJA_FN(fn_get)
@@ -327,7 +312,6 @@ enum {
     F = JINJA_FILTER,
     T = JINJA_TEST,
     G = JINJA_GLOBAL,
-    L = JINJA_OF_LIST,
     D = JINJA_OF_DICT,
     DEFINED = (OF(CALLABLE) << 1) - 1 - OF(UNDEFINED),
     INTEGER = OF(INT) | OF(BIG),
@@ -341,16 +325,14 @@ enum {
 };
 
 const jinja_function liz_jinja_library[] = {
-    {"count", F, "", fn_length, 0},
-    {"d", F, "default_value boolean", fn_default, 0},
-    {"default", F, "default_value boolean", fn_default, 0},
+    {"count length", F, "", fn_length, 0},
+    {"d default", F, "default_value boolean", fn_default, 0},
     {"dictsort", F, "case_sensitive by reverse", fn_dictsort, 0},
     {"first", F, "", fn_nth, 0},
     {"float", F, "default", fn_number, JINJA_FLOAT},
     {"int", F, "default", fn_number, JINJA_INT},
     {"items", F, "", fn_items, JINJA_GENERATOR},
     {"last", F, "", fn_nth, -1},
-    {"length", F, "", fn_length, 0},
     {"list", F, "", fn_list, 0},
     {"map", F, "*", fn_map, 0},
     {"max", F, "case_sensitive attribute", fn_extreme, 1},
@@ -358,11 +340,10 @@ const jinja_function liz_jinja_library[] = {
     {"reject", F, "*", fn_choose, 0},
     {"rejectattr", F, "*", fn_choose, BY_ATTRIBUTE},
     {"reverse", F, "", fn_reverse, 0},
-    {"safe", F, "", fn_string, 0},
     {"select", F, "*", fn_choose, KEEP},
     {"selectattr", F, "*", fn_choose, KEEP | BY_ATTRIBUTE},
     {"sort", F, "reverse case_sensitive attribute", fn_sort, 0},
-    {"string", F, "", fn_string, 0},
+    {"string safe", F, "", fn_string, 0},
     {"sum", F, "attribute start", fn_sum, 0},
     {"tojson", F, "ensure_ascii indent separators sort_keys", liz_jinja_tojson, 0},
     {"unique", F, "case_sensitive attribute", fn_unique, 0},
@@ -373,7 +354,7 @@ const jinja_function liz_jinja_library[] = {
     {"integer", T, "", fn_is_type, INTEGER},
     {"float", T, "", fn_is_type, OF(FLOAT)},
     {"number", T, "", fn_is_type, NUMBER},
-    {"string", T, "", fn_is_type, OF(STRING)},
+    {"string safe", T, "", fn_is_type, OF(STRING)},
     {"mapping", T, "", fn_is_type, OF(DICT)},
     {"sequence", T, "", fn_is_type, ITERABLE | SEQUENCE},
     {"iterable", T, "", fn_is_type, ITERABLE | OF(LOOP)},
@@ -385,23 +366,12 @@ const jinja_function liz_jinja_library[] = {
     {"even", T, "", fn_divides, 1},
     {"divisibleby", T, "num!", fn_divides, 0},
     {"in", T, "seq!", fn_compares, 'i'},
-    {"eq", T, "other!", fn_compares, EQ},
-    {"equalto", T, "other!", fn_compares, EQ},
-    {"==", T, "other!", fn_compares, EQ},
-    {"ne", T, "other!", fn_compares, NE},
-    {"!=", T, "other!", fn_compares, NE},
-    {"lt", T, "other!", fn_compares, '<'},
-    {"lessthan", T, "other!", fn_compares, '<'},
-    {"<", T, "other!", fn_compares, '<'},
-    {"le", T, "other!", fn_compares, LE},
-    {"<=", T, "other!", fn_compares, LE},
-    {"gt", T, "other!", fn_compares, '>'},
-    {"greaterthan", T, "other!", fn_compares, '>'},
-    {">", T, "other!", fn_compares, '>'},
-    {"ge", T, "other!", fn_compares, GE},
-    {">=", T, "other!", fn_compares, GE},
-    {"index", L, "item!", fn_occurs, true},
-    {"count", L, "item!", fn_occurs, false},
+    {"eq equalto ==", T, "other!", fn_compares, EQ},
+    {"ne !=", T, "other!", fn_compares, NE},
+    {"lt lessthan <", T, "other!", fn_compares, '<'},
+    {"le <=", T, "other!", fn_compares, LE},
+    {"gt greaterthan >", T, "other!", fn_compares, '>'},
+    {"ge >=", T, "other!", fn_compares, GE},
     {"get", D, "key! default", fn_get, 0},
     {"items", D, "", fn_items, JINJA_ITEMS},
     {"keys", D, "", fn_view, JINJA_KEYS},
@@ -413,12 +383,23 @@ const jinja_function liz_jinja_library[] = {
     {"strftime_now", G, "format!", fn_strftime, 0},
     {0}};
 
+static bool has_name(const jinja_function *f, jinja_str name)
+{
+    size_t n = 0;
+    for (const char *p = f->name; *p != '\0'; p += n + (p[n] == ' ')) {
+        n = strcspn(p, " ");
+        if (n == name.n && memcmp(p, name.p, n) == 0)
+            return true;
+    }
+    return false;
+}
+
 const jinja_function *liz_jinja_find(unsigned of, jinja_str name)
 {
     const jinja_function *tables[] = {liz_jinja_library, liz_jinja_strings};
     for (size_t i = 0; i < 2; i++)
         for (const jinja_function *f = tables[i]; f->name != NULL; f++)
-            if ((f->of & of) && liz_jinja_is(name, f->name))
+            if ((f->of & of) && has_name(f, name))
                 return f;
     return NULL;
 }

@@ -3,7 +3,6 @@
 #include "text/jinja_impl.h"
 #include "text/text_unicode.h"
 
-#include <stdio.h>
 #include <utf8proc.h>
 
 /* ---- Characters --------------------------------------------------------------------------------- */
@@ -147,7 +146,7 @@ static size_t line_end(const char *s, size_t n)
     return ends ? len : 0;
 }
 
-static jinja_value lines(jinja *j, jinja_str s, bool keep_ends)
+static jinja_value lines(jinja *j, jinja_str s)
 {
     size_t n_lines = 1, end = 0, n = 0;
     for (size_t i = 0; i < s.n; i++)
@@ -156,12 +155,10 @@ static jinja_value lines(jinja *j, jinja_str s, bool keep_ends)
     for (; s.n > 0; s = liz_jinja_cut(s, end + n, s.n)) {
         for (end = 0, n = 0; end < s.n && (n = line_end(s.p + end, s.n - end)) == 0;)
             end++;
-        liz_jinja_push(out, liz_jinja_string(liz_jinja_cut(s, 0, end + (keep_ends ? n : 0))));
+        liz_jinja_push(out, liz_jinja_string(liz_jinja_cut(s, 0, end)));
     }
     return out;
 }
-JINJA_FN(fn_splitlines) { return lines(j, arg->str, liz_jinja_truth(arg[1])); }
-
 JINJA_FN(fn_indent)
 {
     jinja_value space = liz_jinja_string(JINJA_STR(" "));
@@ -169,7 +166,7 @@ JINJA_FN(fn_indent)
                              ? arg[1]
                              : liz_jinja_binary(j, '*', space, liz_jinja_int(liz_jinja_whole_or(j, arg[1], 4)));
     jinja_value text = liz_jinja_binary(j, '~', *arg, liz_jinja_string(JINJA_STR("\n")));
-    const jinja_list *all_lines = lines(j, text.str, false).list;
+    const jinja_list *all_lines = lines(j, text.str).list;
     jinja_text out = {0};
     for (size_t i = 0; i < all_lines->n; i++) {
         jinja_str line = all_lines->v[i].str;
@@ -179,20 +176,6 @@ JINJA_FN(fn_indent)
         liz_jinja_add(j, &out, line);
     }
     return liz_jinja_text(&out);
-}
-
-JINJA_FN(fn_partition)
-{
-    jinja_str s = arg->str, part = want_str(j, arg[1]);
-    size_t at = part.n > 0 ? find(s, part, how == JINJA_RIGHT) : s.n;
-    size_t end = at < s.n ? at + part.n : s.n;
-    if (at == s.n && how == JINJA_RIGHT)
-        at = end = 0;
-    jinja_value out = liz_jinja_list(j, JINJA_TUPLE, 3);
-    liz_jinja_push(out, liz_jinja_string(liz_jinja_cut(s, 0, at)));
-    liz_jinja_push(out, liz_jinja_string(liz_jinja_cut(s, at, end)));
-    liz_jinja_push(out, liz_jinja_string(liz_jinja_cut(s, end, s.n)));
-    return out;
 }
 
 /* ---- Finding ------------------------------------------------------------------------------------ */
@@ -217,26 +200,12 @@ JINJA_FN(fn_without_end)
     return liz_jinja_string(how == JINJA_LEFT ? liz_jinja_cut(s, n, s.n) : liz_jinja_cut(s, 0, s.n - n));
 }
 
-enum { MUST = 4 };
 JINJA_FN(fn_find)
 {
     jinja_str s = arg->str, part = want_str(j, arg[1]);
     bool found = memmem(s.p, s.n, part.p, part.n) != NULL;
-    if (!found && (how & MUST))
-        liz_jinja_fail(j, LIZ_E_FORMAT, "substring not found");
-    jinja_str before = liz_jinja_cut(s, 0, find(s, part, how & JINJA_RIGHT));
+    jinja_str before = liz_jinja_cut(s, 0, find(s, part, how == JINJA_RIGHT));
     return liz_jinja_int(found ? (int64_t)liz_jinja_n_chars(before) : -1);
-}
-
-JINJA_FN(fn_count)
-{
-    jinja_str s = arg->str, part = want_str(j, arg[1]);
-    int64_t n = 0;
-    if (part.n == 0)
-        return liz_jinja_int((int64_t)liz_jinja_n_chars(s) + 1);
-    for (size_t at; (at = find(s, part, false)) < s.n; n++)
-        s = liz_jinja_cut(s, at + part.n, s.n);
-    return liz_jinja_int(n);
 }
 
 JINJA_FN(fn_replace)
@@ -317,31 +286,6 @@ static jinja_value cased(jinja *j, jinja_str s, casing how)
 JINJA_FN(fn_case) { return cased(j, liz_jinja_str(j, *arg), (casing)how); }
 jinja_value liz_jinja_lower(jinja *j, jinja_str s) { return cased(j, s, LOWER); }
 
-/* Whether all characters are of one class, and there is one. */
-enum { ALPHA = LIZ_CHAR_L, DIGIT = LIZ_CHAR_ND, SPACE = LIZ_CHAR_SPACE };
-JINJA_FN(fn_all_are)
-{
-    jinja_str s = arg->str;
-    unsigned code;
-    bool all_are = s.n > 0;
-    for (size_t i = 0, n; all_are && i < s.n; i += n) {
-        bool is = liz_jinja_char(s.p + i, s.n - i, &n, &code) & (uint32_t)how;
-        all_are = is || (how == SPACE && liz_jinja_is_space(s.p + i, s.n - i, &n));
-    }
-    return liz_jinja_bool(all_are);
-}
-
-/* Whether there are letters of one case and none of the other. */
-JINJA_FN(fn_is_case)
-{
-    jinja_str s = liz_jinja_str(j, *arg);
-    uint32_t seen = 0, upper = LIZ_CHAR_LU | LIZ_CHAR_LT, lower = LIZ_CHAR_LL;
-    unsigned code;
-    for (size_t i = 0, n; i < s.n; i += n)
-        seen |= liz_jinja_char(s.p + i, s.n - i, &n, &code);
-    return liz_jinja_bool((seen & (how == UPPER ? upper : lower)) && !(seen & (how == UPPER ? lower : upper)));
-}
-
 /* ---- Formats ------------------------------------------------------------------------------------ */
 
 /* '{} {0} {name}'.format(...), without what may follow a colon. */
@@ -378,29 +322,7 @@ JINJA_FN(fn_format)
     return liz_jinja_text(&out);
 }
 
-/* A place of a format, "%" and `how` before its type; a number's are C's. */
-static void add_place(jinja *j, jinja_text *out, jinja_str how, char type, jinja_value v)
-{
-    char spec[16], text[512];
-    bool real = strchr("eEfFgG", type) != NULL;
-    if (how.n == 0 && (type == 's' || type == 'r')) {
-        liz_jinja_add(j, out, type == 's' ? liz_jinja_str(j, v) : liz_jinja_repr(j, v));
-        return;
-    }
-    if (type == '\0' || strchr("dixXoeEfFgG", type) == NULL)
-        liz_jinja_fail(j, LIZ_E_UNSUPPORTED, "format string: '%%%.*s' is not known", (int)how.n + 1, how.p);
-    if (!liz_jinja_is_number(v))
-        liz_jinja_fail(j, LIZ_E_FORMAT, "format: a number is required, not %s", liz_jinja_type_name(v));
-    if (how.n > 7)
-        liz_jinja_fail(j, LIZ_E_FORMAT, "format string: a number is too large");
-    snprintf(spec, sizeof spec, "%%%.*s%s%c", LIZ_STR_ARG(how), real ? "" : "l", type);
-    int n = real ? snprintf(text, sizeof text, spec, liz_jinja_real(j, v))
-                 : snprintf(text, sizeof text, spec, v.type == JINJA_FLOAT ? (int64_t)v.real : liz_jinja_whole(j, v));
-    if (n < 0 || n >= (int)sizeof text)
-        liz_jinja_fail(j, LIZ_E_FORMAT, "format string: a number is too large");
-    liz_jinja_puts(j, out, text);
-}
-
+/* Places are %s and %d, with nothing between, and %% for a percent sign. */
 jinja_value liz_jinja_percent(jinja *j, jinja_str format, jinja_value values)
 {
     jinja_text out = {0};
@@ -410,16 +332,14 @@ jinja_value liz_jinja_percent(jinja *j, jinja_str format, jinja_value values)
     for (size_t at = 0, n; (at = find(format, JINJA_STR("%"), false)) < format.n;
          format = liz_jinja_cut(format, n, format.n)) {
         liz_jinja_add(j, &out, liz_jinja_cut(format, 0, at++));
-        for (n = at; n < format.n && memchr("-+ #0123456789.", format.p[n], 15) != NULL;)
-            n++;
-        if (n == format.n)
-            liz_jinja_fail(j, LIZ_E_FORMAT, "incomplete format");
-        if (format.p[n] == '%')
-            liz_jinja_puts(j, &out, "%");
-        else if (v == end)
+        char type = at < format.n ? format.p[at] : '\0';
+        n = at;
+        if (type != '%' && type != 's' && type != 'd')
+            liz_jinja_fail(j, LIZ_E_UNSUPPORTED, "format string: '%%%.*s' is not known", type != '\0', format.p + at);
+        if (type != '%' && v == end)
             liz_jinja_fail(j, LIZ_E_FORMAT, "not enough arguments for format string");
-        else
-            add_place(j, &out, liz_jinja_cut(format, at, n), format.p[n], *v++);
+        jinja_value shown = type == '%' ? liz_jinja_string(JINJA_STR("%")) : *v++;
+        liz_jinja_add(j, &out, liz_jinja_str(j, type == 'd' ? liz_jinja_int(liz_jinja_whole(j, shown)) : shown));
         n++;
     }
     liz_jinja_add(j, &out, format);
@@ -439,19 +359,13 @@ const jinja_function liz_jinja_strings[] = {{"strip", S, "chars", fn_strip, AROU
                                             {"rstrip", S, "chars", fn_strip, RIGHT},
                                             {"split", S, "sep maxsplit", fn_split, LEFT},
                                             {"rsplit", S, "sep maxsplit", fn_split, RIGHT},
-                                            {"splitlines", S, "keepends", fn_splitlines, 0},
                                             {"indent", F, "width first blank", fn_indent, 0},
-                                            {"partition", S, "sep!", fn_partition, LEFT},
-                                            {"rpartition", S, "sep!", fn_partition, RIGHT},
                                             {"startswith", S, "prefix!", fn_has_end, LEFT},
                                             {"endswith", S, "suffix!", fn_has_end, RIGHT},
                                             {"removeprefix", S, "prefix!", fn_without_end, LEFT},
                                             {"removesuffix", S, "suffix!", fn_without_end, RIGHT},
                                             {"find", S, "sub!", fn_find, LEFT},
                                             {"rfind", S, "sub!", fn_find, RIGHT},
-                                            {"index", S, "sub!", fn_find, LEFT | MUST},
-                                            {"rindex", S, "sub!", fn_find, RIGHT | MUST},
-                                            {"count", S, "sub!", fn_count, 0},
                                             {"replace", BOTH, "old! new! count", fn_replace, 0},
                                             {"join", F, "d attribute", fn_join, BY_FILTER},
                                             {"join", S, "iterable!", fn_join, BY_METHOD},
@@ -460,13 +374,5 @@ const jinja_function liz_jinja_strings[] = {{"strip", S, "chars", fn_strip, AROU
                                             {"capitalize", BOTH, "", fn_case, CAPITALIZE},
                                             {"title", S, "", fn_case, TITLE},
                                             {"title", F, "", fn_case, TITLE_WORDS},
-                                            {"isalpha", S, "", fn_all_are, ALPHA},
-                                            {"isdigit", S, "", fn_all_are, DIGIT},
-                                            {"isalnum", S, "", fn_all_are, ALPHA | DIGIT},
-                                            {"isspace", S, "", fn_all_are, SPACE},
-                                            {"isupper", S, "", fn_is_case, UPPER},
-                                            {"islower", S, "", fn_is_case, LOWER},
-                                            {"upper", JINJA_TEST, "", fn_is_case, UPPER},
-                                            {"lower", JINJA_TEST, "", fn_is_case, LOWER},
                                             {"format", S, "*", fn_format, 0},
                                             {0}};

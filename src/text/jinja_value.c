@@ -467,10 +467,7 @@ static jinja_value loop_attr(const jinja_loop *loop, jinja_str name)
 /* What v has by name beside its items: methods, and a loop's values. Undefined when there is none. */
 static jinja_value own_attr(jinja *j, jinja_value v, jinja_str name)
 {
-    unsigned of = v.type == JINJA_STRING                                ? JINJA_OF_STRING
-                  : v.type == JINJA_DICT                                ? JINJA_OF_DICT
-                  : v.type == JINJA_LIST && v.list->kind <= JINJA_TUPLE ? JINJA_OF_LIST
-                                                                        : 0u;
+    unsigned of = v.type == JINJA_STRING ? JINJA_OF_STRING : v.type == JINJA_DICT ? JINJA_OF_DICT : 0u;
     const jinja_function *method = liz_jinja_find(of, name);
     if (method != NULL)
         return liz_jinja_callable(j, (jinja_callable){.function = method, .self = v});
