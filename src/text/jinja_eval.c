@@ -141,14 +141,7 @@ static jinja_value eval_unary(jinja *j, const jinja_node *node, jinja_scope *sco
         liz_jinja_fail(j, LIZ_E_FORMAT, "bad operand type for unary %c: '%s'", node->op, liz_jinja_type_name(v));
     if (v.type == JINJA_FLOAT)
         return liz_jinja_float(node->op == '-' ? -v.real : v.real);
-    if (v.type == JINJA_BIG && node->op == '-') {
-        jinja_text text = {0};
-        bool negative = *v.str.p == '-';
-        liz_jinja_puts(j, &text, negative ? "" : "-");
-        liz_jinja_add(j, &text, liz_jinja_cut(v.str, negative, v.str.n));
-        return liz_jinja_number(j, text.p, text.n);
-    }
-    return v.type == JINJA_BIG ? v : int_binary(j, node->op, 0, liz_jinja_whole(j, v));
+    return int_binary(j, node->op, 0, liz_jinja_whole(j, v));
 }
 
 static jinja_value eval_compare(jinja *j, const jinja_node *node, jinja_scope *scope)

@@ -204,19 +204,8 @@ static jinja_node *parse_arg(parser *p)
     return arg;
 }
 
-/* Arguments, if there are any: those with a name come last. */
-static jinja_node *parse_args(parser *p)
-{
-    jinja_node *args = take_op(p, '(') ? parse_list(p, parse_arg, ')') : NULL;
-    bool named = false;
-    for (const jinja_node *arg = args; arg != NULL; arg = arg->next) {
-        bool is = arg->op == JINJA_OP('*', '*') || arg->value.type == JINJA_STRING;
-        if (named && !is)
-            liz_jinja_fail(p->j, LIZ_E_FORMAT, "an argument without a name follows one with a name");
-        named = is;
-    }
-    return args;
-}
+/* Arguments, if there are any. */
+static jinja_node *parse_args(parser *p) { return take_op(p, '(') ? parse_list(p, parse_arg, ')') : NULL; }
 
 /* What stands between brackets: an item or a slice. */
 static jinja_node *parse_subscript(parser *p, jinja_node *node)

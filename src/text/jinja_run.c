@@ -166,22 +166,26 @@ static flow run_body(jinja *j, const jinja_node *node, jinja_scope *scope)
 
 /* ---- The entrances ------------------------------------------------------------------------------ */
 
+/* What a compilation or a rendering is about. */
+typedef struct job {
+    liz_jinja *template;
+    const jinja_node *body;
+    liz_str source;
+    const liz_jinja_vars *vars;
+    size_t n_vars;
+    liz_buf *out, *data;
+} job;
+
 /* Runs `step` until it ends or fails. */
-static liz_status guarded(jinja *j, void step(jinja *j, void *user), void *user)
+static liz_status guarded(jinja *j, void step(jinja *j, const job *), const job *about)
 {
     if (setjmp(j->fault) == 0)
-        step(j, user);
+        step(j, about);
     return j->status;
 }
 
-typedef struct compilation {
-    liz_jinja *template;
-    liz_str source;
-} compilation;
-
-static void compile(jinja *j, void *user)
+static void compile(jinja *j, const job *c)
 {
-    compilation *c = user;
     if (c->source.n > JINJA_SOURCE_MAX)
         liz_jinja_fail(j, LIZ_E_LIMIT, "the template has more than %d MiB", JINJA_SOURCE_MAX >> 20);
     if (liz_utf8_valid_prefix(c->source.p, c->source.n) != c->source.n)
@@ -196,7 +200,7 @@ liz_status liz_jinja_compile(liz_jinja **out, liz_str source, liz_error *err)
         return liz_fail(err, LIZ_E_MEMORY, "no memory for a template");
     template->arena.size_max = JINJA_ARENA_MAX;
     jinja j = {.arena = &template->arena, .err = err, .line = 1};
-    liz_status status = guarded(&j, compile, &(compilation){template, source});
+    liz_status status = guarded(&j, compile, &(job){.template = template, .source = source});
     if (status != LIZ_OK)
         liz_jinja_free(template);
     else
@@ -229,16 +233,8 @@ static void give(jinja *j, const jinja_text *text, liz_buf *out, liz_buf *data)
         liz_jinja_fail(j, LIZ_E_MEMORY, "no memory for the text of a template");
 }
 
-typedef struct rendering {
-    const liz_jinja *template;
-    const liz_jinja_vars *vars;
-    size_t n_vars;
-    liz_buf *out, *data;
-} rendering;
-
-static void render(jinja *j, void *user)
+static void render(jinja *j, const job *r)
 {
-    const rendering *r = user;
     jinja_text text = {0};
     jinja_scope *given = scope_new(j, NULL);
     for (size_t i = r->n_vars; i-- > 0;) {
@@ -248,7 +244,7 @@ static void render(jinja *j, void *user)
                                liz_jinja_from_json(j, m, r->vars[i].is_data));
     }
     j->out = &text;
-    run_body(j, r->template->body, scope_new(j, given));
+    run_body(j, r->body, scope_new(j, given));
     give(j, &text, r->out, r->data);
 }
 
@@ -257,7 +253,7 @@ liz_status liz_jinja_render(const liz_jinja *template, const liz_jinja_vars *var
 {
     liz_arena arena = {.size_max = JINJA_ARENA_MAX};
     jinja j = {.arena = &arena, .err = err, .now = now};
-    liz_status status = guarded(&j, render, &(rendering){template, vars, n_vars, out, data});
+    liz_status status = guarded(&j, render, &(job){NULL, template->body, {0}, vars, n_vars, out, data});
     liz_arena_free(&arena);
     return status;
 }

@@ -193,13 +193,6 @@ JINJA_FN(fn_has_end)
     return liz_jinja_bool(has);
 }
 
-JINJA_FN(fn_without_end)
-{
-    jinja_str s = arg->str, part = want_str(j, arg[1]);
-    size_t n = has_end(s, part, how) ? part.n : 0;
-    return liz_jinja_string(how == JINJA_LEFT ? liz_jinja_cut(s, n, s.n) : liz_jinja_cut(s, 0, s.n - n));
-}
-
 JINJA_FN(fn_find)
 {
     jinja_str s = arg->str, part = want_str(j, arg[1]);
@@ -362,8 +355,6 @@ const jinja_function liz_jinja_strings[] = {{"strip", S, "chars", fn_strip, AROU
                                             {"indent", F, "width first blank", fn_indent, 0},
                                             {"startswith", S, "prefix!", fn_has_end, LEFT},
                                             {"endswith", S, "suffix!", fn_has_end, RIGHT},
-                                            {"removeprefix", S, "prefix!", fn_without_end, LEFT},
-                                            {"removesuffix", S, "suffix!", fn_without_end, RIGHT},
                                             {"find", S, "sub!", fn_find, LEFT},
                                             {"rfind", S, "sub!", fn_find, RIGHT},
                                             {"replace", BOTH, "old! new! count", fn_replace, 0},
