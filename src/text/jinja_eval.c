@@ -11,6 +11,8 @@ static jinja_value eval_name(jinja *j, const jinja_node *node, const jinja_scope
             return *there;
     }
     const jinja_function *f = liz_jinja_find(JINJA_GLOBAL, node->value.str);
+    if (f == NULL && (liz_jinja_is(node->value.str, "varargs") || liz_jinja_is(node->value.str, "kwargs")))
+        liz_jinja_fail(j, LIZ_E_UNSUPPORTED, "'%.*s' of a macro is not known", LIZ_STR_ARG(node->value.str));
     return f ? liz_jinja_callable(j, (jinja_callable){.function = f}) : liz_jinja_missing(node->value.str, NULL);
 }
 

@@ -208,9 +208,8 @@ typedef enum jinja_token_type {
 
 typedef struct jinja_token {
     jinja_token_type type;
-    uint16_t op;
     uint32_t line;
-    jinja_value value;
+    jinja_value value; /* a number; else its text */
 } jinja_token;
 
 /* ---- A compilation or rendering under way -------------------------------------------------------- */

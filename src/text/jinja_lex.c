@@ -230,17 +230,14 @@ static void lex_operator(lexer *l)
 {
     static const char *const two[] = {"==", "!=", ">=", "<=", "//", "**"};
     const char *start = l->p;
-    uint16_t op = 0;
-    for (size_t i = 0; op == 0 && i < sizeof two / sizeof *two; i++)
-        if (take(l, two[i]))
-            op = JINJA_OP(two[i][0], two[i][1]);
-    if (op == 0 && (*l->p == '\0' || strchr("+-/*%~[](){}<>=.:|,;", *l->p) == NULL))
-        liz_jinja_fail(l->j, LIZ_E_FORMAT, "unexpected character '%c'", *l->p);
-    if (op == 0) {
-        op = (uint8_t)*l->p++;
-        count_bracket(l, *start);
-    }
-    push(l, JINJA_T_OP)->op = op;
+    bool is_double = false;
+    for (size_t i = 0; !is_double && i < sizeof two / sizeof *two; i++)
+        is_double = take(l, two[i]);
+    if (!is_double && (*start == '\0' || strchr("+-/*%~[](){}<>=.:|,;", *start) == NULL))
+        liz_jinja_fail(l->j, LIZ_E_FORMAT, "unexpected character '%c'", *start);
+    if (!is_double)
+        count_bracket(l, *l->p++);
+    push(l, JINJA_T_OP)->value = liz_jinja_string((jinja_str){start, NULL, (size_t)(l->p - start)});
 }
 
 /* The end of the tag, if that is here; brackets must be closed before. */

@@ -26,14 +26,11 @@ static _Noreturn void unexpected(parser *p, const char *wants)
     static const char *const names[] = {"the end of the template", "text", "{{",
                                         "the end of the tag",      "{%",   "the end of the tag"};
     const jinja_token *t = p->t;
-    const char op[] = {(char)(t->op > 255 ? t->op >> 8 : t->op), (char)(t->op > 255 ? t->op : 0), '\0'};
-    if (t->type == JINJA_T_NAME || t->type == JINJA_T_STRING)
-        liz_jinja_fail(p->j, LIZ_E_FORMAT, "expected %s, and there is '%.*s'", wants,
-                       (int)(t->value.str.n < 40 ? t->value.str.n : 40), t->value.str.p);
-    liz_jinja_fail(p->j, LIZ_E_FORMAT, "expected %s, and there is %s", wants,
-                   t->type == JINJA_T_OP       ? op
-                   : t->type == JINJA_T_NUMBER ? "a number"
-                                               : names[t->type]);
+    jinja_str there = t->type < JINJA_T_NAME ? liz_jinja_literal(names[t->type]) : t->value.str;
+    if (t->type == JINJA_T_NUMBER)
+        there = JINJA_STR("a number");
+    liz_jinja_fail(p->j, LIZ_E_FORMAT, "expected %s, and there is '%.*s'", wants, (int)(there.n < 40 ? there.n : 40),
+                   there.p);
 }
 
 static void next(parser *p)
@@ -42,26 +39,33 @@ static void next(parser *p)
     p->j->line = p->t->line;
 }
 
-static bool is_op(const parser *p, uint16_t op) { return p->t->type == JINJA_T_OP && p->t->op == op; }
-static bool is_word(const parser *p, const char *word)
+/* Whether the present token is that word or sign. */
+static bool is(const parser *p, const char *text)
 {
-    return p->t->type == JINJA_T_NAME && liz_jinja_is(p->t->value.str, word);
+    return (p->t->type == JINJA_T_NAME || p->t->type == JINJA_T_OP) && liz_jinja_is(p->t->value.str, text);
 }
 
-/* Goes on to the next token where `is`. */
-static bool take(parser *p, bool is)
+static bool take(parser *p, const char *text)
 {
-    if (is)
+    bool there = is(p, text);
+    if (there)
         next(p);
-    return is;
+    return there;
 }
-static bool take_op(parser *p, uint16_t op) { return take(p, is_op(p, op)); }
-static bool take_word(parser *p, const char *word) { return take(p, is_word(p, word)); }
 
-static void want_op(parser *p, uint16_t op, const char *wants)
+static void want(parser *p, const char *text)
 {
-    if (!take_op(p, op))
-        unexpected(p, wants);
+    if (!take(p, text))
+        unexpected(p, text);
+}
+
+/* The sign at hand if it is among `signs` [n], which is taken; 0 for none. */
+static uint16_t take_among(parser *p, const char *const *signs, size_t n)
+{
+    for (size_t i = 0; i < n && signs[i] != NULL; i++)
+        if (take(p, signs[i]))
+            return signs[i][1] ? JINJA_OP(signs[i][0], signs[i][1]) : (uint8_t)*signs[i];
+    return 0;
 }
 
 static jinja_value want_name(parser *p)
@@ -100,15 +104,15 @@ static void enter(parser *p)
 }
 
 /* What `parse` reads, with commas between, up to the bracket `close`, which is taken. */
-static jinja_node *parse_list(parser *p, parse_fn *parse, uint16_t close)
+static jinja_node *parse_list(parser *p, parse_fn *parse, const char *close)
 {
     jinja_node *first = NULL, **last = &first;
-    for (; !is_op(p, close); last = &(*last)->next) {
+    for (; !is(p, close); last = &(*last)->next) {
         *last = parse(p);
-        if (!take_op(p, ','))
+        if (!take(p, ","))
             break;
     }
-    want_op(p, close, "',' or a closing bracket");
+    want(p, close);
     return first;
 }
 
@@ -128,11 +132,11 @@ static jinja_node *parse_const(parser *p, jinja_value value)
 
 static jinja_node *parse_name(parser *p)
 {
-    if (is_word(p, "true") || is_word(p, "True") || is_word(p, "false") || is_word(p, "False"))
+    if (is(p, "true") || is(p, "True") || is(p, "false") || is(p, "False"))
         return parse_const(p, liz_jinja_bool((*p->t->value.str.p | 0x20) == 't'));
-    if (is_word(p, "none") || is_word(p, "None"))
+    if (is(p, "none") || is(p, "None"))
         return parse_const(p, liz_jinja_none());
-    p->uses_loop |= is_word(p, "loop");
+    p->uses_loop |= is(p, "loop");
     jinja_node *node = node_new(p, JINJA_K_NAME, NULL, NULL);
     node->value = want_name(p);
     return node;
@@ -152,12 +156,12 @@ static jinja_node *parse_tuple(parser *p, parse_fn *parse, bool in_parentheses)
     jinja_node *first = NULL, **last = &first;
     bool is_tuple = false;
     do {
-        if (p->t->type == JINJA_T_PRINT_END || p->t->type == JINJA_T_BLOCK_END || is_op(p, ')') || is_word(p, "in"))
+        if (p->t->type == JINJA_T_PRINT_END || p->t->type == JINJA_T_BLOCK_END || is(p, ")") || is(p, "in"))
             break;
         *last = parse(p);
         last = &(*last)->next;
-        is_tuple = is_tuple || is_op(p, ',');
-    } while (take_op(p, ','));
+        is_tuple = is_tuple || is(p, ",");
+    } while (take(p, ","));
     if (!is_tuple && first != NULL)
         return first;
     if (!is_tuple && !in_parentheses)
@@ -168,7 +172,7 @@ static jinja_node *parse_tuple(parser *p, parse_fn *parse, bool in_parentheses)
 static jinja_node *parse_pair(parser *p)
 {
     jinja_node *key = parse_expression(p);
-    want_op(p, ':', "':'");
+    want(p, ":");
     return node_new(p, JINJA_K_PAIR, key, parse_expression(p));
 }
 
@@ -180,23 +184,23 @@ static jinja_node *parse_primary(parser *p)
     case JINJA_T_NUMBER: return parse_const(p, p->t->value);
     default: break;
     }
-    if (take_op(p, '['))
-        return node_new(p, JINJA_K_LIST, parse_list(p, parse_expression, ']'), NULL);
-    if (take_op(p, '{'))
-        return node_new(p, JINJA_K_DICT, parse_list(p, parse_pair, '}'), NULL);
-    if (!take_op(p, '('))
+    if (take(p, "["))
+        return node_new(p, JINJA_K_LIST, parse_list(p, parse_expression, "]"), NULL);
+    if (take(p, "{"))
+        return node_new(p, JINJA_K_DICT, parse_list(p, parse_pair, "}"), NULL);
+    if (!take(p, "("))
         unexpected(p, "an expression");
     jinja_node *node = parse_tuple(p, parse_expression, true);
-    want_op(p, ')', "')'");
+    want(p, ")");
     return node;
 }
 
 static jinja_node *parse_arg(parser *p)
 {
     jinja_node *arg = node_new(p, JINJA_K_ARG, NULL, NULL);
-    if (take_op(p, '*') || take_op(p, JINJA_OP('*', '*'))) {
-        arg->op = p->t[-1].op;
-    } else if (p->t->type == JINJA_T_NAME && p->t[1].type == JINJA_T_OP && p->t[1].op == '=') {
+    arg->op = take_among(p, (const char *const[]){"*", "**"}, 2);
+    if (arg->op == 0 && p->t->type == JINJA_T_NAME && p->t[1].type == JINJA_T_OP &&
+        liz_jinja_is(p->t[1].value.str, "=")) {
         arg->value = want_name(p);
         next(p);
     }
@@ -205,7 +209,7 @@ static jinja_node *parse_arg(parser *p)
 }
 
 /* Arguments, if there are any. */
-static jinja_node *parse_args(parser *p) { return take_op(p, '(') ? parse_list(p, parse_arg, ')') : NULL; }
+static jinja_node *parse_args(parser *p) { return take(p, "(") ? parse_list(p, parse_arg, ")") : NULL; }
 
 /* What stands between brackets: an item or a slice. */
 static jinja_node *parse_subscript(parser *p, jinja_node *node)
@@ -213,12 +217,12 @@ static jinja_node *parse_subscript(parser *p, jinja_node *node)
     jinja_node *part[3] = {NULL, NULL, NULL};
     int n_colons = 0;
     for (;; n_colons++) {
-        if (!is_op(p, ':') && !is_op(p, ']'))
+        if (!is(p, ":") && !is(p, "]"))
             part[n_colons] = n_colons == 0 ? parse_tuple(p, parse_expression, false) : parse_expression(p);
-        if (n_colons == 2 || !take_op(p, ':'))
+        if (n_colons == 2 || !take(p, ":"))
             break;
     }
-    want_op(p, ']', "']'");
+    want(p, "]");
     if (n_colons == 0 && part[0] == NULL)
         unexpected(p, "an index between the brackets before");
     node = node_new(p, n_colons ? JINJA_K_SLICE : JINJA_K_ITEM, node, part[0]);
@@ -239,11 +243,11 @@ static jinja_node *parse_attribute(parser *p, jinja_node *node)
 static jinja_node *parse_postfix(parser *p, jinja_node *node)
 {
     for (;;) {
-        if (take_op(p, '.'))
+        if (take(p, "."))
             node = parse_attribute(p, node);
-        else if (take_op(p, '['))
+        else if (take(p, "["))
             node = parse_subscript(p, node);
-        else if (is_op(p, '('))
+        else if (is(p, "("))
             node = node_new(p, JINJA_K_CALL, node, parse_args(p));
         else
             return node;
@@ -264,7 +268,7 @@ static jinja_node *apply(parser *p, jinja_kind kind, jinja_node *node)
 /* Filters behind their bars. */
 static jinja_node *parse_filters(parser *p, jinja_node *node)
 {
-    while (take_op(p, '|')) {
+    while (take(p, "|")) {
         node = apply(p, JINJA_K_FILTER, node);
         node->b = parse_args(p);
     }
@@ -273,43 +277,33 @@ static jinja_node *parse_filters(parser *p, jinja_node *node)
 
 static jinja_node *parse_test(parser *p, jinja_node *node)
 {
-    bool negated = take_word(p, "not");
+    bool negated = take(p, "not");
     node = apply(p, JINJA_K_TEST, node);
     jinja_token_type type = p->t->type;
-    bool operand =
-        type == JINJA_T_NAME || type == JINJA_T_STRING || type == JINJA_T_NUMBER || is_op(p, '[') || is_op(p, '{');
-    if (is_op(p, '(')) {
+    bool operand = type == JINJA_T_NAME || type == JINJA_T_STRING || type == JINJA_T_NUMBER || is(p, "[") || is(p, "{");
+    if (is(p, "(")) {
         node->b = parse_args(p);
-    } else if (operand && !is_word(p, "else") && !is_word(p, "or") && !is_word(p, "and")) {
-        if (is_word(p, "is"))
+    } else if (operand && !is(p, "else") && !is(p, "or") && !is(p, "and")) {
+        if (is(p, "is"))
             liz_jinja_fail(p->j, LIZ_E_FORMAT, "You cannot chain multiple tests with is");
         node->b = node_new(p, JINJA_K_ARG, parse_postfix(p, parse_primary(p)), NULL);
     }
     return negated ? node_new(p, JINJA_K_NOT, node, NULL) : node;
 }
 
-/* The operator at hand if it is among `ops` [n], which is taken; 0 for none. */
-static uint16_t take_among(parser *p, const uint16_t *ops, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (take_op(p, ops[i]))
-            return ops[i];
-    return 0;
-}
-
 static jinja_node *parse_unary(parser *p, bool with_filters)
 {
     enter(p);
-    uint16_t sign = take_among(p, (const uint16_t[]){'-', '+'}, 2);
+    uint16_t sign = take_among(p, (const char *const[]){"-", "+"}, 2);
     jinja_node *node = sign ? node_op(p, JINJA_K_UNARY, sign, parse_unary(p, false), NULL) : parse_primary(p);
     node = parse_postfix(p, node);
     p->depth--;
     while (with_filters) {
-        if (is_op(p, '|'))
+        if (is(p, "|"))
             node = parse_filters(p, node);
-        else if (take_word(p, "is"))
+        else if (take(p, "is"))
             node = parse_test(p, node);
-        else if (is_op(p, '('))
+        else if (is(p, "("))
             node = node_new(p, JINJA_K_CALL, node, parse_args(p));
         else
             break;
@@ -320,36 +314,33 @@ static jinja_node *parse_unary(parser *p, bool with_filters)
 /* Operators of two operands, tightest first. They all associate to the left, ** included; comparisons chain. */
 static const struct {
     jinja_kind kind;
-    uint16_t ops[6];
-} levels[] = {
-    {JINJA_K_BINARY, {JINJA_OP('*', '*')}},
-    {JINJA_K_BINARY, {'*', '/', JINJA_OP('/', '/'), '%'}},
-    {JINJA_K_BINARY, {'~'}},
-    {JINJA_K_BINARY, {'+', '-'}},
-    {JINJA_K_COMPARE, {JINJA_OP('=', '='), JINJA_OP('!', '='), '<', '>', JINJA_OP('<', '='), JINJA_OP('>', '=')}},
-    {JINJA_K_AND, {0}},
-    {JINJA_K_OR, {0}}};
+    const char *signs[6];
+} levels[] = {{JINJA_K_BINARY, {"**"}},
+              {JINJA_K_BINARY, {"*", "/", "//", "%"}},
+              {JINJA_K_BINARY, {"~"}},
+              {JINJA_K_BINARY, {"+", "-"}},
+              {JINJA_K_COMPARE, {"==", "!=", "<", ">", "<=", ">="}},
+              {JINJA_K_AND, {"and"}},
+              {JINJA_K_OR, {"or"}}};
 enum { COMPARISONS = 4, LOOSEST = 6 };
 
 /* The operator of that level at hand, which is taken; 0 for none. `in` and `not in` are written 'i' and 'n'. */
 static uint16_t take_operator(parser *p, int level)
 {
-    jinja_kind kind = levels[level].kind;
-    if (kind == JINJA_K_AND || kind == JINJA_K_OR)
-        return take_word(p, kind == JINJA_K_AND ? "and" : "or");
-    if (kind != JINJA_K_COMPARE)
-        return take_among(p, levels[level].ops, 4);
-    bool negated = is_word(p, "not") && p->t[1].type == JINJA_T_NAME && liz_jinja_is(p->t[1].value.str, "in");
+    bool negated =
+        level == COMPARISONS && is(p, "not") && p->t[1].type == JINJA_T_NAME && liz_jinja_is(p->t[1].value.str, "in");
     if (negated)
         next(p);
-    return take_word(p, "in") ? (negated ? 'n' : 'i') : take_among(p, levels[level].ops, 6);
+    if (level == COMPARISONS && take(p, "in"))
+        return negated ? 'n' : 'i';
+    return take_among(p, levels[level].signs, 6);
 }
 
 static jinja_node *parse_binary(parser *p, int level)
 {
     if (level < 0)
         return parse_unary(p, true);
-    if (level == COMPARISONS && take_word(p, "not")) {
+    if (level == COMPARISONS && take(p, "not")) {
         enter(p);
         jinja_node *node = node_new(p, JINJA_K_NOT, parse_binary(p, level), NULL);
         p->depth--;
@@ -377,9 +368,9 @@ static jinja_node *parse_expression(parser *p)
     const jinja_node *unknown = p->unknown;
     enter(p);
     jinja_node *node = parse_or(p);
-    while (take_word(p, "if")) {
+    while (take(p, "if")) {
         node = node_new(p, JINJA_K_COND, node, parse_or(p));
-        node->c = take_word(p, "else") ? parse_expression(p) : NULL;
+        node->c = take(p, "else") ? parse_expression(p) : NULL;
         p->unknown = unknown; /* it may never be reached */
     }
     p->depth--;
@@ -417,7 +408,7 @@ static jinja_node *parse_block(parser *p, const char *end)
 /* {% else %} and its body, or nothing, up to {% END %}. */
 static jinja_node *parse_else(parser *p, const char *end)
 {
-    if (take_word(p, "else"))
+    if (take(p, "else"))
         return parse_block(p, end);
     next(p);
     end_block(p);
@@ -427,25 +418,24 @@ static jinja_node *parse_else(parser *p, const char *end)
 /* A name, a.b of a namespace, or a tuple of names. */
 static jinja_node *parse_target(parser *p)
 {
-    if (take_op(p, '(')) {
+    if (take(p, "(")) {
         jinja_node *tuple = parse_tuple(p, parse_target, true);
-        want_op(p, ')', "')'");
+        want(p, ")");
         return tuple;
     }
-    if (is_word(p, "true") || is_word(p, "false") || is_word(p, "none"))
+    if (is(p, "true") || is(p, "false") || is(p, "none"))
         unexpected(p, "a name to assign to");
     jinja_node *node = node_value(p, JINJA_K_NAME, want_name(p));
-    return take_op(p, '.') ? parse_attribute(p, node) : node;
+    return take(p, ".") ? parse_attribute(p, node) : node;
 }
 
 static jinja_node *parse_for(parser *p)
 {
     jinja_node *node = node_new(p, JINJA_K_FOR, parse_tuple(p, parse_target, false), NULL);
-    if (!take_word(p, "in"))
-        unexpected(p, "'in'");
+    want(p, "in");
     node->b = parse_tuple(p, parse_or, false);
-    node->e = take_word(p, "if") ? parse_expression(p) : NULL;
-    if (is_word(p, "recursive"))
+    node->e = take(p, "if") ? parse_expression(p) : NULL;
+    if (is(p, "recursive"))
         liz_jinja_fail(p->j, LIZ_E_UNSUPPORTED, "a loop that is 'recursive' is not known: write a macro");
     end_block(p);
     bool outer = p->uses_loop;
@@ -467,7 +457,7 @@ static jinja_node *parse_if(parser *p)
     jinja_node *node = node_new(p, JINJA_K_IF, parse_tuple(p, parse_or, false), NULL);
     end_block(p);
     node->b = parse_body(p, (const char *const[]){"elif", "else", "endif", NULL});
-    node->c = take_word(p, "elif") ? parse_if(p) : parse_else(p, "endif");
+    node->c = take(p, "elif") ? parse_if(p) : parse_else(p, "endif");
     p->n_ifs--;
     p->depth--;
     return node;
@@ -484,7 +474,7 @@ static jinja_node *parse_captured(parser *p, const char *end)
 static jinja_node *parse_set(parser *p)
 {
     jinja_node *node = node_new(p, JINJA_K_SET, parse_tuple(p, parse_target, false), NULL);
-    if (!take_op(p, '=')) {
+    if (!take(p, "=")) {
         node->b = parse_captured(p, "endset");
         return node;
     }
@@ -496,7 +486,7 @@ static jinja_node *parse_set(parser *p)
 static jinja_node *parse_param(parser *p)
 {
     jinja_node *param = node_value(p, JINJA_K_ARG, want_name(p));
-    param->a = take_op(p, '=') ? parse_expression(p) : NULL;
+    param->a = take(p, "=") ? parse_expression(p) : NULL;
     return param;
 }
 
@@ -506,7 +496,7 @@ static jinja_node *parse_macro_of(parser *p, jinja_value name, const char *end)
     jinja_node *node = node_value(p, JINJA_K_MACRO, name);
     int n_loops = p->n_loops;
     p->n_loops = 0;
-    node->a = take_op(p, '(') ? parse_list(p, parse_param, ')') : NULL;
+    node->a = take(p, "(") ? parse_list(p, parse_param, ")") : NULL;
     node->b = parse_block(p, end);
     p->n_loops = n_loops;
     return node;
@@ -516,7 +506,7 @@ static jinja_node *parse_macro(parser *p) { return parse_macro_of(p, want_name(p
 /* {% call(x) m(1) %}: the call is read first, and its caller's parameters and body are those of a macro. */
 static jinja_node *parse_called(parser *p)
 {
-    jinja_node *params = take_op(p, '(') ? parse_list(p, parse_param, ')') : NULL, *call = parse_expression(p);
+    jinja_node *params = take(p, "(") ? parse_list(p, parse_param, ")") : NULL, *call = parse_expression(p);
     if (call->kind != JINJA_K_CALL)
         liz_jinja_fail(p->j, LIZ_E_FORMAT, "expected call");
     call->c = parse_macro_of(p, liz_jinja_string(JINJA_STR("caller")), "endcall");
@@ -556,7 +546,7 @@ static jinja_node *parse_statement(parser *p)
                       {"macro", parse_macro},   {"call", parse_called}, {"generation", parse_generation},
                       {"continue", parse_jump}, {"break", parse_jump},  {"print", parse_print}};
     for (size_t i = 0; i < sizeof statements / sizeof *statements; i++)
-        if (take_word(p, statements[i].name))
+        if (take(p, statements[i].name))
             return statements[i].parse(p);
     jinja_str name = want_name(p).str;
     liz_jinja_fail(p->j, LIZ_E_UNSUPPORTED, "Encountered unknown tag '%.*s'", LIZ_STR_ARG(name));
@@ -565,7 +555,7 @@ static jinja_node *parse_statement(parser *p)
 static bool at_end(const parser *p, const char *const *ends)
 {
     for (; *ends != NULL; ends++)
-        if (is_word(p, *ends))
+        if (is(p, *ends))
             return true;
     return false;
 }
