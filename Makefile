@@ -1,8 +1,8 @@
 # Lizzie: `make` builds build/lizzie; `make help` lists the rest.
 #
-# Sources are found by folder: every src/ROOM/**.c goes into the library, src/cli into the program, and every
-# tests/**/test_NAME.c is a program of its own. A file's suffix gives its instruction set (_avx2, _avx512, _amx):
-# nothing else is compiled for more than the baseline.
+# Sources are found by folder: every src/ROOM/**.c up to the engine goes into the library, rooms above it into the program,
+# and every tests/**/test_NAME.c is a program of its own. A file's suffix gives its instruction set (_avx2, _avx512,
+# _amx): nothing else is compiled for more than the baseline.
 
 BUILD ?= build
 CC = gcc
@@ -25,33 +25,63 @@ say = $(if $(V),,@printf '  %-4s%s\n' $1 $2; )
 
 # The compiler's, which may be a cross compiler.
 ARCH := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
-LIB_SRC := $(filter-out src/cli/%,$(wildcard src/*/*.c src/*/ref/*.c))
+ABOVE_LIB := src/line/% src/serve/%
+LIB_SRC := $(filter-out src/cli/% $(ABOVE_LIB),$(wildcard src/*/*.c src/*/ref/*.c))
 ifeq ($(ARCH),x86_64)
 LIB_SRC += $(wildcard src/*/x86/*.c)
 endif
+ABOVE_SRC := $(filter $(ABOVE_LIB),$(wildcard src/*/*.c))
 CLI_SRC := $(wildcard src/cli/*.c)
 TEST_SRC := $(wildcard tests/*/test_*.c)
 # Stand-ins for parts of the library, linked only where named below.
 TEST_FAKE_SRC := $(wildcard tests/lib/fake_*.c) tests/lib/engine_harness.c
 TEST_LIB_SRC := $(filter-out $(TEST_FAKE_SRC),$(wildcard tests/lib/*.c))
+# Fuzz targets, linked with a main that replays files, or with libFuzzer's (`make fuzz`).
+FUZZ_SRC := $(wildcard fuzz/fuzz_*.c)
+FUZZ_CC ?= clang
+FUZZ_MAIN = $(BUILD)/fuzz/replay.o
 BENCH_SRC := $(wildcard bench/*.c)
 BENCH_LIB_SRC := $(wildcard bench/lib/*.c)
 
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o)
+ABOVE_OBJ := $(ABOVE_SRC:%.c=$(BUILD)/%.o)
 CLI_OBJ := $(CLI_SRC:%.c=$(BUILD)/%.o)
 TEST_LIB_OBJ := $(TEST_LIB_SRC:%.c=$(BUILD)/%.o)
 BENCH_LIB_OBJ := $(BENCH_LIB_SRC:%.c=$(BUILD)/%.o)
 FAKE_MODEL_OBJ := $(BUILD)/tests/lib/fake_model.o $(BUILD)/tests/lib/engine_harness.o
 FAKE_ENGINE_OBJ := $(BUILD)/tests/lib/fake_engine.o
 # Rooms that reach the engine through <lizzie.h> alone, for builds on the fake engine of the tests.
-LINE_OBJ := $(filter $(BUILD)/src/base/% $(BUILD)/src/sys/% $(BUILD)/src/verify/% $(BUILD)/src/line/%,$(LIB_OBJ))
+LINE_OBJ := $(filter $(BUILD)/src/base/% $(BUILD)/src/sys/% $(BUILD)/src/verify/% $(BUILD)/src/line/%,$(LIB_OBJ) $(ABOVE_OBJ))
 TEST_BIN := $(TEST_SRC:tests/%.c=$(BUILD)/tests/%)
 BENCH_BIN := $(BENCH_SRC:bench/%.c=$(BUILD)/bench/%)
+FUZZ_BIN := $(FUZZ_SRC:fuzz/fuzz_%.c=$(BUILD)/fuzz/%)
 
-.PHONY: all tests benches quick test asan bench-peers help clean tidy install
+# The version stands in the header. While MAJOR is 0 a new MINOR is a new interface, and the soname says so.
+version_of = $(shell sed -n 's/^\#define LIZ_VERSION_$1 //p' include/lizzie.h)
+VERSION := $(call version_of,MAJOR).$(call version_of,MINOR).$(call version_of,PATCH)
+SONAME := liblizzie.so.$(if $(filter 0.%,$(VERSION)),0.$(call version_of,MINOR),$(call version_of,MAJOR))
+SHARED := $(BUILD)/liblizzie.so.$(VERSION)
+
+# Where `make install` puts things; DESTDIR before all of it for packagers.
+prefix = /usr/local
+exec_prefix = $(prefix)
+bindir = $(exec_prefix)/bin
+libdir = $(exec_prefix)/lib
+includedir = $(prefix)/include
+datarootdir = $(prefix)/share
+mandir = $(datarootdir)/man
+pkgconfigdir = $(libdir)/pkgconfig
+bashcompletiondir = $(datarootdir)/bash-completion/completions
+zshcompletiondir = $(datarootdir)/zsh/site-functions
+fishcompletiondir = $(datarootdir)/fish/vendor_completions.d
+INSTALL = install
+INSTALL_PROGRAM = $(INSTALL)
+INSTALL_DATA = $(INSTALL) -m 644
+
+.PHONY: all tests benches fuzz fuzz-run fuzz-targets quick test asan bench-peers help clean install uninstall
 .SECONDARY:
 
-all: $(BUILD)/lizzie
+all: $(BUILD)/lizzie $(BUILD)/liblizzie.a $(SHARED)
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
@@ -61,19 +91,33 @@ $(BUILD)/liblizzie.a: $(LIB_OBJ)
 	@rm -f $@
 	$(call say,AR,$@)ar rcs $@ $^
 
+$(BUILD)/libabove.a: $(ABOVE_OBJ)
+	@rm -f $@
+	$(call say,AR,$@)ar rcs $@ $^
+
+# Of the symbols that are visible those listed in the map are exported, each under the version that brought it.
+$(SHARED): $(LIB_OBJ) include/lizzie.map
+	$(call say,LD,$@)$(CC) -shared -o $@ $(LIB_OBJ) -Wl,-soname,$(SONAME) -Wl,--version-script=include/lizzie.map \
+	    $(if $(SAN),,-Wl,-z,defs) $(LDFLAGS) $(LIBS)
+
 # An archive, so that a test is linked with what it uses only.
 $(BUILD)/libtests.a: $(TEST_LIB_OBJ)
 	@rm -f $@
 	$(call say,AR,$@)ar rcs $@ $^
 
-$(BUILD)/lizzie: $(CLI_OBJ) $(BUILD)/liblizzie.a
+$(BUILD)/lizzie: $(CLI_OBJ) $(BUILD)/libabove.a $(BUILD)/liblizzie.a
 	$(call say,LD,$@)$(CC) -o $@ $^ $(LIBS)
 
 ENGINE_TEST_BIN := $(filter $(BUILD)/tests/engine/%,$(TEST_BIN))
 LINE_TEST_BIN := $(filter $(BUILD)/tests/line/%,$(TEST_BIN))
 
-$(filter-out $(ENGINE_TEST_BIN) $(LINE_TEST_BIN),$(TEST_BIN)): %: %.o $(BUILD)/libtests.a $(BUILD)/liblizzie.a
+$(filter-out $(ENGINE_TEST_BIN) $(LINE_TEST_BIN),$(TEST_BIN)): %: %.o $(BUILD)/libtests.a $(BUILD)/libabove.a $(BUILD)/liblizzie.a
 	$(call say,LD,$@)$(CC) -o $@ $^ -lcmocka -lpcre2-8 $(LIBS)
+
+# Memory that is refused (tests/lib/alloc_fail.h).
+WRAP_ALLOC = $(addprefix -Wl$(,)--wrap=,malloc calloc realloc aligned_alloc free mmap munmap strdup strndup asprintf pthread_create)
+, := ,
+$(BUILD)/tests/whole/test_memory_refused: LIBS += $(WRAP_ALLOC)
 
 # The engine's tests bring a model of their own: named before the library, it takes the place of src/model.
 $(ENGINE_TEST_BIN): %: %.o $(FAKE_MODEL_OBJ) $(BUILD)/libtests.a $(BUILD)/liblizzie.a
@@ -93,8 +137,19 @@ $(BUILD)/lizzie-fake: $(CLI_OBJ) $(BUILD)/libline-fake.a
 $(BUILD)/bench/%: $(BUILD)/bench/%.o $(BENCH_LIB_OBJ) $(BUILD)/liblizzie.a
 	$(call say,LD,$@)$(CC) -o $@ $^ $(LIBS)
 
-tests: $(TEST_BIN) $(BUILD)/lizzie-fake
+# Targets named line_* see the line on the fake engine, the others the library.
+FUZZ_LIB_OBJ := $(BUILD)/fuzz/lib/fuzz_input.o $(BUILD)/libtests.a
+FUZZ_LINE_BIN := $(filter $(BUILD)/fuzz/line_%,$(FUZZ_BIN))
+
+$(filter-out $(FUZZ_LINE_BIN),$(FUZZ_BIN)): $(BUILD)/fuzz/%: $(BUILD)/fuzz/fuzz_%.o $(filter %.o,$(FUZZ_MAIN)) $(FUZZ_LIB_OBJ) $(BUILD)/liblizzie.a
+	$(call say,LD,$@)$(CC) -o $@ $(filter-out %.o,$(FUZZ_MAIN)) $^ $(LIBS)
+
+$(FUZZ_LINE_BIN): $(BUILD)/fuzz/%: $(BUILD)/fuzz/fuzz_%.o $(filter %.o,$(FUZZ_MAIN)) $(FUZZ_LIB_OBJ) $(BUILD)/libline-fake.a $(BUILD)/liblizzie.a
+	$(call say,LD,$@)$(CC) -o $@ $(filter-out %.o,$(FUZZ_MAIN)) $^ $(LIBS)
+
+tests: $(TEST_BIN) $(FUZZ_BIN) $(BUILD)/lizzie-fake
 benches: $(BENCH_BIN)
+fuzz-targets: $(FUZZ_BIN)
 
 quick: all tests benches ## tests that take under a minute
 	scripts/run-tests --build $(BUILD) --quick
@@ -104,11 +159,41 @@ asan: ## the tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	$(MAKE) --no-print-directory BUILD=$(BUILD)-asan OPT="-O1 -fno-var-tracking-assignments" OPT_KERNEL= DEFS=-DLIZ_DEBUG \
 	    SAN="-fsanitize=address,undefined -fno-sanitize-recover=all" all tests benches
 	scripts/run-tests --build $(BUILD)-asan --sanitized
+fuzz: ## the fuzz targets with libFuzzer (clang), in build-fuzz/
+	$(MAKE) --no-print-directory BUILD=build-fuzz CC="$(FUZZ_CC)" OPT=-O1 OPT_KERNEL= DEFS=-DLIZ_DEBUG FUZZ_MAIN=-fsanitize=fuzzer \
+	    SAN="-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all" fuzz-targets
+fuzz-run: fuzz tests ## runs them, `TIME=60` seconds each, or `NAME=gguf` alone
+	scripts/run-fuzz --build $(BUILD) --time $(or $(TIME),60) $(NAME)
 bench-peers: benches ## Lizzie beside llama.cpp on the same file (needs Node.js and npm; docs/performance.md)
 	bench/peers/run $(MODEL)
+# What is installed, as FOLDER_VARIABLE:FILE.
+INSTALLED = bindir:lizzie includedir:lizzie.h includedir:lizzie_status.h libdir:liblizzie.a \
+    libdir:liblizzie.so.$(VERSION) libdir:$(SONAME) libdir:liblizzie.so pkgconfigdir:lizzie.pc \
+    mandir:man1/lizzie.1 mandir:man3/lizzie.3 \
+    bashcompletiondir:lizzie zshcompletiondir:_lizzie fishcompletiondir:lizzie.fish
+installed_path = $(DESTDIR)$($(firstword $(subst :, ,$1)))/$(lastword $(subst :, ,$1))
+
+install: all ## the program, the library, man pages and completions; prefix=/usr/local, DESTDIR
+	mkdir -p $(sort $(foreach file,$(INSTALLED),"$(dir $(call installed_path,$(file)))"))
+	$(INSTALL_PROGRAM) $(BUILD)/lizzie "$(DESTDIR)$(bindir)/lizzie"
+	$(INSTALL_DATA) include/lizzie.h include/lizzie_status.h "$(DESTDIR)$(includedir)"
+	$(INSTALL_DATA) $(BUILD)/liblizzie.a $(SHARED) "$(DESTDIR)$(libdir)"
+	ln -sf liblizzie.so.$(VERSION) "$(DESTDIR)$(libdir)/$(SONAME)"
+	ln -sf $(SONAME) "$(DESTDIR)$(libdir)/liblizzie.so"
+	sed -e 's|@prefix@|$(prefix)|' -e 's|@exec_prefix@|$(patsubst $(prefix)%,$${prefix}%,$(exec_prefix))|' \
+	    -e 's|@libdir@|$(patsubst $(exec_prefix)/%,$${exec_prefix}/%,$(libdir))|' \
+	    -e 's|@includedir@|$(patsubst $(prefix)/%,$${prefix}/%,$(includedir))|' -e 's|@version@|$(VERSION)|' \
+	    scripts/lizzie.pc.in >"$(DESTDIR)$(pkgconfigdir)/lizzie.pc"
+	$(INSTALL_DATA) docs/lizzie.1 "$(DESTDIR)$(mandir)/man1"
+	$(INSTALL_DATA) docs/lizzie.3 "$(DESTDIR)$(mandir)/man3"
+	$(INSTALL_DATA) scripts/completion/lizzie.bash "$(DESTDIR)$(bashcompletiondir)/lizzie"
+	$(INSTALL_DATA) scripts/completion/lizzie.zsh "$(DESTDIR)$(zshcompletiondir)/_lizzie"
+	$(INSTALL_DATA) scripts/completion/lizzie.fish "$(DESTDIR)$(fishcompletiondir)/lizzie.fish"
+uninstall: ## takes them away again; with the same variables
+	rm -f $(foreach file,$(INSTALLED),"$(call installed_path,$(file))")
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 clean: ## removes what was built
-	rm -rf $(BUILD) $(BUILD)-asan
+	rm -rf $(BUILD) $(BUILD)-asan build-fuzz
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -1,19 +1,52 @@
 /* lizzie.h - generate text with open-weight models on the CPU, many sequences at a time.
  *
- * A `liz_vocab` turns text into token ids and back. A `liz_engine` holds one model, a pool of
- * attention-cache pages and a team of threads; it advances all submitted sequences together, one
- * batched forward pass a step. `liz_submit` hands it a prompt; a callback receives what is generated.
+ * Introduction
+ *   A `liz_engine` holds one model, a pool of attention-cache pages and a team of threads; it advances all submitted
+ *   sequences together, one batched forward pass a step. A `liz_vocab` turns text into token ids and back.
+ *   `liz_submit` hands the engine a prompt; a callback receives what is generated.
  *
- * What a sequence generates depends on the model, its prompt, its sampling settings and its seed, and
- * on nothing else: not on the sequences beside it, on threads, on cache hits or on the instruction set.
+ *   What a sequence generates depends on the model, its prompt, its sampling settings and its seed, and on nothing
+ *   else: not on the sequences beside it, on threads, on cache hits or on the instruction set.
  *
- * Threads: an engine runs one thread of its own that drives the team. Every function here may be
- * called from any thread unless it says otherwise, except that an object must not be closed while
- * another call on it is running. Callbacks run on the engine's thread: they must be short and must not
- * call back into the engine, except for `liz_seq_cancel`.
+ * The usual sequence of calls (examples/embed.c is a whole program)
+ *   liz_engine_open      once for a model file
+ *   liz_tokenize         a text to token ids, by liz_engine_vocab
+ *   liz_submit           for each prompt, as many at once as there are: that is where the speed is
+ *     ... on_event       LIZ_EVENT_TOKEN for each token, then LIZ_EVENT_DONE exactly once
+ *   liz_seq_wait         where the caller has nothing better to do
+ *   liz_seq_free         for each sequence
+ *   liz_engine_close     at the end
  *
- * Errors are values: see lizzie_status.h. Strings are UTF-8 with explicit lengths, or NUL-terminated
- * where no length is given. Memory handed to the caller ("gives") is released with `liz_free`. */
+ * Errors
+ *   What can fail returns a `liz_status`: LIZ_OK (0) or a negative code, and fills the `liz_error` given last (which
+ *   may be NULL) with a sentence for a person. Each function names the codes that it returns for reasons of its own;
+ *   LIZ_E_MEMORY is possible wherever something is allocated. Unless it says otherwise, a function that fails has
+ *   changed nothing and gives nothing, and its outputs other than the error do not count. No function prints, exits,
+ * raises a signal or changes the process's locale. A pointer that is required and NULL is a mistake of the program:
+ * undefined.
+ *
+ * Threads
+ *   An engine runs a thread of its own that drives the team. Every function may be called from any thread, and several
+ *   at once on one object, except that an object must not be closed or freed while another call on it is running.
+ *   Callbacks run on the engine's thread and hold up every sequence: they must be short and must not call back into
+ *   the engine, except for `liz_seq_cancel`. One process may hold several engines; each needs cores of its own.
+ *
+ * Memory
+ *   "Borrowed" is read during the call only. "Copied" may be released after it. What a function "gives" belongs to the
+ *   caller, who releases it with `liz_free`, or with the function named there for handles. Strings are UTF-8 with
+ *   explicit lengths, or NUL-terminated where no length is given. A struct of options whose fields are all zero asks
+ *   for the defaults, so write `&(liz_engine_opts){.n_threads = 8}`.
+ *   The engine plans its memory when it opens, from what the machine and the control group have, and stays within it.
+ *
+ * Units
+ *   Names end in them: `_bytes`, `_us` (microseconds), `_s` (a second). `n_x` counts x. A token is an int32_t id.
+ *
+ * Stability
+ *   Versions are MAJOR.MINOR.PATCH. Programs compiled for one version run with the shared library of another as long
+ *   as its soname is the same: liblizzie.so.MAJOR, or liblizzie.so.0.MINOR while MAJOR is 0. Within it functions and
+ *   enum values are added, never changed or removed, and structs keep their size and layout. Between sonames structs
+ *   may grow at their end, so a source that names fields (designated initialisers) compiles on. Symbols are versioned
+ *   by the release that brought them. What a model generates changes only with `liz_numeric_version`. */
 #ifndef LIZZIE_H
 #define LIZZIE_H
 
@@ -26,31 +59,61 @@
 extern "C" {
 #endif
 
+/* ---- The library ------------------------------------------------------------------------------- */
+
+/* The version of this header. LIZ_VERSION compares: #if LIZ_VERSION >= LIZ_VERSION_OF(0, 2, 0) */
+#define LIZ_VERSION_MAJOR 0
+#define LIZ_VERSION_MINOR 1
+#define LIZ_VERSION_PATCH 0
+#define LIZ_VERSION_OF(major, minor, patch) ((major)*10000 + (minor)*100 + (patch))
+#define LIZ_VERSION LIZ_VERSION_OF(LIZ_VERSION_MAJOR, LIZ_VERSION_MINOR, LIZ_VERSION_PATCH)
+
 /* Releases what a function here gave. NULL is allowed. */
 LIZ_API void liz_free(void *p);
 
-/* The version of the program and library, "MAJOR.MINOR.PATCH". */
+/* The version of the library that runs, "MAJOR.MINOR.PATCH"; that of the header may be older. Static. */
 LIZ_API const char *liz_version(void);
 
 /* The version of the numeric contract (docs/kernels.md): outputs of equal versions are equal bytes. */
 LIZ_API int liz_numeric_version(void);
 
-/* The kernel tier in use: "c", "avx2", "avx512" or "amx" (the machine's best, capped by LIZZIE_ISA).
- * LIZ_E_USAGE when LIZZIE_ISA names no tier. `*name` is static. */
+/* The kernel tier in use: "c", "avx2", "avx512" or "amx" (the machine's best, capped by the environment variable
+ * LIZZIE_ISA). LIZ_E_USAGE when LIZZIE_ISA names no tier. `*name` is static. */
 LIZ_API LIZ_MUST_CHECK liz_status liz_tier(const char **name, liz_error *err);
+
+/* What this machine can do at most, by which a speed can be judged. */
+typedef struct liz_machine {
+    char cpu[64];        /* the processor's name for itself, "" where unknown */
+    const char *tier;    /* kernel tier in use; static */
+    int n_threads;       /* that the rates below were measured with */
+    double read_bytes_s; /* memory read front to back, far beyond the caches */
+    double int8_ops_s;   /* int8 multiplications and additions, counted one by one, from registers */
+    double bf16_ops_s;   /* the same in bfloat16; in float on tiers that have no instruction for it */
+} liz_machine;
+
+/* Measures it, which keeps `n_threads` cores (0: the default of liz_engine_opts) and up to 256 MiB busy for about a
+ * second; the best of several tries, so that other work on the machine disturbs it little. Uses no engine.
+ * LIZ_E_USAGE as liz_tier, or for a negative n_threads. */
+LIZ_API LIZ_MUST_CHECK liz_status liz_machine_measure(int n_threads, liz_machine *out, liz_error *err);
 
 /* ---- Vocabulary -------------------------------------------------------------------------------- */
 
-/* The vocabulary of a model file: immutable once open. Needs no weights and no known architecture. */
+/* The vocabulary of a model file: immutable once open, so shared freely between threads. */
 typedef struct liz_vocab liz_vocab;
 
-/* LIZ_E_UNSUPPORTED names an unknown tokenizer or pre-tokenizer, or says that the file has none. */
+/* Gives `*out`, to be released with liz_vocab_close, from the GGUF file at `path`, which is not needed any more
+ * afterwards. Needs no weights and no known architecture. An engine has its vocabulary open already.
+ * LIZ_E_UNSUPPORTED names an unknown tokenizer or pre-tokenizer, or says that the file has none; LIZ_E_FORMAT,
+ * LIZ_E_IO. */
 LIZ_API LIZ_MUST_CHECK liz_status liz_vocab_open(liz_vocab **out, const char *path, liz_error *err);
+
+/* Releases it. NULL is allowed. Not for the vocabulary of an engine. */
 LIZ_API void liz_vocab_close(liz_vocab *vocab);
 
+/* Tokens it has; ids go from 0 to one less. */
 LIZ_API int32_t liz_vocab_size(const liz_vocab *vocab);
 
-/* True when generating this token ends the text (EOS, EOT and their like). */
+/* True when generating this token ends the text (EOS, EOT and their like); false for ids outside the vocabulary. */
 LIZ_API bool liz_vocab_is_end(const liz_vocab *vocab, int32_t token);
 
 enum {
@@ -58,13 +121,16 @@ enum {
     LIZ_TOKENIZE_SPECIAL = 2  /* control tokens written in the text are those tokens */
 };
 
-/* Gives `*tokens` [n_tokens] for `text` [n_text] (valid UTF-8 or not: bytes that are not UTF-8 take the
- * model's byte fallback or its unknown token). LIZ_E_MEMORY. */
+/* Gives `*tokens` [n_tokens] for `text` [n_text], borrowed. Bytes that are not UTF-8 take the model's byte fallback or
+ * its unknown token. `flags`: LIZ_TOKENIZE_*, or 0. Without affixes an empty text has no tokens. Leave out
+ * LIZ_TOKENIZE_SPECIAL where the text is data: it could write control tokens. Takes time in proportion to the text.
+ * LIZ_E_LIMIT for more than 2^31 - 1 bytes. */
 LIZ_API LIZ_MUST_CHECK liz_status liz_tokenize(const liz_vocab *vocab, const char *text, size_t n_text, unsigned flags,
                                                int32_t **tokens, size_t *n_tokens, liz_error *err);
 
-/* Gives `*text` [n_text], NUL-terminated beyond its length, for tokens [n_tokens]. Control tokens are
- * left out unless LIZ_TOKENIZE_SPECIAL is given. The bytes need not be whole UTF-8 characters.
+/* Gives `*text` [n_text], NUL-terminated beyond its length, for tokens [n_tokens], borrowed. Control tokens are
+ * left out unless LIZ_TOKENIZE_SPECIAL is given. The bytes need not be whole UTF-8 characters, and a single token's may
+ * differ from what it adds within a text: a vocabulary may drop the space at a text's beginning.
  * LIZ_E_USAGE when an id is outside the vocabulary. */
 LIZ_API LIZ_MUST_CHECK liz_status liz_detokenize(const liz_vocab *vocab, const int32_t *tokens, size_t n_tokens,
                                                  unsigned flags, char **text, size_t *n_text, liz_error *err);
@@ -89,16 +155,23 @@ typedef struct liz_engine_opts {
     void *on_progress_user;
 } liz_engine_opts;
 
-/* Opens a GGUF file (the first of several where it is split). The file stays mapped while open.
- * LIZ_E_MEMORY before anything is read when the weights and one sequence cannot fit;
- * LIZ_E_UNSUPPORTED names an unknown architecture or tensor type; LIZ_E_FORMAT, LIZ_E_IO, LIZ_E_USAGE. */
+/* Opens a GGUF file (the first of several where it is split), packs its weights, plans all memory and starts the
+ * engine's thread. Gives `*out`, to be released with liz_engine_close. `path` and `opts` (NULL: all defaults) are
+ * copied. The file stays mapped while open and must not change. A file whose vocabulary is not known still opens, for
+ * token ids in and out. Blocks while it reads: a second for each gigabyte or two.
+ * LIZ_E_MEMORY before anything is read when the weights and one sequence cannot fit, with the numbers;
+ * LIZ_E_UNSUPPORTED names an unknown architecture or tensor type; LIZ_E_FORMAT what is wrong in the file; LIZ_E_IO;
+ * LIZ_E_USAGE for an option out of range. */
 LIZ_API LIZ_MUST_CHECK liz_status liz_engine_open(liz_engine **out, const char *path, const liz_engine_opts *opts,
                                                   liz_error *err);
 
-/* Cancels what still runs, waits for the engine's thread and releases everything. NULL is allowed. */
+/* Cancels what still runs (their last events come before it returns), waits for the engine's thread and releases
+ * everything but the sequences, which are freed by liz_seq_free, before or after. Not from a callback. NULL is
+ * allowed. */
 LIZ_API void liz_engine_close(liz_engine *engine);
 
-/* The model's vocabulary, owned by the engine; NULL where the file has none. */
+/* The model's vocabulary, owned by the engine and valid until it is closed; NULL where the file has none that is
+ * known. */
 LIZ_API const liz_vocab *liz_engine_vocab(const liz_engine *engine);
 
 /* ---- Sampling ---------------------------------------------------------------------------------- */
@@ -118,12 +191,29 @@ typedef struct liz_sampling {
     float repeat_penalty;    /* > 0; 0 or 1 is off; over the last 64 tokens, prompt included */
     float frequency_penalty; /* subtracted once for each occurrence among them */
     float presence_penalty;  /* subtracted once for a token that occurs among them */
+    float typical_p;         /* in (0, 1); 0 or 1 is off: locally typical sampling */
+    float xtc_probability;   /* in (0, 1]: how often XTC drops all likely tokens but the least likely of them, ... */
+    float xtc_threshold;     /* ... where two or more have at least this probability; 0 is 0.1, at most 0.5 */
+    float dry_multiplier; /* > 0: DRY subtracts dry_multiplier * dry_base^(n - dry_allowed_length) from a token ... */
+    float dry_base;       /* ... that would lengthen a repetition of n tokens; 0 is 1.75, at least 1 */
+    int32_t dry_allowed_length; /* 0 is 2 */
+    int32_t dry_range;          /* the last tokens it looks at, prompt included; 0 is 4096 */
+    /* Texts that no repetition goes across; NULL: a line end, colon, double quote and asterisk. */
+    const char *const *dry_breakers; /* [n_dry_breakers] */
+    size_t n_dry_breakers;
     const liz_logit_bias *bias;
     size_t n_bias;
     uint64_t seed; /* of this sequence; the draw at a position is Philox keyed by it */
 } liz_sampling;
 
-/* What the model file states about itself. Strings are owned by the engine. */
+/* What a token asks of the machine in a part of the model: arithmetic (a multiplication and an addition are two), and
+ * weights in memory, which a step reads once for all its tokens. Of a mixture of experts those a token is given. */
+typedef struct liz_work {
+    uint64_t int8_ops, float_ops;
+    uint64_t weight_bytes;
+} liz_work;
+
+/* What the model file states about itself, and what the engine made of it. Strings are owned by the engine. */
 typedef struct liz_engine_info {
     const char *arch;
     const char *name;          /* "" where the file has none */
@@ -139,10 +229,13 @@ typedef struct liz_engine_info {
     uint64_t n_params;
     /* Sampling defaults of the model file (general.sampling.*); a field the file does not state is NAN,
      * and -1 for top_k. */
-    float temperature, top_p, min_p, repeat_penalty;
+    float temperature, top_p, min_p, repeat_penalty, xtc_probability, xtc_threshold;
     int32_t top_k;
+    liz_work work_layers; /* of every token */
+    liz_work work_output; /* of a token that another one is drawn after, besides */
 } liz_engine_info;
 
+/* Fills `*info`. It does not change while the engine is open. */
 LIZ_API void liz_engine_info_get(const liz_engine *engine, liz_engine_info *info);
 
 /* Counters since open, for summaries and for tests that must see that something happened. */
@@ -157,14 +250,16 @@ typedef struct liz_engine_stats {
     int n_pages;                 /* cache pages there are */
 } liz_engine_stats;
 
+/* Fills `*stats` as of the last step. Cheap; holds the engine's lock for a moment. */
 LIZ_API void liz_engine_stats_get(liz_engine *engine, liz_engine_stats *stats);
 
 /* ---- Sequences --------------------------------------------------------------------------------- */
 
+/* One prompt on its way through the engine: queued, computed, generating, ended. */
 typedef struct liz_seq liz_seq;
 
 typedef enum liz_finish {
-    LIZ_FINISH_STOP = 0,      /* the model ended the text, or a stop string appeared */
+    LIZ_FINISH_STOP = 0,      /* the model ended the text, or a stop string or stop token appeared */
     LIZ_FINISH_LENGTH = 1,    /* n_predict_max or the context was reached */
     LIZ_FINISH_CANCELLED = 2, /* liz_seq_cancel or liz_engine_close */
     LIZ_FINISH_FAILED = 3     /* see `status` and `message` */
@@ -172,7 +267,8 @@ typedef enum liz_finish {
 
 typedef enum liz_event_type {
     LIZ_EVENT_TOKEN = 0, /* one token was generated */
-    LIZ_EVENT_DONE = 1   /* the last event of a sequence, exactly one */
+    LIZ_EVENT_DONE = 1,  /* the last event of a sequence, exactly one */
+    LIZ_EVENT_PROMPT = 2 /* request.prompt_logprobs: one token of the prompt, in order, before what is generated */
 } liz_event_type;
 
 typedef struct liz_token_logprob {
@@ -180,9 +276,11 @@ typedef struct liz_token_logprob {
     float logprob; /* natural logarithm of the model's probability, before any sampling step */
 } liz_token_logprob;
 
-/* Times of one sequence in microseconds, and what it took from the prefix cache. */
+/* Times of one sequence, and what it took from the prefix cache. */
 typedef struct liz_seq_stats {
-    uint64_t queue_us, prefill_us, decode_us;
+    uint64_t queue_us;      /* from liz_submit until it was admitted */
+    uint64_t prefill_us;    /* until its first token */
+    uint64_t decode_us;     /* from there to its end */
     size_t n_prompt;        /* prompt tokens */
     size_t n_prompt_reused; /* of them, taken from the prefix cache */
     size_t n_completion;    /* tokens generated; a token that only ended the text is not counted */
@@ -195,9 +293,9 @@ typedef struct liz_event {
      * May be empty for a token and may be non-empty at the end. */
     const char *text;
     size_t n_text;
-    /* LIZ_EVENT_TOKEN */
+    /* LIZ_EVENT_TOKEN and LIZ_EVENT_PROMPT */
     int32_t token;
-    float logprob;                /* of `token`, where request.logprobs */
+    float logprob; /* of `token`, where asked for; NAN for the prompt's first, since nothing comes before it */
     const liz_token_logprob *top; /* [n_top], likeliest first */
     int n_top;
     /* LIZ_EVENT_DONE */
@@ -207,10 +305,14 @@ typedef struct liz_event {
     liz_seq_stats stats;
 } liz_event;
 
+/* Receives a sequence's events in order, on the engine's thread (see Threads above). */
 typedef void liz_on_event(void *user, const liz_event *event);
 
 #define LIZ_LOGPROBS_TOP_MAX 20
+#define LIZ_STOP_TOKENS_MAX 64
 
+/* Several completions of one prompt are several requests that differ in `sampling.seed` (liz_seed): whatever whole
+ * pages of 32 tokens their prompts share is computed once, and each says what it would say alone. */
 typedef struct liz_request {
     const int32_t *tokens; /* [n_tokens], n_tokens >= 1, copied */
     size_t n_tokens;
@@ -218,23 +320,36 @@ typedef struct liz_request {
     int32_t n_predict_max;   /* tokens to generate at most; 0: to the end of the context */
     const char *const *stop; /* [n_stop] strings that end the text and are not part of it; copied */
     size_t n_stop;
-    bool logprobs;          /* report log-probabilities */
-    int n_logprobs_top;     /* alternatives to report with each, at most LIZ_LOGPROBS_TOP_MAX */
-    liz_on_event *on_event; /* may be NULL */
+    const int32_t *stop_tokens; /* [n_stop_tokens] tokens that end the text as the model's own do; copied */
+    size_t n_stop_tokens;       /* at most LIZ_STOP_TOKENS_MAX */
+    bool ignore_end;            /* forbid the tokens by which the model ends a text */
+    bool logprobs;              /* report log-probabilities */
+    int n_logprobs_top;         /* alternatives to report with each, at most LIZ_LOGPROBS_TOP_MAX */
+    bool prompt_logprobs;       /* report those of the prompt, as liz_score would: all of it is then computed */
+    int n_prompt_logprobs_top;  /* alternatives to report with each of these */
+    liz_on_event *on_event;     /* may be NULL */
     void *user;
 } liz_request;
 
-/* Queues a sequence and returns at once. On success gives `*out`, to be released with `liz_seq_free`.
+/* Queues a sequence and returns at once. On success gives `*out`, to be released with `liz_seq_free`; its first event
+ * may come before this returns. `request` and all it points to are copied. First come, first served, but for prompts
+ * whose beginning is being computed for another one. What it generates does not depend on when it is submitted.
  * LIZ_E_LIMIT when the prompt leaves no room for one token (the text names both numbers),
  * LIZ_E_USAGE for a token outside the vocabulary or a setting outside its range, LIZ_E_BUSY when the
  * queue is full (4 * n_parallel sequences): wait for one to end. No event comes on failure. */
 LIZ_API LIZ_MUST_CHECK liz_status liz_submit(liz_engine *engine, const liz_request *request, liz_seq **out,
                                              liz_error *err);
 
-/* Asks the sequence to end soon; its last event still comes. */
+/* The seed of completion `sample` of row `index` in a job of this seed, made for the `attempt`-th time, each counted
+ * from 0: the low 64 bits of Philox4x32-10 keyed by `seed` at (index, sample, attempt, 0). */
+LIZ_API uint64_t liz_seed(uint64_t seed, uint32_t index, uint32_t sample, uint32_t attempt);
+
+/* Asks the sequence to end soon and returns at once; its last event still comes, with LIZ_FINISH_CANCELLED unless it
+ * had ended by itself. From any thread, callbacks included, and more than once. */
 LIZ_API void liz_seq_cancel(liz_seq *seq);
 
-/* Waits for the last event to have been delivered. Not from a callback. */
+/* Waits for the last event to have been delivered; what the callback wrote is visible afterwards. Not from a callback.
+ */
 LIZ_API void liz_seq_wait(liz_seq *seq);
 
 /* Cancels and waits if needed, then releases. Not from a callback. NULL is allowed. */
@@ -242,21 +357,24 @@ LIZ_API void liz_seq_free(liz_seq *seq);
 
 /* ---- Scoring ----------------------------------------------------------------------------------- */
 
-/* Receives logits [n_pos, n_vocab] float32 of positions pos0, pos0 + 1, ... in order, on the engine's
+/* Receives logits [n_pos, n_vocab] float32, borrowed, of positions pos0, pos0 + 1, ... in order, on the engine's
  * thread. Returning false cancels. */
 typedef bool liz_on_logits(void *user, size_t pos0, size_t n_pos, const float *logits);
 
 /* The model's log-probability of each of tokens [n_tokens] given those before it: `logprobs` [n_tokens],
- * where logprobs[0] is 0 since nothing comes before it. `on_logits` may be NULL; so may `logprobs`.
- * Blocks until done. LIZ_E_LIMIT when n_tokens exceeds the context, LIZ_E_USAGE, LIZ_E_CANCELLED. */
+ * where logprobs[0] is 0 since nothing comes before it; natural logarithms. `tokens` is borrowed. `on_logits` may be
+ * NULL; so may `logprobs`. Blocks until done, beside the sequences that run. LIZ_E_LIMIT when n_tokens exceeds the
+ * context; LIZ_E_USAGE for no token or one outside the vocabulary; LIZ_E_CANCELLED when on_logits or liz_engine_close
+ * ended it; LIZ_E_NUMERIC. After these two `logprobs` holds what was known. */
 LIZ_API LIZ_MUST_CHECK liz_status liz_score(liz_engine *engine, const int32_t *tokens, size_t n_tokens, float *logprobs,
                                             liz_on_logits *on_logits, void *user, liz_error *err);
 
 /* ---- Files ------------------------------------------------------------------------------------- */
 
-/* Gives a JSON object that says what a model file holds (architecture, sizes, quantisation, vocabulary,
- * template), what it needs in memory under `opts` (may be NULL), and which kernel variant would run each
- * operation on this machine. Needs no known architecture and no tensors. */
+/* Gives a JSON object, NUL-terminated, that says what a model file holds (architecture, sizes, quantisation,
+ * vocabulary, template), what it needs in memory under `opts` (may be NULL), and which kernel variant would run each
+ * operation on this machine. Reads no weights; needs no known architecture and no tensors. Members may be added in any
+ * version. LIZ_E_FORMAT, LIZ_E_IO, LIZ_E_USAGE. */
 LIZ_API LIZ_MUST_CHECK liz_status liz_inspect(const char *path, const liz_engine_opts *opts, char **json,
                                               liz_error *err);
 
@@ -267,8 +385,9 @@ typedef struct liz_model_identity {
     char hash[64];
 } liz_model_identity;
 
-/* Fills `*io`. A caller that kept an identity passes it in: where the stamp still holds the hash is
- * kept, and the files are not read. An empty stamp asks for all. */
+/* Fills `*io`, NUL-terminated texts. A caller that kept an identity passes it in: where the stamp still holds the hash
+ * is kept, and the files are not read. An empty stamp asks for all, which reads the whole files. LIZ_E_FORMAT,
+ * LIZ_E_IO. */
 LIZ_API LIZ_MUST_CHECK liz_status liz_model_identify(const char *path, liz_model_identity *io, liz_error *err);
 
 #ifdef __cplusplus

@@ -12,8 +12,13 @@
 extern "C" {
 #endif
 
+#if defined(__GNUC__)
 #define LIZ_MUST_CHECK __attribute__((warn_unused_result))
 #define LIZ_API __attribute__((visibility("default")))
+#else
+#define LIZ_MUST_CHECK
+#define LIZ_API
+#endif
 
 typedef enum liz_status {
     LIZ_OK = 0,

@@ -35,6 +35,7 @@ static liz_arena_chunk *chunk_new(size_t size)
 void *liz_arena_alloc(liz_arena *arena, size_t size)
 {
     size_t need;
+    arena->refused = false;
     if (!liz_size_add(size, ALIGN - 1, &need))
         return NULL;
     need = need / ALIGN * ALIGN;
@@ -43,6 +44,7 @@ void *liz_arena_alloc(liz_arena *arena, size_t size)
     liz_arena_chunk *chunk = arena->chunk;
     if (chunk == NULL || chunk->size - chunk->used < need) {
         chunk = chunk_new(need > CHUNK_SIZE_MIN ? need : CHUNK_SIZE_MIN);
+        arena->refused = chunk == NULL;
         if (chunk == NULL)
             return NULL;
         chunk->next = arena->chunk;

@@ -7,6 +7,7 @@
 
 #include "base/status.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef struct liz_arena_chunk liz_arena_chunk;
@@ -16,6 +17,7 @@ typedef struct liz_arena {
     liz_arena_chunk *chunk; /* newest first */
     size_t used_bytes;      /* handed out, all chunks */
     size_t size_max;
+    bool refused; /* the last NULL was for want of the system's memory, not of `size_max` */
 } liz_arena;
 
 void liz_arena_init(liz_arena *arena, size_t size_max);

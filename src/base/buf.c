@@ -17,7 +17,7 @@ void liz_buf_free(liz_buf *buf)
 void liz_buf_clear(liz_buf *buf)
 {
     buf->len = 0;
-    buf->failed = false;
+    buf->failed = buf->is_full = false;
     if (buf->data != NULL)
         buf->data[0] = '\0';
 }
@@ -25,6 +25,7 @@ void liz_buf_clear(liz_buf *buf)
 bool liz_buf_reserve(liz_buf *buf, size_t n_more)
 {
     if (buf->failed || n_more > buf->len_max - buf->len) {
+        buf->is_full = buf->is_full || !buf->failed;
         buf->failed = true;
         return false;
     }

@@ -13,7 +13,7 @@
 typedef struct liz_buf {
     char *data;
     size_t len, cap, len_max;
-    bool failed;
+    bool failed, is_full; /* is_full: for want of `len_max`, not of memory */
 } liz_buf;
 
 void liz_buf_init(liz_buf *buf, size_t len_max);

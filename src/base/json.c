@@ -22,7 +22,7 @@ typedef struct reader {
     int depth;
 } reader;
 
-/* Fails at `where`, counting its line and column (in characters). */
+/* Fails at `where`, counting its line, where there is more than one, and column (in characters). */
 static liz_status fail_at(reader *r, liz_status code, const char *where, const char *what)
 {
     int line = 1, column = 1;
@@ -32,7 +32,11 @@ static liz_status fail_at(reader *r, liz_status code, const char *where, const c
         else if (((unsigned char)*p & 0xC0) != 0x80)
             column++;
     }
-    liz_fail_at(r->err, code, (size_t)(where - r->text), "%s at line %d, column %d", what, line, column);
+    /* A line of JSONL has its number elsewhere. */
+    if (memchr(r->text, '\n', (size_t)(r->end - r->text)) == NULL)
+        liz_fail_at(r->err, code, (size_t)(where - r->text), "%s at column %d", what, column);
+    else
+        liz_fail_at(r->err, code, (size_t)(where - r->text), "%s at line %d, column %d", what, line, column);
     if (r->err != NULL) {
         r->err->line = line;
         r->err->column = column;

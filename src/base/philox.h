@@ -31,10 +31,13 @@ static inline uint64_t liz_row_seed(uint64_t seed, uint32_t index, uint32_t samp
     return (uint64_t)r.v[1] << 32 | r.v[0];
 }
 
-/* The draw of a token at `position` under a row's seed: uniform in [0, 1), a multiple of 2^-53. */
-static inline double liz_draw(uint64_t row_seed, uint64_t position)
+/* What a draw decides; each has its own counter, so that one never tells of another. */
+enum { LIZ_DRAW_TOKEN = 0, LIZ_DRAW_XTC = 1 };
+
+/* The draw for the token at `position` under a row's seed: uniform in [0, 1), a multiple of 2^-53. */
+static inline double liz_draw(uint64_t row_seed, uint64_t position, uint32_t purpose)
 {
-    liz_philox counter = {{(uint32_t)position, (uint32_t)(position >> 32), 0, 0}};
+    liz_philox counter = {{(uint32_t)position, (uint32_t)(position >> 32), purpose, 0}};
     liz_philox r = liz_philox4x32(row_seed, counter);
     uint64_t bits = (uint64_t)r.v[1] << 32 | r.v[0];
     return (double)(bits >> 11) * 0x1p-53;

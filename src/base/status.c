@@ -41,7 +41,9 @@ liz_status liz_fail_within(liz_error *err, liz_status code, const char *fmt, ...
     va_start(args, fmt);
     int n = vsnprintf(err->text, sizeof err->text, fmt, args);
     va_end(args);
-    if (n >= 0 && (size_t)n + 3 < sizeof err->text) {
+    if (n >= 0 && (size_t)n < sizeof inner && strncmp(inner, err->text, (size_t)n) == 0 && inner[n] == ':') {
+        memcpy(err->text, inner, sizeof inner); /* a room below named it already */
+    } else if (n >= 0 && (size_t)n + 3 < sizeof err->text) {
         memcpy(err->text + n, ": ", 2);
         stpncpy(err->text + n + 2, inner, sizeof err->text - (size_t)n - 3)[0] = '\0';
     }

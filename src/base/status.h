@@ -13,7 +13,7 @@ liz_status liz_fail(liz_error *err, liz_status code, const char *fmt, ...) __att
 liz_status liz_fail_at(liz_error *err, liz_status code, size_t offset, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* Puts "`fmt`: " before the text of an error that a callee filled, and returns its code. */
+/* Puts "`fmt`: " before the text of an error that a callee filled, unless it begins so already. Returns `code`. */
 liz_status liz_fail_within(liz_error *err, liz_status code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /* A programmer error: stays on in release builds. Nothing from a file or socket may reach it. */

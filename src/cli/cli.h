@@ -30,10 +30,11 @@ typedef struct cli_args {
     int n_positional;
     liz_line_opts line; /* sampling, seed, stop strings and engine options of every command live here too */
     liz_logit_bias bias[CLI_BIAS_MAX];
+    const char *breakers[LIZ_LINE_STOP_MAX];
     bool has_max_tokens;
     bool json, jsonl, special, pairs, verbose, help;
     const char *tokens, *ids, *logits_path;
-    double watts;     /* 0: not given */
+    double price_kwh;
     liz_buf owned[8]; /* texts that were read from files or split */
     int n_owned;
 } cli_args;
@@ -62,6 +63,20 @@ LIZ_MUST_CHECK liz_status cli_args_read(cli_args *args, const cli_command *comma
 void cli_args_free(cli_args *args);
 void cli_help_command(const cli_command *command, FILE *to);
 
+/* An option as the help shows it; `value` NULL for a flag. */
+typedef struct cli_option_text {
+    const char *name, *value, *help;
+} cli_option_text;
+
+/* The command's option at or after `*i`, which moves on; false when none is left. */
+bool cli_option_next(const cli_command *command, int *i, cli_option_text *text);
+/* The option that a letter stands for; NULL. */
+const char *cli_option_long(char letter);
+
+/* Prints what the last of words [n], those after the program's name, may be completed to: a candidate a line, then a
+ * tab and what it does; a line ":" stands for files. What scripts/completion asks. */
+void cli_complete(int n, char **words);
+
 /* "1,2,3" to numbers; gives `*ids` [n]. LIZ_E_USAGE. */
 LIZ_MUST_CHECK liz_status cli_ids_read(const char *text, const char *option, int32_t **ids, size_t *n, liz_error *err);
 
@@ -77,8 +92,10 @@ void cli_log_install(bool verbose);
 /* Writes all of `text` to standard output. */
 LIZ_MUST_CHECK liz_status cli_print(liz_str text, liz_error *err);
 
-/* Sets `cli_stop` at the first SIGINT or SIGTERM; the second ends the program at once. */
+/* The first SIGINT or SIGTERM sets `cli_stop` where a command has set `cli_at_work`, having something to bring to an
+ * end; the second, and any before, ends the program at once, whatever it waits for. */
 extern atomic_int cli_stop;
+extern atomic_bool cli_at_work;
 void cli_signals_install(void);
 /* 130 or 143, by the signal that came. */
 int cli_exit_interrupted(void);
@@ -91,8 +108,8 @@ void cli_progress_show(void *user, const liz_line_progress *progress);
 void cli_progress_open(void *user, uint64_t done, uint64_t total);
 /* Takes the line away again. */
 void cli_progress_clear(void);
-/* The summary after a line; `watts` 0: by the machine's own meter where it has one. */
-void cli_summary_print(const liz_line_report *report, double watts);
+/* The summary after a line. */
+void cli_summary_print(const liz_line_report *report, const cli_args *args);
 
 /* A chat template that this version cannot apply, and no --raw. */
 LIZ_MUST_CHECK liz_status cli_check_template(const liz_engine *engine, const cli_args *args, liz_error *err);

@@ -81,6 +81,32 @@ static liz_status read_stop(cli_args *args, const option *o, const char *value, 
     return LIZ_OK;
 }
 
+static liz_status read_stop_token(cli_args *args, const option *o, const char *value, liz_error *err)
+{
+    if (*value == '\0')
+        return bad(o, value, "a token's id or its text", err);
+    if (args->line.n_stop_tokens == LIZ_LINE_STOP_MAX)
+        return liz_fail(err, LIZ_E_USAGE, "--stop-token: is given more than %d times", LIZ_LINE_STOP_MAX);
+    args->line.stop_tokens[args->line.n_stop_tokens++] = value;
+    return LIZ_OK;
+}
+
+/* The first one takes the place of the standard breakers. */
+static liz_status read_breaker(cli_args *args, const option *o, const char *value, liz_error *err)
+{
+    liz_line_sampling *s = &args->line.sampling;
+    if (*value == '\0' || strlen(value) > 256)
+        return bad(o, value, "1 to 256 bytes, or none", err);
+    s->dry_breakers = args->breakers;
+    if (strcmp(value, "none") == 0)
+        s->n_dry_breakers = 0;
+    else if (s->n_dry_breakers == LIZ_LINE_STOP_MAX)
+        return liz_fail(err, LIZ_E_USAGE, "--%s: is given more than %d times", o->name, LIZ_LINE_STOP_MAX);
+    else
+        args->breakers[s->n_dry_breakers++] = value;
+    return LIZ_OK;
+}
+
 static liz_status read_bias(cli_args *args, const option *o, const char *value, liz_error *err)
 {
     char *end;
@@ -172,14 +198,24 @@ static const option options[] = {
     {"dry-run", NULL, CLI_BATCH, KIND_FLAG, AT(line.dry_run), 0, 0, NULL,
      "show the first prompt, token counts and memory; make nothing"},
     {"stats", "FILE", CLI_BATCH, KIND_TEXT, AT(line.stats_path), 0, 0, NULL,
-     "times and cache hits of each row, as JSON lines"},
-    {"watts", "W", CLI_BATCH, KIND_DOUBLE, AT(watts), 0.001, 1e9, NULL,
-     "the machine's power, for the summary's joules and cost"},
+     "times, cache hits and joules of each row, as JSON lines"},
+    {"watts", "W", CLI_BATCH, KIND_DOUBLE, AT(line.watts), 0.001, 1e9, NULL,
+     "the machine's power, where it has no meter that can be read"},
+    {"price-kwh", "P", CLI_BATCH, KIND_DOUBLE, AT(price_kwh), 0, 1e6, NULL,
+     "what a kilowatt-hour costs, for the summary (default 0.30)"},
     {"max-tokens", "N", GENERATES, KIND_OTHER, 0, 0, 0, read_max_tokens,
      "tokens to generate at most (batch: 512; run: to the end of the context)"},
     {"stop", "TEXT", GENERATES, KIND_OTHER, 0, 0, 0, read_stop, "end where this text appears; may be repeated"},
+    {"stop-token", "ID|TEXT", GENERATES, KIND_OTHER, 0, 0, 0, read_stop_token,
+     "end where this token is chosen; may be repeated"},
+    {"ignore-eos", NULL, GENERATES, KIND_FLAG, AT(line.ignore_end), 0, 0, NULL,
+     "forbid the tokens by which the model ends a text"},
+    {"n", "N", GENERATES, KIND_INT, AT(line.n_completions), 1, LIZ_LINE_COMPLETIONS_MAX, NULL,
+     "completions of each prompt, each with a seed of its own (default 1)"},
     {"logprobs", "N", GENERATES, KIND_INT, AT(line.logprobs), 0, LIZ_LOGPROBS_TOP_MAX, NULL,
      "report log-probabilities, with N alternatives for each token"},
+    {"prompt-logprobs", "N", GENERATES, KIND_INT, AT(line.prompt_logprobs), 0, LIZ_LOGPROBS_TOP_MAX, NULL,
+     "report those of the prompt's tokens too"},
     {"seed", "S", GENERATES, KIND_U64, AT(line.seed), 0, 1.8446744073709552e19, NULL,
      "seed of the sampling (default 0)"},
     {"temperature", "T", GENERATES, KIND_FLOAT, AT(line.sampling.temperature), 0, 100, NULL,
@@ -190,12 +226,27 @@ static const option options[] = {
      "sample from the likeliest that sum to P"},
     {"min-p", "P", GENERATES, KIND_FLOAT, AT(line.sampling.min_p), 0, 1, NULL,
      "drop tokens below P times the likeliest"},
+    {"typical", "P", GENERATES, KIND_FLOAT, AT(line.sampling.typical_p), 0, 1, NULL,
+     "sample from the most typical that sum to P (locally typical sampling)"},
+    {"xtc-probability", "P", GENERATES, KIND_FLOAT, AT(line.sampling.xtc_probability), 0, 1, NULL,
+     "how often XTC drops the likely tokens but for the least likely of them; 0 is off"},
+    {"xtc-threshold", "P", GENERATES, KIND_FLOAT, AT(line.sampling.xtc_threshold), 0, 0.5, NULL,
+     "what XTC calls likely (default 0.1)"},
     {"repeat-penalty", "X", GENERATES, KIND_FLOAT, AT(line.sampling.repeat_penalty), 0, 100, NULL,
      "divide the logits of recent tokens; 1 is off"},
     {"frequency-penalty", "X", GENERATES, KIND_FLOAT, AT(line.sampling.frequency_penalty), -100, 100, NULL,
      "subtract for each recent occurrence"},
     {"presence-penalty", "X", GENERATES, KIND_FLOAT, AT(line.sampling.presence_penalty), -100, 100, NULL,
      "subtract once for a recent token"},
+    {"dry-multiplier", "X", GENERATES, KIND_FLOAT, AT(line.sampling.dry_multiplier), 0, 1000, NULL,
+     "DRY: subtract X * base^(length - allowed) from what would lengthen a repetition; 0 is off"},
+    {"dry-base", "X", GENERATES, KIND_FLOAT, AT(line.sampling.dry_base), 1, 16, NULL, "its base (default 1.75)"},
+    {"dry-allowed-length", "N", GENERATES, KIND_INT, AT(line.sampling.dry_allowed_length), 1, 32768, NULL,
+     "tokens that may repeat for nothing (default 2)"},
+    {"dry-penalty-last-n", "N", GENERATES, KIND_INT, AT(line.sampling.dry_range), 1, 32768, NULL,
+     "the last tokens it looks at, prompt included (default 4096)"},
+    {"dry-sequence-breaker", "TEXT", GENERATES, KIND_OTHER, 0, 0, 0, read_breaker,
+     "no repetition goes across it (default: line end : \" *); may be repeated; none"},
     {"logit-bias", "TOKEN:X", GENERATES, KIND_OTHER, 0, 0, 0, read_bias,
      "add X to a token's logit; -inf forbids it; may be repeated"},
     {"tokens", "1,2,3", CLI_SCORE, KIND_TEXT, AT(tokens), 0, 0, NULL, "score these token ids, in place of IN"},
@@ -211,7 +262,7 @@ static const option options[] = {
     {"json", NULL, CLI_RUN | CLI_SCORE | CLI_TOKENIZE | CLI_INSPECT, KIND_FLAG, AT(json), 0, 0, NULL, "print JSON"},
     {"ctx-size", "N", OPENS | CLI_INSPECT, KIND_INT, AT(line.engine.n_ctx), 1, INT32_MAX, NULL,
      "tokens that a row may hold, prompt included (default: the model's)"},
-    {"cache-type", "T", OPENS | CLI_INSPECT, KIND_OTHER, 0, 0, 0, read_cache_type,
+    {"cache-type", "f32|bf16", OPENS | CLI_INSPECT, KIND_OTHER, 0, 0, 0, read_cache_type,
      "number type of the attention cache: bf16 (default) or f32"},
     {"parallel", "N", OPENS | CLI_INSPECT, KIND_INT, AT(line.engine.n_parallel), 1, 4096, NULL,
      "rows worked on together (default 32)"},
@@ -229,14 +280,10 @@ static const option options[] = {
 enum { N_OPTIONS = sizeof options / sizeof *options };
 
 static const option later_options[] = {
-    {.name = "schema", .value = "FILE"},       {.name = "choices", .value = "A,B"},
-    {.name = "checks", .value = "FILE"},       {.name = "lora", .value = "FILE"},
-    {.name = "typical", .value = "P"},         {.name = "dry-multiplier", .value = "X"},
-    {.name = "dry-base", .value = "X"},        {.name = "dry-allowed-length", .value = "N"},
-    {.name = "xtc-probability", .value = "P"}, {.name = "xtc-threshold", .value = "P"},
-    {.name = "now", .value = "TIME"},          {.name = "template", .value = "FILE"},
-    {.name = "grammar", .value = "FILE"},      {.name = "prove-private"},
-    {.name = "messages", .value = "FILE"},     {.name = "draft", .value = "MODEL"},
+    {.name = "schema", .value = "FILE"},  {.name = "choices", .value = "A,B"}, {.name = "checks", .value = "FILE"},
+    {.name = "lora", .value = "FILE"},    {.name = "now", .value = "TIME"},    {.name = "template", .value = "FILE"},
+    {.name = "grammar", .value = "FILE"}, {.name = "prove-private"},           {.name = "messages", .value = "FILE"},
+    {.name = "draft", .value = "MODEL"},
 };
 enum { N_LATER = sizeof later_options / sizeof *later_options };
 
@@ -374,7 +421,7 @@ static const struct {
 } letters[] = {{'o', "output"}, {'v', "verbose"}, {'h', "help"}};
 enum { N_LETTERS = sizeof letters / sizeof *letters };
 
-static const char *long_name(char letter)
+const char *cli_option_long(char letter)
 {
     for (int i = 0; i < N_LETTERS; i++)
         if (letters[i].letter == letter)
@@ -400,7 +447,7 @@ static liz_status option_read(cli_args *args, const cli_command *command, int ar
         name = equals ? (liz_str){arg + 2, (size_t)(equals - arg - 2)} : liz_str_of(arg + 2);
         value = equals ? equals + 1 : NULL;
     } else {
-        const char *full = long_name(arg[1]);
+        const char *full = cli_option_long(arg[1]);
         if (full == NULL)
             return liz_fail(err, LIZ_E_USAGE, "%s: is not an option: see lizzie %s --help", arg, command->name);
         name = liz_str_of(full);
@@ -459,19 +506,27 @@ void cli_args_free(cli_args *args)
         liz_buf_free(&args->owned[i]);
 }
 
+bool cli_option_next(const cli_command *command, int *i, cli_option_text *text)
+{
+    while (*i < N_OPTIONS && !(options[*i].commands & command->id))
+        ++*i;
+    if (*i == N_OPTIONS)
+        return false;
+    const option *o = &options[(*i)++];
+    *text = (cli_option_text){o->name, o->value, o->help};
+    return true;
+}
+
 void cli_help_command(const cli_command *command, FILE *to)
 {
+    cli_option_text o;
     fprintf(to, "lizzie %s %s [options]\n%s\n\n", command->name, command->positionals, command->summary);
-    for (int i = 0; i < N_OPTIONS; i++) {
-        const option *o = &options[i];
-        char head[64];
-        if (!(o->commands & command->id))
-            continue;
-        char letter[8] = "";
-        if (short_letter(o->name) != '\0')
-            snprintf(letter, sizeof letter, "-%c, ", short_letter(o->name));
-        snprintf(head, sizeof head, "%s--%s%s%s", letter, o->name, o->value ? " " : "", o->value ? o->value : "");
-        fprintf(to, "  %-26s %s\n", head, o->help);
+    for (int i = 0; cli_option_next(command, &i, &o);) {
+        char head[64], letter[8] = "";
+        if (short_letter(o.name) != '\0')
+            snprintf(letter, sizeof letter, "-%c, ", short_letter(o.name));
+        snprintf(head, sizeof head, "%s--%s%s%s", letter, o.name, o.value ? " " : "", o.value ? o.value : "");
+        fprintf(to, "  %-26s %s\n", head, o.help);
     }
     fprintf(to, "\nExamples:\n%s", command->examples);
 }

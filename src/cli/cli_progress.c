@@ -80,18 +80,17 @@ void cli_progress_show(void *user, const liz_line_progress *p)
     line_shown = true;
 }
 
-static void print_energy(const liz_line_progress *p, double watts, double rows)
+static void print_energy(const liz_line_progress *p, const cli_args *args, double rows)
 {
-    double s = seconds_of(p);
-    double joules = watts > 0 ? watts * s : p->joules;
-    if (joules < 0 || rows <= 0)
+    if (p->joules < 0)
         return;
-    double kwh_million = joules / rows * 1e6 / 3.6e6;
-    fprintf(stderr, "energy: %.1f J%s, %.3f J a row; a million rows: %.2f kWh, %.2f at 0.30 a kWh\n", joules,
-            watts > 0 ? " (by --watts)" : "", joules / rows, kwh_million, kwh_million * 0.30);
+    double kwh_million = p->joules / rows * 1e6 / 3.6e6;
+    fprintf(stderr, "energy: %.1f J%s, %.3f J a row; a million rows: %.2f kWh, %.2f at %.2f a kWh\n", p->joules,
+            args->line.watts > 0 ? " (by --watts)" : "", p->joules / rows, kwh_million, kwh_million * args->price_kwh,
+            args->price_kwh);
 }
 
-void cli_summary_print(const liz_line_report *report, double watts)
+void cli_summary_print(const liz_line_report *report, const cli_args *args)
 {
     const liz_line_progress *p = &report->progress;
     double s = seconds_of(p), rows = (double)(p->n_rows - p->n_rows_before);
@@ -110,6 +109,7 @@ void cli_summary_print(const liz_line_report *report, double watts)
             p->n_prompt_tokens, p->n_reused_tokens, p->n_completion_tokens);
     fprintf(stderr, "time: %s, %.1f rows/s, %.0f tokens/s\n", duration(s, text, sizeof text), rows / s,
             (double)(p->n_prompt_tokens + p->n_completion_tokens) / s);
-    fprintf(stderr, "speed: %.0f words a minute (a person: 250)\n", (double)p->n_words / s * 60);
-    print_energy(p, watts, rows);
+    fprintf(stderr, "speed: %.0f words a minute read, %.0f written (a person reads 250)\n",
+            (double)p->n_words_read / s * 60, (double)p->n_words_written / s * 60);
+    print_energy(p, args, rows);
 }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 atomic_int cli_stop;
+atomic_bool cli_at_work;
 
 int cli_fail(liz_status status, const liz_error *err)
 {
@@ -34,7 +35,7 @@ liz_status cli_print(liz_str text, liz_error *err)
 
 static void on_signal(int number)
 {
-    if (cli_stop != 0)
+    if (cli_stop != 0 || !cli_at_work)
         _exit(128 + number);
     cli_stop = number;
 }
@@ -45,6 +46,7 @@ void cli_signals_install(void)
     sigaction(SIGINT, &stop, NULL);
     sigaction(SIGTERM, &stop, NULL);
     sigaction(SIGPIPE, &ignore, NULL); /* a write then fails and says so */
+    sigaction(SIGXFSZ, &ignore, NULL); /* and beyond a limit of file size */
 }
 
 int cli_exit_interrupted(void) { return 128 + cli_stop; }

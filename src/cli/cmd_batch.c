@@ -59,6 +59,7 @@ int cli_batch(cli_args *args)
     if (args->line.out_path == NULL)
         args->line.out_path = "-";
     args->line.stop = &cli_stop;
+    args->line.at_work = &cli_at_work;
     args->line.on_progress = cli_progress_show;
     if (strcmp(args->line.out_path, "-") == 0 && !args->line.dry_run)
         fputs("lizzie: -o -: a line to standard output cannot be resumed\n", stderr);
@@ -73,7 +74,7 @@ int cli_batch(cli_args *args)
         status = cli_print(liz_buf_str(&report.plan), &err);
         code = status == LIZ_OK ? EXIT_DONE : cli_fail(status, &err);
     } else {
-        cli_summary_print(&report, args->watts);
+        cli_summary_print(&report, args);
         say_outcome(args, &report);
         code = exit_of(&report);
     }

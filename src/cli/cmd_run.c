@@ -1,4 +1,4 @@
-/* cmd_run.c - lizzie run: one prompt, its text streamed to standard output.
+/* cmd_run.c - lizzie run: one prompt, its text streamed to standard output, or with --n several texts in their order.
  *
  * The engine's thread appends what is certain to a buffer; this thread prints it, so that a slow terminal never holds
  * up the engine. */
@@ -19,16 +19,17 @@ typedef struct stream {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     liz_line_row row; /* under the lock until done */
-    size_t n_printed;
+    size_t n_shown;   /* completions that are printed */
+    size_t n_printed; /* of the next one's text */
     bool done;
 } stream;
 
 static void on_event(void *user, const liz_event *event)
 {
-    stream *s = user;
+    liz_line_completion *completion = user;
+    stream *s = completion->row->owner;
     pthread_mutex_lock(&s->lock);
-    liz_line_row_event(&s->row, event);
-    s->done = event->type == LIZ_EVENT_DONE;
+    s->done = liz_line_row_event(completion, event);
     pthread_cond_signal(&s->changed);
     pthread_mutex_unlock(&s->lock);
 }
@@ -39,7 +40,7 @@ static liz_status read_stdin(liz_buf *text, liz_error *err)
 {
     char piece[16384];
     ssize_t n;
-    while ((n = read(STDIN_FILENO, piece, sizeof piece)) != 0 && !cli_stop) {
+    while ((n = read(STDIN_FILENO, piece, sizeof piece)) != 0) {
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
@@ -77,6 +78,21 @@ static liz_status read_prompt(const cli_args *args, liz_buf *text, liz_error *er
 
 /* ---- Generating --------------------------------------------------------------------------------- */
 
+/* Under the lock: what may be printed now. Several completions come one after another, a line between them. */
+static void piece_take(stream *s, liz_buf *piece)
+{
+    while (s->n_shown < s->row.n_completions) {
+        const liz_line_completion *c = &s->row.completions[s->n_shown];
+        if (c->text.len > s->n_printed)
+            liz_buf_append(piece, c->text.data + s->n_printed, c->text.len - s->n_printed);
+        s->n_printed = c->text.len;
+        if (!c->ended)
+            return;
+        liz_buf_puts(piece, ++s->n_shown < s->row.n_completions ? "\n---\n" : "\n");
+        s->n_printed = 0;
+    }
+}
+
 /* Prints what has become certain, unless `quiet`; waits a moment for more where there is none. */
 static liz_status print_more(stream *s, bool quiet, bool *done, liz_error *err)
 {
@@ -88,11 +104,11 @@ static liz_status print_more(stream *s, bool quiet, bool *done, liz_error *err)
     until.tv_sec += until.tv_nsec / 1000000000L;
     until.tv_nsec %= 1000000000L;
     pthread_mutex_lock(&s->lock);
-    if (!s->done && s->row.text.len == s->n_printed)
+    piece_take(s, &piece);
+    if (!s->done && piece.len == 0) {
         pthread_cond_timedwait(&s->changed, &s->lock, &until);
-    if (s->row.text.len > s->n_printed)
-        liz_buf_append(&piece, s->row.text.data + s->n_printed, s->row.text.len - s->n_printed);
-    s->n_printed = s->row.text.len;
+        piece_take(s, &piece);
+    }
     *done = s->done;
     pthread_mutex_unlock(&s->lock);
     liz_status status = piece.len > 0 && !quiet ? cli_print(liz_buf_str(&piece), err) : LIZ_OK;
@@ -102,12 +118,14 @@ static liz_status print_more(stream *s, bool quiet, bool *done, liz_error *err)
 
 static liz_status print_end(const cli_args *args, stream *s, const liz_vocab *vocab, liz_error *err)
 {
-    if (s->row.finish == LIZ_FINISH_FAILED)
-        return liz_fail(err, s->row.status ? s->row.status : LIZ_E_STATE, "%s: the engine failed: %s",
-                        args->line.model_path,
-                        s->row.error_message.len ? s->row.error_message.data : "no reason given");
+    for (size_t i = 0; i < s->row.n_completions; i++) {
+        const liz_line_completion *c = &s->row.completions[i];
+        if (c->finish == LIZ_FINISH_FAILED)
+            return liz_fail(err, c->status ? c->status : LIZ_E_STATE, "%s: the engine failed: %s",
+                            args->line.model_path, c->message.len ? c->message.data : "no reason given");
+    }
     if (!args->json)
-        return cli_print(liz_str_of("\n"), err);
+        return LIZ_OK;
     liz_buf out;
     liz_buf_init(&out, PROMPT_MAX);
     liz_line_row_write_object(&s->row, vocab, &out);
@@ -116,40 +134,74 @@ static liz_status print_end(const cli_args *args, stream *s, const liz_vocab *vo
     return status;
 }
 
+static liz_status request_make(const cli_args *args, liz_engine *engine, liz_request *request, int32_t *stop_tokens,
+                               liz_error *err)
+{
+    const liz_line_opts *o = &args->line;
+    liz_engine_info info;
+    liz_status status = LIZ_OK;
+    liz_engine_info_get(engine, &info);
+    request->sampling = liz_line_sampling_settle(&o->sampling, &info, 0.7f, 0.05f);
+    for (size_t i = 0; status == LIZ_OK && i < o->n_stop_tokens; i++)
+        status = liz_line_token_read(liz_engine_vocab(engine), o->stop_tokens[i], &stop_tokens[i], err);
+    request->n_predict_max = args->has_max_tokens ? o->max_tokens : 0;
+    request->stop = o->stop_strings;
+    request->n_stop = o->n_stop_strings;
+    request->stop_tokens = stop_tokens;
+    request->n_stop_tokens = o->n_stop_tokens;
+    request->ignore_end = o->ignore_end;
+    request->logprobs = o->logprobs >= 0;
+    request->n_logprobs_top = o->logprobs > 0 ? o->logprobs : 0;
+    request->n_prompt_logprobs_top = o->prompt_logprobs > 0 ? o->prompt_logprobs : 0;
+    request->on_event = on_event;
+    return status;
+}
+
+/* Submits the completions one by one, as the queue has room. The first has the seed that was given. */
+static liz_status submit_next(const cli_args *args, liz_engine *engine, liz_request *request, liz_line_row *row,
+                              size_t *n_submitted, liz_error *err)
+{
+    liz_status status = LIZ_OK;
+    for (; status == LIZ_OK && *n_submitted < row->n_completions; *n_submitted += status == LIZ_OK) {
+        uint32_t sample = (uint32_t)*n_submitted;
+        liz_line_completion *c = &row->completions[sample];
+        c->seed = sample == 0 ? args->line.seed : liz_seed(args->line.seed, 0, sample, 0);
+        request->sampling.seed = c->seed;
+        request->prompt_logprobs = args->line.prompt_logprobs >= 0 && sample == 0;
+        request->user = c;
+        status = liz_submit(engine, request, &c->seq, err);
+    }
+    return status == LIZ_E_BUSY ? LIZ_OK : status;
+}
+
 static liz_status generate(const cli_args *args, liz_engine *engine, const int32_t *tokens, size_t n_tokens,
                            liz_error *err)
 {
     stream s = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
-    liz_engine_info info;
-    liz_seq *seq;
+    liz_request request = {.tokens = tokens, .n_tokens = n_tokens};
+    int32_t stop_tokens[LIZ_LINE_STOP_MAX];
+    size_t n_submitted = 0;
     bool done = false;
     liz_line_row_init(&s.row);
-    liz_engine_info_get(engine, &info);
-    liz_request request = {.tokens = tokens,
-                           .n_tokens = n_tokens,
-                           .n_predict_max = args->has_max_tokens ? args->line.max_tokens : 0,
-                           .stop = args->line.stop_strings,
-                           .n_stop = args->line.n_stop_strings,
-                           .logprobs = args->line.logprobs >= 0,
-                           .n_logprobs_top = args->line.logprobs > 0 ? args->line.logprobs : 0,
-                           .on_event = on_event,
-                           .user = &s};
-    request.sampling = liz_line_sampling_settle(&args->line.sampling, &info, 0.7f, 0.05f);
-    request.sampling.seed = s.row.seed = args->line.seed;
+    s.row.owner = &s;
     s.row.n_prompt = n_tokens;
-    s.row.wants_logprobs = request.logprobs;
-    liz_status status = liz_submit(engine, &request, &seq, err);
-    if (status != LIZ_OK) {
-        liz_line_row_free(&s.row);
-        return status;
-    }
-    while (status == LIZ_OK && !done) {
-        if (cli_stop)
-            liz_seq_cancel(seq);
-        status = print_more(&s, args->json, &done, err);
-    }
-    liz_seq_free(seq);
+    s.row.wants_logprobs = args->line.logprobs >= 0;
+    s.row.wants_prompt_logprobs = args->line.prompt_logprobs >= 0;
+    liz_status status =
+        liz_line_row_expect(&s.row, args->line.n_completions > 1 ? (size_t)args->line.n_completions : 1, err);
     if (status == LIZ_OK)
+        status = request_make(args, engine, &request, stop_tokens, err);
+    cli_at_work = true; /* what was generated is printed to the end of a character */
+    while (status == LIZ_OK && !done && !(cli_stop && n_submitted < s.row.n_completions)) {
+        status = submit_next(args, engine, &request, &s.row, &n_submitted, err);
+        for (size_t i = 0; i < n_submitted && cli_stop; i++)
+            liz_seq_cancel(s.row.completions[i].seq);
+        if (status == LIZ_OK)
+            status = print_more(&s, args->json, &done, err);
+    }
+    for (size_t i = 0; i < n_submitted; i++)
+        liz_seq_free(s.row.completions[i].seq);
+    if (status == LIZ_OK && done)
         status = print_end(args, &s, liz_engine_vocab(engine), err);
     liz_line_row_free(&s.row);
     return status;
@@ -183,9 +235,9 @@ int cli_run(cli_args *args)
     liz_error err;
     liz_buf_init(&prompt, PROMPT_MAX);
     liz_status status = read_prompt(args, &prompt, &err);
-    if (status == LIZ_OK && !cli_stop)
+    if (status == LIZ_OK)
         status = liz_engine_open(&engine, args->line.model_path, &args->line.engine, &err);
-    if (status == LIZ_OK && !cli_stop)
+    if (status == LIZ_OK)
         status = run_on(args, engine, (liz_str){prompt.data ? prompt.data : "", prompt.len}, &err);
     liz_engine_close(engine);
     liz_buf_free(&prompt);

@@ -41,7 +41,7 @@ static bool on_logits(void *user, size_t pos0, size_t n_pos, const float *logits
     (void)pos0;
     scorer *s = user;
     s->npy_status = cli_npy_write(&s->npy, logits, n_pos * (size_t)s->info.n_vocab, &s->npy_err);
-    return s->npy_status == LIZ_OK && !cli_stop;
+    return s->npy_status == LIZ_OK;
 }
 
 static liz_status score_window(scorer *s, const int32_t *tokens, size_t n, score *sum, liz_error *err)
@@ -77,7 +77,7 @@ static liz_status score_tokens(scorer *s, const int32_t *tokens, size_t n, score
     liz_status status = LIZ_OK;
     if (s->args->logits_path != NULL)
         status = cli_npy_open(&s->npy, s->args->logits_path, n, (size_t)s->info.n_vocab, err);
-    for (size_t at = 0; status == LIZ_OK && at < n && !cli_stop; at += n_ctx)
+    for (size_t at = 0; status == LIZ_OK && at < n; at += n_ctx)
         status = score_window(s, tokens + at, n - at < n_ctx ? n - at : n_ctx, sum, err);
     return status;
 }
@@ -152,9 +152,9 @@ static liz_status score_file(scorer *s, const char *path, liz_error *err)
     if (status == LIZ_OK)
         status = score_text(s, liz_buf_str(&text), &sum, err);
     liz_buf_free(&text);
-    if (status == LIZ_OK && !cli_stop)
+    if (status == LIZ_OK)
         status = print_header(s, score_columns, err);
-    return status == LIZ_OK && !cli_stop ? print_score(s, &sum, err) : status;
+    return status == LIZ_OK ? print_score(s, &sum, err) : status;
 }
 
 /* A line without a text is reported and passed over. */
@@ -181,7 +181,7 @@ static liz_status score_json_line(scorer *s, const char *path, const liz_line_cu
         return LIZ_OK;
     }
     liz_status status = score_text(s, text->string, &sum, err);
-    return status == LIZ_OK && !cli_stop ? print_score(s, &sum, err) : status;
+    return status == LIZ_OK ? print_score(s, &sum, err) : status;
 }
 
 /* Splits a line at tabs into at most `n_max` columns; returns how many there are. */
@@ -227,7 +227,7 @@ static liz_status score_pair_line(scorer *s, const char *path, const liz_line_cu
     liz_status status = score_text(s, columns[where[0]], &good, err);
     if (status == LIZ_OK)
         status = score_text(s, columns[where[1]], &bad, err);
-    return status == LIZ_OK && !cli_stop ? print_pair(s, &good, &bad, err) : status;
+    return status == LIZ_OK ? print_pair(s, &good, &bad, err) : status;
 }
 
 static liz_status find_pair_columns(liz_line_input *in, const char *path, size_t where[2], liz_error *err)
@@ -261,7 +261,7 @@ static liz_status score_lines(scorer *s, const char *path, liz_error *err)
         status = find_pair_columns(in, path, where, err);
     if (status == LIZ_OK)
         status = print_header(s, s->args->pairs ? "index\tgood\tbad\tlikelier\n" : score_columns, err);
-    while (status == LIZ_OK && !cli_stop) {
+    while (status == LIZ_OK) {
         status = liz_line_input_next(in, &cut, &got, err);
         if (status != LIZ_OK || !got)
             break;
@@ -327,8 +327,6 @@ int cli_score(cli_args *args)
     liz_status closed = cli_npy_close(&s.npy, status == LIZ_OK ? &err : NULL);
     liz_engine_close(s.engine);
     liz_buf_free(&s.out);
-    if (cli_stop)
-        return cli_exit_interrupted();
     if (status != LIZ_OK || closed != LIZ_OK)
         return cli_fail(status != LIZ_OK ? status : closed, &err);
     return s.n_bad > 0 ? EXIT_ERROR_ROWS : EXIT_DONE;

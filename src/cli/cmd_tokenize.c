@@ -153,7 +153,7 @@ static liz_status tokenize_lines(const liz_vocab *vocab, uint64_t *n_bad, liz_er
     bool got = true, ok;
     liz_buf_init(&out, (size_t)4 << 30);
     liz_status status = liz_line_input_open(&in, liz_files_system(), "-", LIZ_LINE_INPUT_JSONL, NULL, err);
-    while (status == LIZ_OK && got && !cli_stop) {
+    while (status == LIZ_OK && got) {
         status = liz_line_input_next(in, &cut, &got, err);
         if (status != LIZ_OK || !got)
             break;
@@ -203,5 +203,5 @@ int cli_tokenize(cli_args *args)
     liz_vocab_close(vocab);
     if (status != LIZ_OK)
         return cli_fail(status, &err);
-    return cli_stop ? cli_exit_interrupted() : n_bad > 0 ? EXIT_ERROR_ROWS : EXIT_DONE;
+    return n_bad > 0 ? EXIT_ERROR_ROWS : EXIT_DONE;
 }

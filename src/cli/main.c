@@ -90,6 +90,7 @@ static int run_command(const cli_command *command, int argc, char **argv)
     static cli_args args;
     liz_error err;
     liz_line_opts_init(&args.line);
+    args.price_kwh = 0.30;
     liz_status status = cli_args_read(&args, command, argc, argv, &err);
     int code;
     if (status != LIZ_OK) {
@@ -131,6 +132,10 @@ int main(int argc, char **argv)
     if (strcmp(argv[1], "--version") == 0) {
         printf("lizzie %s\n", liz_version());
         return printed();
+    }
+    if (strcmp(argv[1], "--complete") == 0) {
+        cli_complete(argc - 2, argv + 2);
+        return EXIT_DONE;
     }
     for (const cli_command *c = cli_commands; c->name != NULL; c++) {
         if (strcmp(argv[1], c->name) != 0)

@@ -2,7 +2,8 @@
  *
  * Top-k, top-p and min-p each keep the tokens down to some place in the order "larger logit first, then lower id", so
  * what survives is described by that place alone: the cut. Every step moves it up; the draw is a sum over the tokens
- * inside it.
+ * inside it. Typical and XTC also take tokens from the upper end: those are forbidden like any other, and undone with
+ * the rest.
  *
  * A first pass finds the largest logit of every block of 64 ids, and later passes skip blocks that lie outside. To find
  * a cut, tokens are counted (or their weights summed) into bins by their distance from the largest logit; only in the
@@ -12,6 +13,7 @@
 
 #include "base/half.h"
 #include "base/philox.h"
+#include "decode/adjust.h"
 #include "decode/prob.h"
 
 #include <math.h>
@@ -30,14 +32,10 @@ typedef struct cut {
 } cut;
 
 static const cut cut_none = {-INFINITY, INT32_MAX};
+static const float xtc_threshold_standard = 0.1f;
 
 /* Bins of logits below the largest, an eighth of a unit each; the last takes the rest. */
 enum { N_BINS = 8 * 28 + 1 };
-
-typedef struct change {
-    int32_t token;
-    float logit; /* before */
-} change;
 
 struct liz_sampler {
     int32_t n_vocab;
@@ -45,22 +43,22 @@ struct liz_sampler {
     float *block_max;    /* [n_blocks] */
     uint64_t *block_sum; /* [n_blocks] */
     candidate *list;     /* [n_vocab] */
-    change *changes;     /* [n_vocab + LIZ_PENALTY_LAST] */
-    size_t n_changes;
+    liz_adjuster *adjuster;
 };
 
-/* The logits of one call and what the first pass found. */
+/* The logits of one call, and the largest of what is left. */
 typedef struct field {
     const float *logits;
     size_t n;
     float max;
+    float *changing; /* the logits, where they may be changed */
 } field;
 
 size_t liz_sampler_bytes(int32_t n_vocab)
 {
     size_t n = (size_t)n_vocab, n_blocks = n / LIZ_PROB_BLOCK + 1;
     return sizeof(liz_sampler) + n_blocks * (sizeof(float) + sizeof(uint64_t)) + n * sizeof(candidate) +
-           (n + LIZ_PENALTY_LAST) * sizeof(change);
+           liz_adjuster_bytes(n_vocab);
 }
 
 liz_status liz_sampler_open(liz_sampler **out, int32_t n_vocab, liz_error *err)
@@ -77,8 +75,8 @@ liz_status liz_sampler_open(liz_sampler **out, int32_t n_vocab, liz_error *err)
     sampler->block_max = calloc(sampler->n_blocks, sizeof *sampler->block_max);
     sampler->block_sum = calloc(sampler->n_blocks, sizeof *sampler->block_sum);
     sampler->list = calloc(n, sizeof *sampler->list);
-    sampler->changes = calloc(n + LIZ_PENALTY_LAST, sizeof *sampler->changes);
-    if (!sampler->block_max || !sampler->block_sum || !sampler->list || !sampler->changes)
+    if (!sampler->block_max || !sampler->block_sum || !sampler->list ||
+        liz_adjuster_open(&sampler->adjuster, n_vocab, NULL) != LIZ_OK)
         goto fail;
     *out = sampler;
     return LIZ_OK;
@@ -91,95 +89,11 @@ void liz_sampler_close(liz_sampler *sampler)
 {
     if (sampler == NULL)
         return;
-    free(sampler->changes);
+    liz_adjuster_close(sampler->adjuster);
     free(sampler->list);
     free(sampler->block_sum);
     free(sampler->block_max);
     free(sampler);
-}
-
-/* ---- settings ---- */
-
-static liz_status out_of_range(liz_error *err, const char *name, float value, const char *range)
-{
-    return liz_fail(err, LIZ_E_USAGE, "sampling: %s is %g: it must be %s", name, (double)value, range);
-}
-
-/* Comparisons are written so that NaN fails them. */
-liz_status liz_sampling_check(const liz_sampling *s, int32_t n_vocab, liz_error *err)
-{
-    if (!(s->temperature == 0 || (s->temperature >= 1e-6f && s->temperature <= 1e6f)))
-        return out_of_range(err, "temperature", s->temperature, "0, or from 1e-6 to 1e6");
-    if (s->top_k < 0)
-        return liz_fail(err, LIZ_E_USAGE, "sampling: top_k is %d: it must be 0 or more", s->top_k);
-    if (!(s->top_p == 0 || (s->top_p >= 1e-6f && s->top_p <= 1)))
-        return out_of_range(err, "top_p", s->top_p, "0, or from 1e-6 to 1");
-    if (!(s->min_p == 0 || (s->min_p >= 1e-9f && s->min_p <= 1)))
-        return out_of_range(err, "min_p", s->min_p, "0, or from 1e-9 to 1");
-    if (!(s->repeat_penalty == 0 || (s->repeat_penalty >= 0.01f && s->repeat_penalty <= 100)))
-        return out_of_range(err, "repeat_penalty", s->repeat_penalty, "0, or from 0.01 to 100");
-    if (!(fabsf(s->frequency_penalty) <= 1000))
-        return out_of_range(err, "frequency_penalty", s->frequency_penalty, "from -1000 to 1000");
-    if (!(fabsf(s->presence_penalty) <= 1000))
-        return out_of_range(err, "presence_penalty", s->presence_penalty, "from -1000 to 1000");
-    if (s->n_bias > (size_t)n_vocab)
-        return liz_fail(err, LIZ_E_USAGE, "sampling: %zu logit biases: there are only %d tokens", s->n_bias, n_vocab);
-    for (size_t i = 0; i < s->n_bias; i++) {
-        const liz_logit_bias *b = &s->bias[i];
-        if (b->token < 0 || b->token >= n_vocab)
-            return liz_fail(err, LIZ_E_USAGE, "sampling: logit bias for token %d: the vocabulary ends at %d", b->token,
-                            n_vocab - 1);
-        if (!(b->bias <= 1e6f && (b->bias >= -1e6f || b->bias == -INFINITY)))
-            return out_of_range(err, "a logit bias", b->bias, "from -1e6 to 1e6, or -infinity");
-    }
-    return LIZ_OK;
-}
-
-/* ---- logit bias and penalties ---- */
-
-static void logit_set(liz_sampler *sampler, float *logits, int32_t token, float logit)
-{
-    sampler->changes[sampler->n_changes++] = (change){token, logits[token]};
-    logits[token] = logit;
-}
-
-static void logits_restore(liz_sampler *sampler, float *logits)
-{
-    while (sampler->n_changes > 0) {
-        const change *c = &sampler->changes[--sampler->n_changes];
-        logits[c->token] = c->logit;
-    }
-}
-
-static bool penalties_on(const liz_sampling *s)
-{
-    return (s->repeat_penalty != 0 && s->repeat_penalty != 1) || s->frequency_penalty != 0 || s->presence_penalty != 0;
-}
-
-static float logit_penalised(const liz_sampling *s, float logit, int n_times)
-{
-    if (s->repeat_penalty != 0)
-        logit = logit > 0 ? logit / s->repeat_penalty : logit * s->repeat_penalty;
-    logit = logit - (float)n_times * s->frequency_penalty;
-    return logit - s->presence_penalty;
-}
-
-/* Each distinct token once: at its first place among the recent ones. */
-static void penalties_apply(liz_sampler *sampler, const liz_sampling *s, float *logits, const int32_t *recent, size_t n)
-{
-    if (n > LIZ_PENALTY_LAST) {
-        recent += n - LIZ_PENALTY_LAST;
-        n = LIZ_PENALTY_LAST;
-    }
-    for (size_t i = 0; i < n; i++) {
-        int n_before = 0, n_times = 0;
-        for (size_t j = 0; j < n; j++) {
-            n_times += recent[j] == recent[i];
-            n_before += j < i && recent[j] == recent[i];
-        }
-        if (n_before == 0)
-            logit_set(sampler, logits, recent[i], logit_penalised(s, logits[recent[i]], n_times));
-    }
 }
 
 /* ---- candidates ---- */
@@ -381,10 +295,81 @@ static cut cut_top_p(liz_sampler *sampler, const field *f, cut c, float top_p)
     return cut_at(sampler, f, c, nucleus_bound(sampler, f, c, total, target), target, true);
 }
 
+/* Forbids the tokens before this one, which becomes the likeliest. */
+static void top_forbid(liz_sampler *sampler, field *f, float logit, int32_t id)
+{
+    for (size_t block = 0; block < sampler->n_blocks; block++) {
+        float most = -INFINITY;
+        if (sampler->block_max[block] < logit)
+            continue;
+        for (size_t i = block * LIZ_PROB_BLOCK; i < block_end(f, block); i++) {
+            if (f->logits[i] > logit || (f->logits[i] == logit && i < (size_t)id))
+                liz_adjust_set(sampler->adjuster, f->changing, (int32_t)i, -INFINITY);
+            most = f->logits[i] > most ? f->logits[i] : most;
+        }
+        sampler->block_max[block] = most;
+    }
+    f->max = logit;
+}
+
+/* How much less likely than the largest, in 2^-16 nats. */
+static uint32_t surprise_of(const field *f, float logit)
+{
+    float distance = f->max - logit;
+    return (uint32_t)((distance < 28 ? distance : 28) * 65536);
+}
+
+/* Keeps the tokens whose surprise is nearest to its mean, so many that they weigh enough, and all that are as near as
+ * the last of them. */
+static cut cut_typical(liz_sampler *sampler, field *f, cut c, float typical_p)
+{
+    size_t n = candidates_list(sampler, f, c, bound_at(f, 28), N_BINS, true);
+    unsigned __int128 sum = 0;
+    uint64_t total = 0;
+    for (size_t i = 0; i < n; i++) {
+        const candidate *each = &sampler->list[i];
+        total += each->measure;
+        sum += (unsigned __int128)each->measure * surprise_of(f, f->logits[key_id(each->key)]);
+    }
+    int32_t mean = (int32_t)(sum / total);
+    for (size_t i = 0; i < n; i++) {
+        int32_t id = key_id(sampler->list[i].key), surprise = (int32_t)surprise_of(f, f->logits[id]);
+        uint32_t distance = (uint32_t)(surprise > mean ? surprise - mean : mean - surprise);
+        sampler->list[i].key = (uint64_t)(UINT32_MAX - distance) << 32 | (0xFFFFFFFFu - (uint32_t)id);
+    }
+    uint64_t target = scale53((uint64_t)ceil((double)typical_p * 0x1p53), total, false);
+    uint64_t last = sampler->list[prefix_select(sampler->list, n, target) - 1].key >> 32;
+    float least = INFINITY, most = -INFINITY;
+    for (size_t i = 0; i < n; i++) {
+        float logit = f->logits[key_id(sampler->list[i].key)];
+        if (sampler->list[i].key >> 32 < last || sampler->list[i].measure == 0)
+            continue;
+        least = logit < least ? logit : least;
+        most = logit > most ? logit : most;
+    }
+    top_forbid(sampler, f, most, 0);
+    return least > c.logit ? (cut){least, INT32_MAX} : c;
+}
+
 static cut cut_min_p(const field *f, cut c, float min_p)
 {
     float logit = (float)((double)f->max + liz_prob_log((double)min_p));
     return logit > c.logit ? (cut){logit, INT32_MAX} : c;
+}
+
+/* Where the draw says so: forbids the tokens of at least this probability, but for the last of them. */
+static void xtc_apply(liz_sampler *sampler, field *f, cut c, const liz_sampling *s, uint64_t position)
+{
+    double threshold = (double)(s->xtc_threshold != 0 ? s->xtc_threshold : xtc_threshold_standard);
+    if (liz_draw(s->seed, position, LIZ_DRAW_XTC) >= (double)s->xtc_probability)
+        return;
+    uint64_t least = scale53((uint64_t)ceil(threshold * 0x1p53), cut_sum(sampler, f, c, 1), false), last = UINT64_MAX;
+    size_t n = candidates_list(sampler, f, c, bound_at(f, -liz_prob_log(threshold)), N_BINS, true);
+    for (size_t i = 0; i < n; i++)
+        if (sampler->list[i].measure >= least && sampler->list[i].key < last)
+            last = sampler->list[i].key;
+    if (last != UINT64_MAX)
+        top_forbid(sampler, f, f->logits[key_id(last)], key_id(last));
 }
 
 /* ---- the choice ---- */
@@ -405,7 +390,7 @@ static int32_t token_draw(liz_sampler *sampler, const field *f, cut c, const liz
 {
     float inv_temp = 1.0f / s->temperature;
     uint64_t total = cut_sum(sampler, f, c, inv_temp);
-    uint64_t rest = scale53((uint64_t)(liz_draw(s->seed, position) * 0x1p53), total, true);
+    uint64_t rest = scale53((uint64_t)(liz_draw(s->seed, position, LIZ_DRAW_TOKEN) * 0x1p53), total, true);
     size_t block = 0;
     for (; rest >= sampler->block_sum[block]; block++)
         rest -= sampler->block_sum[block];
@@ -417,36 +402,37 @@ static int32_t token_draw(liz_sampler *sampler, const field *f, cut c, const liz
     }
 }
 
-static int32_t token_choose(liz_sampler *sampler, const field *f, const liz_sampling *s, uint64_t position)
+static int32_t token_choose(liz_sampler *sampler, field *f, const liz_sampling *s, uint64_t position)
 {
     cut c = cut_none;
     if (s->temperature == 0)
         return token_likeliest(sampler, f);
     if (s->top_k > 0)
         c = cut_top_k(sampler, f, (size_t)s->top_k);
+    if (s->typical_p > 0 && s->typical_p < 1)
+        c = cut_typical(sampler, f, c, s->typical_p);
     if (s->top_p > 0 && s->top_p < 1)
         c = cut_top_p(sampler, f, c, s->top_p);
     if (s->min_p > 0)
         c = cut_min_p(f, c, s->min_p);
+    if (s->xtc_probability > 0)
+        xtc_apply(sampler, f, c, s, position);
     return token_draw(sampler, f, c, s, position);
 }
 
-int32_t liz_sampler_choose(liz_sampler *sampler, const liz_sampling *s, float *logits, const int32_t *recent,
-                           size_t n_recent, uint64_t position)
+int32_t liz_sampler_choose(liz_sampler *sampler, const liz_sampling *s, float *logits, const liz_history *history,
+                           uint64_t position)
 {
-    field f = {logits, (size_t)sampler->n_vocab, 0};
+    field f = {.logits = logits, .n = (size_t)sampler->n_vocab, .changing = logits};
     int32_t token;
-    for (size_t i = 0; i < s->n_bias; i++)
-        logit_set(sampler, logits, s->bias[i].token, logits[s->bias[i].token] + s->bias[i].bias);
-    if (penalties_on(s))
-        penalties_apply(sampler, s, logits, recent, n_recent);
+    liz_adjust(sampler->adjuster, s, history, logits);
     if (!liz_prob_scan(logits, f.n, sampler->block_max, &f.max))
         token = LIZ_CHOICE_NAN;
     else if (f.max == -INFINITY)
         token = LIZ_CHOICE_NONE;
     else
         token = token_choose(sampler, &f, s, position);
-    logits_restore(sampler, logits);
+    liz_adjust_undo(sampler->adjuster, logits);
     return token;
 }
 
@@ -461,7 +447,7 @@ static void list_sort(candidate *list, size_t n)
 
 double liz_sampler_logprobs(liz_sampler *sampler, const float *logits, int n_top, liz_token_logprob *top, int *n_found)
 {
-    field f = {logits, (size_t)sampler->n_vocab, 0};
+    field f = {.logits = logits, .n = (size_t)sampler->n_vocab};
     if (n_found != NULL)
         *n_found = 0;
     if (!liz_prob_scan(logits, f.n, sampler->block_max, &f.max) || f.max == -INFINITY)

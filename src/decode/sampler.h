@@ -1,10 +1,10 @@
 /* sampler.h - from logits to a token.
  *
- * Order of the steps: logit bias, penalties (over the last LIZ_PENALTY_LAST tokens, prompt included), top-k, top-p,
- * min-p, temperature, then a draw by cumulative sum in id order. Ties go to the lowest id. The draw at a position is a
- * pure function of the sequence's seed (base/philox.h), so no state lives here: a sampler is scratch. Probabilities are
- * integers (decode/prob.h), so the same logits give the same token on every machine. docs/sampling.md is the
- * definition.
+ * Order of the steps: logit bias, penalties (over the last LIZ_PENALTY_LAST tokens, prompt included), DRY (adjust.h);
+ * top-k, typical, top-p, min-p, XTC, temperature, then a draw by cumulative sum in id order. Ties go to the lowest id.
+ * Draws at a position are a pure function of the sequence's seed (base/philox.h), so no state lives here: a sampler is
+ * scratch. Probabilities are integers (decode/prob.h), so the same logits give the same token on every machine.
+ * docs/sampling.md is the definition.
  *
  * A sampler serves one thread at a time. To have the same bits everywhere, call from inside `liz_team_run`, where
  * denormals are zero. Nothing allocates after open. */
@@ -14,7 +14,14 @@
 #include "base/status.h"
 #include "lizzie.h"
 
-enum { LIZ_PENALTY_LAST = 64 };
+enum { LIZ_PENALTY_LAST = 64, LIZ_DRY_RANGE_MAX = 32768 };
+
+/* A sequence so far, prompt included. */
+typedef struct liz_history {
+    const int32_t *tokens; /* [n], oldest first */
+    const uint8_t *breaks; /* [n] not 0 where a text of sampling.dry_breakers is complete in a token; NULL: nowhere */
+    size_t n;
+} liz_history;
 
 /* What `liz_sampler_choose` returns in place of a token. */
 enum {
@@ -33,11 +40,10 @@ void liz_sampler_close(liz_sampler *sampler);
  * more biases than tokens. */
 LIZ_MUST_CHECK liz_status liz_sampling_check(const liz_sampling *sampling, int32_t n_vocab, liz_error *err);
 
-/* Chooses the token at `position` from `logits` [n_vocab], which are changed during the call and restored. `recent`
- * [n_recent] are the sequence's tokens so far, oldest first (the last LIZ_PENALTY_LAST are looked at). A token, or a
- * LIZ_CHOICE. */
-int32_t liz_sampler_choose(liz_sampler *sampler, const liz_sampling *sampling, float *logits, const int32_t *recent,
-                           size_t n_recent, uint64_t position);
+/* Chooses the token at `position` from `logits` [n_vocab], which are changed during the call and restored. A token, or
+ * a LIZ_CHOICE. */
+int32_t liz_sampler_choose(liz_sampler *sampler, const liz_sampling *sampling, float *logits,
+                           const liz_history *history, uint64_t position);
 
 /* The log of the summed exponentials of `logits` [n_vocab]: a token's log-probability is its logit less this. NaN when
  * a logit is not a number. With it the `n_top` likeliest tokens (ties: lowest id first) in `top`, and how many there

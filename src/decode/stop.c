@@ -23,20 +23,20 @@ struct liz_stop {
     automaton automata[]; /* [n], and behind them the strings */
 };
 
-static liz_status strings_check(const char *const *strings, size_t n, size_t *total, liz_error *err)
+static liz_status strings_check(const char *what, const char *const *strings, size_t n, size_t *total, liz_error *err)
 {
     *total = 0;
     if (n > LIZ_STOP_MAX)
-        return liz_fail(err, LIZ_E_LIMIT, "stop strings: %zu given: at most %d are possible", n, LIZ_STOP_MAX);
+        return liz_fail(err, LIZ_E_LIMIT, "%ss: %zu given: at most %d are possible", what, n, LIZ_STOP_MAX);
     for (size_t i = 0; i < n; i++) {
         size_t len = strlen(strings[i]);
         if (len == 0)
-            return liz_fail(err, LIZ_E_USAGE, "stop string %zu: it is empty: leave it out", i + 1);
+            return liz_fail(err, LIZ_E_USAGE, "%s %zu: it is empty: leave it out", what, i + 1);
         if (len > LIZ_STOP_LEN_MAX)
-            return liz_fail(err, LIZ_E_LIMIT, "stop string %zu: it has %zu bytes: at most %d are possible", i + 1, len,
+            return liz_fail(err, LIZ_E_LIMIT, "%s %zu: it has %zu bytes: at most %d are possible", what, i + 1, len,
                             LIZ_STOP_LEN_MAX);
         if (liz_utf8_valid_prefix(strings[i], len) != len)
-            return liz_fail(err, LIZ_E_USAGE, "stop string %zu: it is not UTF-8: it could never appear", i + 1);
+            return liz_fail(err, LIZ_E_USAGE, "%s %zu: it is not UTF-8: it could never appear", what, i + 1);
         *total += len;
     }
     return LIZ_OK;
@@ -53,15 +53,15 @@ static void automaton_init(automaton *a, const char *text, size_t len)
     }
 }
 
-liz_status liz_stop_open(liz_stop **out, const char *const *strings, size_t n, liz_error *err)
+liz_status liz_stop_open(liz_stop **out, const char *what, const char *const *strings, size_t n, liz_error *err)
 {
     size_t total;
-    liz_status status = strings_check(strings, n, &total, err);
+    liz_status status = strings_check(what, strings, n, &total, err);
     if (status != LIZ_OK)
         return status;
     liz_stop *stop = calloc(1, sizeof *stop + n * sizeof *stop->automata + total);
     if (stop == NULL)
-        return liz_fail(err, LIZ_E_MEMORY, "stop strings: no memory");
+        return liz_fail(err, LIZ_E_MEMORY, "%ss: no memory", what);
     stop->n = n;
     char *at = (char *)&stop->automata[n];
     for (size_t i = 0; i < n; i++) {
@@ -118,4 +118,19 @@ void liz_stop_finish(liz_stop *stop, liz_buf *out)
 {
     liz_buf_append(out, stop->held, stop->n_held);
     stop->n_held = 0;
+}
+
+bool liz_stop_watch(liz_stop *stop, liz_str text)
+{
+    bool seen = false;
+    for (size_t i = 0; i < text.n; i++)
+        for (size_t j = 0; j < stop->n; j++) {
+            automaton *a = &stop->automata[j];
+            automaton_step(a, text.p[i]);
+            if (a->n_matched < a->len)
+                continue;
+            seen = true;
+            a->n_matched = a->fallback[a->len - 1];
+        }
+    return seen;
 }

@@ -16,7 +16,10 @@
 #include <string.h>
 
 /* Pages of the prompt that may be taken from the cache: its last token is always computed, for its logits. */
-static int32_t pages_shareable(const liz_seq *seq) { return seq->is_score ? 0 : (seq->n_prompt - 1) / LIZ_PAGE_TOKENS; }
+static int32_t pages_shareable(const liz_seq *seq)
+{
+    return liz_engine_seq_wants_all(seq) ? 0 : (seq->n_prompt - 1) / LIZ_PAGE_TOKENS;
+}
 
 static void pages_match(liz_engine *engine, liz_seq *seq)
 {
@@ -121,7 +124,7 @@ void liz_engine_batch_fill(liz_engine *engine)
         liz_seq *seq = engine->running[i];
         int32_t n_left = seq->n_tokens - seq->n_past, n_logits = 1;
         seq->n_step = n_left;
-        if (seq->is_score) {
+        if (liz_engine_seq_wants_all(seq)) {
             seq->n_step = n_logits = min_i32(min_i32(n_left, n_chunk), 1 + n_rows_spare);
             n_rows_spare -= n_logits > 0 ? n_logits - 1 : 0;
         } else if (seq->n_tokens == seq->n_prompt) {

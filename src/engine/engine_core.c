@@ -4,6 +4,7 @@
  * as the vocabulary's longest token needs, so that even a hostile one cannot make a step allocate. */
 #include "engine/engine_core.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 uint64_t liz_engine_own_bytes(int32_t n_vocab, int n_threads, int n_parallel, int32_t n_logits_max)
@@ -21,7 +22,7 @@ static bool token_bytes_max(const liz_vocab *vocab, size_t *n_max)
     int32_t n = vocab == NULL ? 0 : liz_text_vocab_size(vocab->text);
     for (int32_t token = 0; token < n && !liz_buf_failed(&buf); token++) {
         buf.len = 0;
-        liz_text_decode_token(vocab->text, token, false, false, &buf);
+        liz_text_decode_token(vocab->text, token, false, true, &buf);
         *n_max = buf.len > *n_max ? buf.len : *n_max;
     }
     bool ok = !liz_buf_failed(&buf);
@@ -44,6 +45,20 @@ static bool text_buffers_make(liz_engine *engine)
     size_t n_chars = 3 * (n_bytes + sizeof(liz_text_stream));
     return buf_fix(&engine->bytes, n_bytes + 1) && buf_fix(&engine->chars, n_chars) &&
            buf_fix(&engine->text, n_chars + 2 * LIZ_STOP_LEN_MAX);
+}
+
+static bool no_end_make(liz_engine *engine)
+{
+    const liz_vocab *vocab = engine->parts.vocab;
+    int32_t n = vocab == NULL ? 0 : liz_vocab_size(vocab);
+    n = n < engine->n_vocab ? n : engine->n_vocab;
+    for (int32_t token = 0; token < n; token++)
+        engine->n_no_end += liz_vocab_is_end(vocab, token);
+    engine->no_end = calloc(engine->n_no_end + 1, sizeof *engine->no_end);
+    for (int32_t token = 0, i = 0; token < n && engine->no_end != NULL; token++)
+        if (liz_vocab_is_end(vocab, token))
+            engine->no_end[i++] = (liz_logit_bias){token, -INFINITY};
+    return engine->no_end != NULL;
 }
 
 static bool arrays_make(liz_engine *engine)
@@ -96,6 +111,7 @@ static void engine_free(liz_engine *engine)
     liz_buf_free(&engine->bytes);
     liz_buf_free(&engine->chars);
     liz_buf_free(&engine->text);
+    free(engine->no_end);
     free(engine->samplers);
     free(engine->dropped);
     free(engine->queue);
@@ -123,7 +139,7 @@ liz_status liz_engine_start(liz_engine **out, const liz_engine_parts *parts, liz
     pthread_cond_init(&engine->wake, NULL);
     pthread_cond_init(&engine->space, NULL);
     liz_status status = LIZ_OK;
-    if (!arrays_make(engine) || !text_buffers_make(engine))
+    if (!arrays_make(engine) || !text_buffers_make(engine) || !no_end_make(engine))
         status = liz_fail(err, LIZ_E_MEMORY, "engine: no memory for %d sequences", parts->n_parallel);
     if (status == LIZ_OK)
         status = samplers_open(engine, err);

@@ -41,8 +41,10 @@ struct liz_seq {
     int32_t n_links;
     liz_hash *links; /* [n_links] of the prompt's full pages */
     liz_sampling sampling;
-    bool logprobs;
-    int n_logprobs_top;
+    int32_t *stop_tokens; /* [n_stop_tokens] */
+    size_t n_stop_tokens;
+    bool logprobs, prompt_logprobs;
+    int n_logprobs_top, n_prompt_logprobs_top;
     liz_on_event *on_event;
     void *user;
     bool is_score; /* instead of generating, report what the model thinks of the prompt */
@@ -52,14 +54,16 @@ struct liz_seq {
 
     /* Engine. */
     int32_t *tokens; /* [n_tokens_max] */
+    uint8_t *breaks; /* [n_tokens_max] which of them DRY does not go across; NULL: none */
     int32_t n_tokens;
     int32_t n_past;  /* tokens whose keys and values are in the pages */
     int32_t n_step;  /* tokens of the present step */
     int32_t *pages;  /* [n_pages_max] */
     int32_t n_pages; /* held */
     int32_t n_pages_published;
-    int32_t n_reused; /* prompt tokens found in the cache */
-    liz_stop *stop;   /* NULL: none */
+    int32_t n_reused;   /* prompt tokens found in the cache */
+    liz_stop *stop;     /* NULL: none */
+    liz_stop *breakers; /* NULL: none */
     liz_text_stream stream;
     bool is_stopped; /* a stop string appeared */
     uint64_t admitted_us, prefilled_us;
@@ -105,6 +109,8 @@ struct liz_engine {
     liz_engine_parts parts; /* constant */
     int32_t n_vocab;        /* constant */
     int n_queue_max;        /* constant */
+    liz_logit_bias *no_end; /* [n_no_end] constant: forbids the tokens that end a text */
+    size_t n_no_end;
     pthread_t thread;
     bool has_thread;
 
@@ -157,9 +163,19 @@ int liz_engine_admit(liz_engine *engine);
 void liz_engine_batch_fill(liz_engine *engine);
 /* Publishes the pages that the step has filled. */
 void liz_engine_pages_publish(liz_engine *engine, liz_seq *seq);
+/* Whether the logits of all its prompt are wanted, and that is not over: it then takes no pages from others. */
+static inline bool liz_engine_seq_wants_all(const liz_seq *seq)
+{
+    return seq->is_score || (seq->prompt_logprobs && seq->n_tokens == seq->n_prompt);
+}
+
 /* Takes a sequence out of `running`, and its pages from it. */
 void liz_engine_retire(liz_engine *engine, liz_seq *seq);
 
+/* Whether one of the sequence's breakers is complete in a token that follows those before; `bytes` is for its text. */
+bool liz_engine_token_breaks(liz_seq *seq, int32_t token, liz_buf *bytes);
+/* Reports a token of the prompt, and before the second one also the first; `row` gave its log-probability. */
+void liz_engine_prompt_tell(liz_engine *engine, liz_seq *seq, const liz_row *row);
 /* Appends a chosen token and reports it; ends the sequence where the token or the text does. */
 void liz_engine_token_accept(liz_engine *engine, liz_seq *seq, const liz_row *row);
 /* Retires the sequence if it runs, delivers its last event, and lets go of it: it may be gone when this returns. `why`

@@ -8,6 +8,8 @@
 
 #include "sys/clock.h"
 
+#include <math.h>
+
 static void text_begin(liz_engine *engine)
 {
     liz_buf_clear(&engine->chars);
@@ -28,6 +30,14 @@ static bool chars_push(liz_engine *engine, liz_seq *seq)
 static bool token_is_spelt(const liz_engine *engine, int32_t token)
 {
     return engine->parts.vocab != NULL && token < liz_vocab_size(engine->parts.vocab);
+}
+
+bool liz_engine_token_breaks(liz_seq *seq, int32_t token, liz_buf *bytes)
+{
+    liz_buf_clear(bytes);
+    if (token_is_spelt(seq->engine, token))
+        liz_text_decode_token(seq->engine->parts.vocab->text, token, false, true, bytes);
+    return liz_stop_watch(seq->breakers, liz_buf_str(bytes));
 }
 
 static bool token_text(liz_engine *engine, liz_seq *seq, int32_t token)
@@ -69,15 +79,40 @@ static void decoded_count(liz_engine *engine)
     pthread_mutex_unlock(&engine->lock);
 }
 
+/* The model ends the text with this token, or the caller wants it to. */
+static bool token_ends(const liz_engine *engine, const liz_seq *seq, int32_t token)
+{
+    for (size_t i = 0; i < seq->n_stop_tokens; i++)
+        if (seq->stop_tokens[i] == token)
+            return true;
+    return token_is_spelt(engine, token) && liz_vocab_is_end(engine->parts.vocab, token);
+}
+
+void liz_engine_prompt_tell(liz_engine *engine, liz_seq *seq, const liz_row *row)
+{
+    liz_event event = {.type = LIZ_EVENT_PROMPT, .token = seq->tokens[0], .logprob = NAN, .message = ""};
+    text_begin(engine);
+    if (row->position == 1)
+        event_send(engine, seq, &event);
+    event.token = seq->tokens[row->position];
+    event.logprob = row->logprob;
+    event.top = row->top;
+    event.n_top = row->n_top;
+    if (row->position < seq->n_prompt)
+        event_send(engine, seq, &event);
+}
+
 void liz_engine_token_accept(liz_engine *engine, liz_seq *seq, const liz_row *row)
 {
     int32_t token = row->choice;
     if (seq->n_tokens == seq->n_prompt)
         seq->prefilled_us = liz_clock_us();
-    if (token_is_spelt(engine, token) && liz_vocab_is_end(engine->parts.vocab, token)) {
+    if (token_ends(engine, seq, token)) {
         liz_engine_seq_end(engine, seq, LIZ_FINISH_STOP, NULL);
         return;
     }
+    if (seq->breaks != NULL)
+        seq->breaks[seq->n_tokens] = liz_engine_token_breaks(seq, token, &engine->bytes);
     seq->tokens[seq->n_tokens++] = token;
     decoded_count(engine);
     bool stopped = token_text(engine, seq, token);

@@ -29,7 +29,14 @@ static void sampling_read(liz_engine_info *info, const liz_gguf *gguf)
     info->top_p = number_or_nan(gguf, "general.sampling.top_p");
     info->min_p = number_or_nan(gguf, "general.sampling.min_p");
     info->repeat_penalty = number_or_nan(gguf, "general.sampling.penalty_repeat");
+    info->xtc_probability = number_or_nan(gguf, "general.sampling.xtc_probability");
+    info->xtc_threshold = number_or_nan(gguf, "general.sampling.xtc_threshold");
     info->top_k = liz_gguf_u64(gguf, "general.sampling.top_k", &top_k) && top_k <= INT32_MAX ? (int32_t)top_k : -1;
+}
+
+static liz_work work_of(const liz_model_work *work)
+{
+    return (liz_work){work->int8_ops, work->float_ops, work->weight_bytes};
 }
 
 static void info_fill(liz_engine_parts *parts, const liz_engine_plan *plan)
@@ -48,7 +55,9 @@ static void info_fill(liz_engine_parts *parts, const liz_engine_plan *plan)
                                     .n_threads = plan->n_threads,
                                     .weights_bytes = plan->weights_bytes,
                                     .cache_bytes = plan->cache_bytes,
-                                    .n_params = params->n_params};
+                                    .n_params = params->n_params,
+                                    .work_layers = work_of(&params->work_layers),
+                                    .work_output = work_of(&params->work_output)};
     sampling_read(&parts->info, parts->gguf);
 }
 

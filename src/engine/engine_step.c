@@ -36,8 +36,8 @@ static void row_choose(liz_sampler *sampler, liz_row *row)
     double norm = 0;
     if (seq->logprobs)
         norm = liz_sampler_logprobs(sampler, row->logits, seq->n_logprobs_top, row->top, &row->n_top);
-    row->choice = liz_sampler_choose(sampler, &seq->sampling, row->logits, seq->tokens, (size_t)seq->n_tokens,
-                                     (uint64_t)row->position);
+    liz_history history = {seq->tokens, seq->breaks, (size_t)seq->n_tokens};
+    row->choice = liz_sampler_choose(sampler, &seq->sampling, row->logits, &history, (uint64_t)row->position);
     if (seq->logprobs && row->choice >= 0)
         row->logprob = (float)((double)row->logits[row->choice] - norm);
 }
@@ -46,7 +46,7 @@ static void row_choose(liz_sampler *sampler, liz_row *row)
 static void row_score(liz_sampler *sampler, liz_row *row)
 {
     const liz_seq *seq = row->seq;
-    double norm = liz_sampler_logprobs(sampler, row->logits, 0, NULL, NULL);
+    double norm = liz_sampler_logprobs(sampler, row->logits, seq->n_prompt_logprobs_top, row->top, &row->n_top);
     bool is_last = row->position == seq->n_tokens;
     row->choice = isnan(norm) ? LIZ_CHOICE_NAN : is_last ? 0 : seq->tokens[row->position];
     row->logprob = row->choice >= 0 ? (float)((double)row->logits[row->choice] - norm) : 0;
@@ -58,7 +58,7 @@ static void rows_work(void *arg, int member, int n_members)
     (void)n_members;
     for (int i; (i = atomic_fetch_add(&engine->row_next, 1)) < engine->n_rows;) {
         liz_row *row = &engine->rows[i];
-        if (row->seq->is_score)
+        if (row->seq->is_score || row->position < row->seq->n_prompt)
             row_score(engine->samplers[member], row);
         else
             row_choose(engine->samplers[member], row);
@@ -114,13 +114,20 @@ static void score_deliver(liz_engine *engine, liz_seq *seq, const liz_row *rows,
     }
 }
 
-static void row_deliver(liz_engine *engine, liz_seq *seq, const liz_row *row)
+/* Rows of the prompt where those are wanted, and at its end and after it the one of a token; the last may end it. */
+static void rows_deliver(liz_engine *engine, liz_seq *seq, const liz_row *rows, int n)
 {
     liz_error err;
-    if (row_check(row, &err) != LIZ_OK)
-        liz_engine_seq_end(engine, seq, LIZ_FINISH_FAILED, &err);
-    else
-        liz_engine_token_accept(engine, seq, row);
+    for (int i = 0; i < n; i++) {
+        if (row_check(&rows[i], &err) != LIZ_OK) {
+            liz_engine_seq_end(engine, seq, LIZ_FINISH_FAILED, &err);
+            return;
+        }
+        if (seq->prompt_logprobs && rows[i].position <= seq->n_prompt)
+            liz_engine_prompt_tell(engine, seq, &rows[i]);
+        if (rows[i].position >= seq->n_prompt)
+            liz_engine_token_accept(engine, seq, &rows[i]);
+    }
 }
 
 static void batch_deliver(liz_engine *engine)
@@ -132,8 +139,8 @@ static void batch_deliver(liz_engine *engine)
         liz_engine_pages_publish(engine, seq);
         if (seq->is_score)
             score_deliver(engine, seq, &engine->rows[row], n_logits);
-        else if (n_logits > 0)
-            row_deliver(engine, seq, &engine->rows[row]);
+        else
+            rows_deliver(engine, seq, &engine->rows[row], n_logits);
         row += n_logits;
     }
 }

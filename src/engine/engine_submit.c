@@ -34,11 +34,21 @@ static liz_status request_check(const liz_engine *engine, const liz_request *r, 
         return status;
     if (r->n_predict_max < 0)
         return liz_fail(err, LIZ_E_USAGE, "n_predict_max is %d: it must be 0 or more", r->n_predict_max);
-    if (r->n_logprobs_top < 0 || r->n_logprobs_top > LIZ_LOGPROBS_TOP_MAX)
-        return liz_fail(err, LIZ_E_USAGE, "n_logprobs_top is %d: it must be from 0 to %d", r->n_logprobs_top,
-                        LIZ_LOGPROBS_TOP_MAX);
-    if (r->n_stop > 0 && engine->parts.vocab == NULL)
-        return liz_fail(err, LIZ_E_USAGE, "stop strings: the model has no vocabulary: there is no text to stop");
+    const int tops[] = {r->n_logprobs_top, r->n_prompt_logprobs_top};
+    for (int i = 0; i < 2; i++)
+        if (tops[i] < 0 || tops[i] > LIZ_LOGPROBS_TOP_MAX)
+            return liz_fail(err, LIZ_E_USAGE, "%s is %d: it must be from 0 to %d",
+                            i == 0 ? "n_logprobs_top" : "n_prompt_logprobs_top", tops[i], LIZ_LOGPROBS_TOP_MAX);
+    if ((r->n_stop > 0 || r->sampling.n_dry_breakers > 0) && engine->parts.vocab == NULL)
+        return liz_fail(err, LIZ_E_USAGE, "%s: the model has no vocabulary: there is no text to find them in",
+                        r->n_stop > 0 ? "stop strings" : "sequence breakers");
+    if (r->n_stop_tokens > LIZ_STOP_TOKENS_MAX)
+        return liz_fail(err, LIZ_E_LIMIT, "stop tokens: %zu given: at most %d are possible", r->n_stop_tokens,
+                        LIZ_STOP_TOKENS_MAX);
+    for (size_t i = 0; i < r->n_stop_tokens; i++)
+        if (r->stop_tokens[i] < 0 || r->stop_tokens[i] >= engine->n_vocab)
+            return liz_fail(err, LIZ_E_USAGE, "stop token %d: the vocabulary has %d tokens", r->stop_tokens[i],
+                            engine->n_vocab);
     return liz_sampling_check(&r->sampling, engine->n_vocab, err);
 }
 
@@ -54,24 +64,63 @@ static void lengths_set(liz_seq *seq, const liz_engine *engine, const liz_reques
     seq->n_links = n_prompt / LIZ_PAGE_TOKENS;
 }
 
+/* The request's biases, and before them those that keep the text from ending. */
+static bool sampling_copy(liz_seq *seq, const liz_request *r)
+{
+    size_t n_no_end = r->ignore_end ? seq->engine->n_no_end : 0;
+    liz_logit_bias *bias = liz_arena_array(&seq->arena, n_no_end + r->sampling.n_bias, sizeof *bias);
+    if (bias == NULL)
+        return false;
+    if (n_no_end > 0)
+        memcpy(bias, seq->engine->no_end, n_no_end * sizeof *bias);
+    if (r->sampling.n_bias > 0)
+        memcpy(bias + n_no_end, r->sampling.bias, r->sampling.n_bias * sizeof *bias);
+    seq->sampling = r->sampling;
+    seq->sampling.bias = bias;
+    seq->sampling.n_bias += n_no_end;
+    seq->sampling.dry_breakers = NULL;
+    return true;
+}
+
 static bool arrays_copy(liz_seq *seq, const liz_request *r)
 {
     liz_arena *arena = &seq->arena;
     seq->tokens = liz_arena_array(arena, (size_t)seq->n_tokens_max, sizeof *seq->tokens);
     seq->pages = liz_arena_array(arena, (size_t)seq->n_pages_max, sizeof *seq->pages);
     seq->links = liz_arena_array(arena, (size_t)seq->n_links, sizeof *seq->links);
-    liz_logit_bias *bias = liz_arena_array(arena, r->sampling.n_bias, sizeof *bias);
-    if (!seq->tokens || !seq->pages || !seq->links || !bias)
+    seq->stop_tokens = liz_arena_array(arena, r->n_stop_tokens, sizeof *seq->stop_tokens);
+    if (!seq->tokens || !seq->pages || !seq->links || !seq->stop_tokens || !sampling_copy(seq, r))
         return false;
     memcpy(seq->tokens, r->tokens, r->n_tokens * sizeof *seq->tokens);
-    if (r->sampling.n_bias > 0)
-        memcpy(bias, r->sampling.bias, r->sampling.n_bias * sizeof *bias);
-    seq->sampling = r->sampling;
-    seq->sampling.bias = bias;
+    if (r->n_stop_tokens > 0)
+        memcpy(seq->stop_tokens, r->stop_tokens, r->n_stop_tokens * sizeof *seq->stop_tokens);
+    seq->n_stop_tokens = r->n_stop_tokens;
     liz_hash link = {0, 0};
     for (int32_t i = 0; i < seq->n_links; i++)
         seq->links[i] = link = liz_cache_chain(link, seq->tokens + (size_t)i * LIZ_PAGE_TOKENS);
     return true;
+}
+
+/* Sets up what DRY does not go across, and looks for it in the prompt. */
+static liz_status breakers_open(liz_seq *seq, const liz_sampling *s, liz_error *err)
+{
+    static const char *const standard[] = {"\n", ":", "\"", "*"};
+    const char *const *strings = s->dry_breakers != NULL ? s->dry_breakers : standard;
+    size_t n = s->dry_breakers != NULL ? s->n_dry_breakers : sizeof standard / sizeof *standard;
+    if (seq->engine->parts.vocab == NULL || n == 0)
+        return LIZ_OK;
+    liz_status status = liz_stop_open(&seq->breakers, "sequence breaker", strings, n, err);
+    if (status != LIZ_OK)
+        return status;
+    liz_buf bytes;
+    liz_buf_init(&bytes, SIZE_MAX / 4);
+    seq->breaks = liz_arena_array(&seq->arena, (size_t)seq->n_tokens_max, sizeof *seq->breaks);
+    for (int32_t i = 0; seq->breaks != NULL && i < seq->n_prompt; i++)
+        seq->breaks[i] = liz_engine_token_breaks(seq, seq->tokens[i], &bytes);
+    if (seq->breaks == NULL || liz_buf_failed(&bytes))
+        status = liz_fail(err, LIZ_E_MEMORY, "sequence: no memory for %d tokens", seq->n_tokens_max);
+    liz_buf_free(&bytes);
+    return status;
 }
 
 liz_status liz_engine_seq_new(liz_seq **out, liz_engine *engine, const liz_request *r, bool is_score, liz_error *err)
@@ -89,6 +138,8 @@ liz_status liz_engine_seq_new(liz_seq **out, liz_engine *engine, const liz_reque
     seq->is_score = is_score;
     seq->logprobs = r->logprobs;
     seq->n_logprobs_top = r->logprobs ? r->n_logprobs_top : 0;
+    seq->prompt_logprobs = r->prompt_logprobs;
+    seq->n_prompt_logprobs_top = r->prompt_logprobs ? r->n_prompt_logprobs_top : 0;
     seq->on_event = r->on_event;
     seq->user = r->user;
     lengths_set(seq, engine, r);
@@ -99,7 +150,9 @@ liz_status liz_engine_seq_new(liz_seq **out, liz_engine *engine, const liz_reque
     else if (!arrays_copy(seq, r))
         status = liz_fail(err, LIZ_E_MEMORY, "sequence: no memory for %d tokens", seq->n_tokens_max);
     else if (r->n_stop > 0)
-        status = liz_stop_open(&seq->stop, r->stop, r->n_stop, err);
+        status = liz_stop_open(&seq->stop, "stop string", r->stop, r->n_stop, err);
+    if (status == LIZ_OK && r->sampling.dry_multiplier > 0)
+        status = breakers_open(seq, &r->sampling, err);
     if (status != LIZ_OK)
         liz_engine_seq_close(seq);
     else
@@ -110,6 +163,7 @@ liz_status liz_engine_seq_new(liz_seq **out, liz_engine *engine, const liz_reque
 void liz_engine_seq_close(liz_seq *seq)
 {
     liz_stop_close(seq->stop);
+    liz_stop_close(seq->breakers);
     liz_arena_free(&seq->arena);
     pthread_cond_destroy(&seq->changed);
     pthread_mutex_destroy(&seq->lock);

@@ -110,7 +110,8 @@ static liz_status file_map(liz_gguf_part *part, int fd, liz_error *err)
         return liz_fail(err, LIZ_E_FORMAT, "is empty: fetch it again");
     void *data = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
     if (data == MAP_FAILED)
-        return liz_fail(err, LIZ_E_IO, "cannot be mapped into memory: %s", strerror(errno));
+        return liz_fail(err, errno == ENOMEM ? LIZ_E_MEMORY : LIZ_E_IO, "cannot be mapped into memory: %s",
+                        strerror(errno));
     part->data = data;
     part->size_bytes = (size_t)st.st_size;
     return LIZ_OK;

@@ -1,6 +1,7 @@
 /* angle.c - argument reduction and Taylor polynomials in double. */
 #include "kernel/angle.h"
 
+#include <math.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -39,6 +40,10 @@ double liz_angle_pow(double x, double y)
 
 void liz_angle_sincos(double x, double *sin, double *cos)
 {
+    if (!(x > -0x1p52 && x < 0x1p52)) { /* only from a damaged file: the logits are no numbers then, which is noticed */
+        *sin = *cos = NAN;
+        return;
+    }
     /* pi / 2 in three parts of 33 bits, so that products with the quadrant number are exact. */
     double quadrant = rint_even(x * 0x1.45f306dc9c883p-1);
     double r = x - quadrant * 0x1.921fb54400000p0;

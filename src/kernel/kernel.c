@@ -12,18 +12,22 @@ void liz_kernel_init(liz_kernel *kernel, liz_tier_id tier)
     *kernel = (liz_kernel){.tier = tier};
     liz_kernel_rows_ref(kernel);
     liz_kernel_dot_ref(kernel);
+    liz_kernel_peak_ref(kernel);
 #if defined(__x86_64__)
     if (tier < LIZ_TIER_AVX2)
         return;
     liz_kernel_rows_avx2(kernel);
     liz_kernel_dot_avx2(kernel);
+    liz_kernel_peak_avx2(kernel);
     if (tier < LIZ_TIER_AVX512)
         return;
     liz_kernel_rows_avx512(kernel);
     liz_kernel_dot_avx512(kernel);
+    liz_kernel_peak_avx512(kernel);
     if (tier < LIZ_TIER_AMX)
         return;
     liz_kernel_gemm_amx(kernel);
+    liz_kernel_peak_amx(kernel);
 #endif
 }
 
@@ -57,7 +61,10 @@ static const struct {
     OP(rms_norm),
     OP(layer_norm),
     OP(silu_mul),
-    OP(gelu),
+    OP(gelu_mul),
+    OP(swiglu_oai),
+    OP(softmax),
+    OP(sigmoid),
     OP(softcap),
     OP(rope),
     OP(attend_bf16),

@@ -51,6 +51,8 @@ typedef void liz_gemm_i8_fn(const void *panels, size_t n_blocks, const liz_act_i
 typedef void liz_gemm_bf16_fn(const void *panels, size_t n_groups, const uint16_t *xh, size_t x_stride, size_t n_tok,
                               float *y, size_t y_stride, size_t n_rows);
 
+typedef void liz_gated_fn(const float *gate, const float *up, size_t n, float *y);
+
 typedef struct liz_rope_shape {
     int n_dims; /* elements of a head that turn, even */
     bool neox;  /* pairs are (i, i + n_dims / 2) rather than (2 i, 2 i + 1) */
@@ -93,14 +95,24 @@ typedef struct liz_kernel {
     /* y = (x - mean) / sqrt(var + eps) * weight + bias; bias may be NULL. */
     void (*layer_norm)(const float *x, const float *weight, const float *bias, float eps, size_t n, float *y);
     void (*add)(const float *a, const float *b, size_t n, float *y);
-    void (*silu_mul)(const float *gate, const float *up, size_t n, float *y); /* gate / (1 + e^-gate) * up */
-    void (*gelu)(const float *x, size_t n, float *y);                         /* the tanh form */
-    void (*softcap)(const float *x, float cap, size_t n, float *y);           /* cap * tanh(x / cap) */
+    void (*scale)(const float *x, float a, size_t n, float *y);      /* y = a x */
+    void (*add_scaled)(const float *x, float a, size_t n, float *y); /* y = fma(a, x, y) */
+    /* Activations: y = f(gate) * up. f is g / (1 + e^-g), or the tanh form of GELU; `up` NULL is ones. */
+    liz_gated_fn *silu_mul, *gelu_mul;
+    liz_gated_fn *swiglu_oai; /* g / (1 + e^(-1.702 g)) * (u + 1), g = min(gate, 7), u = up within -7 and 7 */
+    void (*softmax)(const float *x, size_t n, float *y);
+    void (*sigmoid)(const float *x, size_t n, float *y);
+    void (*softcap)(const float *x, float cap, size_t n, float *y); /* cap * tanh(x / cap) */
     /* Turns one head's x [n_dims] by angles given as cos, sin [n_dims / 2]. */
     void (*rope)(float *x, const float *cos, const float *sin, liz_rope_shape shape);
 
     void (*attend_bf16)(const liz_attn_args *args);
     void (*attend_f32)(const liz_attn_args *args);
+
+    /* For measuring the machine: rounds of multiplications and additions that need nothing but registers, by the best
+     * instruction of the tier; returns how many operations that were. Between tiles_begin and tiles_end. */
+    uint64_t (*peak_int8)(size_t n_rounds);
+    uint64_t (*peak_bf16)(size_t n_rounds); /* float where the tier has no instruction for it */
 } liz_kernel;
 
 void liz_kernel_init(liz_kernel *kernel, liz_tier_id tier);

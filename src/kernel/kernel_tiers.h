@@ -6,12 +6,16 @@
 
 void liz_kernel_rows_ref(liz_kernel *kernel);
 void liz_kernel_dot_ref(liz_kernel *kernel);
+void liz_kernel_peak_ref(liz_kernel *kernel);
 #if defined(__x86_64__)
 void liz_kernel_rows_avx2(liz_kernel *kernel);
 void liz_kernel_dot_avx2(liz_kernel *kernel);
 void liz_kernel_rows_avx512(liz_kernel *kernel);
 void liz_kernel_dot_avx512(liz_kernel *kernel);
 void liz_kernel_gemm_amx(liz_kernel *kernel);
+void liz_kernel_peak_avx2(liz_kernel *kernel);
+void liz_kernel_peak_avx512(liz_kernel *kernel);
+void liz_kernel_peak_amx(liz_kernel *kernel);
 #endif
 
 #endif

@@ -24,7 +24,7 @@ liz_act_form liz_act_form_of(liz_pack pack)
 static size_t act_layout(liz_act *act, uint8_t *base, size_t n_tok_max, size_t n_in_max, unsigned forms)
 {
     size_t n_tok = round_up(n_tok_max, PAIR_TOKENS), n_blocks = liz_div_up(n_in_max, LIZ_BLOCK_LEN);
-    size_t row = round_up(n_in_max, LIZ_GROUP_LEN), used = 0;
+    size_t row = n_blocks * LIZ_BLOCK_LEN, used = 0;
     struct {
         void **field;
         size_t bytes;
@@ -69,37 +69,48 @@ void liz_act_close(liz_act *act)
     *act = (liz_act){0};
 }
 
-/* One block of 256 of up to 16 tokens, and its tiles. Tokens past the end become zeros in the tile. */
-static void prepare_i8_block(const liz_kernel *kernel, liz_act *act, const float *x, size_t x_stride, size_t n_tok,
-                             size_t n_in, size_t group, size_t block)
+/* Token t's floats; NULL past the end and in a gap. */
+static const float *source_row(liz_act_source source, size_t n_tok, size_t t)
+{
+    if (t >= n_tok || (source.rows != NULL && source.rows[t] < 0))
+        return NULL;
+    return source.x + (source.rows != NULL ? (size_t)source.rows[t] : t) * source.stride;
+}
+
+/* One block of 256 of up to 16 tokens, and its tiles, where tokens that are not there become zeros. */
+static void prepare_i8_block(const liz_kernel *kernel, liz_act *act, liz_act_source source, size_t n_tok, size_t n_in,
+                             size_t group, size_t block)
 {
     size_t n_blocks = liz_div_up(n_in, LIZ_BLOCK_LEN), first = group * TILE_TOKENS;
     size_t n = least(n_in - block * LIZ_BLOCK_LEN, LIZ_BLOCK_LEN);
     for (size_t t = first; t < least(first + TILE_TOKENS, n_tok); t++) {
+        const float *x = source_row(source, n_tok, t);
         size_t at = t * n_blocks + block;
-        kernel->quantize_i8(x + t * x_stride + block * LIZ_BLOCK_LEN, n, act->i8.q + at * LIZ_BLOCK_LEN, &act->i8.d[at],
-                            &act->i8.sum[at]);
+        if (x != NULL)
+            kernel->quantize_i8(x + block * LIZ_BLOCK_LEN, n, act->i8.q + at * LIZ_BLOCK_LEN, &act->i8.d[at],
+                                &act->i8.sum[at]);
     }
     if (kernel->tile_i8 == NULL)
         return;
     float *tile_d = act->i8.tile_d + (group * n_blocks + block) * TILE_TOKENS;
     for (size_t i = 0; i < TILE_TOKENS; i++) {
         size_t at = (first + i) * n_blocks + block;
-        if (first + i >= n_tok)
+        bool present = source_row(source, n_tok, first + i) != NULL;
+        if (!present)
             memset(act->i8.q + at * LIZ_BLOCK_LEN, 0, LIZ_BLOCK_LEN);
-        tile_d[i] = first + i < n_tok ? act->i8.d[at] : 0;
+        tile_d[i] = present ? act->i8.d[at] : 0;
     }
     kernel->tile_i8(act->i8.q + (first * n_blocks + block) * LIZ_BLOCK_LEN, n_blocks * LIZ_BLOCK_LEN,
                     act->i8.tile + (group * n_blocks + block) * 4 * TILE_BYTES);
 }
 
-static void prepare_i8(const liz_kernel *kernel, liz_act *act, const float *x, size_t x_stride, size_t n_tok,
-                       size_t n_in, int member, int n_members)
+static void prepare_i8(const liz_kernel *kernel, liz_act *act, liz_act_source source, size_t n_tok, size_t n_in,
+                       int member, int n_members)
 {
     size_t n_blocks = liz_div_up(n_in, LIZ_BLOCK_LEN), n_groups = liz_div_up(n_tok, TILE_TOKENS), begin, end;
     liz_team_share(n_groups * n_blocks, 1, member, n_members, &begin, &end);
     for (size_t i = begin; i < end; i++)
-        prepare_i8_block(kernel, act, x, x_stride, n_tok, n_in, i / n_blocks, i % n_blocks);
+        prepare_i8_block(kernel, act, source, n_tok, n_in, i / n_blocks, i % n_blocks);
 }
 
 /* A float row in each form; zeros from n_in to the stride. */
@@ -121,17 +132,21 @@ static void prepare_float_row(const liz_kernel *kernel, liz_act *act, const floa
     }
 }
 
-void liz_act_prepare(const liz_kernel *kernel, liz_act *act, const float *x, size_t x_stride, size_t n_tok, size_t n_in,
+void liz_act_prepare(const liz_kernel *kernel, liz_act *act, liz_act_source source, size_t n_tok, size_t n_in,
                      unsigned forms, int member, int n_members)
 {
-    LIZ_DASSERT(n_tok <= act->n_tok_max && n_in <= act->n_in_max);
+    LIZ_DASSERT(round_up(n_tok, LIZ_ACT_ALIGN) * liz_div_up(n_in, LIZ_BLOCK_LEN) <=
+                round_up(act->n_tok_max, PAIR_TOKENS) * liz_div_up(act->n_in_max, LIZ_BLOCK_LEN));
     if (forms & LIZ_ACT_I8)
-        prepare_i8(kernel, act, x, x_stride, n_tok, n_in, member, n_members);
+        prepare_i8(kernel, act, source, n_tok, n_in, member, n_members);
     if (forms & (LIZ_ACT_F32 | LIZ_ACT_BF16)) {
         size_t begin, end;
         liz_team_share(n_tok, 1, member, n_members, &begin, &end);
-        for (size_t t = begin; t < end; t++)
-            prepare_float_row(kernel, act, x + t * x_stride, t, n_in, forms);
+        for (size_t t = begin; t < end; t++) {
+            const float *x = source_row(source, n_tok, t);
+            if (x != NULL)
+                prepare_float_row(kernel, act, x, t, n_in, forms);
+        }
     }
 }
 
@@ -158,44 +173,52 @@ static void dot_panel(const liz_kernel *kernel, const liz_matrix *matrix, const 
         memcpy(y + t * y_stride, spare + t * LIZ_PANEL_ROWS, n_rows * sizeof *y);
 }
 
-static void matmul_dot(const liz_kernel *kernel, const liz_matrix *matrix, const liz_act *act, size_t n_tok, float *y,
-                       size_t y_stride, int member, int n_members)
+static void matmul_dot(const liz_kernel *kernel, const liz_matrix *matrix, const liz_act *act, size_t first,
+                       size_t n_tok, float *y, size_t y_stride, int member, int n_members)
 {
     size_t begin, end, panel_bytes = liz_pack_panel_bytes(matrix->pack, matrix->n_in), n_out = (size_t)matrix->n_out;
     liz_team_share(n_out, LIZ_PANEL_ROWS, member, n_members, &begin, &end);
     for (size_t row = begin; row < end; row += LIZ_PANEL_ROWS) {
         const uint8_t *panel = matrix->data + row / LIZ_PANEL_ROWS * panel_bytes;
         for (size_t t = 0; t < n_tok; t += LIZ_DOT_TOKENS_MAX)
-            dot_panel(kernel, matrix, act, panel, t, least(n_tok - t, LIZ_DOT_TOKENS_MAX), y + t * y_stride + row,
-                      y_stride, n_out - row);
+            dot_panel(kernel, matrix, act, panel, first + t, least(n_tok - t, LIZ_DOT_TOKENS_MAX),
+                      y + t * y_stride + row, y_stride, n_out - row);
     }
 }
 
-static void matmul_gemm(const liz_kernel *kernel, const liz_matrix *matrix, const liz_act *act, size_t n_tok, float *y,
-                        size_t y_stride, void *scratch, int member, int n_members)
+static void matmul_gemm(const liz_kernel *kernel, const liz_matrix *matrix, const liz_act *act, size_t first,
+                        size_t n_tok, float *y, size_t y_stride, void *scratch, int member, int n_members)
 {
     size_t begin, end, panel_bytes = liz_pack_panel_bytes(matrix->pack, matrix->n_in), n_out = (size_t)matrix->n_out;
     size_t n_units = liz_pack_units(matrix->pack, matrix->n_in);
     liz_team_share(n_out, 2 * LIZ_PANEL_ROWS, member, n_members, &begin, &end);
+    bool is_integer = liz_pack_is_integer(matrix->pack);
+    liz_act_i8 i8 = act->i8;
+    const uint16_t *half = act->half;
+    if (is_integer)
+        i8.tile += first * n_units * LIZ_BLOCK_LEN, i8.tile_d += first * n_units;
+    else
+        half += first * n_units * LIZ_GROUP_LEN;
     kernel->tiles_begin();
     for (size_t row = begin; row < end; row += 2 * LIZ_PANEL_ROWS) {
         const uint8_t *panels = matrix->data + row / LIZ_PANEL_ROWS * panel_bytes;
         size_t n_rows = least(n_out - row, 2 * LIZ_PANEL_ROWS);
-        if (liz_pack_is_integer(matrix->pack))
-            kernel->gemm_i8[matrix->pack](panels, n_units, &act->i8, n_tok, scratch, y + row, y_stride, n_rows);
+        if (is_integer)
+            kernel->gemm_i8[matrix->pack](panels, n_units, &i8, n_tok, scratch, y + row, y_stride, n_rows);
         else
-            kernel->gemm_bf16(panels, n_units, act->half, n_units * LIZ_GROUP_LEN, n_tok, y + row, y_stride, n_rows);
+            kernel->gemm_bf16(panels, n_units, half, n_units * LIZ_GROUP_LEN, n_tok, y + row, y_stride, n_rows);
     }
     kernel->tiles_end();
 }
 
-void liz_matmul(const liz_kernel *kernel, const liz_matrix *matrix, const liz_act *act, size_t n_tok, float *y,
-                size_t y_stride, void *scratch, int member, int n_members)
+void liz_matmul(const liz_kernel *kernel, const liz_matrix *matrix, const liz_act *act, size_t first, size_t n_tok,
+                float *y, size_t y_stride, void *scratch, int member, int n_members)
 {
+    LIZ_DASSERT(first % LIZ_ACT_ALIGN == 0);
     bool tiles = liz_pack_is_integer(matrix->pack) ? kernel->gemm_i8[matrix->pack] != NULL
                                                    : matrix->pack == LIZ_PACK_BF16 && kernel->gemm_bf16 != NULL;
     if (tiles && n_tok >= GEMM_TOKENS_MIN)
-        matmul_gemm(kernel, matrix, act, n_tok, y, y_stride, scratch, member, n_members);
+        matmul_gemm(kernel, matrix, act, first, n_tok, y, y_stride, scratch, member, n_members);
     else
-        matmul_dot(kernel, matrix, act, n_tok, y, y_stride, member, n_members);
+        matmul_dot(kernel, matrix, act, first, n_tok, y, y_stride, member, n_members);
 }

@@ -12,11 +12,11 @@
 /* The forms of activations that a matrix may ask for. */
 typedef enum liz_act_form { LIZ_ACT_I8 = 1, LIZ_ACT_BF16 = 2, LIZ_ACT_F32 = 4 } liz_act_form;
 
-/* Prepared activations of up to n_tok_max tokens of up to n_in_max elements. */
+/* Prepared activations: room for n_tok_max tokens of n_in_max elements, or as many blocks of 256 otherwise cut. */
 typedef struct liz_act {
     size_t n_tok_max, n_in_max;
     liz_act_i8 i8;
-    /* Rows of n_in rounded up to LIZ_GROUP_LEN. */
+    /* Rows of n_in rounded up to LIZ_GROUP_LEN: */
     float *rounded; /* for BF16 weights; values are bfloat16 */
     float *plain;   /* for F32 weights */
     uint16_t *half; /* for BF16 weights on tiles; tokens rounded up to 32 */
@@ -32,14 +32,25 @@ size_t liz_act_bytes(size_t n_tok_max, size_t n_in_max, unsigned forms);
 bool liz_act_open(liz_act *act, size_t n_tok_max, size_t n_in_max, unsigned forms);
 void liz_act_close(liz_act *act);
 
-/* Brings x [n_tok, n_in], rows x_stride floats apart, into the forms asked for. This member's share. */
-void liz_act_prepare(const liz_kernel *kernel, liz_act *act, const float *x, size_t x_stride, size_t n_tok, size_t n_in,
+/* Activations to prepare: floats x [.., n_in], rows `stride` apart. Token t is row t, or row rows[t] where there is a
+ * list; -1 leaves a gap. */
+typedef struct liz_act_source {
+    const float *x;
+    size_t stride;
+    const int32_t *rows; /* [n_tok] or NULL */
+} liz_act_source;
+
+/* Brings n_tok tokens into the forms asked for. This member's share. */
+void liz_act_prepare(const liz_kernel *kernel, liz_act *act, liz_act_source source, size_t n_tok, size_t n_in,
                      unsigned forms, int member, int n_members);
 
-/* y [n_tok, n_out], rows y_stride floats apart, = W x. This member's share. `scratch`: this member's own,
- * liz_matmul_scratch_bytes, 64-byte aligned. */
-void liz_matmul(const liz_kernel *kernel, const liz_matrix *matrix, const liz_act *act, size_t n_tok, float *y,
-                size_t y_stride, void *scratch, int member, int n_members);
+/* Where runs of tokens that meet different matrices must begin; one such unit more than the tokens is looked at. */
+enum { LIZ_ACT_ALIGN = 16 };
+
+/* y [n_tok, n_out], rows y_stride floats apart, = W x for the prepared tokens from `first`, a multiple of
+ * LIZ_ACT_ALIGN. This member's share. `scratch`: this member's own, liz_matmul_scratch_bytes, 64-byte aligned. */
+void liz_matmul(const liz_kernel *kernel, const liz_matrix *matrix, const liz_act *act, size_t first, size_t n_tok,
+                float *y, size_t y_stride, void *scratch, int member, int n_members);
 
 size_t liz_matmul_scratch_bytes(size_t n_tok_max);
 

@@ -106,26 +106,86 @@ static void ROWS(add)(const float *a, const float *b, size_t n, float *y)
         liz_v16_store_n(y + i, liz_v16_add(liz_v16_load_n(a + i, n - i), liz_v16_load_n(b + i, n - i)), n - i);
 }
 
-static void ROWS(silu_mul)(const float *gate, const float *up, size_t n, float *y)
+static void ROWS(scale)(const float *x, float a, size_t n, float *y)
 {
-    const liz_v16 one = liz_v16_set(1.0f);
+    for (size_t i = 0; i < n; i += 16)
+        liz_v16_store_n(y + i, liz_v16_mul(liz_v16_load_n(x + i, n - i), liz_v16_set(a)), n - i);
+}
+
+static void ROWS(add_scaled)(const float *x, float a, size_t n, float *y)
+{
     for (size_t i = 0; i < n; i += 16) {
-        liz_v16 g = liz_v16_load_n(gate + i, n - i);
-        liz_v16 e = liz_v16_exp(liz_v16_sub(liz_v16_zero(), g));
-        liz_v16 v = liz_v16_mul(liz_v16_div(g, liz_v16_add(e, one)), liz_v16_load_n(up + i, n - i));
+        liz_v16 v = liz_v16_fma(liz_v16_load_n(x + i, n - i), liz_v16_set(a), liz_v16_load_n(y + i, n - i));
         liz_v16_store_n(y + i, v, n - i);
     }
 }
 
+/* ---- Activations of a feed-forward: y = f(gate) * up, or f(gate) where `up` is NULL ---- */
+
+/* x / (1 + e^(-a x)) */
+LIZ_LANE_FN liz_v16 silu16(liz_v16 x, float a)
+{
+    return liz_v16_div(x, liz_v16_add(liz_v16_exp(liz_v16_mul(x, liz_v16_set(-a))), liz_v16_set(1.0f)));
+}
+
 /* x / 2 (1 + tanh u), u = sqrt(2 / pi) (x + 0.044715 x^3); that is x (1 - 1 / (1 + e^2u)). */
-static void ROWS(gelu)(const float *x, size_t n, float *y)
+LIZ_LANE_FN liz_v16 gelu16(liz_v16 x)
+{
+    liz_v16 cubic = liz_v16_fma(liz_v16_mul(liz_v16_mul(x, x), x), liz_v16_set(0.044715f), x);
+    liz_v16 e = liz_v16_exp(liz_v16_mul(cubic, liz_v16_set(2 * 0.7978845608f)));
+    return liz_v16_sub(x, liz_v16_div(x, liz_v16_add(e, liz_v16_set(1.0f))));
+}
+
+#define GATED(name, f)                                                                                                 \
+    static void ROWS(name)(const float *gate, const float *up, size_t n, float *y)                                     \
+    {                                                                                                                  \
+        for (size_t i = 0; i < n; i += 16) {                                                                           \
+            liz_v16 g = liz_v16_load_n(gate + i, n - i), v = f;                                                        \
+            liz_v16_store_n(y + i, up != NULL ? liz_v16_mul(v, liz_v16_load_n(up + i, n - i)) : v, n - i);             \
+        }                                                                                                              \
+    }
+
+GATED(silu_mul, silu16(g, 1.0f))
+GATED(gelu_mul, gelu16(g))
+
+/* The clamped SwiGLU of gpt-oss. */
+static void ROWS(swiglu_oai)(const float *gate, const float *up, size_t n, float *y)
+{
+    const liz_v16 limit = liz_v16_set(7.0f), low = liz_v16_set(-7.0f);
+    for (size_t i = 0; i < n; i += 16) {
+        liz_v16 g = liz_v16_load_n(gate + i, n - i), u = liz_v16_load_n(up + i, n - i);
+        g = liz_v16_select(liz_v16_lt(limit, g), limit, g);
+        u = liz_v16_select(liz_v16_lt(limit, u), limit, u);
+        u = liz_v16_select(liz_v16_lt(u, low), low, u);
+        g = silu16(g, 1.702f);
+        liz_v16_store_n(y + i, liz_v16_fma(g, u, g), n - i);
+    }
+}
+
+/* ---- Probabilities ---- */
+
+static void ROWS(softmax)(const float *x, size_t n, float *y)
+{
+    liz_v16 most = liz_v16_set(-INFINITY), sums = liz_v16_zero();
+    for (size_t i = 0; i < n; i += 16)
+        most = liz_v16_max(liz_v16_keep_n(liz_v16_load_n(x + i, n - i), n - i, most), most);
+    liz_v16 m = liz_v16_set(liz_v16_max_lane(most));
+    for (size_t i = 0; i < n; i += 16) {
+        liz_v16 p = liz_v16_exp(liz_v16_sub(liz_v16_load_n(x + i, n - i), m));
+        liz_v16_store_n(y + i, p, n - i);
+        sums = liz_v16_add(sums, liz_v16_keep_n(p, n - i, liz_v16_zero()));
+    }
+    liz_v16 total = liz_v16_set(liz_v16_sum(sums));
+    for (size_t i = 0; i < n; i += 16)
+        liz_v16_store_n(y + i, liz_v16_div(liz_v16_load_n(y + i, n - i), total), n - i);
+}
+
+static void ROWS(sigmoid)(const float *x, size_t n, float *y)
 {
     const liz_v16 one = liz_v16_set(1.0f);
     for (size_t i = 0; i < n; i += 16) {
-        liz_v16 v = liz_v16_load_n(x + i, n - i);
-        liz_v16 cubic = liz_v16_fma(liz_v16_mul(liz_v16_mul(v, v), v), liz_v16_set(0.044715f), v);
-        liz_v16 e = liz_v16_exp(liz_v16_mul(cubic, liz_v16_set(2 * 0.7978845608f)));
-        liz_v16_store_n(y + i, liz_v16_sub(v, liz_v16_div(v, liz_v16_add(e, one))), n - i);
+        liz_v16 e = liz_v16_exp(liz_v16_sub(liz_v16_zero(), liz_v16_load_n(x + i, n - i)));
+        liz_v16_store_n(y + i, liz_v16_div(one, liz_v16_add(e, one)), n - i);
     }
 }
 
@@ -230,8 +290,13 @@ void ROWS(liz_kernel_rows)(liz_kernel *kernel)
     kernel->rms_norm = ROWS(rms_norm);
     kernel->layer_norm = ROWS(layer_norm);
     kernel->add = ROWS(add);
+    kernel->scale = ROWS(scale);
+    kernel->add_scaled = ROWS(add_scaled);
     kernel->silu_mul = ROWS(silu_mul);
-    kernel->gelu = ROWS(gelu);
+    kernel->gelu_mul = ROWS(gelu_mul);
+    kernel->swiglu_oai = ROWS(swiglu_oai);
+    kernel->softmax = ROWS(softmax);
+    kernel->sigmoid = ROWS(sigmoid);
     kernel->softcap = ROWS(softcap);
     kernel->rope = ROWS(rope);
     kernel->dot_f32[LIZ_PACK_F32] = ROWS(dot_f32);

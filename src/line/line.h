@@ -19,12 +19,18 @@
 #define LIZ_LINE_MAX_TOKENS_DEFAULT 512
 #define LIZ_LINE_KEEP_MAX 64
 #define LIZ_LINE_STOP_MAX 16
+#define LIZ_LINE_COMPLETIONS_MAX 128
 
 /* Sampling as a person gives it: what is not given comes from the model file, else from the command. */
 typedef struct liz_line_sampling {
     float temperature, top_p, min_p;                           /* NAN: not given */
     float repeat_penalty, frequency_penalty, presence_penalty; /* NAN: not given */
+    float typical_p, xtc_probability, xtc_threshold;           /* NAN: not given */
+    float dry_multiplier, dry_base;                            /* NAN: not given */
     int32_t top_k;                                             /* -1: not given */
+    int32_t dry_allowed_length, dry_range;                     /* 0: not given */
+    const char *const *dry_breakers;                           /* NULL: not given */
+    size_t n_dry_breakers;
     const liz_logit_bias *bias;
     size_t n_bias;
 } liz_line_sampling;
@@ -32,7 +38,8 @@ typedef struct liz_line_sampling {
 #define LIZ_LINE_SAMPLING_NONE                                                                                         \
     {                                                                                                                  \
         .temperature = NAN, .top_p = NAN, .min_p = NAN, .repeat_penalty = NAN, .frequency_penalty = NAN,               \
-        .presence_penalty = NAN, .top_k = -1                                                                           \
+        .presence_penalty = NAN, .typical_p = NAN, .xtc_probability = NAN, .xtc_threshold = NAN,                       \
+        .dry_multiplier = NAN, .dry_base = NAN, .top_k = -1                                                            \
     }
 
 /* Settles what is given, then what the model file states. When neither names a temperature, `temperature` and `min_p`
@@ -47,11 +54,11 @@ typedef struct liz_line_progress {
     uint64_t n_failed;      /* of them, error rows */
     uint64_t n_truncated;   /* rows whose --truncate field was shortened in this run */
     uint64_t n_prompt_tokens, n_completion_tokens, n_reused_tokens; /* of this run */
-    uint64_t n_words;                                               /* in the texts of this run */
+    uint64_t n_words_read, n_words_written;                         /* in the records and in the texts of this run */
     /* Of the input: consumed, of it by earlier runs, and in all; total 0 where unknown. */
     uint64_t in_bytes, in_bytes_before, in_bytes_total;
     uint64_t elapsed_us; /* since the model was open */
-    double joules;       /* of this run; below 0 where the machine does not tell */
+    double joules;       /* of this run; below 0 where neither the machine tells nor the options */
 } liz_line_progress;
 
 typedef enum liz_line_outcome {
@@ -71,10 +78,15 @@ typedef struct liz_line_report {
     liz_buf plan;      /* of LIZ_LINE_PLANNED; released with liz_line_report_free */
 } liz_line_report;
 
-/* Zero in any field but `sampling`, `logprobs` and `max_tokens` means its default; liz_line_opts_init sets those. */
+/* "ID" or a text that is one token of the vocabulary. LIZ_E_USAGE. */
+LIZ_MUST_CHECK liz_status liz_line_token_read(const liz_vocab *vocab, const char *text, int32_t *token, liz_error *err);
+
+/* Zero in any field but `sampling`, the two `logprobs` and `max_tokens` means its default; liz_line_opts_init sets
+ * those. */
 typedef struct liz_line_opts {
     const char *model_path, *in_path, *out_path; /* IN and OUT may be "-" */
     const char *stats_path;                      /* NULL: none */
+    double watts;                                /* the machine's power, in place of its meter; 0: by the meter */
     const char *prompt, *system;                 /* texts, NULL: none */
     bool raw;                                    /* texts stand as they are, though the model has a chat template */
     const char *id_field, *truncate_field;       /* NULL: none */
@@ -84,14 +96,22 @@ typedef struct liz_line_opts {
     bool dry_run, retry_failed, restart, strict;
     uint32_t shard, n_shards; /* records with index mod n_shards = shard; n_shards 0: all */
     int logprobs;             /* alternatives reported with each token; -1: no log-probabilities */
+    int prompt_logprobs;      /* the same of the prompt's */
+    int32_t n_completions;    /* of each row; 0 and 1: one */
     uint64_t seed;
     liz_line_sampling sampling;
     const char *stop_strings[LIZ_LINE_STOP_MAX];
     size_t n_stop_strings;
+    const char *stop_tokens[LIZ_LINE_STOP_MAX]; /* as liz_line_token_read takes them */
+    size_t n_stop_tokens;
+    bool ignore_end; /* the model's own end is forbidden */
     int32_t max_tokens;
     liz_engine_opts engine;
     const liz_files *files; /* NULL: the system's */
     const atomic_int *stop; /* set from outside (a signal, another thread) to stop; NULL: never */
+    /* Set once rows are made, when `stop` begins to be looked at; before (waiting for the first record, hashing and
+     * opening the model) nothing is lost by ending the process. May be NULL. */
+    atomic_bool *at_work;
     void (*on_progress)(void *user, const liz_line_progress *progress); /* some times a second; may be NULL */
     void *user;
 } liz_line_opts;

@@ -4,6 +4,7 @@
 
 #include "base/status.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,8 +14,10 @@
 
 void liz_line_opts_init(liz_line_opts *opts)
 {
-    *opts =
-        (liz_line_opts){.sampling = LIZ_LINE_SAMPLING_NONE, .logprobs = -1, .max_tokens = LIZ_LINE_MAX_TOKENS_DEFAULT};
+    *opts = (liz_line_opts){.sampling = LIZ_LINE_SAMPLING_NONE,
+                            .logprobs = -1,
+                            .prompt_logprobs = -1,
+                            .max_tokens = LIZ_LINE_MAX_TOKENS_DEFAULT};
 }
 
 static float first_given(float given, float stated, float otherwise)
@@ -35,9 +38,44 @@ liz_sampling liz_line_sampling_settle(const liz_line_sampling *given, const liz_
         .repeat_penalty = first_given(given->repeat_penalty, info->repeat_penalty, 0),
         .frequency_penalty = first_given(given->frequency_penalty, NAN, 0),
         .presence_penalty = first_given(given->presence_penalty, NAN, 0),
+        .typical_p = first_given(given->typical_p, NAN, 0),
+        .xtc_probability = first_given(given->xtc_probability, info->xtc_probability, 0),
+        .xtc_threshold = first_given(given->xtc_threshold, info->xtc_threshold, 0),
+        .dry_multiplier = first_given(given->dry_multiplier, NAN, 0),
+        .dry_base = first_given(given->dry_base, NAN, 0),
+        .dry_allowed_length = given->dry_allowed_length,
+        .dry_range = given->dry_range,
+        .dry_breakers = given->dry_breakers,
+        .n_dry_breakers = given->n_dry_breakers,
         .bias = given->bias,
         .n_bias = given->n_bias,
     };
+}
+
+liz_status liz_line_token_read(const liz_vocab *vocab, const char *text, int32_t *token, liz_error *err)
+{
+    char *end;
+    int32_t *tokens;
+    size_t n;
+    errno = 0;
+    long id = strtol(text, &end, 10);
+    if (text[0] >= '0' && text[0] <= '9' && *end == '\0') {
+        *token = (int32_t)id;
+        if (errno != 0 || id >= liz_vocab_size(vocab))
+            return liz_fail(err, LIZ_E_USAGE, "token %.40s: the vocabulary ends at %d", text,
+                            liz_vocab_size(vocab) - 1);
+        return LIZ_OK;
+    }
+    liz_status status = liz_tokenize(vocab, text, strlen(text), LIZ_TOKENIZE_SPECIAL, &tokens, &n, err);
+    if (status != LIZ_OK)
+        return status;
+    if (n == 1)
+        *token = tokens[0];
+    else
+        status =
+            liz_fail(err, LIZ_E_USAGE, "token \"%.60s\": is %zu tokens of this model: name one, or its id", text, n);
+    liz_free(tokens);
+    return status;
 }
 
 static bool is_folder(const char *path)
@@ -65,6 +103,8 @@ static liz_status check_paths(const liz_line_opts *o, liz_error *err)
     const char *out = o->out_path;
     if (*out == '\0')
         return liz_fail(err, LIZ_E_USAGE, "-o: its name is empty: name a file after -o");
+    if (o->stats_path != NULL && strcmp(o->stats_path, "-") == 0)
+        return liz_fail(err, LIZ_E_USAGE, "--stats -: standard output is for rows: name a file");
     if (is_folder(out))
         return liz_fail(err, LIZ_E_USAGE, "%s: is a folder: name a file after -o", out);
     if (o->stats_path != NULL && liz_file_is_same(out, o->stats_path))
@@ -188,21 +228,24 @@ static liz_status check_openai(const liz_line_job *job, const liz_line_record *r
     return ok ? LIZ_OK : LIZ_E_USAGE;
 }
 
-/* A first record that cannot be read is an error row like any other, and tells nothing. */
-static liz_status check_record(liz_line_job *job, const liz_line_cut *cut, liz_error *err)
+/* A first record that cannot be read is an error row like any other, and tells nothing: `*told` is then false. */
+static liz_status check_record(liz_line_job *job, const liz_line_cut *cut, bool *told, liz_error *err)
 {
     liz_line_record record;
     liz_line_row row;
     liz_arena arena = {.size_max = LIZ_LINE_RECORD_MAX * 8};
     liz_line_row_init(&row);
     liz_status status = LIZ_OK;
-    if (liz_line_record_read(&record, cut, NULL, &arena, &row)) {
+    *told = liz_line_record_read(&record, cut, NULL, &arena, &row);
+    if (*told) {
         bool openai = liz_line_openai_is(&record) && job->template == NULL;
         job->form = openai ? LIZ_LINE_FORM_OPENAI : LIZ_LINE_FORM_PLAIN;
         status = openai ? check_openai(job, &record, err) : check_own_prompt(job, &record, err);
         if (status == LIZ_OK && !openai)
             status = check_fields(job, &record, err);
     }
+    if (arena.refused)
+        status = liz_fail(err, LIZ_E_MEMORY, "%s: no memory for its first record", job->opts->in_path);
     liz_line_row_free(&row);
     liz_arena_free(&arena);
     return status;
@@ -226,10 +269,42 @@ static liz_status check_header(liz_line_job *job, liz_error *err)
     return status == LIZ_OK ? check_fields(job, &record, err) : status;
 }
 
+/* Where the first record cannot be read, the form is told by the first that can. A stream cannot be read twice: there
+ * it is plain. */
+static liz_status find_form(liz_line_job *job, liz_error *err)
+{
+    liz_line_input *in = NULL;
+    liz_line_cut cut;
+    liz_line_record record;
+    liz_line_row row;
+    liz_arena arena = {.size_max = LIZ_LINE_RECORD_MAX * 8};
+    bool got = true, told = false;
+    uint64_t consumed, total;
+    liz_line_input_bytes(job->in, &consumed, &total);
+    if (total == 0 || job->template != NULL)
+        return LIZ_OK;
+    liz_status status = liz_line_input_open(&in, job->files, job->opts->in_path, LIZ_LINE_INPUT_GUESS, NULL, err);
+    liz_line_row_init(&row);
+    while (status == LIZ_OK && !told) {
+        status = liz_line_input_next(in, &cut, &got, err);
+        if (status != LIZ_OK || !got)
+            break;
+        liz_arena_reset(&arena);
+        liz_line_row_reset(&row, 0);
+        told = liz_line_record_read(&record, &cut, NULL, &arena, &row);
+    }
+    if (told && liz_line_openai_is(&record))
+        job->form = LIZ_LINE_FORM_OPENAI;
+    liz_line_row_free(&row);
+    liz_arena_free(&arena);
+    liz_line_input_close(in);
+    return status;
+}
+
 liz_status liz_line_check_input(liz_line_job *job, liz_error *err)
 {
     liz_line_cut cut;
-    bool got;
+    bool got, told;
     liz_status status =
         liz_line_input_open(&job->in, job->files, job->opts->in_path, LIZ_LINE_INPUT_GUESS, &job->reader_stop, err);
     if (status != LIZ_OK)
@@ -239,7 +314,7 @@ liz_status liz_line_check_input(liz_line_job *job, liz_error *err)
     status = liz_line_input_next(job->in, &cut, &got, err);
     if (status != LIZ_OK || !got)
         return status;
-    status = check_record(job, &cut, err);
+    status = check_record(job, &cut, &told, err);
     liz_line_input_unget(job->in);
-    return status;
+    return status == LIZ_OK && !told ? find_form(job, err) : status;
 }

@@ -20,8 +20,8 @@ typedef struct feeder {
 /* What an event of a sequence comes back to. */
 static void on_event(void *user, const liz_event *event)
 {
-    liz_line_row *row = user;
-    liz_line_window_event(row->window, row, event);
+    liz_line_completion *completion = user;
+    liz_line_window_event(completion->row->owner, completion, event);
 }
 
 /* ---- From a record to what is asked ------------------------------------------------------------- */
@@ -59,10 +59,23 @@ static void ask_defaults(const liz_line_job *job, liz_line_ask *ask)
     ask->n_stop = o->n_stop_strings;
     for (size_t i = 0; i < o->n_stop_strings; i++)
         ask->stop[i] = o->stop_strings[i];
+    ask->n_stop_tokens = o->n_stop_tokens;
+    memcpy(ask->stop_tokens, job->stop_tokens, sizeof job->stop_tokens);
+    ask->ignore_end = o->ignore_end;
+    ask->prompt_logprobs = o->prompt_logprobs;
+    ask->n_completions = o->n_completions > 1 ? o->n_completions : 1;
     ask->has_seed = false;
     ask->tokens = NULL;
     ask->n_tokens = 0;
     ask->prompt = (liz_str){NULL, 0};
+}
+
+/* An error row says what the row determines, and never that memory was short. */
+static liz_status check_memory(const feeder *f, const liz_line_row *row, liz_error *err)
+{
+    if (row->error_code != NULL && f->arena.refused)
+        return liz_fail(err, LIZ_E_MEMORY, "row of index %lu: no memory to read it", row->index);
+    return LIZ_OK;
 }
 
 /* Gives `*tokens` of an OpenAI row; NULL when it is an error row. */
@@ -72,7 +85,7 @@ static liz_status openai_tokens(feeder *f, const liz_line_record *record, liz_li
     liz_line_ask *ask = &f->ask;
     size_t n = 0;
     if (!liz_line_openai_read(record, &f->arena, row, ask))
-        return LIZ_OK;
+        return check_memory(f, row, err);
     if (ask->tokens != NULL) {
         n = ask->n_tokens;
         *tokens = malloc((n ? n : 1) * sizeof **tokens);
@@ -101,8 +114,9 @@ static liz_status read_row(feeder *f, const liz_line_cut *cut, liz_line_row *row
     *tokens = NULL;
     liz_arena_reset(&f->arena);
     ask_defaults(job, &f->ask);
+    row->n_words_read = liz_line_words(cut->text);
     if (!liz_line_record_read(&record, cut, job->csv, &f->arena, row))
-        return LIZ_OK;
+        return check_memory(f, row, err);
     if (job->form == LIZ_LINE_FORM_OPENAI)
         return openai_tokens(f, &record, row, tokens, err);
     take_id(job->opts, &record, row);
@@ -126,34 +140,64 @@ static liz_status submit(feeder *f, liz_line_row *row, const liz_request *reques
     }
 }
 
+/* A seed that the row brings is its first completion's own. */
+static uint64_t seed_of(const feeder *f, const liz_line_row *row, uint32_t sample)
+{
+    const liz_line_ask *ask = &f->ask;
+    if (!ask->has_seed)
+        return liz_row_seed(f->job->opts->seed, (uint32_t)row->index, sample, f->job->attempt);
+    return sample == 0 ? ask->seed : liz_row_seed(ask->seed, 0, sample, 0);
+}
+
+static liz_request request_of(const liz_line_ask *ask, const int32_t *tokens, size_t n_tokens)
+{
+    return (liz_request){.tokens = tokens,
+                         .n_tokens = n_tokens,
+                         .sampling = ask->sampling,
+                         .n_predict_max = ask->max_tokens,
+                         .stop = ask->stop,
+                         .n_stop = ask->n_stop,
+                         .stop_tokens = ask->stop_tokens,
+                         .n_stop_tokens = ask->n_stop_tokens,
+                         .ignore_end = ask->ignore_end,
+                         .logprobs = ask->logprobs >= 0,
+                         .n_logprobs_top = ask->logprobs > 0 ? ask->logprobs : 0,
+                         .n_prompt_logprobs_top = ask->prompt_logprobs > 0 ? ask->prompt_logprobs : 0,
+                         .on_event = on_event};
+}
+
+/* Submits all completions; the first asks for the prompt's log-probabilities too. */
+static liz_status submit_completions(feeder *f, liz_line_row *row, const int32_t *tokens, liz_error *err)
+{
+    const liz_line_ask *ask = &f->ask;
+    liz_request request = request_of(ask, tokens, row->n_prompt);
+    liz_status status = liz_line_row_expect(row, (size_t)ask->n_completions, err);
+    for (uint32_t i = 0; status == LIZ_OK && i < row->n_completions; i++) {
+        liz_line_completion *c = &row->completions[i];
+        request.sampling.seed = c->seed = seed_of(f, row, i);
+        request.prompt_logprobs = ask->prompt_logprobs >= 0 && i == 0;
+        request.user = c;
+        status = submit(f, row, &request, &c->seq, err);
+    }
+    return status;
+}
+
 static liz_status submit_row(feeder *f, liz_line_row *row, const int32_t *tokens, liz_error *err)
 {
     liz_line_job *job = f->job;
-    liz_line_ask *ask = &f->ask;
-    liz_seq *seq = NULL;
-    row->seed = ask->has_seed ? ask->seed : liz_row_seed(job->opts->seed, (uint32_t)row->index, 0, job->attempt);
-    row->wants_logprobs = ask->logprobs >= 0;
-    row->window = &job->window;
-    liz_request request = {.tokens = tokens,
-                           .n_tokens = row->n_prompt,
-                           .sampling = ask->sampling,
-                           .n_predict_max = ask->max_tokens,
-                           .stop = ask->stop,
-                           .n_stop = ask->n_stop,
-                           .logprobs = ask->logprobs >= 0,
-                           .n_logprobs_top = ask->logprobs > 0 ? ask->logprobs : 0,
-                           .on_event = on_event,
-                           .user = row};
-    request.sampling.seed = row->seed;
-    liz_status status = submit(f, row, &request, &seq, err);
+    row->wants_logprobs = f->ask.logprobs >= 0;
+    row->wants_prompt_logprobs = f->ask.prompt_logprobs >= 0;
+    row->owner = &job->window;
+    liz_status status = submit_completions(f, row, tokens, err);
     bool of_the_row = job->form == LIZ_LINE_FORM_OPENAI && (status == LIZ_E_USAGE || status == LIZ_E_LIMIT);
-    if (of_the_row) {
+    if (of_the_row) { /* already the first one was refused */
         liz_line_row_fail(row, LIZ_ROW_INVALID_ROW, "%s", err->text);
+        row->n_completions = 0;
         liz_line_window_pass_done(&job->window, row);
         return LIZ_OK;
     }
     if (status == LIZ_OK)
-        liz_line_window_pass_submitted(&job->window, row, seq);
+        liz_line_window_pass_submitted(&job->window, row);
     return status;
 }
 
@@ -173,8 +217,8 @@ static liz_status keep_old(feeder *f, liz_line_row *row, bool *kept, liz_error *
     *kept = !liz_line_row_is_error(old.text);
     if (*kept) {
         row->is_copy = true;
-        liz_buf_append_str(&row->text, old.text);
-        liz_buf_putc(&row->text, '\n');
+        liz_buf_append_str(&row->line, old.text);
+        liz_buf_putc(&row->line, '\n');
     }
     return LIZ_OK;
 }

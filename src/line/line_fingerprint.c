@@ -28,6 +28,14 @@ static void add(liz_line_fingerprint *fp, const char *name, liz_str value)
     liz_json_write_string(&fp->json, value);
 }
 
+/* A value that had no memory must not pass for another. Releases it. */
+static void add_buf(liz_line_fingerprint *fp, const char *name, liz_buf *value)
+{
+    add(fp, name, liz_buf_str(value));
+    fp->json.failed = fp->json.failed || liz_buf_failed(value);
+    liz_buf_free(value);
+}
+
 static void add_text(liz_line_fingerprint *fp, const char *name, const char *value)
 {
     add(fp, name, liz_str_of(value ? value : "none"));
@@ -48,8 +56,7 @@ static void add_float(liz_line_fingerprint *fp, const char *name, float value)
         liz_buf_puts(&text, "of the model");
     else
         liz_json_write_float(&text, value);
-    add(fp, name, liz_buf_str(&text));
-    liz_buf_free(&text);
+    add_buf(fp, name, &text);
 }
 
 /* A list as a JSON array, so that no two lists look the same. */
@@ -62,8 +69,7 @@ static void add_list(liz_line_fingerprint *fp, const char *name, const char *con
         liz_json_write_string(&text, liz_str_of(items[i]));
     }
     liz_buf_puts(&text, n ? "]" : "none");
-    add(fp, name, liz_buf_str(&text));
-    liz_buf_free(&text);
+    add_buf(fp, name, &text);
 }
 
 static void add_bias(liz_line_fingerprint *fp, const liz_line_sampling *s)
@@ -75,9 +81,25 @@ static void add_bias(liz_line_fingerprint *fp, const liz_line_sampling *s)
         liz_json_write_float(&text, s->bias[i].bias); /* null: forbidden */
     }
     liz_buf_puts(&text, s->n_bias ? "" : "none");
-    add(fp, "logit-bias", liz_buf_str(&text));
-    liz_buf_free(&text);
+    add_buf(fp, "logit-bias", &text);
 }
+
+static const struct {
+    const char *name;
+    size_t at;
+    bool of_model; /* the model file may state it */
+} floats[] = {
+    {"top-p", offsetof(liz_line_sampling, top_p), true},
+    {"min-p", offsetof(liz_line_sampling, min_p), true},
+    {"typical", offsetof(liz_line_sampling, typical_p), false},
+    {"xtc-probability", offsetof(liz_line_sampling, xtc_probability), true},
+    {"xtc-threshold", offsetof(liz_line_sampling, xtc_threshold), true},
+    {"repeat-penalty", offsetof(liz_line_sampling, repeat_penalty), true},
+    {"frequency-penalty", offsetof(liz_line_sampling, frequency_penalty), false},
+    {"presence-penalty", offsetof(liz_line_sampling, presence_penalty), false},
+    {"dry-multiplier", offsetof(liz_line_sampling, dry_multiplier), false},
+    {"dry-base", offsetof(liz_line_sampling, dry_base), false},
+};
 
 static void add_sampling(liz_line_fingerprint *fp, const liz_line_sampling *s)
 {
@@ -86,11 +108,17 @@ static void add_sampling(liz_line_fingerprint *fp, const liz_line_sampling *s)
         add_text(fp, "top-k", "of the model");
     else
         add_number(fp, "top-k", s->top_k);
-    add_float(fp, "top-p", s->top_p);
-    add_float(fp, "min-p", s->min_p);
-    add_float(fp, "repeat-penalty", s->repeat_penalty);
-    add_float(fp, "frequency-penalty", isnan(s->frequency_penalty) ? 0 : s->frequency_penalty);
-    add_float(fp, "presence-penalty", isnan(s->presence_penalty) ? 0 : s->presence_penalty);
+    for (size_t i = 0; i < sizeof floats / sizeof *floats; i++) {
+        float value;
+        memcpy(&value, (const char *)s + floats[i].at, sizeof value);
+        add_float(fp, floats[i].name, isnan(value) && !floats[i].of_model ? 0 : value);
+    }
+    add_number(fp, "dry-allowed-length", s->dry_allowed_length);
+    add_number(fp, "dry-penalty-last-n", s->dry_range);
+    if (s->dry_breakers == NULL)
+        add_text(fp, "dry-sequence-breaker", "standard");
+    else
+        add_list(fp, "dry-sequence-breaker", s->dry_breakers, s->n_dry_breakers);
     add_bias(fp, s);
 }
 
@@ -109,6 +137,9 @@ void liz_line_fingerprint_make(liz_line_fingerprint *fp, const liz_line_opts *op
     add_sampling(fp, &opts->sampling);
     add_text(fp, "seed", seed);
     add_list(fp, "stop", opts->stop_strings, opts->n_stop_strings);
+    add_list(fp, "stop-token", opts->stop_tokens, opts->n_stop_tokens);
+    add_text(fp, "ignore-eos", opts->ignore_end ? "yes" : "no");
+    add_number(fp, "n", opts->n_completions > 1 ? opts->n_completions : 1);
     add_number(fp, "max-tokens", opts->max_tokens);
     if (opts->engine.n_ctx == 0)
         add_text(fp, "ctx-size", "of the model");
@@ -116,6 +147,7 @@ void liz_line_fingerprint_make(liz_line_fingerprint *fp, const liz_line_opts *op
         add_number(fp, "ctx-size", opts->engine.n_ctx);
     add_text(fp, "cache-type", opts->engine.cache_type == LIZ_CACHE_F32 ? "f32" : "bf16");
     add_number(fp, "logprobs", opts->logprobs);
+    add_number(fp, "prompt-logprobs", opts->prompt_logprobs);
     add_text(fp, "id", opts->id_field);
     add_list(fp, "keep", opts->keep, opts->n_keep);
     add_text(fp, "truncate", opts->truncate_field);
@@ -146,8 +178,13 @@ void liz_line_fingerprint_diff(liz_str was, liz_str is, const char *only, liz_bu
 {
     liz_arena arena = {.size_max = 64u << 20};
     liz_json *a, *b;
-    if (liz_json_read(&a, was, &arena, NULL) == LIZ_OK && liz_json_read(&b, is, &arena, NULL) == LIZ_OK)
+    liz_status status = liz_json_read(&a, was, &arena, NULL);
+    if (status == LIZ_OK)
+        status = liz_json_read(&b, is, &arena, NULL);
+    if (status == LIZ_OK)
         diff_objects(a, b, only, out);
+    else if (status == LIZ_E_MEMORY)
+        out->failed = true;
     else
         liz_buf_puts(out, "the side file is damaged");
     liz_arena_free(&arena);

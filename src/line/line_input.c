@@ -217,6 +217,8 @@ static liz_status read_header(liz_line_input *in, liz_error *err)
     if (!got)
         return LIZ_OK;
     liz_buf_append_str(&in->header, cut.text);
+    if (liz_buf_failed(&in->header) && !in->header.is_full)
+        return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for the CSV header", in->path);
     if (liz_buf_failed(&in->header))
         return liz_fail(err, LIZ_E_LIMIT, "%s: the CSV header is larger than %zu bytes", in->path, in->header.len_max);
     return LIZ_OK;

@@ -41,6 +41,7 @@ typedef struct liz_line_job {
     liz_engine *engine;
     liz_engine_info info;
     liz_sampling sampling;
+    int32_t stop_tokens[LIZ_LINE_STOP_MAX]; /* [opts->n_stop_tokens] */
     liz_line_window window;
     atomic_bool reader_stop;
 } liz_line_job;

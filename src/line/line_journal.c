@@ -40,6 +40,17 @@ static bool read_attempts(liz_line_journal *journal, const liz_json *list)
     return true;
 }
 
+static liz_status fail_memory(const liz_line_journal *journal, liz_error *err)
+{
+    return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for it", journal->path);
+}
+
+static liz_status check_memory(const liz_line_journal *journal, liz_error *err)
+{
+    bool failed = liz_buf_failed(&journal->fingerprints) || liz_buf_failed(&journal->retry);
+    return failed ? fail_memory(journal, err) : LIZ_OK;
+}
+
 static liz_status read_job(liz_line_journal *journal, const liz_json *root, liz_error *err)
 {
     char hash[33];
@@ -62,7 +73,7 @@ static liz_status read_job(liz_line_journal *journal, const liz_json *root, liz_
     if (retry != NULL)
         liz_buf_append_str(&journal->retry, retry->source);
     journal->exists = true;
-    return LIZ_OK;
+    return check_memory(journal, err);
 }
 
 static liz_status read_file(liz_line_journal *journal, liz_error *err)
@@ -76,7 +87,9 @@ static liz_status read_file(liz_line_journal *journal, liz_error *err)
         status = fail_damaged(journal, "is damaged", err);
     if (status == LIZ_OK && text.len > 0) {
         status = liz_json_read(&root, liz_buf_str(&text), &arena, err);
-        status = status == LIZ_OK ? read_job(journal, root, err) : fail_damaged(journal, "is damaged", err);
+        status = status == LIZ_OK         ? read_job(journal, root, err)
+                 : status == LIZ_E_MEMORY ? fail_memory(journal, err)
+                                          : fail_damaged(journal, "is damaged", err);
     }
     liz_arena_free(&arena);
     liz_buf_free(&text);
@@ -130,6 +143,8 @@ liz_status liz_line_journal_save(liz_line_journal *journal, liz_error *err)
 {
     liz_buf out;
     char hash[33];
+    if (check_memory(journal, err) != LIZ_OK)
+        return LIZ_E_MEMORY;
     liz_buf_init(&out, SIZE_MAX_BYTES);
     liz_hash_hex(journal->input_hash, hash);
     liz_buf_printf(&out,
@@ -146,7 +161,7 @@ liz_status liz_line_journal_save(liz_line_journal *journal, liz_error *err)
         liz_buf_append_str(&out, liz_buf_str(&journal->retry));
     }
     liz_buf_puts(&out, "\n}\n");
-    liz_status status = liz_buf_failed(&out) ? liz_fail(err, LIZ_E_MEMORY, "%s: no memory to write it", journal->path)
+    liz_status status = liz_buf_failed(&out) ? fail_memory(journal, err)
                                              : liz_file_replace_locked(journal->files, journal->path, &journal->fd,
                                                                        out.data, out.len, err);
     journal->exists = journal->exists || status == LIZ_OK;

@@ -1,7 +1,8 @@
 /* line_openai.c - requests of OpenAI batch files: POST /v1/completions.
  *
- * Each parameter of the body has one entry in a table: a reader, or the values under which it changes nothing. What is
- * in no table is refused, so that nobody finds out from the results that a setting was dropped. */
+ * Each parameter of the body has one entry in a table: where it goes, or the value under which it changes nothing. What
+ * is in no table is refused, so that nobody finds out from the results that a setting was dropped. Names beyond
+ * OpenAI's are those of vLLM, and of llama.cpp where that has none. */
 #include "line/line_request.h"
 
 #include <math.h>
@@ -64,101 +65,69 @@ static bool read_prompt(reading *r, const liz_json *value)
                                          : wrong(r, "prompt", "a string, a list of one string, or a list of token ids");
 }
 
-static bool read_float(reading *r, const liz_json *value, const char *name, float *out)
-{
-    double x;
-    if (value->type == LIZ_JSON_NULL)
-        return true;
-    if (!liz_json_double(value, &x) || !isfinite((float)x))
-        return wrong(r, name, "a number");
-    *out = (float)x;
-    return true;
-}
-
-static bool read_temperature(reading *r, const liz_json *v)
-{
-    return read_float(r, v, "temperature", &r->ask->sampling.temperature);
-}
-static bool read_top_p(reading *r, const liz_json *v) { return read_float(r, v, "top_p", &r->ask->sampling.top_p); }
-static bool read_min_p(reading *r, const liz_json *v) { return read_float(r, v, "min_p", &r->ask->sampling.min_p); }
-static bool read_frequency(reading *r, const liz_json *v)
-{
-    return read_float(r, v, "frequency_penalty", &r->ask->sampling.frequency_penalty);
-}
-static bool read_presence(reading *r, const liz_json *v)
-{
-    return read_float(r, v, "presence_penalty", &r->ask->sampling.presence_penalty);
-}
-
 static bool read_int(reading *r, const liz_json *value, const char *name, int64_t min, int64_t max, int64_t *out)
 {
-    int64_t n;
     char wants[64];
-    if (value->type == LIZ_JSON_NULL)
-        return true;
     snprintf(wants, sizeof wants, "a whole number from %lld to %lld", (long long)min, (long long)max);
-    if (!liz_json_int64(value, &n) || n < min || n > max)
-        return wrong(r, name, wants);
-    *out = n;
-    return true;
-}
-
-static bool read_top_k(reading *r, const liz_json *value)
-{
-    int64_t n = r->ask->sampling.top_k;
-    bool ok = read_int(r, value, "top_k", 0, INT32_MAX, &n);
-    r->ask->sampling.top_k = (int32_t)n;
-    return ok;
-}
-
-static bool read_max_tokens(reading *r, const liz_json *value)
-{
-    int64_t n = r->ask->max_tokens;
-    bool ok = read_int(r, value, "max_tokens", 1, INT32_MAX, &n);
-    r->ask->max_tokens = (int32_t)n;
-    return ok;
-}
-
-static bool read_logprobs(reading *r, const liz_json *value)
-{
-    int64_t n = r->ask->logprobs;
-    bool ok = read_int(r, value, "logprobs", 0, LIZ_LOGPROBS_TOP_MAX, &n);
-    r->ask->logprobs = (int)n;
-    return ok;
+    return (liz_json_int64(value, out) && *out >= min && *out <= max) || wrong(r, name, wants);
 }
 
 static bool read_seed(reading *r, const liz_json *value)
 {
     int64_t n = 0;
-    bool ok = read_int(r, value, "seed", INT64_MIN, INT64_MAX, &n);
+    r->ask->has_seed = read_int(r, value, "seed", INT64_MIN, INT64_MAX, &n);
     r->ask->seed = (uint64_t)n;
-    r->ask->has_seed = value->type != LIZ_JSON_NULL;
-    return ok;
+    return r->ask->has_seed;
 }
 
-static bool add_stop(reading *r, const liz_json *value)
+/* A string, or a list of them, into `list` [*n]. */
+static bool read_strings(reading *r, const liz_json *value, const char *name, const char **list, size_t *n)
 {
-    if (value->type != LIZ_JSON_STRING || value->string.n == 0 ||
-        memchr(value->string.p, '\0', value->string.n) != NULL)
-        return wrong(r, "stop", "a string or a list of strings");
-    if (r->ask->n_stop == sizeof r->ask->stop / sizeof *r->ask->stop)
-        return wrong(r, "stop", "a list of at most 16");
-    const char *copy = liz_arena_strdup(r->arena, value->string.p, value->string.n);
-    r->ask->stop[r->ask->n_stop++] = copy;
-    return copy != NULL || wrong(r, "stop", "small enough for memory");
+    bool is_list = value->type == LIZ_JSON_ARRAY;
+    *n = 0;
+    for (const liz_json *item = is_list ? value->first_child : value; item != NULL;
+         item = is_list ? item->next : NULL) {
+        if (item->type != LIZ_JSON_STRING || item->string.n == 0 ||
+            memchr(item->string.p, '\0', item->string.n) != NULL)
+            return wrong(r, name, "a string or a list of strings");
+        if (*n == LIZ_LINE_STOP_MAX)
+            return wrong(r, name, "a list of at most 16");
+        list[*n] = liz_arena_strdup(r->arena, item->string.p, item->string.n);
+        if (list[(*n)++] == NULL)
+            return wrong(r, name, "small enough for memory");
+    }
+    return true;
 }
 
 static bool read_stop(reading *r, const liz_json *value)
 {
-    if (value->type == LIZ_JSON_NULL)
-        return true;
-    r->ask->n_stop = 0;
-    if (value->type != LIZ_JSON_ARRAY)
-        return add_stop(r, value);
-    for (const liz_json *item = value->first_child; item != NULL; item = item->next)
-        if (!add_stop(r, item))
+    return read_strings(r, value, "stop", r->ask->stop, &r->ask->n_stop);
+}
+
+static bool read_breakers(reading *r, const liz_json *value)
+{
+    r->ask->sampling.dry_breakers = r->ask->breakers;
+    return read_strings(r, value, "dry_sequence_breakers", r->ask->breakers, &r->ask->sampling.n_dry_breakers);
+}
+
+static bool read_stop_tokens(reading *r, const liz_json *value)
+{
+    r->ask->n_stop_tokens = 0;
+    if (value->type != LIZ_JSON_ARRAY || value->n_children > LIZ_STOP_TOKENS_MAX)
+        return wrong(r, "stop_token_ids", "a list of at most 64 token ids");
+    for (const liz_json *item = value->first_child; item != NULL; item = item->next) {
+        int64_t id;
+        if (!read_int(r, item, "stop_token_ids", 0, INT32_MAX, &id))
             return false;
+        r->ask->stop_tokens[r->ask->n_stop_tokens++] = (int32_t)id;
+    }
     return true;
+}
+
+static bool read_ignore_eos(reading *r, const liz_json *value)
+{
+    r->ask->ignore_end = value->type == LIZ_JSON_TRUE;
+    return r->ask->ignore_end || value->type == LIZ_JSON_FALSE || wrong(r, "ignore_eos", "true or false");
 }
 
 static bool add_bias(reading *r, const liz_json *member)
@@ -178,8 +147,6 @@ static bool add_bias(reading *r, const liz_json *member)
 
 static bool read_logit_bias(reading *r, const liz_json *value)
 {
-    if (value->type == LIZ_JSON_NULL)
-        return true;
     if (value->type != LIZ_JSON_OBJECT)
         return wrong(r, "logit_bias", "an object of token ids and numbers");
     r->ask->sampling.bias = r->ask->bias;
@@ -192,48 +159,103 @@ static bool read_logit_bias(reading *r, const liz_json *value)
 
 /* ---- The body ----------------------------------------------------------------------------------- */
 
-static const struct {
+typedef enum parameter_kind {
+    KIND_READ,     /* a function reads it */
+    KIND_FLOAT,    /* a number into the float at `at` */
+    KIND_INT,      /* a whole number from `min` to `max` into the int32_t at `at` */
+    KIND_HARMLESS, /* nothing reads it: `harmless` is the value under which it changes nothing, "" any */
+} parameter_kind;
+
+typedef struct parameter {
     const char *name;
+    parameter_kind kind;
+    size_t at;
+    int64_t min, max;
     parameter_fn *read;
-    const char *harmless; /* where nothing reads it: the value, beside null, under which it changes nothing */
-} parameters[] = {
-    {"model", read_model, NULL},
-    {"prompt", read_prompt, NULL},
-    {"max_tokens", read_max_tokens, NULL},
-    {"temperature", read_temperature, NULL},
-    {"top_p", read_top_p, NULL},
-    {"top_k", read_top_k, NULL},
-    {"min_p", read_min_p, NULL},
-    {"frequency_penalty", read_frequency, NULL},
-    {"presence_penalty", read_presence, NULL},
-    {"logit_bias", read_logit_bias, NULL},
-    {"logprobs", read_logprobs, NULL},
-    {"seed", read_seed, NULL},
-    {"stop", read_stop, NULL},
-    {"n", NULL, "1"},
-    {"best_of", NULL, "1"},
-    {"echo", NULL, "false"},
-    {"stream", NULL, "false"},
-    {"stream_options", NULL, "null"},
-    {"suffix", NULL, "\"\""},
-    {"user", NULL, ""}, /* any value */
+    const char *harmless;
+} parameter;
+
+#define READ(fn) .kind = KIND_READ, .read = fn
+#define FLOAT(field) .kind = KIND_FLOAT, .at = offsetof(liz_line_ask, field)
+#define INT(field, least, most) .kind = KIND_INT, .at = offsetof(liz_line_ask, field), .min = least, .max = most
+#define HARMLESS(value) .kind = KIND_HARMLESS, .harmless = value
+
+static const parameter parameters[] = {
+    {"model", READ(read_model)},
+    {"prompt", READ(read_prompt)},
+    {"max_tokens", INT(max_tokens, 1, INT32_MAX)},
+    {"n", INT(n_completions, 1, LIZ_LINE_COMPLETIONS_MAX)},
+    {"temperature", FLOAT(sampling.temperature)},
+    {"top_p", FLOAT(sampling.top_p)},
+    {"top_k", INT(sampling.top_k, 0, INT32_MAX)},
+    {"min_p", FLOAT(sampling.min_p)},
+    {"typical_p", FLOAT(sampling.typical_p)},
+    {"xtc_probability", FLOAT(sampling.xtc_probability)},
+    {"xtc_threshold", FLOAT(sampling.xtc_threshold)},
+    {"repetition_penalty", FLOAT(sampling.repeat_penalty)},
+    {"frequency_penalty", FLOAT(sampling.frequency_penalty)},
+    {"presence_penalty", FLOAT(sampling.presence_penalty)},
+    {"dry_multiplier", FLOAT(sampling.dry_multiplier)},
+    {"dry_base", FLOAT(sampling.dry_base)},
+    {"dry_allowed_length", INT(sampling.dry_allowed_length, 1, INT32_MAX)},
+    {"dry_penalty_last_n", INT(sampling.dry_range, 1, INT32_MAX)},
+    {"dry_sequence_breakers", READ(read_breakers)},
+    {"logit_bias", READ(read_logit_bias)},
+    {"logprobs", INT(logprobs, 0, LIZ_LOGPROBS_TOP_MAX)},
+    {"prompt_logprobs", INT(prompt_logprobs, 0, LIZ_LOGPROBS_TOP_MAX)},
+    {"seed", READ(read_seed)},
+    {"stop", READ(read_stop)},
+    {"stop_token_ids", READ(read_stop_tokens)},
+    {"ignore_eos", READ(read_ignore_eos)},
+    {"best_of", HARMLESS("1")},
+    {"echo", HARMLESS("false")},
+    {"stream", HARMLESS("false")},
+    {"stream_options", HARMLESS("null")},
+    {"suffix", HARMLESS("\"\"")},
+    {"user", HARMLESS("")},
 };
 
-static bool read_parameter(reading *r, const liz_json *member)
+static bool read_float(reading *r, const parameter *p, const liz_json *value)
 {
-    for (size_t i = 0; i < sizeof parameters / sizeof *parameters; i++) {
-        if (!liz_str_is(member->key, parameters[i].name))
-            continue;
-        if (parameters[i].read != NULL)
-            return parameters[i].read(r, member);
-        const char *harmless = parameters[i].harmless;
-        if (member->type == LIZ_JSON_NULL || *harmless == '\0' || liz_str_is(member->source, harmless))
-            return true;
-        break;
-    }
+    double x;
+    if (!liz_json_double(value, &x) || !isfinite((float)x))
+        return wrong(r, p->name, "a number");
+    memcpy((char *)r->ask + p->at, &(float){(float)x}, sizeof(float));
+    return true;
+}
+
+static bool read_whole(reading *r, const parameter *p, const liz_json *value)
+{
+    int64_t n = 0;
+    bool ok = read_int(r, value, p->name, p->min, p->max, &n);
+    memcpy((char *)r->ask + p->at, &(int32_t){(int32_t)n}, sizeof(int32_t));
+    return ok;
+}
+
+static bool fail_unsupported(reading *r, const liz_json *member)
+{
     liz_line_row_fail(r->row, LIZ_ROW_UNSUPPORTED, "body.%.*s: is not supported in this version",
                       LIZ_STR_ARG(member->key));
     return false;
+}
+
+/* null is what is not given, but for a model and a prompt. */
+static bool read_parameter(reading *r, const liz_json *member)
+{
+    const parameter *p = parameters, *end = p + sizeof parameters / sizeof *parameters;
+    while (p < end && !liz_str_is(member->key, p->name))
+        p++;
+    if (p == end)
+        return fail_unsupported(r, member);
+    if (member->type == LIZ_JSON_NULL && p->read != read_model && p->read != read_prompt)
+        return true;
+    switch (p->kind) {
+    case KIND_READ: return p->read(r, member);
+    case KIND_FLOAT: return read_float(r, p, member);
+    case KIND_INT: return read_whole(r, p, member);
+    case KIND_HARMLESS: break;
+    }
+    return *p->harmless == '\0' || liz_str_is(member->source, p->harmless) || fail_unsupported(r, member);
 }
 
 bool liz_line_openai_is(const liz_line_record *record)

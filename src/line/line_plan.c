@@ -33,7 +33,7 @@ static liz_status count_tokens(liz_line_job *job, const liz_line_cut *cut, liz_a
     liz_line_record record;
     int32_t *tokens = NULL;
     liz_status status = LIZ_OK;
-    liz_line_ask ask = {.max_tokens = job->opts->max_tokens, .logprobs = -1};
+    liz_line_ask ask = {.max_tokens = job->opts->max_tokens, .logprobs = -1, .prompt_logprobs = -1};
     if (!liz_line_record_read(&record, cut, job->csv, arena, row))
         return LIZ_OK;
     if (job->form == LIZ_LINE_FORM_OPENAI) {
@@ -45,6 +45,7 @@ static liz_status count_tokens(liz_line_job *job, const liz_line_cut *cut, liz_a
                                   LIZ_TOKENIZE_AFFIXES | LIZ_TOKENIZE_SPECIAL, &tokens, &row->n_prompt, err);
         if (!p->shown)
             liz_buf_printf(out, "first prompt:\n%.*s\n---\n", LIZ_STR_ARG(ask.prompt));
+        liz_line_prompt_fits(&job->prompter, row->n_prompt, row);
     } else {
         if (!p->shown)
             show_prompt(job, &record, out);
@@ -104,12 +105,15 @@ static liz_status read_model(liz_line_job *job, liz_buf *memory_text, liz_error 
     if (status == LIZ_OK)
         status = liz_json_read(&root, liz_str_of(json), &arena, err);
     if (status == LIZ_OK) {
-        const liz_json *memory = liz_json_member(root, "memory"), *template = liz_json_member(root, "chat_template");
+        const liz_json *memory = liz_json_member(root, "memory"), *error = liz_json_member(memory, "error");
+        const liz_json *template = liz_json_member(root, "chat_template");
         for (const liz_json *m = memory ? memory->first_child : NULL; m != NULL; m = m->next)
             liz_buf_printf(memory_text, "memory %.*s: %.*s\n", LIZ_STR_ARG(m->key), LIZ_STR_ARG(m->source));
         if (liz_json_int64(liz_json_member(memory, "ctx_size"), &n_ctx) && n_ctx > 0 && n_ctx <= INT32_MAX)
             job->prompter.n_ctx = (int32_t)n_ctx;
         status = liz_line_check_template(job, template != NULL && template->type != LIZ_JSON_NULL, err);
+        if (status == LIZ_OK && error != NULL && error->type == LIZ_JSON_STRING)
+            status = liz_fail(err, LIZ_E_UNSUPPORTED, "%s: %.*s", job->opts->model_path, LIZ_STR_ARG(error->string));
     }
     liz_arena_free(&arena);
     liz_free(json);
@@ -124,7 +128,9 @@ static void show_counts(const liz_line_job *job, const plan *p, liz_buf *out)
     liz_buf_printf(out, "prompt tokens: %.0f%s, longest %" PRIu64 "\n", (double)p->n_tokens * scale,
                    p->n_sampled < p->n_rows ? " (estimated)" : "", p->n_tokens_max);
     liz_buf_printf(out, "generated tokens: at most %.0f (--max-tokens %d)\n",
-                   (double)p->n_rows * (double)job->opts->max_tokens, job->opts->max_tokens);
+                   (double)p->n_rows * job->opts->max_tokens *
+                       (job->opts->n_completions > 1 ? job->opts->n_completions : 1),
+                   job->opts->max_tokens);
 }
 
 liz_status liz_line_plan(liz_line_job *job, liz_buf *out, liz_error *err)

@@ -72,6 +72,8 @@ static liz_status compile_text(liz_line_template *template, const char *option, 
             if (status != LIZ_OK)
                 return status;
             p->literal = (liz_str){liz_arena_strdup(&template->arena, literal->data, literal->len), literal->len};
+            if (liz_buf_failed(literal) || p->literal.p == NULL)
+                return liz_fail(err, LIZ_E_MEMORY, "%s: no memory", option);
             template->n_parts++;
             liz_buf_clear(literal);
         } else {

@@ -5,6 +5,7 @@
 #ifndef LIZ_LINE_LINE_REQUEST_H
 #define LIZ_LINE_LINE_REQUEST_H
 
+#include "line/line.h"
 #include "line/line_record.h"
 
 #define LIZ_LINE_BIAS_MAX 1024
@@ -13,10 +14,14 @@
 typedef struct liz_line_ask {
     liz_sampling sampling;
     liz_logit_bias bias[LIZ_LINE_BIAS_MAX];
-    int32_t max_tokens;
-    const char *stop[16];
+    const char *breakers[LIZ_LINE_STOP_MAX];
+    int32_t max_tokens, n_completions;
+    const char *stop[LIZ_LINE_STOP_MAX];
     size_t n_stop;
-    int logprobs; /* -1: none */
+    int32_t stop_tokens[LIZ_STOP_TOKENS_MAX];
+    size_t n_stop_tokens;
+    bool ignore_end;
+    int32_t logprobs, prompt_logprobs; /* -1: none */
     bool has_seed;
     uint64_t seed;
     const int32_t *tokens; /* the prompt where the row gives it as tokens; else NULL */

@@ -152,7 +152,9 @@ static liz_status fail_differs(const liz_line_job *job, liz_str was, const char 
     liz_buf_init(&diff, 4096);
     liz_line_fingerprint_diff(was, liz_buf_str(&job->fingerprint.json), only, &diff);
     liz_status status = LIZ_OK;
-    if (diff.len > 0)
+    if (liz_buf_failed(&diff) && !diff.is_full)
+        status = liz_fail(err, LIZ_E_MEMORY, "%s: no memory to compare settings", job->opts->out_path);
+    else if (diff.len > 0)
         status =
             liz_fail(err, LIZ_E_STATE, "%s: %s with other settings: %.300s: use those, or begin anew with --restart",
                      job->opts->out_path, what, diff.data);
@@ -218,6 +220,8 @@ static liz_status begin_retry(liz_line_job *job, liz_error *err)
     if (status == LIZ_OK)
         status = liz_file_sync(job->files, fd, job->target_path, err);
     liz_file_close(job->files, &fd);
+    if (status == LIZ_OK)
+        status = liz_file_sync_folder(job->files, job->target_path, err);
     liz_buf_append_str(&job->journal.retry, liz_buf_str(&job->fingerprint.json));
     return status == LIZ_OK ? liz_line_journal_save(&job->journal, err) : status;
 }
@@ -323,6 +327,8 @@ liz_status liz_line_resume(liz_line_job *job, liz_error *err)
     if (status != LIZ_OK)
         return status;
     liz_line_fingerprint_make(&job->fingerprint, o, job->journal.model.hash);
+    if (liz_buf_failed(&job->fingerprint.json))
+        return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for the settings", o->out_path);
     return o->retry_failed ? resume_retry(job, err) : resume_plain(job, out_bytes, err);
 }
 

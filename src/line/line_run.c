@@ -3,6 +3,7 @@
  * Before rows go to OUT the side file vouches for the input up to them, synced; OUT itself is synced once a second and
  * at the end, so a power failure costs a second of rows and a crash of the process none. On a clean stop (signal,
  * --limit, --strict) the side file vouches for exactly the rows that are there. */
+#include "line/line_energy.h"
 #include "line/line_job.h"
 
 #include "base/log.h"
@@ -31,23 +32,10 @@ typedef struct writer {
     uint64_t begun_us, synced_us, told_us;
     uint64_t n_records; /* the input up to the last row in OUT */
     liz_hash input_hash;
-    liz_energy_meter energy;
-    bool has_energy;
+    liz_line_energy energy;
 } writer;
 
 /* ---- Progress ----------------------------------------------------------------------------------- */
-
-static uint64_t n_words_of(liz_str text)
-{
-    uint64_t n = 0;
-    bool inside = false;
-    for (size_t i = 0; i < text.n; i++) {
-        bool space = text.p[i] == ' ' || (text.p[i] >= '\t' && text.p[i] <= '\r');
-        n += !space && !inside;
-        inside = !space;
-    }
-    return n;
-}
 
 static void count_row(liz_line_progress *p, const liz_line_row *row)
 {
@@ -57,11 +45,13 @@ static void count_row(liz_line_progress *p, const liz_line_row *row)
         return;
     p->n_failed += row->error_code != NULL;
     p->n_truncated += row->was_truncated;
-    p->n_prompt_tokens += row->stats.n_prompt;
-    p->n_reused_tokens += row->stats.n_prompt_reused;
-    p->n_completion_tokens += row->stats.n_completion;
-    if (row->error_code == NULL)
-        p->n_words += n_words_of(liz_buf_str(&row->text));
+    liz_seq_stats stats = liz_line_row_stats(row);
+    p->n_prompt_tokens += stats.n_prompt;
+    p->n_reused_tokens += stats.n_prompt_reused;
+    p->n_completion_tokens += stats.n_completion;
+    p->n_words_read += row->n_words_read;
+    for (size_t i = 0; i < row->n_completions && row->error_code == NULL; i++)
+        p->n_words_written += liz_line_words(liz_buf_str(&row->completions[i].text));
 }
 
 static void tell(writer *w, bool now)
@@ -72,7 +62,7 @@ static void tell(writer *w, bool now)
         return;
     w->told_us = us;
     p->elapsed_us = us - w->begun_us;
-    p->joules = w->has_energy ? liz_energy_read_j(&w->energy) : -1;
+    p->joules = liz_line_energy_read_j(&w->energy);
     if (w->job->opts->on_progress != NULL)
         w->job->opts->on_progress(w->job->opts->user, p);
 }
@@ -80,15 +70,17 @@ static void tell(writer *w, bool now)
 /* ---- Writing ------------------------------------------------------------------------------------ */
 
 /* A row that no row can be made of: memory ran out, or the engine failed for a reason that is not the row's. */
-static liz_status check_sound(const liz_line_row *row, liz_error *err)
+static liz_status check_sound(liz_line_row *row, liz_error *err)
 {
-    if (row->error_code == NULL && row->finish == LIZ_FINISH_FAILED && !row->is_copy)
-        return liz_fail(err, row->status ? row->status : LIZ_E_STATE, "row of index %" PRIu64 ": the engine failed: %s",
-                        row->index, row->error_message.len ? row->error_message.data : "no reason given");
-    if (row->error_code == NULL && row->finish == LIZ_FINISH_CANCELLED && !row->is_copy)
-        return liz_fail(err, LIZ_E_CANCELLED, "row of index %" PRIu64 ": was cancelled", row->index);
-    if (liz_buf_failed(&row->text) || liz_buf_failed(&row->tokens) || liz_buf_failed(&row->tops) ||
-        liz_buf_failed(&row->id) || liz_buf_failed(&row->keep))
+    for (size_t i = 0; i < row->n_completions && row->error_code == NULL; i++) {
+        const liz_line_completion *c = &row->completions[i];
+        if (c->finish == LIZ_FINISH_FAILED)
+            return liz_fail(err, c->status ? c->status : LIZ_E_STATE, "row of index %" PRIu64 ": the engine failed: %s",
+                            row->index, c->message.len ? c->message.data : "no reason given");
+        if (c->finish == LIZ_FINISH_CANCELLED)
+            return liz_fail(err, LIZ_E_CANCELLED, "row of index %" PRIu64 ": was cancelled", row->index);
+    }
+    if (liz_line_row_overflowed(row))
         return liz_fail(err, LIZ_E_MEMORY, "row of index %" PRIu64 ": no memory for its text", row->index);
     return LIZ_OK;
 }
@@ -140,6 +132,15 @@ static liz_status write_lines(writer *w, liz_error *err)
     return status;
 }
 
+static double share_j(writer *w, const liz_line_row *row)
+{
+    liz_engine_stats all;
+    liz_engine_stats_get(w->job->engine, &all);
+    liz_seq_stats s = liz_line_row_stats(row);
+    uint64_t n_tokens = s.n_prompt - s.n_prompt_reused + s.n_completion;
+    return liz_line_energy_share_j(&w->energy, n_tokens, all.n_tokens_prefilled + all.n_tokens_decoded);
+}
+
 /* Turns the rows that have ended, from the oldest on, into lines. Counts them; sets `*stop` where --strict wants it. */
 static liz_status gather(writer *w, size_t *n, bool *stop, liz_error *err)
 {
@@ -157,7 +158,7 @@ static liz_status gather(writer *w, size_t *n, bool *stop, liz_error *err)
             return status;
         liz_line_row_write(row, job->form, job->prompter.vocab, &w->lines);
         if (job->stats_fd >= 0 && !row->is_copy)
-            liz_line_row_write_stats(row, &w->stats);
+            liz_line_row_write_stats(row, share_j(w, row), &w->stats);
         if (liz_buf_failed(&w->lines))
             return liz_fail(err, LIZ_E_MEMORY, "no memory for the lines of OUT");
         w->n_records = row->n_records;
@@ -171,8 +172,10 @@ static void release(writer *w, size_t n)
     for (size_t i = 0; i < n; i++) {
         liz_line_row *row = liz_line_window_peek(&w->job->window, i, 0, NULL);
         count_row(&w->report->progress, row);
-        liz_seq_free(row->seq);
-        row->seq = NULL;
+        for (size_t k = 0; k < row->n_completions; k++) {
+            liz_seq_free(row->completions[k].seq);
+            row->completions[k].seq = NULL;
+        }
     }
     liz_line_window_release(&w->job->window, n);
 }
@@ -286,6 +289,8 @@ static liz_status open_model(liz_line_job *job, liz_error *err)
     job->sampling = liz_line_sampling_settle(&job->opts->sampling, &job->info, 0, 0);
     liz_log(LIZ_LOG_INFO, "line", "temperature %g", (double)job->sampling.temperature);
     status = check_model(job, err);
+    for (size_t i = 0; status == LIZ_OK && i < job->opts->n_stop_tokens; i++)
+        status = liz_line_token_read(job->prompter.vocab, job->opts->stop_tokens[i], &job->stop_tokens[i], err);
     return status == LIZ_OK ? liz_line_prompter_open(&job->prompter, err) : status;
 }
 
@@ -304,6 +309,8 @@ static liz_status write_with_reader(writer *w, liz_error *err)
 {
     liz_line_job *job = w->job;
     pthread_t reader;
+    if (job->opts->at_work != NULL)
+        atomic_store(job->opts->at_work, true);
     if (pthread_create(&reader, NULL, liz_line_feed, job) != 0)
         return liz_fail(err, LIZ_E_MEMORY, "no thread for the reader: raise the limit of processes");
     liz_status status = write_all(w, err);
@@ -332,7 +339,7 @@ static liz_status make_rows(liz_line_job *job, liz_line_report *report, liz_erro
         status = liz_line_target_open(job, err);
     if (status == LIZ_OK) {
         w.begun_us = w.synced_us = liz_clock_us();
-        w.has_energy = liz_energy_open(&w.energy, NULL);
+        liz_line_energy_open(&w.energy, job->opts->watts);
         status = write_with_reader(&w, err);
     }
     liz_buf_free(&w.lines);

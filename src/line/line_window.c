@@ -27,17 +27,26 @@ liz_status liz_line_window_open(liz_line_window *window, size_t n_slots, liz_err
     return LIZ_OK;
 }
 
+static void sequences_end(liz_line_row *row, bool freeing)
+{
+    for (size_t i = 0; i < row->n_completions; i++) {
+        liz_seq *seq = row->completions[i].seq;
+        if (freeing)
+            liz_seq_free(seq);
+        else if (seq != NULL)
+            liz_seq_cancel(seq);
+    }
+}
+
 void liz_line_window_close(liz_line_window *window)
 {
     if (window->n_slots == 0)
         return;
+    for (int freeing = 0; freeing < 2; freeing++) /* all are cancelled before one is waited for */
+        for (size_t i = 0; window->slots != NULL && i < window->n_slots; i++)
+            sequences_end(&window->slots[i], freeing);
     for (size_t i = 0; window->slots != NULL && i < window->n_slots; i++)
-        if (window->slots[i].seq != NULL)
-            liz_seq_cancel(window->slots[i].seq);
-    for (size_t i = 0; window->slots != NULL && i < window->n_slots; i++) {
-        liz_seq_free(window->slots[i].seq);
         liz_line_row_free(&window->slots[i]);
-    }
     free(window->slots);
     pthread_cond_destroy(&window->changed);
     pthread_mutex_destroy(&window->lock);
@@ -109,10 +118,9 @@ void liz_line_window_pass_done(liz_line_window *window, liz_line_row *row)
     pthread_mutex_unlock(&window->lock);
 }
 
-void liz_line_window_pass_submitted(liz_line_window *window, liz_line_row *row, liz_seq *seq)
+void liz_line_window_pass_submitted(liz_line_window *window, liz_line_row *row)
 {
     pthread_mutex_lock(&window->lock);
-    row->seq = seq;
     pass(window, row);
     pthread_mutex_unlock(&window->lock);
 }
@@ -145,14 +153,15 @@ void liz_line_window_end(liz_line_window *window, bool whole, uint64_t n_records
 
 /* ---- Engine's thread ---------------------------------------------------------------------------- */
 
-void liz_line_window_event(liz_line_window *window, liz_line_row *row, const liz_event *event)
+void liz_line_window_event(liz_line_window *window, liz_line_completion *completion, const liz_event *event)
 {
-    liz_line_row_event(row, event); /* nobody else looks at these fields before `done` */
+    liz_line_row *row = completion->row;
+    bool over = liz_line_row_event(completion, event); /* nobody else looks at these fields before `done` */
     if (event->type != LIZ_EVENT_DONE)
         return;
     pthread_mutex_lock(&window->lock);
-    row->done = true;
-    if (row->passed)
+    row->done = over;
+    if (over && row->passed)
         charge(window, row);
     pthread_cond_broadcast(&window->changed);
     pthread_mutex_unlock(&window->lock);

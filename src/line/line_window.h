@@ -41,9 +41,9 @@ void liz_line_window_close(liz_line_window *window);
 liz_line_row *liz_line_window_take(liz_line_window *window, uint64_t index);
 /* Passes on a row that needs no engine (an error, a copy). */
 void liz_line_window_pass_done(liz_line_window *window, liz_line_row *row);
-/* Passes on a row whose sequence was submitted; it ends by liz_line_window_event, before this call or after. */
-void liz_line_window_pass_submitted(liz_line_window *window, liz_line_row *row, liz_seq *seq);
-/* Waits for any row to end, a moment at most; false once stopped. */
+/* Passes on a row whose sequences were submitted; they end by liz_line_window_event, before this call or after. */
+void liz_line_window_pass_submitted(liz_line_window *window, liz_line_row *row);
+/* Waits for any sequence to end, a moment at most; false once stopped. */
 bool liz_line_window_wait_ended(liz_line_window *window);
 /* No row follows: the input is at its end (`whole`), or --limit is reached, or the reader failed. */
 void liz_line_window_end(liz_line_window *window, bool whole, uint64_t n_records, liz_hash hash, liz_status status,
@@ -52,7 +52,7 @@ void liz_line_window_end(liz_line_window *window, bool whole, uint64_t n_records
 /* ---- Engine's thread ---------------------------------------------------------------------------- */
 
 /* Takes an event of a row's sequence. */
-void liz_line_window_event(liz_line_window *window, liz_line_row *row, const liz_event *event);
+void liz_line_window_event(liz_line_window *window, liz_line_completion *completion, const liz_event *event);
 
 /* ---- Writer ------------------------------------------------------------------------------------- */
 

@@ -54,33 +54,33 @@ static void write_token_logprob(const liz_vocab *vocab, liz_token_logprob token,
     liz_json_write_float(out, token.logprob);
 }
 
-static size_t n_row_tokens(const liz_line_row *row) { return row->tokens.len / sizeof(liz_row_token); }
+static size_t n_row_tokens(const liz_row_tokens *tokens) { return tokens->each.len / sizeof(liz_row_token); }
 
-static liz_row_token row_token(const liz_line_row *row, size_t i)
+static liz_row_token row_token(const liz_row_tokens *tokens, size_t i)
 {
     liz_row_token token;
-    memcpy(&token, row->tokens.data + i * sizeof token, sizeof token);
+    memcpy(&token, tokens->each.data + i * sizeof token, sizeof token);
     return token;
 }
 
-static liz_token_logprob row_top(const liz_line_row *row, size_t i)
+static liz_token_logprob row_top(const liz_row_tokens *tokens, size_t i)
 {
     liz_token_logprob top;
-    memcpy(&top, row->tops.data + i * sizeof top, sizeof top);
+    memcpy(&top, tokens->tops.data + i * sizeof top, sizeof top);
     return top;
 }
 
-static void write_logprobs(const liz_line_row *row, const liz_vocab *vocab, liz_buf *out)
+static void write_logprobs(const liz_row_tokens *tokens, const liz_vocab *vocab, liz_buf *out)
 {
     liz_buf_putc(out, '[');
-    for (size_t i = 0; i < n_row_tokens(row); i++) {
-        liz_row_token token = row_token(row, i);
+    for (size_t i = 0; i < n_row_tokens(tokens); i++) {
+        liz_row_token token = row_token(tokens, i);
         liz_buf_puts(out, i ? ",{" : "{");
         write_token_logprob(vocab, token.chosen, out);
         liz_buf_puts(out, ",\"top\":[");
         for (uint32_t k = 0; k < token.n_top; k++) {
             liz_buf_puts(out, k ? ",{" : "{");
-            write_token_logprob(vocab, row_top(row, token.top + k), out);
+            write_token_logprob(vocab, row_top(tokens, token.top + k), out);
             liz_buf_putc(out, '}');
         }
         liz_buf_puts(out, "]}");
@@ -98,63 +98,67 @@ static size_t n_characters(liz_str text)
 }
 
 /* As a JSON object maps each alternative's text to its value, two tokens of one text are given once, the likelier. */
-static bool top_text_seen(const liz_line_row *row, const liz_vocab *vocab, liz_row_token token, uint32_t k,
+static bool top_text_seen(const liz_row_tokens *tokens, const liz_vocab *vocab, liz_row_token token, uint32_t k,
                           liz_buf *piece)
 {
     liz_buf other;
     bool seen = false;
     liz_buf_init(&other, 1 << 16);
     liz_buf_clear(piece);
-    write_piece(vocab, row_top(row, token.top + k).token, piece);
+    write_piece(vocab, row_top(tokens, token.top + k).token, piece);
     for (uint32_t i = 0; i < k && !seen; i++) {
         liz_buf_clear(&other);
-        write_piece(vocab, row_top(row, token.top + i).token, &other);
+        write_piece(vocab, row_top(tokens, token.top + i).token, &other);
         seen = liz_str_eq(liz_buf_str(&other), liz_buf_str(piece));
+        piece->failed = piece->failed || liz_buf_failed(&other);
     }
     liz_buf_free(&other);
     return seen;
 }
 
-static void write_openai_top(const liz_line_row *row, const liz_vocab *vocab, liz_row_token token, liz_buf *out)
+static void write_openai_top(const liz_row_tokens *tokens, const liz_vocab *vocab, liz_row_token token, liz_buf *out)
 {
     liz_buf piece;
     liz_buf_init(&piece, 1 << 16);
     liz_buf_putc(out, '{');
     for (uint32_t k = 0, n = 0; k < token.n_top; k++) {
-        if (top_text_seen(row, vocab, token, k, &piece))
+        bool seen = top_text_seen(tokens, vocab, token, k, &piece);
+        out->failed = out->failed || liz_buf_failed(&piece);
+        if (seen)
             continue;
         liz_buf_puts(out, n++ ? "," : "");
         liz_buf_append_str(out, liz_buf_str(&piece));
         liz_buf_putc(out, ':');
-        liz_json_write_float(out, row_top(row, token.top + k).logprob);
+        liz_json_write_float(out, row_top(tokens, token.top + k).logprob);
     }
     liz_buf_putc(out, '}');
     liz_buf_free(&piece);
 }
 
-static void write_openai_logprobs(const liz_line_row *row, const liz_vocab *vocab, liz_buf *out)
+static void write_openai_logprobs(const liz_line_completion *c, const liz_vocab *vocab, liz_buf *out)
 {
-    size_t n = n_row_tokens(row), begin = 0, n_chars = 0;
+    const liz_row_tokens *tokens = &c->tokens;
+    size_t n = n_row_tokens(tokens), begin = 0, n_chars = 0;
     liz_buf_puts(out, "{\"tokens\":[");
     for (size_t i = 0; i < n; i++) {
         liz_buf_puts(out, i ? "," : "");
-        write_piece(vocab, row_token(row, i).chosen.token, out);
+        write_piece(vocab, row_token(tokens, i).chosen.token, out);
     }
     liz_buf_puts(out, "],\"token_logprobs\":[");
     for (size_t i = 0; i < n; i++) {
         liz_buf_puts(out, i ? "," : "");
-        liz_json_write_float(out, row_token(row, i).chosen.logprob);
+        liz_json_write_float(out, row_token(tokens, i).chosen.logprob);
     }
     liz_buf_puts(out, "],\"top_logprobs\":[");
     for (size_t i = 0; i < n; i++) {
         liz_buf_puts(out, i ? "," : "");
-        write_openai_top(row, vocab, row_token(row, i), out);
+        write_openai_top(tokens, vocab, row_token(tokens, i), out);
     }
     liz_buf_puts(out, "],\"text_offset\":[");
     for (size_t i = 0; i < n; i++) {
-        size_t end = row_token(row, i).text_end;
+        size_t end = row_token(tokens, i).text_end;
         liz_buf_printf(out, "%s%zu", i ? "," : "", n_chars);
-        n_chars += n_characters((liz_str){row->text.data + begin, end - begin});
+        n_chars += n_characters((liz_str){c->text.data + begin, end - begin});
         begin = end;
     }
     liz_buf_puts(out, "]}");
@@ -162,16 +166,39 @@ static void write_openai_logprobs(const liz_line_row *row, const liz_vocab *voca
 
 /* ---- Lines -------------------------------------------------------------------------------------- */
 
-static void write_done(const liz_line_row *row, const liz_vocab *vocab, liz_buf *out)
+/* What a completion says of itself; `n_prompt` stands in between where it is the only one. */
+static void write_completion(const liz_line_row *row, const liz_line_completion *c, const liz_vocab *vocab,
+                             const size_t *n_prompt, liz_buf *out)
 {
     liz_buf_puts(out, "\"text\":");
-    liz_json_write_string(out, liz_buf_str(&row->text));
-    liz_buf_printf(out,
-                   ",\"finish_reason\":\"%s\",\"prompt_tokens\":%zu,\"completion_tokens\":%zu,\"seed\":\"%" PRIu64 "\"",
-                   liz_line_finish_name(row->finish), row->n_prompt, row->stats.n_completion, row->seed);
+    liz_json_write_string(out, liz_buf_str(&c->text));
+    liz_buf_printf(out, ",\"finish_reason\":\"%s\"", liz_line_finish_name(c->finish));
+    if (n_prompt != NULL)
+        liz_buf_printf(out, ",\"prompt_tokens\":%zu", *n_prompt);
+    liz_buf_printf(out, ",\"completion_tokens\":%zu,\"seed\":\"%" PRIu64 "\"", c->stats.n_completion, c->seed);
     if (row->wants_logprobs) {
         write_key(out, "logprobs");
-        write_logprobs(row, vocab, out);
+        write_logprobs(&c->tokens, vocab, out);
+    }
+}
+
+static void write_done(const liz_line_row *row, const liz_vocab *vocab, liz_buf *out)
+{
+    if (row->n_completions == 1) {
+        write_completion(row, row->completions, vocab, &row->n_prompt, out);
+    } else {
+        liz_buf_puts(out, "\"completions\":[");
+        for (size_t i = 0; i < row->n_completions; i++) {
+            liz_buf_puts(out, i ? ",{" : "{");
+            write_completion(row, &row->completions[i], vocab, NULL, out);
+            liz_buf_putc(out, '}');
+        }
+        liz_buf_printf(out, "],\"prompt_tokens\":%zu,\"completion_tokens\":%zu", row->n_prompt,
+                       liz_line_row_stats(row).n_completion);
+    }
+    if (row->wants_prompt_logprobs) {
+        write_key(out, "prompt_logprobs");
+        write_logprobs(&row->prompt, vocab, out);
     }
 }
 
@@ -196,6 +223,23 @@ static void write_plain(const liz_line_row *row, const liz_vocab *vocab, liz_buf
     liz_buf_puts(out, "}\n");
 }
 
+static void write_openai_choice(const liz_line_row *row, size_t i, const liz_vocab *vocab, liz_buf *out)
+{
+    const liz_line_completion *c = &row->completions[i];
+    liz_buf_puts(out, i ? ",{\"text\":" : "{\"text\":");
+    liz_json_write_string(out, liz_buf_str(&c->text));
+    liz_buf_printf(out, ",\"index\":%zu,\"logprobs\":", i);
+    if (row->wants_logprobs)
+        write_openai_logprobs(c, vocab, out);
+    else
+        liz_buf_puts(out, "null");
+    if (row->wants_prompt_logprobs && i == 0) {
+        write_key(out, "prompt_logprobs");
+        write_logprobs(&row->prompt, vocab, out);
+    }
+    liz_buf_printf(out, ",\"finish_reason\":\"%s\"}", liz_line_finish_name(c->finish));
+}
+
 static void write_openai_response(const liz_line_row *row, const liz_vocab *vocab, liz_buf *out)
 {
     liz_buf_printf(out,
@@ -206,18 +250,12 @@ static void write_openai_response(const liz_line_row *row, const liz_vocab *voca
         liz_buf_append_str(out, liz_buf_str(&row->model));
     else
         liz_buf_puts(out, "\"\"");
-    liz_buf_puts(out, ",\"choices\":[{\"text\":");
-    liz_json_write_string(out, liz_buf_str(&row->text));
-    liz_buf_puts(out, ",\"index\":0,\"logprobs\":");
-    if (row->wants_logprobs)
-        write_openai_logprobs(row, vocab, out);
-    else
-        liz_buf_puts(out, "null");
-    liz_buf_printf(out,
-                   ",\"finish_reason\":\"%s\"}],\"usage\":{\"prompt_tokens\":%zu,\"completion_tokens\":%zu,"
-                   "\"total_tokens\":%zu}}}",
-                   liz_line_finish_name(row->finish), row->n_prompt, row->stats.n_completion,
-                   row->n_prompt + row->stats.n_completion);
+    liz_buf_puts(out, ",\"choices\":[");
+    for (size_t i = 0; i < row->n_completions; i++)
+        write_openai_choice(row, i, vocab, out);
+    size_t n_completion = liz_line_row_stats(row).n_completion;
+    liz_buf_printf(out, "],\"usage\":{\"prompt_tokens\":%zu,\"completion_tokens\":%zu,\"total_tokens\":%zu}}}",
+                   row->n_prompt, n_completion, row->n_prompt + n_completion);
 }
 
 static void write_openai(const liz_line_row *row, const liz_vocab *vocab, liz_buf *out)
@@ -241,7 +279,7 @@ static void write_openai(const liz_line_row *row, const liz_vocab *vocab, liz_bu
 void liz_line_row_write(const liz_line_row *row, liz_line_form form, const liz_vocab *vocab, liz_buf *out)
 {
     if (row->is_copy)
-        liz_buf_append_str(out, liz_buf_str(&row->text));
+        liz_buf_append_str(out, liz_buf_str(&row->line));
     else if (form == LIZ_LINE_FORM_OPENAI)
         write_openai(row, vocab, out);
     else
@@ -255,16 +293,18 @@ void liz_line_row_write_object(const liz_line_row *row, const liz_vocab *vocab, 
     liz_buf_puts(out, "}\n");
 }
 
-void liz_line_row_write_stats(const liz_line_row *row, liz_buf *out)
+void liz_line_row_write_stats(const liz_line_row *row, double joules, liz_buf *out)
 {
-    const liz_seq_stats *s = &row->stats;
+    liz_seq_stats s = liz_line_row_stats(row);
     liz_buf_printf(out, "{\"index\":%" PRIu64, row->index);
     if (row->error_code != NULL)
         liz_buf_printf(out, ",\"error\":\"%s\"", row->error_code);
     liz_buf_printf(out,
                    ",\"queue_us\":%" PRIu64 ",\"prefill_us\":%" PRIu64 ",\"decode_us\":%" PRIu64
                    ",\"prompt_tokens\":%zu,\"prompt_tokens_reused\":%zu,\"completion_tokens\":%zu",
-                   s->queue_us, s->prefill_us, s->decode_us, row->n_prompt, s->n_prompt_reused, s->n_completion);
+                   s.queue_us, s.prefill_us, s.decode_us, row->n_prompt, s.n_prompt_reused, s.n_completion);
+    if (joules >= 0)
+        liz_buf_printf(out, ",\"joules\":%.6f", joules);
     if (row->was_truncated)
         liz_buf_printf(out, ",\"truncated_from_tokens\":%zu", row->n_prompt_whole);
     liz_buf_puts(out, "}\n");

@@ -1,4 +1,4 @@
-/* model_weights.c - names to tensors, tensors to packed matrices. */
+/* model_weights.c - names to tensors: each found, its shape checked, its place in a layer. */
 #include "model/model_weights.h"
 
 #include "base/checked.h"
@@ -10,9 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { VECTORS_BYTES_MAX = 1 << 30, CHUNK_BYTES = 8 << 20 };
-
-/* ---- Binding ---- */
+enum { VECTORS_BYTES_MAX = 1 << 30 };
 
 typedef struct binder {
     liz_weights *w;
@@ -21,6 +19,7 @@ typedef struct binder {
     liz_status status; /* of the first failure; later calls do nothing */
     char name[96];
     bool *used; /* [n_tensors] */
+    int n_expert_used;
 } binder;
 
 /* A tensor of this name; NULL where there is none, which fails unless it is optional. */
@@ -45,6 +44,8 @@ static void check_shape(binder *b, const liz_gguf_tensor *t, uint64_t n_out, uin
     for (int i = 0; i + 1 < t->n_dim; i++)
         rows *= t->shape[i]; /* the reader has checked the product */
     uint64_t cols = t->n_dim > 0 ? t->shape[t->n_dim - 1] : 0;
+    if (n_out == 1) /* a vector, however it is cut */
+        cols *= rows, rows = 1;
     if (rows != n_out || cols != n_in)
         b->status = liz_fail(b->err, LIZ_E_FORMAT, "tensor %s: has shape %llu x %llu, should have %llu x %llu", b->name,
                              (unsigned long long)rows, (unsigned long long)cols, (unsigned long long)n_out,
@@ -72,8 +73,16 @@ static float *bind_vector(binder *b, const char *name, size_t n, bool optional)
     return values;
 }
 
-/* Counts what packing the tensor will take. */
-static void plan_matrix(binder *b, liz_linear *linear, const liz_gguf_tensor *t, int n_out, int n_in)
+/* n matrices of this shape, for one token. */
+static void work_add(liz_model_work *work, const liz_matrix *m, uint64_t n)
+{
+    uint64_t ops = 2 * n * (uint64_t)m->n_out * (uint64_t)m->n_in;
+    *(liz_pack_is_integer(m->pack) ? &work->int8_ops : &work->float_ops) += ops;
+    work->weight_bytes += n * liz_pack_matrix_bytes(m->pack, m->n_out, m->n_in);
+}
+
+/* n_mat matrices [n_out, n_in] of a tensor; counts what packing them will take. */
+static void plan_linear(binder *b, liz_linear *linear, const liz_gguf_tensor *t, int n_mat, int n_out, int n_in)
 {
     liz_pack pack;
     if (!liz_pack_of(t->dtype, &pack)) {
@@ -81,23 +90,49 @@ static void plan_matrix(binder *b, liz_linear *linear, const liz_gguf_tensor *t,
                              liz_dtype_info_get(t->dtype)->name);
         return;
     }
-    *linear = (liz_linear){.tensor = t, .matrix = {.pack = pack, .n_out = n_out, .n_in = n_in}};
-    b->w->packed_bytes += liz_pack_matrix_bytes(pack, n_out, n_in);
+    *linear = (liz_linear){.tensor = t,
+                           .row_step = (uint64_t)n_out,
+                           .n_mat = n_mat,
+                           .matrix = {.pack = pack, .n_out = n_out, .n_in = n_in}};
+    b->w->packed_bytes += (uint64_t)n_mat * liz_pack_matrix_bytes(pack, n_out, n_in);
+    work_add(linear == &b->w->output ? &b->w->work_output : &b->w->work_layers, &linear->matrix,
+             n_mat > 1 ? (uint64_t)b->n_expert_used : 1);
     b->w->act_forms |= liz_act_form_of(pack);
     b->w->n_in_max = (size_t)n_in > b->w->n_in_max ? (size_t)n_in : b->w->n_in_max;
 }
 
-static void bind_linear(binder *b, liz_linear *linear, const char *stem, int n_out, int n_in)
+/* One of the matrices that stand one above the other in a tensor. */
+typedef struct part {
+    liz_linear *to;
+    int n_out;
+} part;
+
+/* All parts of STEM.weight, n_mat times over, and of STEM.bias if it is there. */
+static void bind_parts(binder *b, const char *stem, int n_mat, int n_in, const part *parts, int n_parts)
 {
     char name[96];
+    uint64_t n_rows = 0, row = 0;
+    for (int i = 0; i < n_parts; i++)
+        n_rows += (uint64_t)parts[i].n_out;
     snprintf(name, sizeof name, "%s.weight", stem);
     const liz_gguf_tensor *t = find(b, name, false);
-    check_shape(b, t, (uint64_t)n_out, (uint64_t)n_in);
+    check_shape(b, t, n_rows * (uint64_t)n_mat, (uint64_t)n_in);
     if (b->status != LIZ_OK)
         return;
-    plan_matrix(b, linear, t, n_out, n_in);
     snprintf(name, sizeof name, "%s.bias", stem);
-    linear->bias = bind_vector(b, name, (size_t)n_out, true);
+    float *bias = bind_vector(b, name, (size_t)n_rows * (size_t)n_mat, true);
+    for (int i = 0; i < n_parts && b->status == LIZ_OK; row += (uint64_t)parts[i++].n_out) {
+        liz_linear *linear = parts[i].to;
+        plan_linear(b, linear, t, n_mat, parts[i].n_out, n_in);
+        linear->row = row;
+        linear->row_step = n_rows;
+        linear->bias = bias != NULL ? bias + row : NULL;
+    }
+}
+
+static void bind_linear(binder *b, liz_linear *linear, const char *stem, int n_out, int n_in)
+{
+    bind_parts(b, stem, 1, n_in, &(part){linear, n_out}, 1);
 }
 
 static void bind_norm(binder *b, liz_norm *norm, const char *stem, int n, bool bias)
@@ -109,10 +144,64 @@ static void bind_norm(binder *b, liz_norm *norm, const char *stem, int n, bool b
     norm->bias = bias ? bind_vector(b, name, (size_t)n, true) : NULL;
 }
 
-static const char *in_layer(char stem[64], int i, const char *part)
+static const char *in_layer(char stem[64], int i, const char *what)
 {
-    snprintf(stem, 64, "blk.%d.%s", i, part);
+    snprintf(stem, 64, "blk.%d.%s", i, what);
     return stem;
+}
+
+static bool is_there(const binder *b, int layer, const char *what)
+{
+    char name[64];
+    snprintf(name, sizeof name, "blk.%d.%s.weight", layer, what);
+    return liz_gguf_tensor_find(b->gguf, name) != NULL;
+}
+
+static void bind_attention(binder *b, const liz_hparams *h, int i)
+{
+    liz_layer *l = &b->w->layers[i];
+    const liz_family *f = h->family;
+    char s[64];
+    int n_q = h->n_head * h->n_embd_k, n_k = h->n_head_kv * h->n_embd_k, n_v = h->n_head_kv * h->n_embd_v;
+    if (is_there(b, i, "attn_qkv")) {
+        bind_parts(b, in_layer(s, i, "attn_qkv"), 1, h->n_embd, (part[]){{&l->q, n_q}, {&l->k, n_k}, {&l->v, n_v}}, 3);
+    } else {
+        bind_linear(b, &l->q, in_layer(s, i, "attn_q"), n_q, h->n_embd);
+        bind_linear(b, &l->k, in_layer(s, i, "attn_k"), n_k, h->n_embd);
+        bind_linear(b, &l->v, in_layer(s, i, "attn_v"), n_v, h->n_embd);
+    }
+    if (f->head_norm != LIZ_HEAD_NORM_NONE) {
+        bool all = f->head_norm == LIZ_HEAD_NORM_ALL;
+        bind_norm(b, &l->q_norm, in_layer(s, i, "attn_q_norm"), all ? n_q : h->n_embd_k, false);
+        bind_norm(b, &l->k_norm, in_layer(s, i, "attn_k_norm"), all ? n_k : h->n_embd_k, false);
+    }
+    if (f->sinks)
+        l->sinks = bind_vector(b, in_layer(s, i, "attn_sinks.weight"), (size_t)h->n_head, false);
+    bind_linear(b, &l->o, in_layer(s, i, "attn_output"), h->n_embd, h->n_head * h->n_embd_v);
+}
+
+/* Gate and up may stand in one tensor, gate first: `both`, of that name or of the name of `up`. */
+static void bind_feed_forward(binder *b, const liz_hparams *h, int i)
+{
+    liz_layer *l = &b->w->layers[i];
+    bool sparse = h->layers[i].sparse;
+    const char *gate = sparse ? "ffn_gate_exps" : "ffn_gate", *up = sparse ? "ffn_up_exps" : "ffn_up";
+    const char *both = sparse ? "ffn_gate_up_exps" : up;
+    char s[64];
+    int n_mat = sparse ? h->n_expert : 1, n_ff = sparse ? h->n_ff_expert : h->n_ff;
+    if (sparse) {
+        bind_linear(b, &l->router, in_layer(s, i, "ffn_gate_inp"), h->n_expert, h->n_embd);
+        l->router_bias = bind_vector(b, in_layer(s, i, "exp_probs_b.bias"), (size_t)h->n_expert, true);
+    }
+    if (h->family->ungated) {
+        bind_parts(b, in_layer(s, i, up), n_mat, h->n_embd, &(part){&l->up, n_ff}, 1);
+    } else if (!is_there(b, i, gate) && is_there(b, i, both)) {
+        bind_parts(b, in_layer(s, i, both), n_mat, h->n_embd, (part[]){{&l->gate, n_ff}, {&l->up, n_ff}}, 2);
+    } else {
+        bind_parts(b, in_layer(s, i, gate), n_mat, h->n_embd, &(part){&l->gate, n_ff}, 1);
+        bind_parts(b, in_layer(s, i, up), n_mat, h->n_embd, &(part){&l->up, n_ff}, 1);
+    }
+    bind_parts(b, in_layer(s, i, sparse ? "ffn_down_exps" : "ffn_down"), n_mat, n_ff, &(part){&l->down, h->n_embd}, 1);
 }
 
 static void bind_layer(binder *b, const liz_hparams *h, int i)
@@ -121,25 +210,16 @@ static void bind_layer(binder *b, const liz_hparams *h, int i)
     const liz_family *f = h->family;
     char s[64];
     bool bias = f->norm == LIZ_NORM_LAYER;
-    int n_q = h->n_head * h->n_embd_k, n_k = h->n_head_kv * h->n_embd_k, n_v = h->n_head_kv * h->n_embd_v;
-    bind_norm(b, &l->attn_norm, in_layer(s, i, "attn_norm"), h->n_embd, bias);
-    if (f->qkv_fused) {
-        bind_linear(b, &l->qkv, in_layer(s, i, "attn_qkv"), n_q + n_k + n_v, h->n_embd);
-    } else {
-        bind_linear(b, &l->q, in_layer(s, i, "attn_q"), n_q, h->n_embd);
-        bind_linear(b, &l->k, in_layer(s, i, "attn_k"), n_k, h->n_embd);
-        bind_linear(b, &l->v, in_layer(s, i, "attn_v"), n_v, h->n_embd);
+    if (f->norm_place != LIZ_NORM_AFTER) {
+        bind_norm(b, &l->attn_norm, in_layer(s, i, "attn_norm"), h->n_embd, bias);
+        bind_norm(b, &l->ffn_norm, in_layer(s, i, f->ffn_norm != NULL ? f->ffn_norm : "ffn_norm"), h->n_embd, bias);
     }
-    if (f->qk_norm) {
-        bind_norm(b, &l->q_norm, in_layer(s, i, "attn_q_norm"), h->n_embd_k, false);
-        bind_norm(b, &l->k_norm, in_layer(s, i, "attn_k_norm"), h->n_embd_k, false);
+    if (f->norm_place != LIZ_NORM_BEFORE) {
+        bind_norm(b, &l->attn_post_norm, in_layer(s, i, "post_attention_norm"), h->n_embd, bias);
+        bind_norm(b, &l->ffn_post_norm, in_layer(s, i, "post_ffw_norm"), h->n_embd, bias);
     }
-    bind_linear(b, &l->o, in_layer(s, i, "attn_output"), h->n_embd, h->n_head * h->n_embd_v);
-    bind_norm(b, &l->ffn_norm, in_layer(s, i, "ffn_norm"), h->n_embd, bias);
-    if (f->ffn == LIZ_FFN_SWIGLU)
-        bind_linear(b, &l->gate, in_layer(s, i, "ffn_gate"), h->n_ff, h->n_embd);
-    bind_linear(b, &l->up, in_layer(s, i, "ffn_up"), h->n_ff, h->n_embd);
-    bind_linear(b, &l->down, in_layer(s, i, "ffn_down"), h->n_embd, h->n_ff);
+    bind_attention(b, h, i);
+    bind_feed_forward(b, h, i);
 }
 
 /* A table that rows are read from, which sets how many there are. */
@@ -163,7 +243,7 @@ static void bind_output(binder *b, const liz_hparams *h)
     if (find(b, "output.weight", true) != NULL) {
         bind_linear(b, &b->w->output, "output", h->n_vocab, h->n_embd);
     } else if (b->status == LIZ_OK) { /* tied to the embedding */
-        plan_matrix(b, &b->w->output, b->w->token_embd, h->n_vocab, h->n_embd);
+        plan_linear(b, &b->w->output, b->w->token_embd, 1, h->n_vocab, h->n_embd);
         b->w->output.bias = bind_vector(b, "output.bias", (size_t)h->n_vocab, true);
     }
 }
@@ -185,12 +265,25 @@ static void refuse_unused(binder *b)
     }
 }
 
+/* Of the experts' matrices a token meets only some. */
+static void count_active(liz_weights *w, const liz_hparams *h)
+{
+    w->n_params_active = w->n_params;
+    for (int i = 0; i < h->n_layer; i++) {
+        const liz_linear *all[] = {&w->layers[i].gate, &w->layers[i].up, &w->layers[i].down};
+        for (size_t k = 0; k < sizeof all / sizeof *all; k++)
+            if (h->layers[i].sparse && all[k]->tensor != NULL)
+                w->n_params_active -= (uint64_t)(h->n_expert - h->n_expert_used) * (uint64_t)all[k]->matrix.n_out *
+                                      (uint64_t)all[k]->matrix.n_in;
+    }
+}
+
 liz_status liz_weights_bind(liz_weights *w, liz_hparams *h, const liz_gguf *gguf, liz_error *err)
 {
     *w = (liz_weights){0};
     liz_arena_init(&w->arena, VECTORS_BYTES_MAX);
     size_t n_tensors = liz_gguf_n_tensors(gguf);
-    binder b = {.w = w, .gguf = gguf, .err = err, .used = calloc(n_tensors + 1, 1)};
+    binder b = {.w = w, .gguf = gguf, .err = err, .used = calloc(n_tensors + 1, 1), .n_expert_used = h->n_expert_used};
     w->layers = liz_arena_array(&w->arena, (size_t)h->n_layer, sizeof *w->layers);
     if (w->layers == NULL || b.used == NULL) {
         free(b.used);
@@ -206,87 +299,16 @@ liz_status liz_weights_bind(liz_weights *w, liz_hparams *h, const liz_gguf *gguf
         bind_layer(&b, h, i);
     bind_norm(&b, &w->output_norm, "output_norm", h->n_embd, h->family->norm == LIZ_NORM_LAYER);
     bind_output(&b, h);
-    if (h->family->rope != LIZ_ROPE_NONE)
-        w->rope_factors = bind_vector(&b, "rope_freqs.weight", (size_t)h->n_rot / 2, true);
+    if (h->n_rope > 0) {
+        size_t n = (size_t)h->rope[0].n_dims / 2;
+        w->rope_factors = bind_vector(&b, "rope_freqs.weight", n, true);
+        w->rope_short = bind_vector(&b, "rope_factors_short.weight", n, true);
+        w->rope_long = bind_vector(&b, "rope_factors_long.weight", n, w->rope_short == NULL);
+    }
     refuse_unused(&b);
+    count_active(w, h);
     free(b.used);
     return b.status == LIZ_OK ? LIZ_OK : liz_fail_within(err, b.status, "%s", liz_gguf_path(gguf));
-}
-
-/* ---- Loading ---- */
-
-typedef struct loading {
-    const liz_gguf *gguf;
-    liz_team *team;
-    uint8_t *next; /* where the next matrix goes */
-    uint64_t done, total;
-    void (*on_progress)(void *user, uint64_t done, uint64_t total);
-    void *user;
-    const liz_linear *linear; /* what the team packs now: panels [begin, end) */
-    size_t begin, end;
-} loading;
-
-static void pack_share(void *arg, int member, int n_members)
-{
-    const loading *l = arg;
-    size_t begin, end;
-    liz_team_share(l->end - l->begin, 1, member, n_members, &begin, &end);
-    for (size_t i = l->begin + begin; i < l->begin + end; i++)
-        liz_pack_panel(&l->linear->matrix, l->linear->tensor->dtype, l->linear->tensor->data, i);
-}
-
-/* In chunks, so that no more than a chunk of the file is resident beside what is packed. */
-static void load_linear(loading *l, liz_linear *linear)
-{
-    if (linear->tensor == NULL)
-        return;
-    liz_matrix *m = &linear->matrix;
-    m->data = l->next;
-    l->next += liz_pack_matrix_bytes(m->pack, m->n_out, m->n_in);
-    size_t n_panels = liz_div_up((size_t)m->n_out, LIZ_PANEL_ROWS);
-    uint64_t row_bytes = linear->tensor->size_bytes / (uint64_t)m->n_out;
-    size_t step = liz_div_up(CHUNK_BYTES, (size_t)row_bytes * LIZ_PANEL_ROWS);
-    l->linear = linear;
-    for (l->begin = 0; l->begin < n_panels; l->begin = l->end) {
-        l->end = n_panels - l->begin < step ? n_panels : l->begin + step;
-        liz_team_run(l->team, pack_share, l);
-        uint64_t from = l->begin * LIZ_PANEL_ROWS * row_bytes, to = l->end * LIZ_PANEL_ROWS * row_bytes;
-        to = to < linear->tensor->size_bytes ? to : linear->tensor->size_bytes;
-        liz_gguf_drop(l->gguf, linear->tensor->data + from, to - from);
-        l->done += to - from;
-        if (l->on_progress != NULL)
-            l->on_progress(l->user, l->done, l->total);
-    }
-}
-
-static void each_linear(liz_weights *w, const liz_hparams *h, void (*visit)(loading *, liz_linear *), loading *l)
-{
-    for (int i = 0; i < h->n_layer; i++) {
-        liz_layer *layer = &w->layers[i];
-        liz_linear *all[] = {&layer->qkv, &layer->q,    &layer->k,  &layer->v,
-                             &layer->o,   &layer->gate, &layer->up, &layer->down};
-        for (size_t k = 0; k < sizeof all / sizeof *all; k++)
-            visit(l, all[k]);
-    }
-    visit(l, &w->output);
-}
-
-static void count_linear(loading *l, liz_linear *linear)
-{
-    l->total += linear->tensor ? linear->tensor->size_bytes : 0;
-}
-
-liz_status liz_weights_load(liz_weights *w, const liz_hparams *h, const liz_gguf *gguf, liz_team *team,
-                            void (*on_progress)(void *user, uint64_t done, uint64_t total), void *user, liz_error *err)
-{
-    w->packed = liz_memory_map(w->packed_bytes);
-    if (w->packed == NULL)
-        return liz_fail(err, LIZ_E_MEMORY, "%s: the system refused %llu MiB for weights", liz_gguf_path(gguf),
-                        (unsigned long long)(w->packed_bytes >> 20));
-    loading l = {.gguf = gguf, .team = team, .next = w->packed, .on_progress = on_progress, .user = user};
-    each_linear(w, h, count_linear, &l);
-    each_linear(w, h, load_linear, &l);
-    return LIZ_OK;
 }
 
 void liz_weights_close(liz_weights *w)

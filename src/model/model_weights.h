@@ -7,25 +7,47 @@
 
 #include "base/arena.h"
 #include "kernel/pack.h"
+#include "model/model.h"
 #include "model/model_params.h"
 #include "sys/team.h"
 
-/* A matrix and where it comes from; `bias` [n_out] may be NULL. Absent matrices have no tensor. */
+/* A matrix, or as many equal ones as there are experts, and the rows of a tensor that it comes from: tensors may hold
+ * several matrices one above the other (queries, keys and values; gate and up; an expert's after the other's).
+ * `bias` may be NULL. Absent matrices have no tensor. */
 typedef struct liz_linear {
     const liz_gguf_tensor *tensor;
-    liz_matrix matrix;
-    float *bias;
+    uint64_t row, row_step; /* first row in the tensor; rows from one expert's matrix to the next one's */
+    int n_mat;
+    liz_matrix matrix; /* the first; the others are packed behind it */
+    float *bias;       /* of the first; the others' are row_step apart */
 } liz_linear;
+
+static inline liz_matrix liz_linear_matrix(const liz_linear *l, int i)
+{
+    liz_matrix m = l->matrix;
+    m.data += (size_t)i * liz_pack_matrix_bytes(m.pack, m.n_out, m.n_in);
+    return m;
+}
+
+static inline const float *liz_linear_bias(const liz_linear *l, int i)
+{
+    return l->bias != NULL ? l->bias + (uint64_t)i * l->row_step : NULL;
+}
 
 /* A norm's weight and bias; either may be NULL. */
 typedef struct liz_norm {
     float *weight, *bias;
 } liz_norm;
 
+/* What a family does not have is absent. */
 typedef struct liz_layer {
-    liz_norm attn_norm, ffn_norm, q_norm, k_norm;
-    liz_linear qkv, q, k, v, o; /* qkv alone, or q, k and v */
-    liz_linear gate, up, down;
+    liz_norm attn_norm, q_norm, k_norm, attn_post_norm;
+    liz_linear q, k, v, o;
+    float *sinks; /* [n_head] */
+    liz_norm ffn_norm, ffn_post_norm;
+    liz_linear gate, up, down; /* of the experts where there is a router */
+    liz_linear router;
+    float *router_bias; /* [n_expert] added for choosing only */
 } liz_layer;
 
 typedef struct liz_weights {
@@ -33,9 +55,11 @@ typedef struct liz_weights {
     liz_layer *layers; /* [n_layer] */
     liz_norm output_norm;
     liz_linear output;
-    float *rope_factors; /* [n_rot / 2] divide the frequencies; NULL where there are none */
-    uint64_t n_params;
+    float *rope_factors;                /* [n_dims / 2] divide the frequencies; NULL where there are none */
+    float *rope_short, *rope_long;      /* likewise, for contexts up to the original one and beyond */
+    uint64_t n_params, n_params_active; /* elements of all tensors; those that one token meets */
     uint64_t packed_bytes;
+    liz_model_work work_layers, work_output;
     unsigned act_forms; /* liz_act_form bits that the matrices need */
     size_t n_in_max;    /* widest input of a matrix */
     liz_arena arena;

@@ -11,16 +11,19 @@ uint64_t liz_clock_us(void);
 /* Seconds since 1970 of the real-time clock. */
 int64_t liz_clock_unix_s(void);
 
-/* Joules used by all packages since some moment (Linux powercap, RAPL), wrap-around handled between calls of
- * one meter. False where the machine does not tell. Not thread safe for one meter. */
+enum { LIZ_ENERGY_ZONES_MAX = 32 };
+
+/* Joules used by all packages and their memory since some moment (Linux powercap, RAPL), wrap-around handled between
+ * calls of one meter. False where the machine does not tell. Not thread safe for one meter. */
 typedef struct liz_energy_meter {
     int n_zones;
-    char zone_path[8][96];
-    uint64_t last_uj[8], range_uj[8];
+    char zone_path[LIZ_ENERGY_ZONES_MAX][96];
+    uint64_t last_uj[LIZ_ENERGY_ZONES_MAX], range_uj[LIZ_ENERGY_ZONES_MAX];
     double total_j;
 } liz_energy_meter;
 
-/* `root` is /sys/class/powercap, or another tree of its form in tests; NULL means the former. */
+/* `root` is /sys/class/powercap, or another tree of its form in tests; NULL means what LIZZIE_POWERCAP names, else the
+ * former. */
 bool liz_energy_open(liz_energy_meter *meter, const char *root);
 /* Joules since open. Call at least once a minute: a counter wraps. */
 double liz_energy_read_j(liz_energy_meter *meter);

@@ -1,16 +1,16 @@
 /* energy.c - joules from Linux powercap.
  *
- * A package is a zone intel-rapl:N (also on AMD); its subzones (intel-rapl:N:M) are parts of it and not counted. The
- * counter energy_uj wraps at max_energy_range_uj. Since 2020 it is readable by root alone, so false is the usual answer
- * for others. */
+ * A zone is a folder intel-rapl:N or intel-rapl:N:M (also on AMD) whose file `name` says what it meters. Packages and
+ * their memory (dram) count; cores and the like are parts of a package, and psys is the platform, packages included.
+ * The counter energy_uj wraps at max_energy_range_uj. Since 2020 it is readable by root alone, so false is the usual
+ * answer for others. */
 #include "sys/clock.h"
 
 #include <dirent.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-
-enum { ZONES_MAX = 8 };
 
 static bool read_counter(const char *zone, const char *name, uint64_t *value)
 {
@@ -24,10 +24,17 @@ static bool read_counter(const char *zone, const char *name, uint64_t *value)
     return ok;
 }
 
-static bool is_package(const char *name)
+/* Whether the zone's own name says that it counts. */
+static bool zone_counts(const char *zone)
 {
-    const char *prefix = "intel-rapl:", *rest = name + strlen(prefix);
-    return strncmp(name, prefix, strlen(prefix)) == 0 && *rest != '\0' && strchr(rest, ':') == NULL;
+    char path[160], name[32] = "";
+    snprintf(path, sizeof path, "%s/name", zone);
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return false;
+    bool ok = fscanf(file, "%31s", name) == 1;
+    fclose(file);
+    return ok && (strncmp(name, "package", 7) == 0 || strcmp(name, "dram") == 0);
 }
 
 static void zone_add(liz_energy_meter *meter, const char *root, const char *name)
@@ -36,7 +43,7 @@ static void zone_add(liz_energy_meter *meter, const char *root, const char *name
     int n = snprintf(meter->zone_path[i], sizeof meter->zone_path[i], "%s/%s", root, name);
     if (n < 0 || (size_t)n >= sizeof meter->zone_path[i])
         return;
-    if (read_counter(meter->zone_path[i], "energy_uj", &meter->last_uj[i]) &&
+    if (zone_counts(meter->zone_path[i]) && read_counter(meter->zone_path[i], "energy_uj", &meter->last_uj[i]) &&
         read_counter(meter->zone_path[i], "max_energy_range_uj", &meter->range_uj[i]))
         meter->n_zones++;
 }
@@ -45,12 +52,14 @@ bool liz_energy_open(liz_energy_meter *meter, const char *root)
 {
     *meter = (liz_energy_meter){0};
     if (root == NULL)
+        root = getenv("LIZZIE_POWERCAP");
+    if (root == NULL)
         root = "/sys/class/powercap";
     DIR *folder = opendir(root);
     if (folder == NULL)
         return false;
-    for (struct dirent *entry; (entry = readdir(folder)) != NULL && meter->n_zones < ZONES_MAX;)
-        if (is_package(entry->d_name))
+    for (struct dirent *entry; (entry = readdir(folder)) != NULL && meter->n_zones < LIZ_ENERGY_ZONES_MAX;)
+        if (strncmp(entry->d_name, "intel-rapl:", 11) == 0)
             zone_add(meter, root, entry->d_name);
     closedir(folder);
     return meter->n_zones > 0;

@@ -40,10 +40,13 @@ static ssize_t sys_write(void *user, int fd, const void *data, size_t n)
     return or_errno(write(fd, data, n));
 }
 
+/* A folder's names are what fdatasync may leave out. */
 static int sys_fsync(void *user, int fd)
 {
     (void)user;
-    return (int)or_errno(fdatasync(fd));
+    struct stat st;
+    bool is_folder = fstat(fd, &st) == 0 && S_ISDIR(st.st_mode);
+    return (int)or_errno(is_folder ? fsync(fd) : fdatasync(fd));
 }
 
 static int sys_ftruncate(void *user, int fd, off_t size)
@@ -148,7 +151,8 @@ liz_status liz_file_read_whole(const liz_files *files, const char *path, liz_buf
             break;
         liz_buf_append(out, piece, n);
         if (liz_buf_failed(out))
-            status = liz_fail(err, LIZ_E_LIMIT, "%s: is larger than %zu bytes", path, out->len_max);
+            status = out->is_full ? liz_fail(err, LIZ_E_LIMIT, "%s: is larger than %zu bytes", path, out->len_max)
+                                  : liz_fail(err, LIZ_E_MEMORY, "%s: no memory to read it", path);
     }
     liz_file_close(files, &fd);
     return status;
@@ -168,7 +172,7 @@ liz_status liz_file_truncate(const liz_files *files, int fd, const char *path, u
     return result == 0 ? LIZ_OK : fail_io(err, path, "cannot be cut to length", -result);
 }
 
-static liz_status sync_folder_of(const liz_files *files, const char *path, liz_error *err)
+liz_status liz_file_sync_folder(const liz_files *files, const char *path, liz_error *err)
 {
     const char *slash = strrchr(path, '/');
     char *folder = slash == NULL ? strdup(".") : strndup(path, slash == path ? 1 : (size_t)(slash - path));
@@ -188,7 +192,7 @@ liz_status liz_file_rename(const liz_files *files, const char *from, const char 
     int result = files->rename(files->user, from, to);
     if (result < 0)
         return fail_io(err, from, "cannot be renamed", -result);
-    return sync_folder_of(files, to, err);
+    return liz_file_sync_folder(files, to, err);
 }
 
 /* True when `path` names the very file that `fd` has open. */
@@ -250,7 +254,7 @@ liz_status liz_file_replace_locked(const liz_files *files, const char *path, int
     if (status == LIZ_OK) {
         int result = files->rename(files->user, tmp, path);
         renamed = result == 0;
-        status = renamed ? sync_folder_of(files, path, err) : fail_io(err, tmp, "cannot be renamed", -result);
+        status = renamed ? liz_file_sync_folder(files, path, err) : fail_io(err, tmp, "cannot be renamed", -result);
     }
     if (renamed) { /* even where the folder was not synced, the new file has the name */
         liz_file_close(files, fd);

@@ -49,10 +49,12 @@ LIZ_MUST_CHECK liz_status liz_file_write(const liz_files *files, int fd, const c
 LIZ_MUST_CHECK liz_status liz_file_read(const liz_files *files, int fd, const char *path, void *data, size_t n,
                                         size_t *n_read, liz_error *err);
 
-/* Appends the whole of a file to `out`, up to its maximum. LIZ_E_IO, LIZ_E_LIMIT. */
+/* Appends the whole of a file to `out`, up to its maximum. LIZ_E_IO, LIZ_E_LIMIT, LIZ_E_MEMORY. */
 LIZ_MUST_CHECK liz_status liz_file_read_whole(const liz_files *files, const char *path, liz_buf *out, liz_error *err);
 
 LIZ_MUST_CHECK liz_status liz_file_sync(const liz_files *files, int fd, const char *path, liz_error *err);
+/* Makes durable which names the folder of `path` holds: that a file was created, renamed or removed. LIZ_E_IO. */
+LIZ_MUST_CHECK liz_status liz_file_sync_folder(const liz_files *files, const char *path, liz_error *err);
 LIZ_MUST_CHECK liz_status liz_file_truncate(const liz_files *files, int fd, const char *path, uint64_t size,
                                             liz_error *err);
 

@@ -3,7 +3,8 @@
  * The pre-tokenizer cuts the text into pieces (text_pre.h); a piece begins as its bytes, and the merges of the
  * file are tried in their order. The file writes bytes as printable characters (GPT-2's table), both in tokens
  * and in merges; opening undoes that. A merge whose parts or product are not tokens can never be used and
- * is left out. */
+ * is left out.
+ * Gemma 4's kind writes its tokens as SentencePiece does (`spaced`): pieces are lines and begin as their characters. */
 #include "text/text_merge.h"
 
 #include "base/log.h"
@@ -20,14 +21,17 @@ int liz_text_bpe_byte(unsigned code)
     return code == 0x143 ? 0xAD : -1;
 }
 
-static void open_bytes(liz_text_vocab *vocab)
+static bool open_symbols(liz_text_vocab *vocab)
 {
+    if (vocab->spaced)
+        return liz_text_open_characters(vocab);
     for (unsigned code = 0; code <= 0x143; code++) {
         int byte = liz_text_bpe_byte(code);
         char text[4];
         if (byte >= 0)
             vocab->byte_token[byte] = liz_text_find_plain(vocab, (liz_str){text, liz_utf8_encode(code, text)});
     }
+    return true;
 }
 
 /* "LEFT RIGHT", the border being the first space after the first byte. False when it is not that. */
@@ -58,19 +62,24 @@ static bool add_merge(liz_text_vocab *vocab, liz_str merge, uint32_t rank, size_
         ++*n_unusable;
         return true;
     }
+    vocab->splits_at_space &= !liz_text_holds_inner_space(liz_text_of(vocab, whole));
     return liz_text_pairs_add(&vocab->pairs, l, r, rank, whole);
 }
 
 static liz_status open_merges(liz_text_vocab *vocab, const liz_gguf *gguf, liz_error *err)
 {
     const char *key = LIZ_TEXT_KEY "merges";
-    const liz_gguf_entry *merges = liz_gguf_find(gguf, key);
+    const liz_gguf_entry *merges = liz_gguf_find(gguf, key),
+                         none = {.type = LIZ_GGUF_ARRAY, .elem_type = LIZ_GGUF_STRING};
+    if (merges == NULL && vocab->pre->needs_no_merges)
+        merges = &none;
     if (merges == NULL || merges->type != LIZ_GGUF_ARRAY || merges->elem_type != LIZ_GGUF_STRING)
         return liz_fail(err, LIZ_E_FORMAT, "%s: %s: not a list of merges: convert the model again", liz_gguf_path(gguf),
                         key);
     if (merges->n >= LIZ_TEXT_PRIORITY_NONE)
         return liz_fail(err, LIZ_E_LIMIT, "%s: %s: too many merges", liz_gguf_path(gguf), key);
     size_t n_unusable = 0;
+    vocab->splits_at_space = true;
     bool ok = liz_text_pairs_init(&vocab->pairs, merges->n);
     for (uint64_t i = 0; ok && i < merges->n; i++)
         ok = add_merge(vocab, merges->strings[i], (uint32_t)i, &n_unusable);
@@ -97,7 +106,8 @@ static liz_status open_whole_pieces(liz_text_vocab *vocab, liz_error *err)
 
 liz_status liz_text_open_bpe(liz_text_vocab *vocab, const liz_gguf *gguf, liz_error *err)
 {
-    open_bytes(vocab);
+    if (!open_symbols(vocab))
+        return liz_fail(err, LIZ_E_MEMORY, "vocabulary: out of memory for its characters");
     liz_status status = open_merges(vocab, gguf, err);
     return status == LIZ_OK ? open_whole_pieces(vocab, err) : status;
 }
@@ -114,10 +124,23 @@ size_t liz_text_bpe_seed(const liz_text_vocab *vocab, const char *text, size_t n
     return k;
 }
 
+/* A line, or a run of line ends, of a vocabulary whose tokens are spaced. */
+static void encode_line(const liz_text_vocab *vocab, liz_text_merger *merger, liz_str line)
+{
+    int32_t id = vocab->pre->whole_lines && *line.p == '\n' ? liz_text_find_plain(vocab, line) : -1;
+    if (id >= 0)
+        liz_text_ids_push(merger->out, id);
+    else
+        liz_text_spm_encode(vocab, merger, line);
+}
+
 void liz_text_bpe_encode(const liz_text_vocab *vocab, liz_text_merger *merger, liz_str text)
 {
     liz_text_pre_cursor cursor;
     liz_text_pre_cursor_init(&cursor, vocab->unicode, vocab->pre, text);
     for (liz_str piece; liz_text_pre_cursor_next(&cursor, &piece);)
-        liz_text_merge_word(merger, piece, text.p + text.n);
+        if (vocab->spaced)
+            encode_line(vocab, merger, piece);
+        else
+            liz_text_merge_word(merger, piece, text.p + text.n);
 }

@@ -2,7 +2,8 @@
  *
  * Special tokens are cut out (text_special.c); what lies between, a stretch, goes through the vocabulary's algorithm
  * by itself: nothing merges across a special token. SentencePiece puts a space before the text and after each
- * special token. Everything a call allocates is in one struct and gone at its end but the ids. */
+ * special token. RWKV's algorithm, the longest token at each place, is short enough to stand here. Everything a call
+ * allocates is in one struct and gone at its end but the ids. */
 #include "text/text_merge.h"
 
 #include <stdlib.h>
@@ -12,11 +13,20 @@ typedef struct encoding {
     const liz_text_vocab *vocab;
     liz_text_ids out;
     liz_text_merger merger;
-    char *spaced;       /* SentencePiece: room for a stretch of text with a space before it */
+    liz_buf spaced;     /* a stretch with a space before it, or in its normal form */
     bool after_special; /* the next stretch takes the space */
 } encoding;
 
 static bool is_c_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+
+static void encode_longest(const liz_text_vocab *vocab, liz_str text, liz_text_ids *out)
+{
+    for (size_t i = 0, len = 1; i < text.n; i += len, len = 1) {
+        int32_t id = liz_text_trie_longest(&vocab->plain, text.p + i, text.n - i, &len);
+        if (id >= 0 || vocab->unk >= 0)
+            liz_text_ids_push(out, id >= 0 ? id : vocab->unk);
+    }
+}
 
 static void encode_stretch(encoding *e, liz_str text)
 {
@@ -24,24 +34,31 @@ static void encode_stretch(encoding *e, liz_str text)
     if (text.n == 0)
         return;
     if (vocab->algorithm == LIZ_TEXT_SPM && vocab->leading_space && e->after_special) {
-        e->spaced[0] = ' ';
-        memcpy(e->spaced + 1, text.p, text.n);
-        text = (liz_str){e->spaced, text.n + 1};
+        liz_buf_clear(&e->spaced);
+        liz_buf_putc(&e->spaced, ' ');
+        liz_buf_append_str(&e->spaced, text);
+        text = liz_buf_str(&e->spaced);
     }
     e->after_special = false;
     switch (vocab->algorithm) {
     case LIZ_TEXT_SPM: liz_text_spm_encode(vocab, &e->merger, text); break;
     case LIZ_TEXT_BPE: liz_text_bpe_encode(vocab, &e->merger, text); break;
     case LIZ_TEXT_WORDPIECE: liz_text_wordpiece_encode(vocab, text, &e->out); break;
+    case LIZ_TEXT_UNIGRAM: liz_text_unigram_encode(vocab, &e->merger, text, &e->spaced); break;
+    case LIZ_TEXT_RWKV: encode_longest(vocab, text, &e->out); break;
     }
+    e->merger.failed |= liz_buf_failed(&e->spaced);
 }
 
-static void encode_all(encoding *e, liz_str text, const liz_text_specials *set)
+static void encode_all(encoding *e, liz_str text, const liz_text_trie *set)
 {
     while (text.n > 0) {
         int32_t id;
-        size_t n = liz_text_special_next(e->vocab, set, text.p, text.n, &id);
-        encode_stretch(e, (liz_str){text.p, n});
+        size_t n = liz_text_special_next(set, text.p, text.n, &id), n_stretch = n;
+        if (id >= 0 && (e->vocab->flags[id] & LIZ_TEXT_LSTRIP))
+            while (n_stretch > 0 && is_c_space(text.p[n_stretch - 1]))
+                n_stretch--;
+        encode_stretch(e, (liz_str){text.p, n_stretch});
         if (id >= 0) {
             liz_text_ids_push(&e->out, id);
             e->after_special = true;
@@ -58,10 +75,9 @@ static void encode_all(encoding *e, liz_str text, const liz_text_specials *set)
 static bool encoding_open(encoding *e, size_t n_text)
 {
     e->merger = (liz_text_merger){.vocab = e->vocab, .out = &e->out, .window_min = LIZ_TEXT_WINDOW};
-    if (e->vocab->algorithm != LIZ_TEXT_WORDPIECE)
+    liz_buf_init(&e->spaced, INT32_MAX);
+    if (e->vocab->algorithm != LIZ_TEXT_WORDPIECE && e->vocab->algorithm != LIZ_TEXT_RWKV)
         liz_text_merger_open_cache(&e->merger, n_text);
-    if (e->vocab->algorithm == LIZ_TEXT_SPM && (e->spaced = malloc(n_text + 1)) == NULL)
-        return false;
     e->after_special = true;
     return liz_text_ids_reserve(&e->out, n_text / 4 + 16);
 }
@@ -86,7 +102,7 @@ liz_status liz_text_encode(const liz_text_vocab *vocab, liz_str text, unsigned f
     if (affixes && vocab->add_sep)
         liz_text_ids_push(&e.out, vocab->sep);
     liz_text_merger_free(&e.merger);
-    free(e.spaced);
+    liz_buf_free(&e.spaced);
     if (e.merger.failed || e.out.failed) {
         free(e.out.v);
         return liz_fail(err, LIZ_E_MEMORY, "text: out of memory for the tokens of %zu bytes", text.n);

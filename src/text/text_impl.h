@@ -5,31 +5,38 @@
 #ifndef LIZ_TEXT_IMPL_H
 #define LIZ_TEXT_IMPL_H
 
+#include "base/buf.h"
+#include "text/text_charsmap.h"
 #include "text/text_pre.h"
 #include "text/text_table.h"
+#include "text/text_trie.h"
 #include "text/vocab.h"
 
 /* Longer tokens do not occur; the bound keeps the work of opening a hostile file in proportion to its size. */
 #define LIZ_TEXT_TOKEN_LEN_MAX 4096
 #define LIZ_TEXT_TOKENS_MAX (1u << 26)
 
-typedef enum liz_text_algorithm { LIZ_TEXT_SPM, LIZ_TEXT_BPE, LIZ_TEXT_WORDPIECE } liz_text_algorithm;
+typedef enum liz_text_algorithm {
+    LIZ_TEXT_SPM,
+    LIZ_TEXT_BPE,
+    LIZ_TEXT_WORDPIECE,
+    LIZ_TEXT_UNIGRAM,
+    LIZ_TEXT_RWKV
+} liz_text_algorithm;
+
+/* The kinds of tokens that plain text may become. */
+#define LIZ_TEXT_PLAIN_KINDS (1u << LIZ_TOKEN_NORMAL | 1u << LIZ_TOKEN_USER_DEFINED | 1u << LIZ_TOKEN_UNUSED)
 
 enum {
-    LIZ_TEXT_ENDS = 1,  /* generating it ends the text */
-    LIZ_TEXT_RSTRIP = 2 /* swallows the white space after it */
+    LIZ_TEXT_ENDS = 1,   /* generating it ends the text */
+    LIZ_TEXT_RSTRIP = 2, /* swallows the white space after it */
+    LIZ_TEXT_LSTRIP = 4  /* and before it */
 };
 
-/* Tokens that are cut out of a text before anything else: sorted by their bytes, so that the ones that begin
- * alike stand together. */
-typedef struct liz_text_specials {
-    int32_t *ids; /* [n] */
-    int32_t n;
-    int32_t first[257]; /* those that begin with byte c are ids[first[c]] up to ids[first[c + 1]] */
-} liz_text_specials;
-
 struct liz_text_vocab {
+    const char *model; /* as the file names it */
     liz_text_algorithm algorithm;
+    bool spaced; /* tokens write a space as U+2581 and a byte as <0x0A> */
     const liz_text_unicode *unicode;
     int32_t n_tokens;
     liz_text_strings text;  /* [n_tokens] as the file writes them */
@@ -39,19 +46,19 @@ struct liz_text_vocab {
     uint8_t *flags; /* [n_tokens] */
     int32_t bos, eos, unk, sep;
     bool add_bos, add_eos, add_sep;
-    bool leading_space;        /* a text begins with a space that is not its own */
-    liz_text_specials defined; /* user-defined tokens */
-    liz_text_specials special; /* these, control and unknown tokens */
+    bool leading_space;    /* a text begins with a space that is not its own */
+    liz_text_trie defined; /* user-defined tokens */
+    liz_text_trie special; /* these, control and unknown tokens */
 
     /* SentencePiece and BPE: symbols 0 to n_tokens - 1 are the tokens, those after them characters that only occur
      * inside tokens; -1 is a character or byte that occurs in none. */
     liz_text_pairs pairs;
     int32_t byte_token[256]; /* -1: the vocabulary has none */
 
-    /* SentencePiece */
+    /* Where `spaced` */
     int32_t ascii_symbol[128];
     liz_text_codes code_symbol; /* other characters; 0x110000 + b is the invalid byte b */
-    bool splits_at_space;       /* no token holds a space after something else, so words cannot merge */
+    bool splits_at_space;       /* nothing merges a space to what is before it, so words stand for themselves */
 
     /* BPE */
     const liz_text_pre *pre;
@@ -61,6 +68,13 @@ struct liz_text_vocab {
     /* WordPiece */
     bool lowercase, strip_accents;
     size_t piece_len_max;
+
+    /* Unigram and RWKV */
+    liz_text_trie plain; /* by `text` and `piece` */
+    float *score;        /* [n_tokens] */
+    float unknown_score;
+    liz_text_charsmap charsmap;
+    bool joins_spaces;
 };
 
 /* Token ids as they come. A failed push is remembered; the caller asks once. */
@@ -95,18 +109,29 @@ liz_status liz_text_open_tokens(liz_text_vocab *vocab, const liz_gguf *gguf, liz
 liz_status liz_text_open_roles(liz_text_vocab *vocab, const liz_gguf *gguf, liz_error *err);
 liz_status liz_text_open_spm(liz_text_vocab *vocab, const liz_gguf *gguf, liz_error *err);
 liz_status liz_text_open_bpe(liz_text_vocab *vocab, const liz_gguf *gguf, liz_error *err);
+liz_status liz_text_open_unigram(liz_text_vocab *vocab, const liz_gguf *gguf, liz_error *err);
 void liz_text_open_wordpiece(liz_text_vocab *vocab, const liz_gguf *gguf);
 liz_status liz_text_open_specials(liz_text_vocab *vocab, liz_error *err);
 
 /* The byte that a code point of a byte-level token stands for; -1 for none. */
 int liz_text_bpe_byte(unsigned code);
 
-/* The longest special token of `set` that begins at `text` [n]; -1 for none. */
-int32_t liz_text_special_at(const liz_text_vocab *vocab, const liz_text_specials *set, const char *text, size_t n);
+/* The tokens of these kinds (bits) that are not empty, as `strings` [n_tokens] write them. */
+liz_status liz_text_open_set(const liz_text_vocab *vocab, liz_text_trie *set, const liz_text_strings *strings,
+                             unsigned kinds, liz_error *err);
 
-/* Where the next one begins; `n` when there is none. */
-size_t liz_text_special_next(const liz_text_vocab *vocab, const liz_text_specials *set, const char *text, size_t n,
-                             int32_t *id);
+/* The characters of a vocabulary whose tokens are spaced, and its byte tokens. False: no memory. */
+bool liz_text_open_characters(liz_text_vocab *vocab);
+
+/* tokenizer.ggml.scores, of the right length; NULL where the file has none. */
+liz_status liz_text_find_scores(const liz_text_vocab *vocab, const liz_gguf *gguf, const liz_gguf_entry **out,
+                                liz_error *err);
+
+/* Whether U+2581 stands in `text` after another character. */
+bool liz_text_holds_inner_space(liz_str text);
+
+/* Where the next special token begins; `n` when there is none. */
+size_t liz_text_special_next(const liz_text_trie *set, const char *text, size_t n, int32_t *id);
 
 /* The symbols that `text` [n] begins as, at most `max`: symbol and offset of each. Gives the bytes covered. */
 size_t liz_text_spm_seed(const liz_text_vocab *vocab, const char *text, size_t n, int32_t *symbol, uint32_t *start,
@@ -118,6 +143,8 @@ size_t liz_text_bpe_seed(const liz_text_vocab *vocab, const char *text, size_t n
 typedef struct liz_text_merger liz_text_merger;
 void liz_text_spm_encode(const liz_text_vocab *vocab, liz_text_merger *merger, liz_str text);
 void liz_text_bpe_encode(const liz_text_vocab *vocab, liz_text_merger *merger, liz_str text);
+/* `normal` is room for the text's normal form. */
+void liz_text_unigram_encode(const liz_text_vocab *vocab, liz_text_merger *merger, liz_str text, liz_buf *normal);
 void liz_text_wordpiece_encode(const liz_text_vocab *vocab, liz_str text, liz_text_ids *out);
 
 /* What the file's keys begin with. */

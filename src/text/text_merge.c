@@ -25,8 +25,8 @@ enum { SHORT_SYMBOLS_MAX = 64, RESERVE_MIN = 256, WHOLE_WORD_MAX = 1024 };
 
 static size_t seed(const liz_text_vocab *vocab, liz_str text, int32_t *symbol, uint32_t *start, size_t max, size_t *n)
 {
-    return vocab->algorithm == LIZ_TEXT_SPM ? liz_text_spm_seed(vocab, text.p, text.n, symbol, start, max, n)
-                                            : liz_text_bpe_seed(vocab, text.p, text.n, symbol, start, max, n);
+    return vocab->spaced ? liz_text_spm_seed(vocab, text.p, text.n, symbol, start, max, n)
+                         : liz_text_bpe_seed(vocab, text.p, text.n, symbol, start, max, n);
 }
 
 static void emit(liz_text_merger *merger, int32_t symbol, const char *bytes, size_t n)
@@ -304,6 +304,10 @@ static void encode_long(liz_text_merger *merger, liz_str word)
 static void encode_word(liz_text_merger *merger, liz_str word)
 {
     const liz_text_vocab *vocab = merger->vocab;
+    if (vocab->algorithm == LIZ_TEXT_UNIGRAM) {
+        liz_text_unigram_word(merger, word);
+        return;
+    }
     if (vocab->by_piece.slots != NULL && word.n <= WHOLE_WORD_MAX) {
         int32_t id = liz_text_index_find(&vocab->by_piece, word);
         if (id >= 0) {
@@ -384,5 +388,6 @@ void liz_text_merger_open_cache(liz_text_merger *merger, size_t n_text)
 void liz_text_merger_free(liz_text_merger *merger)
 {
     free(merger->cache);
+    free(merger->cells);
     window_free(&merger->window);
 }

@@ -38,12 +38,17 @@ struct liz_text_merger {
     size_t cache_mask;
     liz_text_window window;
     size_t n_restarts; /* words whose windows proved too short */
-    bool failed;       /* out of memory */
+    void *cells;       /* [n_cells] Unigram's, see text_unigram.c */
+    size_t n_cells;
+    bool failed; /* out of memory */
 };
 
 /* A cache fit for a text of `n_text` bytes. Without memory there is none, which only costs time. */
 void liz_text_merger_open_cache(liz_text_merger *merger, size_t n_text);
 void liz_text_merger_free(liz_text_merger *merger);
+
+/* A word of a Unigram vocabulary, past the cache. */
+void liz_text_unigram_word(liz_text_merger *merger, liz_str word);
 
 /* Appends the tokens of one word. `text_end` is the end of the buffer the word lies in: up to there may be read. */
 void liz_text_merge_word(liz_text_merger *merger, liz_str word, const char *text_end);

@@ -39,6 +39,29 @@ static const liz_text_pre_range han_and_kana[] = {{0x3040, 0x30FF}, {0x4E00, 0x9
 
 static const liz_text_pre_range line_ends[] = {{0x000A, 0x000A}, {0x000D, 0x000D}};
 
+static const liz_text_pre_range newlines[] = {{0x000A, 0x000A}};
+
+/* Youtu's: Hangul, East Asian punctuation, Bopomofo. */
+static const liz_text_pre_range youtu_hangul[] = {{0x3131, 0x318E}, {0xAC00, 0xD7A3}};
+static const liz_text_pre_range youtu_signs[] = {
+    {0x2014, 0x2014}, {0x2018, 0x2019}, {0x201C, 0x201D}, {0x2026, 0x2026}, {0x3001, 0x303F},
+    {0xFE30, 0xFE4F}, {0xFF01, 0xFF01}, {0xFF0C, 0xFF0C}, {0xFF1A, 0xFF1B},
+};
+static const liz_text_pre_range bopomofo[] = {{0x3105, 0x312F}};
+
+/* AFMoE's: scripts written without spaces, Hangul too. */
+static const liz_text_pre_range afmoe_scripts[] = {
+    {0x0E40, 0x0EFF}, {0x1000, 0x109F}, {0x1100, 0x11FF}, {0x1780, 0x17FF}, {0x2F00, 0x2FDF},
+    {0x3040, 0x30FF}, {0x3400, 0x4DBF}, {0x4E00, 0x9FFF}, {0xA9E0, 0xA9FF}, {0xAA60, 0xAA7F},
+    {0xAC00, 0xD7AF}, {0xF900, 0xFAFF}, {0xFF65, 0xFF9F},
+};
+
+/* What ends a word of BLOOM beside white space. */
+static const liz_text_pre_range bloom_ends[] = {
+    {'!', '!'},       {'(', ')'},       {',', ','},       {'.', '.'},       {'?', '?'},       {'|', '|'},
+    {0x060C, 0x060C}, {0x06D4, 0x06D4}, {0x0964, 0x0964}, {0x2026, 0x2026}, {0x3001, 0x3002}, {0xFF0C, 0xFF0C},
+};
+
 /* The ASCII signs outside \p{P} that count as punctuation; Falcon's has the grave accent too. */
 static const liz_text_pre_range default_signs[] = {
     {'$', '$'}, {'+', '+'}, {'<', '>'}, {'^', '^'}, {'|', '|'}, {'~', '~'},
@@ -49,15 +72,19 @@ static const liz_text_pre_range falcon_signs[] = {
 
 #define SET(ranges_)                                                                                                   \
     {                                                                                                                  \
-        0, ranges_, COUNT(ranges_)                                                                                     \
+        .ranges = ranges_, .n_ranges = COUNT(ranges_)                                                                  \
     }
 #define SET_AND(mask_, ranges_)                                                                                        \
     {                                                                                                                  \
-        mask_, ranges_, COUNT(ranges_)                                                                                 \
+        .mask = mask_, .ranges = ranges_, .n_ranges = COUNT(ranges_)                                                   \
+    }
+#define RUN_OF(ranges_)                                                                                                \
+    {                                                                                                                  \
+        .kind = LIZ_TEXT_PRE_RUN, .set = SET(ranges_)                                                                  \
     }
 #define NUMBERS(max)                                                                                                   \
     {                                                                                                                  \
-        .kind = LIZ_TEXT_PRE_RUN, .run_max = (max), .set = { LIZ_CHAR_N, NULL, 0 }                                     \
+        .kind = LIZ_TEXT_PRE_RUN, .run_max = (max), .set = {.mask = LIZ_CHAR_N }                                       \
     }
 
 static const liz_text_pre_stage gpt2[] = {{.kind = LIZ_TEXT_PRE_GPT2}};
@@ -66,7 +93,20 @@ static const liz_text_pre_stage digits_gpt2[] = {NUMBERS(1), {.kind = LIZ_TEXT_P
 
 static const liz_text_pre_stage llama3[] = {{.kind = LIZ_TEXT_PRE_WORDS, .contraction = true, .run_max = 3}};
 
+static const liz_text_pre_stage minicpm5[] = {NUMBERS(3), {.kind = LIZ_TEXT_PRE_WORDS, .contraction = true}};
+
+static const liz_text_pre_stage jais2[] = {
+    {.kind = LIZ_TEXT_PRE_WORDS, .contraction = true, .run_max = 3, .halves = true}};
+
 static const liz_text_pre_stage qwen2[] = {{.kind = LIZ_TEXT_PRE_WORDS, .contraction = true, .run_max = 1}};
+
+static const liz_text_pre_stage laguna[] = {RUN_OF(newlines),
+                                            {.kind = LIZ_TEXT_PRE_WORDS, .contraction = true, .run_max = 1}};
+
+static const liz_text_pre_stage ufakzeka[] = {{.kind = LIZ_TEXT_PRE_WORDS, .run_max = 1}};
+
+static const liz_text_pre_stage exaone_moe[] = {
+    {.kind = LIZ_TEXT_PRE_WORDS, .contraction = true, .run_max = 1, .phrase = true}};
 
 static const liz_text_pre_stage qwen35[] = {
     {.kind = LIZ_TEXT_PRE_WORDS, .contraction = true, .run_max = 1, .marks = true}};
@@ -80,28 +120,74 @@ static const liz_text_pre_stage gpt4o[] = {
     {.kind = LIZ_TEXT_PRE_WORDS, .cased = true, .contraction_suffix = true, .run_max = 3, .slash = true},
 };
 
+static const liz_text_pre_stage kimi_k2[] = {
+    {.kind = LIZ_TEXT_PRE_WORDS, .cased = true, .han = true, .contraction_suffix = true, .run_max = 3},
+};
+
+static const liz_text_pre_stage tiny_aya[] = {
+    {.kind = LIZ_TEXT_PRE_GROUPS, .set = {.mask = LIZ_CHAR_ND}, .bounded = true},
+    {.kind = LIZ_TEXT_PRE_WORDS, .cased = true, .contraction_suffix = true, .run_max = 3, .slash = true},
+};
+
+static const liz_text_pre_stage youtu[] = {
+    RUN_OF(youtu_hangul),
+    RUN_OF(youtu_signs),
+    RUN_OF(bopomofo),
+    RUN_OF(han_and_kana),
+    {.kind = LIZ_TEXT_PRE_WORDS, .cased = true, .contraction_suffix = true, .run_max = 1, .slash = true},
+};
+
 static const liz_text_pre_stage deepseek_llm[] = {
     {.kind = LIZ_TEXT_PRE_RUN, .run_max = 1, .set = SET(line_ends)},
-    {.kind = LIZ_TEXT_PRE_RUN, .lead_space = true, .set = SET(deepseek_letters)},
-    {.kind = LIZ_TEXT_PRE_RUN, .lead_space = true, .set = SET(deepseek_signs)},
+    {.kind = LIZ_TEXT_PRE_RUN, .lead = LIZ_TEXT_PRE_LEAD_SPACE, .set = SET(deepseek_letters)},
+    {.kind = LIZ_TEXT_PRE_RUN, .lead = LIZ_TEXT_PRE_LEAD_SPACE, .set = SET(deepseek_signs)},
     {.kind = LIZ_TEXT_PRE_TAIL},
-    {.kind = LIZ_TEXT_PRE_RUN, .set = SET(deepseek_scripts)},
+    RUN_OF(deepseek_scripts),
     NUMBERS(0),
 };
 
 static const liz_text_pre_stage deepseek_coder[] = {
     {.kind = LIZ_TEXT_PRE_RUN, .run_max = 1, .set = SET(line_ends)},
-    {.kind = LIZ_TEXT_PRE_RUN, .lead_space = true, .set = {LIZ_CHAR_L, NULL, 0}},
-    {.kind = LIZ_TEXT_PRE_RUN, .lead_space = true, .set = {LIZ_CHAR_P, NULL, 0}},
-    {.kind = LIZ_TEXT_PRE_RUN, .set = SET(deepseek_scripts)},
+    {.kind = LIZ_TEXT_PRE_RUN, .lead = LIZ_TEXT_PRE_LEAD_SPACE, .set = {.mask = LIZ_CHAR_L}},
+    {.kind = LIZ_TEXT_PRE_RUN, .lead = LIZ_TEXT_PRE_LEAD_SPACE, .set = {.mask = LIZ_CHAR_P}},
+    RUN_OF(deepseek_scripts),
     NUMBERS(1),
 };
 
 static const liz_text_pre_stage deepseek_v3[] = {
     NUMBERS(3),
-    {.kind = LIZ_TEXT_PRE_RUN, .set = SET(han_and_kana)},
+    RUN_OF(han_and_kana),
     {.kind = LIZ_TEXT_PRE_DEEPSEEK},
 };
+
+static const liz_text_pre_stage spark2_5[] = {
+    NUMBERS(3),
+    RUN_OF(han_and_kana),
+    {.kind = LIZ_TEXT_PRE_DEEPSEEK, .no_tail = true},
+    NUMBERS(1),
+};
+
+static const liz_text_pre_stage afmoe[] = {
+    {.kind = LIZ_TEXT_PRE_GROUPS, .set = {.mask = LIZ_CHAR_N}},
+    RUN_OF(afmoe_scripts),
+    {.kind = LIZ_TEXT_PRE_DEEPSEEK},
+};
+
+static const liz_text_pre_stage superbpe[] = {NUMBERS(0),
+                                              {.kind = LIZ_TEXT_PRE_THOUSANDS, .set = {.mask = LIZ_CHAR_ND}}};
+
+#define BLOOM                                                                                                          \
+    {                                                                                                                  \
+        .kind = LIZ_TEXT_PRE_RUN, .lead = LIZ_TEXT_PRE_LEAD_BLANK,                                                     \
+        .set = {LIZ_CHAR_SPACE, bloom_ends, COUNT(bloom_ends), true},                                                  \
+    }
+
+static const liz_text_pre_stage bloom[] = {BLOOM};
+
+static const liz_text_pre_stage viking[] = {BLOOM, NUMBERS(1)};
+
+/* Words are not cut at all: their merges see to that. */
+static const liz_text_pre_stage lines[] = {RUN_OF(newlines)};
 
 static const liz_text_pre_stage falcon[] = {
     {.kind = LIZ_TEXT_PRE_RUN, .set = SET_AND(LIZ_CHAR_P, falcon_signs)},
@@ -131,6 +217,14 @@ const liz_text_pre liz_text_pre_table[] = {
     {"gigachat", STAGES(gpt2)},
     {"mellum", STAGES(gpt2)},
     {"modern-bert", STAGES(gpt2)},
+    {"a.x-4.0", STAGES(gpt2)},
+    {"jina-es", STAGES(gpt2)},
+    {"jina-de", STAGES(gpt2)},
+    {"jina-v2-es", STAGES(gpt2)},
+    {"jina-v2-de", STAGES(gpt2)},
+    {"jina-v1-en", STAGES(gpt2)},
+    {"jina-v2-code", STAGES(gpt2)},
+    {"roberta-bpe", STAGES(gpt2)},
     {"starcoder", STAGES(digits_gpt2)},
     {"refact", STAGES(digits_gpt2)},
     {"command-r", STAGES(digits_gpt2)},
@@ -147,12 +241,17 @@ const liz_text_pre liz_text_pre_table[] = {
     {"pixtral", STAGES(llama3), .ignore_merges = true, .add_bos = true},
     {"midm-2.0", STAGES(llama3), .ignore_merges = true, .add_bos = true},
     {"lfm2", STAGES(llama3), .ignore_merges = true, .add_bos = true},
+    {"jina-v5-nano", STAGES(llama3), .ignore_merges = true, .add_bos = true},
     {"dbrx", STAGES(llama3)},
     {"smaug-bpe", STAGES(llama3)},
     {"glm4", STAGES(llama3)},
     {"chatglm-bpe", STAGES(llama3)},
+    {"minicpm5", STAGES(minicpm5), .ignore_merges = true},
+    {"jais-2", STAGES(jais2)},
     {"qwen2", STAGES(qwen2)},
     {"deepseek-r1-qwen", STAGES(qwen2)},
+    {"kormo", STAGES(qwen2)},
+    {"f2llmv2", STAGES(qwen2)},
     {"stablelm2", STAGES(qwen2)},
     {"hunyuan", STAGES(qwen2)},
     {"solar-open", STAGES(qwen2)},
@@ -161,19 +260,39 @@ const liz_text_pre liz_text_pre_table[] = {
     {"bailingmoe", STAGES(qwen2)},
     {"bailingmoe2", STAGES(qwen2)},
     {"llada-moe", STAGES(qwen2)},
+    {"laguna", STAGES(laguna)},
+    {"ufakzeka", STAGES(ufakzeka)},
+    {"exaone-moe", STAGES(exaone_moe)},
     {"qwen35", STAGES(qwen35)},
     {"seed-coder", STAGES(seed_coder)},
     {"tekken", STAGES(tekken), .ignore_merges = true, .add_bos = true},
     {"gpt-4o", STAGES(gpt4o)},
     {"llama4", STAGES(gpt4o)},
     {"kanana2", STAGES(gpt4o)},
+    {"talkie", STAGES(gpt4o)},
     {"minimax-m2", STAGES(gpt4o)},
+    {"granite-embed-multi-97m", STAGES(gpt4o), .ignore_merges = true},
+    {"kimi-k2", STAGES(kimi_k2), .needs_no_merges = true},
+    {"tiny_aya", STAGES(tiny_aya)},
+    {"cohere2moe", STAGES(tiny_aya)},
+    {"youtu", STAGES(youtu), .ignore_merges = true},
     {"deepseek-llm", STAGES(deepseek_llm)},
     {"deepseek-coder", STAGES(deepseek_coder)},
     {"deepseek-v3", STAGES(deepseek_v3)},
     {"hunyuan-dense", STAGES(deepseek_v3)},
     {"joyai-llm", STAGES(deepseek_v3)},
+    {"hy_v4", STAGES(deepseek_v3)},
+    {"spark2_5", STAGES(spark2_5)},
+    {"afmoe", STAGES(afmoe)},
+    {"superbpe", STAGES(superbpe)},
+    {"bloom", STAGES(bloom)},
+    {"poro-chat", STAGES(bloom)},
+    {"gpt3-finnish", STAGES(bloom)},
+    {"viking", STAGES(viking)},
     {"falcon", STAGES(falcon)},
+    {"gemma4", STAGES(lines), .spaced = true, .whole_lines = true, .always_bos = true},
+    {"granite-embed-multi-311m", STAGES(lines), .spaced = true, .whole_lines = true, .always_bos = true},
+    {"sarvam-moe", STAGES(lines), .spaced = true},
 };
 
 const size_t liz_text_pre_table_len = COUNT(liz_text_pre_table);

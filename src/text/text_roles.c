@@ -14,6 +14,7 @@ typedef enum role {
     ROLE_CONTROL, /* control */
     ROLE_END,     /* control, and ends the text */
     ROLE_MARKED,  /* the same, but only where the file does not call it a normal token: Qwen's </s> is HTML */
+    ROLE_HINT,    /* control, but only so too */
     ROLE_TEXT     /* part of the text that a model writes: user-defined */
 } role;
 
@@ -61,6 +62,24 @@ static const struct known {
     {"<|fim_middle|>", ROLE_CONTROL},
     {"<fim-middle>", ROLE_CONTROL},
     {"<fim_middle>", ROLE_CONTROL},
+    {"<\uFF5Cfim\u2581begin\uFF5C>", ROLE_CONTROL},
+    {"<\uFF5Cfim\u2581hole\uFF5C>", ROLE_CONTROL},
+    {"<\uFF5Cfim\u2581end\uFF5C>", ROLE_CONTROL},
+    {"<|code_prefix|>", ROLE_CONTROL},
+    {"<|code_suffix|>", ROLE_CONTROL},
+    {"<|code_middle|>", ROLE_CONTROL},
+    {"<PRE>", ROLE_HINT},
+    {"<SUF>", ROLE_HINT},
+    {"<MID>", ROLE_HINT},
+    {"\u2581<PRE>", ROLE_HINT},
+    {"\u2581<SUF>", ROLE_HINT},
+    {"\u2581<MID>", ROLE_HINT},
+    {"<|prefix|>", ROLE_HINT},
+    {"<|suffix|>", ROLE_HINT},
+    {"<|middle|>", ROLE_HINT},
+    {"<PAD>", ROLE_MARKED},
+    {"[PAD]", ROLE_MARKED},
+    {"<REPO>", ROLE_MARKED},
     /* The frame of a gpt-oss message, which its reader must see. */
     {"<|channel|>", ROLE_TEXT},
     {"<|message|>", ROLE_TEXT},
@@ -95,7 +114,8 @@ static void mark_known(liz_text_vocab *vocab)
     for (size_t i = 0; i < sizeof known_tokens / sizeof *known_tokens; i++) {
         role part = known_tokens[i].role;
         int32_t id = find(vocab, known_tokens[i].text);
-        if (id < 0 || (part == ROLE_MARKED && vocab->kind[id] == LIZ_TOKEN_NORMAL))
+        bool marked = part == ROLE_MARKED || part == ROLE_HINT;
+        if (id < 0 || (marked && vocab->kind[id] == LIZ_TOKEN_NORMAL))
             continue;
         vocab->kind[id] = part == ROLE_TEXT ? LIZ_TOKEN_USER_DEFINED : LIZ_TOKEN_CONTROL;
         if (part == ROLE_END || part == ROLE_MARKED)
@@ -168,6 +188,19 @@ static void mark_phi3(liz_text_vocab *vocab, const liz_gguf *gguf)
     }
 }
 
+/* <mask> takes the space before it with it in XLM-R and its kin, which the file does not say either. */
+static void mark_mask(liz_text_vocab *vocab, const liz_gguf *gguf)
+{
+    liz_str name = {NULL, 0}, architecture = {NULL, 0}, pre = liz_str_of(vocab->pre != NULL ? vocab->pre->name : "");
+    (void)liz_gguf_str(gguf, "general.name", &name);
+    (void)liz_gguf_str(gguf, "general.architecture", &architecture);
+    bool xlmr = liz_str_is(architecture, "nomic-bert-moe") || liz_str_is(architecture, "jina-bert-v3") ||
+                liz_str_is(pre, "jina-v2-de") || liz_str_is(pre, "jina-v2-es") || liz_str_is(pre, "jina-v2-code");
+    int32_t id = xlmr ? find(vocab, "<mask>") : holds_any_case(name, "modern-bert") ? find(vocab, "[MASK]") : -1;
+    if (id >= 0)
+        vocab->flags[id] |= LIZ_TEXT_LSTRIP;
+}
+
 /* Whether to add `id`: what the file says, else what the algorithm's models do. */
 static liz_status read_adds(const liz_gguf *gguf, const char *name, int32_t id, bool by_default, bool *out,
                             liz_error *err)
@@ -188,19 +221,22 @@ static liz_status read_adds(const liz_gguf *gguf, const char *name, int32_t id, 
 static liz_status read_ids(liz_text_vocab *vocab, const liz_gguf *gguf, liz_error *err)
 {
     bool spm = vocab->algorithm == LIZ_TEXT_SPM, wordpiece = vocab->algorithm == LIZ_TEXT_WORDPIECE;
+    bool unigram = vocab->algorithm == LIZ_TEXT_UNIGRAM;
+    int32_t unk = spm ? 0 : unigram ? 2 : wordpiece ? find(vocab, "[UNK]") : -1;
     vocab->bos = role_id(vocab, gguf, "bos_token_id", spm ? 1 : -1);
-    vocab->eos = role_id(vocab, gguf, "eos_token_id", spm ? 2 : -1);
-    vocab->unk = role_id(vocab, gguf, "unknown_token_id", spm ? 0 : wordpiece ? find(vocab, "[UNK]") : -1);
+    vocab->eos = role_id(vocab, gguf, "eos_token_id", spm ? 2 : unigram ? 1 : -1);
+    vocab->unk = role_id(vocab, gguf, "unknown_token_id", unk);
     vocab->sep = role_id(vocab, gguf, "seperator_token_id", wordpiece ? find(vocab, "[SEP]") : -1); /* sic */
     if (wordpiece && vocab->bos < 0)
         vocab->bos = role_id(vocab, gguf, "cls_token_id", find(vocab, "[CLS]"));
     vocab->leading_space = spm || wordpiece;
-    if (spm)
+    if (spm || unigram)
         (void)liz_gguf_bool(gguf, LIZ_TEXT_KEY "add_space_prefix", &vocab->leading_space);
     bool add_bos = spm || wordpiece || (vocab->pre != NULL && vocab->pre->add_bos);
     liz_status status = read_adds(gguf, "add_bos_token", vocab->bos, add_bos, &vocab->add_bos, err);
     if (status == LIZ_OK)
-        status = read_adds(gguf, "add_eos_token", vocab->eos, false, &vocab->add_eos, err);
+        status = read_adds(gguf, "add_eos_token", vocab->eos, unigram, &vocab->add_eos, err);
+    vocab->add_bos |= vocab->pre != NULL && vocab->pre->always_bos && vocab->bos >= 0;
     if (status == LIZ_OK && wordpiece)
         status = read_adds(gguf, "add_sep_token", vocab->sep, true, &vocab->add_sep, err);
     return status;
@@ -211,7 +247,10 @@ static liz_status choose_pre(liz_text_vocab *vocab, const liz_gguf *gguf, liz_er
 {
     const char *key = LIZ_TEXT_KEY "pre";
     liz_str name = {NULL, 0};
-    vocab->pre_assumed = !liz_gguf_str(gguf, key, &name) || name.n == 0;
+    if (strcmp(vocab->model, "gemma4") == 0)
+        name = liz_str_of(vocab->model);
+    else
+        vocab->pre_assumed = !liz_gguf_str(gguf, key, &name) || name.n == 0;
     vocab->pre = liz_text_pre_find(vocab->pre_assumed ? liz_str_of("default") : name);
     if (vocab->pre == NULL)
         return liz_fail(err, LIZ_E_UNSUPPORTED,
@@ -223,6 +262,7 @@ static liz_status choose_pre(liz_text_vocab *vocab, const liz_gguf *gguf, liz_er
 liz_status liz_text_open_roles(liz_text_vocab *vocab, const liz_gguf *gguf, liz_error *err)
 {
     liz_status status = vocab->algorithm == LIZ_TEXT_BPE ? choose_pre(vocab, gguf, err) : LIZ_OK;
+    vocab->spaced = vocab->algorithm == LIZ_TEXT_SPM || (vocab->pre != NULL && vocab->pre->spaced);
     if (status == LIZ_OK)
         status = read_ids(vocab, gguf, err);
     if (status != LIZ_OK)
@@ -231,5 +271,6 @@ liz_status liz_text_open_roles(liz_text_vocab *vocab, const liz_gguf *gguf, liz_
     mark_ends(vocab, gguf);
     mark_exceptions(vocab);
     mark_phi3(vocab, gguf);
+    mark_mask(vocab, gguf);
     return LIZ_OK;
 }

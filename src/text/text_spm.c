@@ -34,8 +34,8 @@ static uint32_t priority_of(double score)
     return bits & 0x80000000u ? bits : ~(bits | 0x80000000u);
 }
 
-static liz_status find_scores(const liz_text_vocab *vocab, const liz_gguf *gguf, const liz_gguf_entry **out,
-                              liz_error *err)
+liz_status liz_text_find_scores(const liz_text_vocab *vocab, const liz_gguf *gguf, const liz_gguf_entry **out,
+                                liz_error *err)
 {
     const char *key = LIZ_TEXT_KEY "scores";
     *out = liz_gguf_find(gguf, key);
@@ -93,8 +93,7 @@ static bool add_pairs(liz_text_vocab *vocab, int32_t id, uint32_t priority)
     return true;
 }
 
-/* Whether U+2581 stands in `text` after another character. */
-static bool holds_inner_space(liz_str text)
+bool liz_text_holds_inner_space(liz_str text)
 {
     unsigned before = SPACE_MARK, code;
     for (size_t i = 0; i < text.n; before = code) {
@@ -105,23 +104,36 @@ static bool holds_inner_space(liz_str text)
     return false;
 }
 
-static bool build_tables(liz_text_vocab *vocab, const liz_gguf_entry *scores)
+bool liz_text_open_characters(liz_text_vocab *vocab)
 {
-    if (!liz_text_codes_init(&vocab->code_symbol, 1024) || !liz_text_pairs_init(&vocab->pairs, (size_t)vocab->n_tokens))
+    if (!liz_text_codes_init(&vocab->code_symbol, 1024))
         return false;
     int32_t n_symbols = vocab->n_tokens;
+    for (int32_t i = 0; i < vocab->n_tokens; i++)
+        if (is_plain(vocab, i) && !add_characters(vocab, liz_text_of(vocab, i), &n_symbols))
+            return false;
+    for (unsigned code = 0; code < 128; code++)
+        vocab->ascii_symbol[code] = liz_text_codes_find(&vocab->code_symbol, code == ' ' ? SPACE_MARK : code);
+    for (unsigned byte = 0; byte < 256; byte++) {
+        char text[8];
+        snprintf(text, sizeof text, "<0x%02X>", byte);
+        vocab->byte_token[byte] = liz_text_vocab_find(vocab, liz_str_of(text));
+    }
+    return true;
+}
+
+static bool build_pairs(liz_text_vocab *vocab, const liz_gguf_entry *scores)
+{
+    if (!liz_text_pairs_init(&vocab->pairs, (size_t)vocab->n_tokens))
+        return false;
     vocab->splits_at_space = true;
     for (int32_t i = 0; i < vocab->n_tokens; i++) {
         if (!is_plain(vocab, i))
             continue;
-        if (!add_characters(vocab, liz_text_of(vocab, i), &n_symbols))
-            return false;
-        vocab->splits_at_space &= !holds_inner_space(liz_text_of(vocab, i));
-    }
-    for (int32_t i = 0; i < vocab->n_tokens; i++) {
         double score = scores != NULL ? liz_gguf_entry_f64(scores, (uint64_t)i) : 0;
-        if (is_plain(vocab, i) && !add_pairs(vocab, i, priority_of(score)))
+        if (!add_pairs(vocab, i, priority_of(score)))
             return false;
+        vocab->splits_at_space &= !liz_text_holds_inner_space(liz_text_of(vocab, i));
     }
     return true;
 }
@@ -129,18 +141,11 @@ static bool build_tables(liz_text_vocab *vocab, const liz_gguf_entry *scores)
 liz_status liz_text_open_spm(liz_text_vocab *vocab, const liz_gguf *gguf, liz_error *err)
 {
     const liz_gguf_entry *scores;
-    liz_status status = find_scores(vocab, gguf, &scores, err);
+    liz_status status = liz_text_find_scores(vocab, gguf, &scores, err);
     if (status != LIZ_OK)
         return status;
-    if (!build_tables(vocab, scores))
+    if (!liz_text_open_characters(vocab) || !build_pairs(vocab, scores))
         return liz_fail(err, LIZ_E_MEMORY, "vocabulary: out of memory for its merges");
-    for (unsigned byte = 0; byte < 256; byte++) {
-        char text[8];
-        snprintf(text, sizeof text, "<0x%02X>", byte);
-        vocab->byte_token[byte] = liz_text_vocab_find(vocab, liz_str_of(text));
-    }
-    for (unsigned code = 0; code < 128; code++)
-        vocab->ascii_symbol[code] = liz_text_codes_find(&vocab->code_symbol, code == ' ' ? SPACE_MARK : code);
     return LIZ_OK;
 }
 

@@ -33,9 +33,7 @@ int32_t liz_text_find_plain(const liz_text_vocab *vocab, liz_str text)
     int32_t id = liz_text_index_find(&vocab->by_text, text);
     if (id < 0)
         return -1;
-    uint8_t kind = vocab->kind[id];
-    bool plain = kind == LIZ_TOKEN_NORMAL || kind == LIZ_TOKEN_USER_DEFINED || kind == LIZ_TOKEN_UNUSED;
-    return plain ? id : -1;
+    return LIZ_TEXT_PLAIN_KINDS >> vocab->kind[id] & 1 ? id : -1;
 }
 
 void liz_text_push_bytes(const liz_text_vocab *vocab, const char *bytes, size_t n, liz_text_ids *out)
@@ -162,6 +160,37 @@ static size_t piece_byte_level(liz_str text, char *out)
     return n;
 }
 
+/* RWKV's: \t, \n, \r, \x and two digits; any other character after a backslash is itself. */
+static size_t piece_escaped(liz_str text, char *out)
+{
+    static const char names[] = "tnr", bytes[] = "\t\n\r";
+    size_t n = 0;
+    for (size_t i = 0; i < text.n; i++) {
+        char c = text.p[i];
+        if (c == '\\' && i + 1 < text.n) {
+            c = text.p[++i];
+            const char *name = strchr(names, c);
+            int hi = c == 'x' && text.n - i > 2 ? hex_digit(text.p[i + 1]) : -1,
+                lo = hi < 0 ? -1 : hex_digit(text.p[i + 2]);
+            if (lo >= 0) {
+                c = (char)(hi << 4 | lo);
+                i += 2;
+            } else if (c != '\0' && name != NULL) {
+                c = bytes[name - names];
+            }
+        }
+        out[n++] = c;
+    }
+    return n;
+}
+
+static size_t piece_of(const liz_text_vocab *vocab, liz_str text, char *out)
+{
+    if (vocab->algorithm == LIZ_TEXT_RWKV)
+        return piece_escaped(text, out);
+    return vocab->algorithm == LIZ_TEXT_BPE && !vocab->spaced ? piece_byte_level(text, out) : piece_spaced(text, out);
+}
+
 static liz_status build_pieces(liz_text_vocab *vocab, liz_error *err)
 {
     size_t n = (size_t)vocab->n_tokens;
@@ -176,7 +205,7 @@ static liz_status build_pieces(liz_text_vocab *vocab, liz_error *err)
             *out = (char)byte;
             at += 1;
         } else if (vocab->kind[i] == LIZ_TOKEN_NORMAL || vocab->kind[i] == LIZ_TOKEN_UNUSED) {
-            at += (uint32_t)(vocab->algorithm == LIZ_TEXT_BPE ? piece_byte_level(text, out) : piece_spaced(text, out));
+            at += (uint32_t)piece_of(vocab, text, out);
         } else {
             memcpy(out, text.p, text.n);
             at += (uint32_t)text.n;
@@ -197,17 +226,21 @@ static liz_status choose_algorithm(liz_text_vocab *vocab, const liz_gguf *gguf, 
         return liz_fail(err, LIZ_E_STATE,
                         "%s: the file holds no vocabulary: give token ids, or a file with a tokenizer",
                         liz_gguf_path(gguf));
-    if (liz_str_is(model, "llama"))
-        vocab->algorithm = LIZ_TEXT_SPM;
-    else if (liz_str_is(model, "gpt2"))
-        vocab->algorithm = LIZ_TEXT_BPE;
-    else if (liz_str_is(model, "bert"))
-        vocab->algorithm = LIZ_TEXT_WORDPIECE;
-    else
-        return liz_fail(err, LIZ_E_UNSUPPORTED,
-                        "%s: %s: tokenizer \"%.*s\" is not known: known are llama, gpt2 and bert", liz_gguf_path(gguf),
-                        key, model.n < 64 ? (int)model.n : 64, model.p);
-    return LIZ_OK;
+    static const struct {
+        const char *name;
+        liz_text_algorithm algorithm;
+    } known[] = {{"llama", LIZ_TEXT_SPM},      {"gpt2", LIZ_TEXT_BPE},   {"gemma4", LIZ_TEXT_BPE},
+                 {"bert", LIZ_TEXT_WORDPIECE}, {"t5", LIZ_TEXT_UNIGRAM}, {"rwkv", LIZ_TEXT_RWKV}};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        if (!liz_str_is(model, known[i].name))
+            continue;
+        vocab->model = known[i].name;
+        vocab->algorithm = known[i].algorithm;
+        return LIZ_OK;
+    }
+    return liz_fail(err, LIZ_E_UNSUPPORTED,
+                    "%s: %s: tokenizer \"%.*s\" is not known: known are llama, gpt2, gemma4, bert, t5 and rwkv",
+                    liz_gguf_path(gguf), key, model.n < 64 ? (int)model.n : 64, model.p);
 }
 
 static liz_status open_tables(liz_text_vocab *vocab, const liz_gguf *gguf, liz_error *err)
@@ -224,6 +257,10 @@ static liz_status open_tables(liz_text_vocab *vocab, const liz_gguf *gguf, liz_e
     case LIZ_TEXT_SPM: status = liz_text_open_spm(vocab, gguf, err); break;
     case LIZ_TEXT_BPE: status = liz_text_open_bpe(vocab, gguf, err); break;
     case LIZ_TEXT_WORDPIECE: liz_text_open_wordpiece(vocab, gguf); break;
+    case LIZ_TEXT_UNIGRAM: status = liz_text_open_unigram(vocab, gguf, err); break;
+    case LIZ_TEXT_RWKV:
+        status = liz_text_open_set(vocab, &vocab->plain, &vocab->piece, LIZ_TEXT_PLAIN_KINDS, err);
+        break;
     }
     return status == LIZ_OK ? liz_text_open_specials(vocab, err) : status;
 }
@@ -258,8 +295,11 @@ void liz_text_vocab_close(liz_text_vocab *vocab)
     liz_text_codes_free(&vocab->code_symbol);
     free(vocab->kind);
     free(vocab->flags);
-    free(vocab->defined.ids);
-    free(vocab->special.ids);
+    free(vocab->score);
+    liz_text_charsmap_free(&vocab->charsmap);
+    liz_text_trie_free(&vocab->defined);
+    liz_text_trie_free(&vocab->special);
+    liz_text_trie_free(&vocab->plain);
     free(vocab);
 }
 
@@ -269,12 +309,7 @@ static bool in_range(const liz_text_vocab *vocab, int32_t token) { return token 
 
 int32_t liz_text_vocab_size(const liz_text_vocab *vocab) { return vocab->n_tokens; }
 
-const char *liz_text_vocab_model(const liz_text_vocab *vocab)
-{
-    static const char *const names[] = {
-        [LIZ_TEXT_SPM] = "llama", [LIZ_TEXT_BPE] = "gpt2", [LIZ_TEXT_WORDPIECE] = "bert"};
-    return names[vocab->algorithm];
-}
+const char *liz_text_vocab_model(const liz_text_vocab *vocab) { return vocab->model; }
 
 const char *liz_text_vocab_pre(const liz_text_vocab *vocab) { return vocab->pre != NULL ? vocab->pre->name : ""; }
 bool liz_text_vocab_pre_assumed(const liz_text_vocab *vocab) { return vocab->pre_assumed; }

@@ -292,6 +292,8 @@ static void test_error_position(void **state)
     assert_int_equal(err.line, 2);
     assert_int_equal(err.column, 8);
     assert_string_equal(err.text, "a value is missing at line 2, column 8");
+    assert_int_equal(read_copy(&value, S("{\"\xC3\xA9\": x}"), &err), LIZ_E_FORMAT);
+    assert_string_equal(err.text, "a value is missing at column 7");
 }
 
 static void test_integers(void **state)

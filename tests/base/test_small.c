@@ -116,12 +116,13 @@ static void test_draws(void **state)
     (void)state;
     double sum = 0;
     for (uint64_t i = 0; i < 100000; i++) {
-        double x = liz_draw(42, i);
+        double x = liz_draw(42, i, LIZ_DRAW_TOKEN);
         assert_true(x >= 0 && x < 1);
         sum += x;
     }
     assert_true(sum > 49500 && sum < 50500);
-    assert_true(liz_draw(1, 0) != liz_draw(2, 0) && liz_draw(1, 1) != liz_draw(1, 1ull << 32));
+    assert_true(liz_draw(1, 0, 0) != liz_draw(2, 0, 0) && liz_draw(1, 1, 0) != liz_draw(1, 1ull << 32, 0) &&
+                liz_draw(1, 0, 0) != liz_draw(1, 0, LIZ_DRAW_XTC));
 }
 
 static void test_hash(void **state)
@@ -155,6 +156,10 @@ static void test_status(void **state)
     assert_int_equal(liz_fail_within(&err, LIZ_E_FORMAT, "row %d", 7), LIZ_E_FORMAT);
     assert_string_equal(err.text, "row 7: file: gone");
     assert_int_equal(err.code, LIZ_E_FORMAT);
+    assert_int_equal(liz_fail_within(&err, LIZ_E_IO, "row %d", 7), LIZ_E_IO);
+    assert_string_equal(err.text, "row 7: file: gone");
+    assert_int_equal(liz_fail_within(&err, LIZ_E_IO, "row"), LIZ_E_IO);
+    assert_string_equal(err.text, "row: row 7: file: gone");
     assert_int_equal(liz_fail_at(&err, LIZ_E_LIMIT, 99, "x"), LIZ_E_LIMIT);
     assert_int_equal(err.offset, 99);
     assert_int_equal(liz_fail(NULL, LIZ_E_USAGE, "x"), LIZ_E_USAGE);

@@ -48,7 +48,7 @@ run 'unknown option' 2 batch model in.jsonl -o out --promt x
 is "$err" "lizzie: --promt: is not an option: did you mean --prompt?" "suggests"
 run 'option of another command' 2 tokenize model x --prompt y
 has "$err" "--prompt: is not an option of tokenize" "says of which not"
-for option in schema choices lora typical dry-multiplier xtc-probability now; do
+for option in schema choices lora now; do
     run "--$option: not in this version" 2 batch model in.jsonl -o out --$option x
     is "$err" "lizzie: --$option: is not in this version: leave it out" "--$option: said plainly"
 done
@@ -58,7 +58,10 @@ run '--cache-type int8' 2 batch model in.jsonl -o out --prompt x --cache-type in
 has "$err" "is not in this version" "said plainly"
 for bad in '--temperature -1' '--temperature x' '--top-p 1.5' '--top-k -3' '--max-tokens 0' '--seed 1x' '--seed -1' \
     '--seed 18446744073709551616' '--shard 2/2' '--shard x' '--limit 0' '--logprobs 21' '--logit-bias 5' '--parallel 0' \
-    '--prefix-cache maybe' '--watts 0' '--keep a,,b' '--stop='; do
+    '--prefix-cache maybe' '--watts 0' '--keep a,,b' '--stop=' '--n 0' '--n 129' '--n -1' '--typical 2' '--typical nan' \
+    '--xtc-probability 1.1' '--xtc-threshold 0.9' '--dry-multiplier -1' '--dry-multiplier inf' '--dry-base 0.5' \
+    '--dry-allowed-length 0' '--dry-penalty-last-n 99999' '--dry-sequence-breaker=' '--stop-token=' \
+    '--prompt-logprobs 21'; do
     # shellcheck disable=SC2086
     run "$bad" 2 batch model good.jsonl -o out --prompt '{{text}}' $bad
     has "$err" "is not valid: it wants" "$bad: says what it wants"
@@ -123,6 +126,9 @@ for stats in ./o ./o.lizzie; do
     has "$err" "is the file of --stats and also OUT or its side file" "says so"
 done
 rm o o.lizzie
+run '--stats to standard output' 2 batch model good.jsonl -o o --prompt '{{text}}' --stats -
+[ ! -e - ] && [ ! -e o ]
+ok $? "leaves no file"
 run 'score --logits over the model' 2 score kept-model --tokens 1,2 --logits kept-model
 cp good.jsonl read.txt
 run 'score --logits over IN' 2 score model read.txt --logits ./read.txt
@@ -134,8 +140,14 @@ ok $? "leaves no side file"
 
 run '--dry-run' 0 batch model in.jsonl --prompt '{{text}}' --dry-run
 has "$out" "first prompt:" "shows the prompt"
-run '--watts' 0 batch model good.jsonl -o w --prompt '{{text}}' --watts 100 --stats s
+run '--dry-run of a model that cannot be run' 1 batch huge in.jsonl --prompt '{{text}}' --dry-run
+is "$err" "lizzie: huge: it cannot be run" "says why"
+run '--watts' 0 batch model good.jsonl -o w --prompt '{{text}}' --watts 100 --price-kwh 0.5 --stats s
+has "$err" "J (by --watts)" "knows joules"
 has "$err" "a million rows:" "estimates"
+has "$err" "at 0.50 a kWh" "at the price given"
+has "$err" "(a person reads 250)" "words a minute stand beside a person's"
+has "$(cat s)" '"joules":' "--stats has each row's joules"
 is "$(wc -l <s)" 2 "--stats has a line for each row"
 "$lizzie" batch model - -o - --prompt '{{text}}' --max-tokens 5 <good.jsonl >piped 2>err
 is $? 0 "from standard input to standard output"
@@ -201,6 +213,17 @@ kill -INT $pid
 wait $pid
 is $? 130 "a row that never ends can be interrupted"
 
+# Waiting for input, nothing is to be brought to an end: the first signal is enough.
+mkfifo pipe
+exec 9<>pipe
+for args in 'batch model - -o waits --prompt {{text}}' 'batch model pipe -o waits --prompt {{text}}' 'run model' \
+    'tokenize model' 'tokenize model --jsonl' 'score model -'; do
+    # shellcheck disable=SC2086
+    timeout -k 0 -s INT --preserve-status 0.3 timeout -s KILL 5 "$lizzie" $args <pipe 2>/dev/null
+    is $? 130 "$args: interrupted while it waits"
+done
+exec 9>&-
+
 # --- a terminal
 if command -v script >/dev/null; then
     printf 'step_us=3000\n' >slowish
@@ -229,6 +252,27 @@ run 'a row repeated by its seed' 0 batch model good.jsonl -o seeded --prompt '{{
 seed=$(sed -n '2s/.*"seed":"\([0-9]*\)".*/\1/p' seeded)
 text=$(sed -n '2s/.*"text":\(".*"\),"finish_reason.*/\1/p' seeded)
 has "$("$lizzie" run model two --temperature 0.8 --seed "$seed" --max-tokens 9 --json)" "$text" "run --seed gives the same text"
+run 'run --n 3' 0 run model two --n 3 --temperature 1 --seed 5 --max-tokens 9 --ignore-eos
+is "$(grep -cx -- --- <<<"$out")" 2 "three texts, a line between them"
+together=$out
+run 'run --n 3 --json' 0 run model two --n 3 --temperature 1 --seed 5 --max-tokens 9 --ignore-eos --json
+seeds=$(grep -o '"seed":"[0-9]*"' <<<"$out" | grep -o '[0-9]*')
+is "$(wc -l <<<"$seeds")/$(head -n 1 <<<"$seeds")" 3/5 "three seeds, the first the one given"
+is "$(for seed in $seeds; do "$lizzie" run model two --temperature 1 --seed "$seed" --max-tokens 9 --ignore-eos; echo ---; done)" \
+    "$together
+---" "each is the same alone"
+run 'more completions than the queue holds' 0 run model two --n 100 --temperature 1 --parallel 2 --json --max-tokens 9
+is "$(grep -o '"seed"' <<<"$out" | wc -l)" 100 "a hundred of them"
+run 'run --prompt-logprobs' 0 run model hi --json --max-tokens 1 --prompt-logprobs 1
+has "$out" '"prompt_logprobs":[{"token":"<|begin|>","id":256,"logprob":null,"top":[]},{"token":"h","id":104,"logprob":-' "from the first token on"
+run 'run --stop-token of several' 2 run model hello --stop-token 'two words'
+is "$err" 'lizzie: token "two words": is 9 tokens of this model: name one, or its id' "says what it is"
+run 'batch --n 2' 0 batch model good.jsonl -o n2 --prompt '{{text}}' --n 2 --temperature 1 --stop-token '<|turn|>' --typical 0.9
+is "$(grep -c '"completions":\[{"text":.*},{"text":.*}\],"prompt_tokens":' n2)" 2 "both rows have two"
+run 'batch --n 2 goes on' 0 batch model good.jsonl -o n2 --prompt '{{text}}' --n 2 --temperature 1 --stop-token '<|turn|>' --typical 0.9
+has "$err" "nothing was left to do" "with the same settings"
+run 'batch --n 3 after --n 2' 1 batch model good.jsonl -o n2 --prompt '{{text}}' --n 3 --temperature 1 --stop-token '<|turn|>' --typical 0.9
+has "$err" "n (was 2, is 3)" "is refused"
 run 'an empty prompt file' 1 run no-model 'x'
 run 'run: a chat template without --raw' 2 run templated 'x'
 run 'run: with --raw' 0 run templated 'x' --raw
@@ -282,6 +326,16 @@ has "$out" "architecture: fake" "for people"
 run 'inspect --json' 0 inspect model --json
 has "$out" '{"architecture":"fake"' "for machines"
 run 'inspect: no file' 1 inspect none
+
+# --- a limit of file size
+(
+    ulimit -f 20
+    "$lizzie" batch model many.jsonl -o limited --prompt '{{text}}' --max-tokens 5 >/dev/null 2>err
+)
+is $? 1 "a limit of file size: exit code"
+has "$(cat err)" "File too large" "a limit of file size: said"
+[ -s limited ] && [ "$(tail -c 1 limited | od -An -c | tr -d ' ')" = '\n' ]
+ok $? "a limit of file size: $(wc -l <limited) whole rows stand there"
 
 # --- a disk that is really full
 if [ "$(id -u)" = 0 ] && mkdir disk && mount -t tmpfs -o size=64k tmpfs disk 2>/dev/null; then

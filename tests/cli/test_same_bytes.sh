@@ -30,7 +30,8 @@ tiers="c"
 grep -qw avx2 /proc/cpuinfo && tiers="$tiers avx2"
 grep -qw avx512_vnni /proc/cpuinfo && tiers="$tiers avx512"
 grep -qw amx_int8 /proc/cpuinfo && tiers="$tiers amx"
-for sampling in '' '--temperature 0.9 --top-p 0.95 --seed 3'; do
+for sampling in '' '--temperature 0.9 --top-p 0.95 --seed 3' \
+    '--temperature 1.2 --typical 0.9 --xtc-probability 0.5 --dry-multiplier 0.8 --n 2 --logprobs 1 --prompt-logprobs 2 --ignore-eos'; do
     LIZZIE_ISA=c "$program" batch "$model" in.jsonl -o whole --restart --prompt 'In the quiet night of a long and cold year I dream of {{text}}' --max-tokens 16 \
         --parallel 1 --threads 1 --prefix-cache off $sampling 2>/dev/null
     ok $? "${sampling:-greedy}: one row at a time"

@@ -15,6 +15,7 @@
 
 enum { N_MAX = 40000, N_ROUNDS = 6000 };
 
+static const liz_history nothing = {0};
 static uint64_t random_state;
 
 static uint64_t random_next(void)
@@ -47,8 +48,41 @@ static int by_id(const void *a, const void *b)
     return x->id < y->id ? -1 : 1;
 }
 
-static void oracle_adjust(const liz_sampling *s, float *logits, const int32_t *recent, size_t n_recent)
+/* The longest run that ends before `at` and equals the end of the window, whose own run holds no breaker. */
+static int oracle_match(const int32_t *window, const uint8_t *breaks, int n, int at)
 {
+    int len = 0;
+    while (len < at && window[at - 1 - len] == window[n - 1 - len] && !breaks[n - 1 - len])
+        len++;
+    return len;
+}
+
+static void oracle_dry(const liz_sampling *s, float *logits, const liz_history *h)
+{
+    int n = h->n < (size_t)s->dry_range ? (int)h->n : s->dry_range;
+    const int32_t *window = h->tokens + h->n - n;
+    const uint8_t *breaks = h->breaks + h->n - n;
+    for (int first = 1; first < n; first++) {
+        int longest = 0;
+        bool seen = false;
+        for (int i = 0; i < first; i++)
+            seen = seen || (i > 0 && window[i] == window[first]);
+        for (int at = 1; at < n && !seen; at++)
+            if (window[at] == window[first] && !breaks[at] && oracle_match(window, breaks, n, at) > longest)
+                longest = oracle_match(window, breaks, n, at);
+        if (seen || longest < s->dry_allowed_length)
+            continue;
+        float penalty = s->dry_multiplier;
+        for (int i = 0; i < longest - s->dry_allowed_length && i < 64; i++)
+            penalty = fminf(penalty * s->dry_base, 1e9f);
+        logits[window[first]] -= penalty;
+    }
+}
+
+static void oracle_adjust(const liz_sampling *s, float *logits, const liz_history *h)
+{
+    const int32_t *recent = h->tokens;
+    size_t n_recent = h->n;
     for (size_t i = 0; i < s->n_bias; i++)
         logits[s->bias[i].token] += s->bias[i].bias;
     size_t first = n_recent > 64 ? n_recent - 64 : 0;
@@ -67,6 +101,8 @@ static void oracle_adjust(const liz_sampling *s, float *logits, const int32_t *r
         *l -= (float)n_times * s->frequency_penalty;
         *l -= s->presence_penalty;
     }
+    if (s->dry_multiplier > 0)
+        oracle_dry(s, logits, h);
 }
 
 static uint64_t ceil_mul(double share, uint64_t total)
@@ -76,13 +112,61 @@ static uint64_t ceil_mul(double share, uint64_t total)
     return whole + ((product & (((uint64_t)1 << 53) - 1)) != 0);
 }
 
-static int32_t oracle_choose(const liz_sampling *s, const float *original, int n, const int32_t *recent,
-                             size_t n_recent, uint64_t position)
+/* How far the surprise of an entry lies from the mean surprise, both in whole 2^-16 nats below the likeliest. */
+static int64_t surprise(float max, float logit) { return (int64_t)(fminf(max - logit, 28) * 65536); }
+
+static int oracle_typical(float typical_p, entry *list, int n)
+{
+    float max = list[0].logit;
+    uint64_t total = 0, sum = 0;
+    unsigned __int128 weighted = 0;
+    int64_t reach = -1;
+    for (int i = 0; i < n; i++) {
+        uint64_t weight = liz_prob_weight(list[i].logit, max, 1);
+        total += weight;
+        weighted += (unsigned __int128)weight * (uint64_t)surprise(max, list[i].logit);
+    }
+    int64_t mean = (int64_t)(weighted / total);
+    while (sum < ceil_mul((double)typical_p, total)) { /* widens to the next nearest, all that are as near at once */
+        int64_t next = INT64_MAX;
+        for (int i = 0; i < n; i++) {
+            int64_t d = llabs(surprise(max, list[i].logit) - mean);
+            next = d > reach && d < next && liz_prob_weight(list[i].logit, max, 1) > 0 ? d : next;
+        }
+        reach = next;
+        for (int i = 0; i < n; i++)
+            if (llabs(surprise(max, list[i].logit) - mean) == reach)
+                sum += liz_prob_weight(list[i].logit, max, 1);
+    }
+    int n_kept = 0;
+    for (int i = 0; i < n; i++)
+        if (llabs(surprise(max, list[i].logit) - mean) <= reach && liz_prob_weight(list[i].logit, max, 1) > 0)
+            list[n_kept++] = list[i];
+    return n_kept;
+}
+
+static int oracle_xtc(const liz_sampling *s, entry *list, int n, uint64_t position)
+{
+    uint64_t total = 0;
+    int n_likely = 0;
+    for (int i = 0; i < n; i++)
+        total += liz_prob_weight(list[i].logit, list[0].logit, 1);
+    while (n_likely < n &&
+           liz_prob_weight(list[n_likely].logit, list[0].logit, 1) >= ceil_mul((double)s->xtc_threshold, total))
+        n_likely++;
+    if (n_likely < 2 || liz_draw(s->seed, position, LIZ_DRAW_XTC) >= (double)s->xtc_probability)
+        return n;
+    memmove(list, list + n_likely - 1, (size_t)(n - n_likely + 1) * sizeof *list);
+    return n - n_likely + 1;
+}
+
+static int32_t oracle_choose(const liz_sampling *s, const float *original, int n, const liz_history *h,
+                             uint64_t position)
 {
     static float logits[N_MAX];
     static entry list[N_MAX];
     memcpy(logits, original, (size_t)n * sizeof *logits);
-    oracle_adjust(s, logits, recent, n_recent);
+    oracle_adjust(s, logits, h);
     int n_list = 0;
     for (int i = 0; i < n; i++) {
         if (isnan(logits[i]) || logits[i] == INFINITY)
@@ -95,9 +179,11 @@ static int32_t oracle_choose(const liz_sampling *s, const float *original, int n
     qsort(list, (size_t)n_list, sizeof *list, by_logit);
     if (s->temperature == 0)
         return list[0].id;
-    float max = list[0].logit;
     if (s->top_k > 0 && s->top_k < n_list)
         n_list = s->top_k;
+    if (s->typical_p > 0 && s->typical_p < 1)
+        n_list = oracle_typical(s->typical_p, list, n_list);
+    float max = list[0].logit;
     if (s->top_p > 0 && s->top_p < 1) {
         uint64_t total = 0, sum = 0;
         for (int i = 0; i < n_list; i++)
@@ -114,11 +200,15 @@ static int32_t oracle_choose(const liz_sampling *s, const float *original, int n
                 list[n_kept++] = list[i];
         n_list = n_kept;
     }
+    if (s->xtc_probability > 0)
+        n_list = oracle_xtc(s, list, n_list, position);
+    max = list[0].logit;
     qsort(list, (size_t)n_list, sizeof *list, by_id);
     uint64_t total = 0, sum = 0;
     for (int i = 0; i < n_list; i++)
         total += liz_prob_weight(list[i].logit, max, 1.0f / s->temperature);
-    unsigned __int128 scaled = (unsigned __int128)(uint64_t)(liz_draw(s->seed, position) * 0x1p53) * total;
+    unsigned __int128 scaled =
+        (unsigned __int128)(uint64_t)(liz_draw(s->seed, position, LIZ_DRAW_TOKEN) * 0x1p53) * total;
     int i = 0;
     while ((sum += liz_prob_weight(list[i].logit, max, 1.0f / s->temperature)) <= (uint64_t)(scaled >> 53))
         i++;
@@ -162,6 +252,18 @@ static void sampling_make(liz_sampling *s, liz_logit_bias *bias, int n)
         s->frequency_penalty = uniform() - 0.5f;
     if (below(3) == 0)
         s->presence_penalty = uniform() - 0.5f;
+    if (below(4) == 0)
+        s->typical_p = below(6) == 0 ? 1e-6f : uniform() * 0.999f + 1e-4f;
+    if (below(4) == 0) {
+        s->xtc_probability = below(2) ? 1 : uniform() + 1e-6f;
+        s->xtc_threshold = below(3) == 0 ? 0.01f * uniform() + 1e-6f : uniform() * 0.5f + 1e-6f;
+    }
+    if (below(3) == 0) {
+        s->dry_multiplier = uniform() * 4 + 0.1f;
+        s->dry_base = 1 + uniform() * (below(4) == 0 ? 15 : 1);
+        s->dry_allowed_length = 1 + below(4);
+        s->dry_range = 1 + below(150);
+    }
     s->n_bias = below(3) == 0 ? (size_t)below(n < 5 ? n : 5) : 0;
     for (size_t i = 0; i < s->n_bias; i++)
         bias[i] = (liz_logit_bias){below(n), below(3) == 0 ? -INFINITY : uniform() * 10 - 5};
@@ -180,20 +282,26 @@ static void test_same_as_oracle(void **state)
         liz_sampling s;
         liz_sampler *sampler;
         int32_t recent[100];
-        int n_recent = below(100);
-        for (int i = 0; i < n_recent; i++)
-            recent[i] = below(n < 20 ? n : 20);
+        uint8_t breaks[100];
+        liz_history history = {recent, breaks, (size_t)below(100)};
+        int n_kinds = 1 + below(n < 20 ? n : 20);
+        for (size_t i = 0; i < history.n; i++) {
+            recent[i] = below(n_kinds);
+            breaks[i] = below(12) == 0;
+        }
         logits_make(logits, n);
         sampling_make(&s, bias, n);
         memcpy(before, logits, (size_t)n * sizeof *logits);
         assert_int_equal(liz_sampling_check(&s, n, NULL), LIZ_OK);
         assert_int_equal(liz_sampler_open(&sampler, n, NULL), LIZ_OK);
         uint64_t position = (uint64_t)below(1000);
-        int32_t token = liz_sampler_choose(sampler, &s, logits, recent, (size_t)n_recent, position);
-        int32_t expected = oracle_choose(&s, before, n, recent, (size_t)n_recent, position);
+        int32_t token = liz_sampler_choose(sampler, &s, logits, &history, position);
+        int32_t expected = oracle_choose(&s, before, n, &history, position);
         if (token != expected)
-            fprintf(stderr, "# round %d: %d tokens, T %g, top_k %d, top_p %g, min_p %g\n", round, n,
-                    (double)s.temperature, s.top_k, (double)s.top_p, (double)s.min_p);
+            fprintf(stderr,
+                    "# round %d: %d tokens, T %g, top_k %d, top_p %g, min_p %g, typical %g, xtc %g %g, dry %g\n", round,
+                    n, (double)s.temperature, s.top_k, (double)s.top_p, (double)s.min_p, (double)s.typical_p,
+                    (double)s.xtc_probability, (double)s.xtc_threshold, (double)s.dry_multiplier);
         assert_int_equal(token, expected);
         assert_memory_equal(logits, before, (size_t)n * sizeof *logits); /* restored */
         n_distinct += token != n_last;
@@ -201,6 +309,112 @@ static void test_same_as_oracle(void **state)
         liz_sampler_close(sampler);
     }
     assert_true(n_distinct > N_ROUNDS / 2);
+}
+
+/* ---- by hand ---- */
+
+/* Which of 6 tokens of these probabilities (a digit each) are drawn at all: "101000" is the first and the third. */
+static void drawn_check(const double *p, const liz_sampling *s, const char *expected)
+{
+    float logits[6];
+    char drawn[] = "000000";
+    liz_sampler *sampler;
+    for (int i = 0; i < 6; i++)
+        logits[i] = (float)log(p[i]);
+    assert_int_equal(liz_sampler_open(&sampler, 6, NULL), LIZ_OK);
+    for (uint64_t position = 0; position < 2000; position++)
+        drawn[liz_sampler_choose(sampler, s, logits, &nothing, position)] = '1';
+    assert_string_equal(drawn, expected);
+    liz_sampler_close(sampler);
+}
+
+/* Surprises 2.30, 0.69, 1.61, 2.30, 2.30, 4.61 less a mean of 1.32: distances 0.95, 0.66, 0.25, 0.95, 0.95, 3.25. */
+static void test_typical_by_hand(void **state)
+{
+    (void)state;
+    static const double p[6] = {0.1, 0.5, 0.2, 0.1, 0.09, 0.01};
+    static const struct {
+        float typical_p;
+        const char *drawn;
+    } cases[] = {{1e-6f, "001000"}, {0.19f, "001000"}, {0.21f, "011000"},  {0.69f, "011000"},
+                 {0.71f, "111100"}, {0.91f, "111110"}, {0.995f, "111111"}, {1, "111111"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        drawn_check(p, &(liz_sampling){.temperature = 1, .typical_p = cases[i].typical_p}, cases[i].drawn);
+    /* Of the two that are left the likelier is the one that the next steps measure by. */
+    drawn_check(p, &(liz_sampling){.temperature = 1, .typical_p = 0.19f, .min_p = 1, .top_p = 0.5f}, "001000");
+    /* Cold, and far below the likeliest: the weights are taken anew. */
+    drawn_check(p, &(liz_sampling){.temperature = 0.01f, .typical_p = 0.19f}, "001000");
+}
+
+static void test_xtc_by_hand(void **state)
+{
+    (void)state;
+    static const double p[6] = {0.3, 0.5, 0.12, 0.04, 0.02, 0.02};
+    static const struct {
+        float probability, threshold, top_k;
+        const char *drawn;
+    } cases[] = {{1, 0.1f, 0, "001111"},  {1, 0, 0, "001111"},    {1, 0.2f, 0, "101111"},    {1, 0.4f, 0, "111111"},
+                 {1, 0.03f, 0, "000111"}, {0, 0.1f, 0, "111111"}, {0.5f, 0.1f, 0, "111111"}, {1, 0.1f, 2, "100000"},
+                 {1, 0.35f, 2, "100000"}, {1, 1e-6f, 0, "000001"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        drawn_check(p,
+                    &(liz_sampling){.temperature = 1,
+                                    .xtc_probability = cases[i].probability,
+                                    .xtc_threshold = cases[i].threshold,
+                                    .top_k = (int32_t)cases[i].top_k},
+                    cases[i].drawn);
+}
+
+/* The tokens of a history are its letters, a capital one breaks; greedy, 'z' has logit 10, `next` 10 and what DRY may
+ * take from it at most. */
+static void test_dry_by_hand(void **state)
+{
+    (void)state;
+    enum { N = 128 };
+    static const struct {
+        const char *history;
+        char next;
+        float penalty; /* with multiplier 1, base 2, allowed length 2 */
+        int range;
+    } cases[] = {
+        {"abcab", 'c', 1, 0},      {"abcdabc", 'd', 2, 0},  {"abcdeabcd", 'e', 4, 0}, {"aab", 'a', 0, 0},
+        {"abcxbcxabc", 'x', 2, 0}, {"abcabc", 'a', 2, 0},   {"aaaa", 'a', 2, 0},      {"aaaaaaaa", 'a', 32, 0},
+        {"abcab", 'c', 0, 4},      {"abcab", 'c', 1, 5},    {"aBcaB", 'c', 0, 0},     {"xBcyexBcy", 'e', 1, 0},
+        {"abCab", 'C', 0, 0},      {"abXabcab", 'c', 1, 0}, {"ab", 'a', 0, 0},        {"", 'a', 0, 0},
+    };
+    liz_sampler *sampler;
+    assert_int_equal(liz_sampler_open(&sampler, N, NULL), LIZ_OK);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int over = -1; over <= 1; over += 2) { /* a little more than the penalty, and a little less */
+            int32_t tokens[16];
+            uint8_t breaks[16];
+            float logits[N] = {0};
+            liz_history h = {tokens, breaks, strlen(cases[i].history)};
+            liz_sampling s = {.dry_multiplier = 1, .dry_base = 2, .dry_allowed_length = 2, .dry_range = cases[i].range};
+            for (size_t k = 0; k < h.n; k++) {
+                tokens[k] = cases[i].history[k];
+                breaks[k] = cases[i].history[k] <= 'Z';
+            }
+            logits['z'] = 10;
+            logits[(int)cases[i].next] = 10 + cases[i].penalty + 0.01f * (float)over;
+            assert_int_equal(liz_sampler_choose(sampler, &s, logits, &h, 0), over > 0 ? cases[i].next : 'z');
+        }
+    liz_sampler_close(sampler);
+}
+
+/* The worst text for a search of repetitions, in the widest window: what grows with its square would take minutes. */
+static void test_dry_is_cheap(void **state)
+{
+    (void)state;
+    enum { N = 2 * LIZ_DRY_RANGE_MAX };
+    static const int32_t tokens[N];
+    float logits[2] = {2, 1};
+    liz_sampler *sampler;
+    liz_sampling s = {.dry_multiplier = 0.001f, .dry_base = 16, .dry_range = LIZ_DRY_RANGE_MAX};
+    assert_int_equal(liz_sampler_open(&sampler, 2, NULL), LIZ_OK);
+    for (size_t n = N - 1000; n < N; n++)
+        assert_int_equal(liz_sampler_choose(sampler, &s, logits, &(liz_history){tokens, NULL, n}, 0), 1);
+    liz_sampler_close(sampler);
 }
 
 /* Draws follow the probabilities: of 40,000, each count is within 5 standard deviations. */
@@ -219,7 +433,7 @@ static void test_draws_follow_probabilities(void **state)
     assert_int_equal(liz_sampler_open(&sampler, N, NULL), LIZ_OK);
     liz_sampling s = {.temperature = 1.5f, .seed = 42};
     for (uint64_t position = 0; position < N_DRAWS; position++)
-        counts[liz_sampler_choose(sampler, &s, logits, NULL, 0, position)]++;
+        counts[liz_sampler_choose(sampler, &s, logits, &nothing, position)]++;
     for (int i = 0; i < N; i++) {
         double p = exp((double)logits[i] / 1.5) / total, sigma = sqrt(N_DRAWS * p * (1 - p));
         assert_true(fabs(counts[i] - N_DRAWS * p) < 5 * sigma);
@@ -239,15 +453,15 @@ static void test_not_numbers(void **state)
             float logits[N] = {0};
             liz_sampling s = {.temperature = (float)(where % 2)};
             logits[where] = bad[kind];
-            assert_int_equal(liz_sampler_choose(sampler, &s, logits, NULL, 0, 0), LIZ_CHOICE_NAN);
+            assert_int_equal(liz_sampler_choose(sampler, &s, logits, &nothing, 0), LIZ_CHOICE_NAN);
             assert_true(isnan(liz_sampler_logprobs(sampler, logits, 0, NULL, NULL)));
         }
     float logits[N];
     for (int i = 0; i < N; i++)
         logits[i] = -INFINITY;
-    assert_int_equal(liz_sampler_choose(sampler, &(liz_sampling){0}, logits, NULL, 0, 0), LIZ_CHOICE_NONE);
+    assert_int_equal(liz_sampler_choose(sampler, &(liz_sampling){0}, logits, &nothing, 0), LIZ_CHOICE_NONE);
     logits[77] = -1e30f;
-    assert_int_equal(liz_sampler_choose(sampler, &(liz_sampling){.temperature = 1}, logits, NULL, 0, 0), 77);
+    assert_int_equal(liz_sampler_choose(sampler, &(liz_sampling){.temperature = 1}, logits, &nothing, 0), 77);
     liz_sampler_close(sampler);
 }
 
@@ -359,6 +573,16 @@ static void test_settings_out_of_range(void **state)
         {{.repeat_penalty = -1}, "repeat_penalty"},
         {{.frequency_penalty = NAN}, "frequency_penalty"},
         {{.presence_penalty = INFINITY}, "presence_penalty"},
+        {{.typical_p = 1.01f}, "typical_p"},
+        {{.typical_p = -1}, "typical_p"},
+        {{.xtc_probability = NAN}, "xtc_probability"},
+        {{.xtc_probability = 2}, "xtc_probability"},
+        {{.xtc_threshold = 0.6f}, "xtc_threshold"},
+        {{.dry_multiplier = -0.1f}, "dry_multiplier"},
+        {{.dry_multiplier = INFINITY}, "dry_multiplier"},
+        {{.dry_base = 0.5f}, "dry_base"},
+        {{.dry_allowed_length = -1}, "dry_allowed_length"},
+        {{.dry_range = LIZ_DRY_RANGE_MAX + 1}, "dry_range"},
         {{.bias = &outside, .n_bias = 1}, "logit bias for token 10"},
         {{.bias = &infinite, .n_bias = 1}, "logit bias"},
         {{.bias = &nan, .n_bias = 1}, "logit bias"},
@@ -375,6 +599,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_as_oracle),
+        cmocka_unit_test(test_typical_by_hand),
+        cmocka_unit_test(test_xtc_by_hand),
+        cmocka_unit_test(test_dry_by_hand),
+        cmocka_unit_test(test_dry_is_cheap),
         cmocka_unit_test(test_draws_follow_probabilities),
         cmocka_unit_test(test_not_numbers),
         cmocka_unit_test(test_logprobs),

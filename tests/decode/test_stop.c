@@ -32,7 +32,7 @@ static void text_check(const char *text, size_t n, const char *const *stops, siz
     bool found, stopped = false;
     size_t n_expected = oracle(text, n, stops, n_stops, &found), at = 0;
     liz_buf_init(&out, 1 << 20);
-    assert_int_equal(liz_stop_open(&stop, stops, n_stops, NULL), LIZ_OK);
+    assert_int_equal(liz_stop_open(&stop, "stop string", stops, n_stops, NULL), LIZ_OK);
     while (at < n && !stopped) {
         seed = seed * 1103515245u + 12345;
         size_t piece = 1 + (seed >> 16) % 5;
@@ -119,7 +119,7 @@ static void test_holds_back_no_more_than_it_must(void **state)
     liz_buf out;
     const char *stops[] = {"END"};
     liz_buf_init(&out, 100);
-    assert_int_equal(liz_stop_open(&stop, stops, 1, NULL), LIZ_OK);
+    assert_int_equal(liz_stop_open(&stop, "stop string", stops, 1, NULL), LIZ_OK);
     assert_false(liz_stop_push(stop, liz_str_of("abE"), &out));
     assert_string_equal(out.data, "ab");
     assert_false(liz_stop_push(stop, liz_str_of("N"), &out));
@@ -128,6 +128,23 @@ static void test_holds_back_no_more_than_it_must(void **state)
     assert_string_equal(out.data, "abENx");
     liz_stop_close(stop);
     liz_buf_free(&out);
+}
+
+/* Watching: every piece in which a string becomes complete, overlaps included. */
+static void test_watch(void **state)
+{
+    (void)state;
+    const char *breakers[] = {"\n", "aba", "ab"};
+    const struct {
+        const char *piece;
+        bool seen;
+    } pieces[] = {{"x\n", true}, {"a", false}, {"b", true},  {"a", true},
+                  {"", false},   {"ba", true}, {"c", false}, {"\n\n", true}};
+    liz_stop *stop;
+    assert_int_equal(liz_stop_open(&stop, "sequence breaker", breakers, 3, NULL), LIZ_OK);
+    for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++)
+        assert_int_equal(liz_stop_watch(stop, liz_str_of(pieces[i].piece)), pieces[i].seen);
+    liz_stop_close(stop);
 }
 
 static void test_refused(void **state)
@@ -140,10 +157,10 @@ static void test_refused(void **state)
     for (int i = 0; i <= LIZ_STOP_MAX; i++)
         many[i] = "x";
     liz_stop *stop;
-    assert_int_equal(liz_stop_open(&stop, many, LIZ_STOP_MAX + 1, NULL), LIZ_E_LIMIT);
-    assert_int_equal(liz_stop_open(&stop, too_long, 1, NULL), LIZ_E_LIMIT);
-    assert_int_equal(liz_stop_open(&stop, empty, 2, NULL), LIZ_E_USAGE);
-    assert_int_equal(liz_stop_open(&stop, broken, 1, NULL), LIZ_E_USAGE);
+    assert_int_equal(liz_stop_open(&stop, "stop string", many, LIZ_STOP_MAX + 1, NULL), LIZ_E_LIMIT);
+    assert_int_equal(liz_stop_open(&stop, "stop string", too_long, 1, NULL), LIZ_E_LIMIT);
+    assert_int_equal(liz_stop_open(&stop, "stop string", empty, 2, NULL), LIZ_E_USAGE);
+    assert_int_equal(liz_stop_open(&stop, "stop string", broken, 1, NULL), LIZ_E_USAGE);
     longest[LIZ_STOP_LEN_MAX] = '\0';
     for (unsigned seed = 0; seed < 3; seed++)
         text_check("xxxxxx", 6, too_long, 1, seed);
@@ -155,6 +172,7 @@ int main(void)
         cmocka_unit_test(test_examples),
         cmocka_unit_test(test_random),
         cmocka_unit_test(test_holds_back_no_more_than_it_must),
+        cmocka_unit_test(test_watch),
         cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -196,6 +196,14 @@ static void test_refused_requests(void **state)
         {{.tokens = negative, .n_tokens = 1}, LIZ_E_USAGE, "token -1"},
         {{.tokens = tokens, .n_tokens = 1, .n_predict_max = -1}, LIZ_E_USAGE, "n_predict_max"},
         {{.tokens = tokens, .n_tokens = 1, .n_logprobs_top = 21}, LIZ_E_USAGE, "n_logprobs_top"},
+        {{.tokens = tokens, .n_tokens = 1, .n_prompt_logprobs_top = -1}, LIZ_E_USAGE, "n_prompt_logprobs_top"},
+        {{.tokens = tokens, .n_tokens = 1, .stop_tokens = outside, .n_stop_tokens = 2}, LIZ_E_USAGE, "stop token 64"},
+        {{.tokens = tokens, .n_tokens = 1, .stop_tokens = negative, .n_stop_tokens = 1}, LIZ_E_USAGE, "stop token -1"},
+        {{.tokens = tokens, .n_tokens = 1, .stop_tokens = tokens, .n_stop_tokens = 65}, LIZ_E_LIMIT, "stop tokens: 65"},
+        {{.tokens = tokens, .n_tokens = 1, .sampling = {.dry_breakers = &stop, .n_dry_breakers = 1}},
+         LIZ_E_USAGE,
+         "sequence breakers: the model has no vocabulary"},
+        {{.tokens = tokens, .n_tokens = 1, .sampling = {.dry_multiplier = NAN}}, LIZ_E_USAGE, "dry_multiplier"},
         {{.tokens = tokens, .n_tokens = 1, .stop = &stop, .n_stop = 1}, LIZ_E_USAGE, "no vocabulary"},
         {{.tokens = tokens, .n_tokens = 1, .sampling = {.temperature = -1}}, LIZ_E_USAGE, "temperature"},
     };
@@ -361,6 +369,117 @@ static void test_score(void **state)
     }
 }
 
+/* What liz_score says, bit for bit, whatever the chunk and the rows of logits there are; and the rest as without. */
+static void test_prompt_logprobs(void **state)
+{
+    (void)state;
+    enum { N = 90, N_PREDICT = 10 };
+    static fake_result result;
+    static const int32_t chunks[] = {1, 7, 64, 200};
+    int32_t tokens[N], expected[N_PREDICT];
+    float scores[N];
+    for (int i = 0; i < N; i++)
+        tokens[i] = i * 37 % 64;
+    for (int c = 0; c < 4; c++)
+        for (size_t n = 1; n <= N; n += c == 0 ? 1 : 89) {
+            fake_engine_opts opts = {.n_prefill_chunk = chunks[c], .n_logits_max = 4 + c * 9, .n_threads = 1 + c % 2};
+            liz_engine *engine = fake_engine_open(&opts);
+            assert_int_equal(liz_score(engine, tokens, n, scores, NULL, NULL, NULL), LIZ_OK);
+            liz_request request = request_of(tokens, n, N_PREDICT, &result);
+            request.sampling = (liz_sampling){.temperature = 1, .seed = n};
+            request.prompt_logprobs = true;
+            request.n_prompt_logprobs_top = 2;
+            liz_seq *seq;
+            assert_int_equal(liz_submit(engine, &request, &seq, NULL), LIZ_OK);
+            liz_seq_wait(seq);
+            assert_int_equal(result.n_prompt, n);
+            assert_memory_equal(result.prompt, tokens, n * sizeof *tokens);
+            assert_true(isnan(result.prompt_logprobs[0]));
+            assert_memory_equal(result.prompt_logprobs + 1, scores + 1, (n - 1) * sizeof *scores);
+            for (size_t i = 1; i < n; i++)
+                assert_int_equal(result.prompt_best[i].token, fake_model_likeliest(tokens, i));
+            fake_continue(tokens, n, &request.sampling, expected, N_PREDICT);
+            assert_int_equal(result.n_tokens, N_PREDICT);
+            assert_memory_equal(result.tokens, expected, sizeof expected);
+            liz_seq_free(seq);
+            liz_engine_close(engine);
+        }
+}
+
+/* ---- several completions, stop tokens ---- */
+
+/* One prompt, many seeds: its whole pages are computed once, and each says what it says alone. The first also wants
+ * the prompt's log-probabilities, for which it computes all of it while the others wait for its pages. */
+static void test_completions_share_the_prompt(void **state)
+{
+    (void)state;
+    enum { N = 6, N_PROMPT = 101, N_PREDICT = 12 };
+    static fake_result results[N];
+    for (int with_prompt = 0; with_prompt < 2; with_prompt++) {
+        fake_engine_opts opts = {.n_parallel = 4, .n_prefill_chunk = 16};
+        liz_engine *engine = fake_engine_open(&opts);
+        int32_t prompt[N_PROMPT], expected[N_PREDICT];
+        liz_seq *seqs[N];
+        int n_distinct = 0;
+        for (int i = 0; i < N_PROMPT; i++)
+            prompt[i] = i * 13 % 64;
+        for (uint32_t i = 0; i < N; i++) {
+            liz_request request = request_of(prompt, N_PROMPT, N_PREDICT, &results[i]);
+            request.sampling = (liz_sampling){.temperature = 1, .seed = liz_seed(9, 0, i, 0)};
+            request.prompt_logprobs = with_prompt && i == 0;
+            assert_int_equal(liz_submit(engine, &request, &seqs[i], NULL), LIZ_OK);
+        }
+        for (uint32_t i = 0; i < N; i++) {
+            liz_sampling sampling = {.temperature = 1, .seed = liz_seed(9, 0, i, 0)};
+            liz_seq_wait(seqs[i]);
+            liz_seq_free(seqs[i]);
+            fake_continue(prompt, N_PROMPT, &sampling, expected, N_PREDICT);
+            assert_memory_equal(results[i].tokens, expected, sizeof expected);
+            n_distinct += i > 0 && memcmp(results[i].tokens, results[0].tokens, sizeof expected) != 0;
+        }
+        assert_int_equal(n_distinct, N - 1);
+        liz_engine_stats stats;
+        liz_engine_stats_get(engine, &stats);
+        int n_whole = N_PROMPT / LIZ_PAGE_TOKENS * LIZ_PAGE_TOKENS;
+        assert_int_equal(stats.n_tokens_reused, (N - 1) * n_whole);
+        assert_int_equal(stats.n_tokens_prefilled, N_PROMPT + (N - 1) * (N_PROMPT - n_whole));
+        liz_engine_close(engine);
+    }
+}
+
+/* A stop token ends the text where it would stand, and is neither told nor counted. */
+static void test_stop_tokens(void **state)
+{
+    (void)state;
+    enum { N_PREDICT = 30 };
+    static fake_result result;
+    fake_engine_opts opts = {0};
+    liz_engine *engine = fake_engine_open(&opts);
+    int32_t prompt = 17, all[N_PREDICT];
+    liz_sampling sampling = {.temperature = 1, .seed = 3};
+    fake_continue(&prompt, 1, &sampling, all, N_PREDICT);
+    for (int at = 0; at < N_PREDICT; at++) {
+        int32_t stops[] = {63, all[at], all[N_PREDICT - 1]};
+        size_t n_expected = 0;
+        while (n_expected < N_PREDICT && all[n_expected] != stops[0] && all[n_expected] != stops[1] &&
+               all[n_expected] != stops[2])
+            n_expected++;
+        liz_request request = request_of(&prompt, 1, N_PREDICT, &result);
+        request.sampling = sampling;
+        request.stop_tokens = stops;
+        request.n_stop_tokens = 3;
+        liz_seq *seq;
+        assert_int_equal(liz_submit(engine, &request, &seq, NULL), LIZ_OK);
+        liz_seq_wait(seq);
+        liz_seq_free(seq);
+        assert_int_equal(result.finish, LIZ_FINISH_STOP);
+        assert_int_equal(result.n_tokens, n_expected);
+        assert_memory_equal(result.tokens, all, n_expected * sizeof *all);
+        assert_int_equal(result.stats.n_completion, n_expected);
+    }
+    liz_engine_close(engine);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -373,6 +492,9 @@ int main(void)
         cmocka_unit_test(test_failed_step),
         cmocka_unit_test(test_logprobs),
         cmocka_unit_test(test_score),
+        cmocka_unit_test(test_prompt_logprobs),
+        cmocka_unit_test(test_completions_share_the_prompt),
+        cmocka_unit_test(test_stop_tokens),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,6 +18,7 @@ typedef struct sim_row {
     size_t n_prompt;
     int32_t n_predict;
     liz_sampling sampling;
+    bool prompt_logprobs;
     int arrives_at;   /* step */
     int cancelled_at; /* step; -1: never */
     liz_seq *seq;
@@ -51,7 +52,11 @@ static void row_make(sim_row *row, uint64_t *random)
                                        .top_k = below(random, 2) * 20,
                                        .top_p = below(random, 2) ? 0.9f : 0,
                                        .repeat_penalty = below(random, 2) ? 1.3f : 0,
+                                       .typical_p = below(random, 4) ? 0 : 0.7f,
+                                       .xtc_probability = below(random, 4) ? 0 : 0.5f,
+                                       .dry_multiplier = below(random, 4) ? 0 : 0.8f,
                                        .seed = fake_random(random)};
+    row->prompt_logprobs = below(random, 6) == 0;
 }
 
 static fake_engine_opts dimensions_make(uint64_t *random)
@@ -75,6 +80,7 @@ static void arrive(liz_engine *engine, sim_row *row)
                            .n_tokens = row->n_prompt,
                            .sampling = row->sampling,
                            .n_predict_max = row->n_predict,
+                           .prompt_logprobs = row->prompt_logprobs,
                            .on_event = fake_on_event,
                            .user = &row->result};
     liz_status status = liz_submit(engine, &request, &row->seq, &err);
@@ -93,7 +99,11 @@ static void row_check(const sim_row *row)
     assert_memory_equal(r->tokens, expected, r->n_tokens * sizeof *expected);
     assert_int_equal(r->stats.n_completion, r->n_tokens);
     assert_int_equal(r->stats.n_prompt, row->n_prompt);
-    assert_true(r->stats.n_prompt_reused < row->n_prompt);
+    assert_true(r->stats.n_prompt_reused < (row->prompt_logprobs ? 1 : row->n_prompt));
+    if (r->n_tokens > 0) {
+        assert_int_equal(r->n_prompt, row->prompt_logprobs ? row->n_prompt : 0);
+        assert_memory_equal(r->prompt, row->prompt, r->n_prompt * sizeof *r->prompt);
+    }
     if (r->finish == LIZ_FINISH_CANCELLED) {
         assert_true(row->cancelled_at >= 0);
         assert_int_equal(r->status, LIZ_E_CANCELLED);

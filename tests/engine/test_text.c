@@ -5,6 +5,7 @@
 #include "../lib/temp_dir.h"
 #include "format/gguf_write.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -245,6 +246,121 @@ static void test_stop_across_tokens(void **state)
     liz_engine_close(engine);
 }
 
+/* The model's own end is forbidden, and the text goes on to its limit. */
+static void test_ignore_end(void **state)
+{
+    (void)state;
+    static fake_result result;
+    fake_engine_opts opts = {.vocab = vocab_make()};
+    liz_engine *engine = fake_engine_open(&opts);
+    liz_logit_bias likely_end = {TOKEN_END, 1000}, no_end = {TOKEN_END, -INFINITY};
+    for (int ignored = 0; ignored < 2; ignored++) {
+        int32_t prompt = 5, expected[N_PREDICT];
+        liz_request request = {.tokens = &prompt,
+                               .n_tokens = 1,
+                               .sampling = {.temperature = 1, .seed = 4, .bias = &likely_end, .n_bias = 1},
+                               .n_predict_max = N_PREDICT,
+                               .ignore_end = ignored,
+                               .on_event = on_event,
+                               .user = &result};
+        memset(&result, 0, sizeof result);
+        liz_seq *seq;
+        assert_int_equal(liz_submit(engine, &request, &seq, NULL), LIZ_OK);
+        liz_seq_wait(seq);
+        liz_seq_free(seq);
+        assert_int_equal(result.finish, ignored ? LIZ_FINISH_LENGTH : LIZ_FINISH_STOP);
+        assert_int_equal(result.n_tokens, ignored ? N_PREDICT : 0);
+        fake_continue(&prompt, 1, &(liz_sampling){.temperature = 1, .seed = 4, .bias = &no_end, .n_bias = 1}, expected,
+                      N_PREDICT);
+        assert_memory_equal(result.tokens, expected, result.n_tokens * sizeof *expected);
+    }
+    liz_engine_close(engine);
+}
+
+/* Which of `tokens` [n] hold the last byte of a breaker, searched for in their text. */
+static void breaks_of(const liz_vocab *vocab, const int32_t *tokens, size_t n, const char *const *breakers,
+                      size_t n_breakers, uint8_t *breaks)
+{
+    liz_buf text;
+    liz_buf_init(&text, 1 << 20);
+    for (size_t i = 0; i < n; i++) {
+        size_t begin = text.len;
+        liz_text_decode_token(vocab->text, tokens[i], false, true, &text);
+        breaks[i] = 0;
+        for (size_t end = begin + 1; end <= text.len; end++)
+            for (size_t k = 0; k < n_breakers; k++) {
+                size_t len = strlen(breakers[k]);
+                breaks[i] |= len <= end && memcmp(text.data + end - len, breakers[k], len) == 0;
+            }
+    }
+    liz_buf_free(&text);
+}
+
+/* DRY with breakers that are a token, lie within one, or are made up by several, in the prompt and in what follows. */
+static void test_dry_breakers(void **state)
+{
+    (void)state;
+    enum { N_PROMPT = 40, N_MADE = 40 };
+    static fake_result result;
+    static const char *const breakers[] = {"b", "NDE", "</s>"}, *const standard[] = {"\n", ":", "\"", "*"};
+    fake_engine_opts opts = {.vocab = vocab_make()};
+    liz_engine *engine = fake_engine_open(&opts);
+    int n_breaks = 0, n_other = 0;
+    static const char *const likely[] = {"a", "b", "EN", "D", "<0x0A>"};
+    enum { N_LIKELY = sizeof likely / sizeof *likely };
+    liz_logit_bias bias[N_LIKELY + 1] = {{TOKEN_END, -INFINITY}}; /* few kinds, so that much repeats itself */
+    for (int i = 0; i < N_LIKELY; i++)
+        bias[i + 1] = (liz_logit_bias){liz_text_vocab_find(engine->parts.vocab->text, liz_str_of(likely[i])), 1000};
+    for (uint64_t seed = 1; seed <= 60; seed++) {
+        int32_t tokens[N_PROMPT + N_MADE];
+        uint8_t breaks[N_PROMPT + N_MADE];
+        float logits[N_VOCAB];
+        uint64_t random = seed;
+        bool own = seed % 3 != 0;
+        for (int i = 0; i < N_PROMPT; i++)
+            tokens[i] = bias[fake_random(&random) % (N_LIKELY + 1)].token;
+        liz_request request = {.tokens = tokens,
+                               .n_tokens = N_PROMPT,
+                               .sampling = {.temperature = 0.3f,
+                                            .seed = seed,
+                                            .dry_multiplier = 1,
+                                            .dry_base = 2,
+                                            .dry_allowed_length = 1,
+                                            .dry_breakers = own ? breakers : NULL,
+                                            .n_dry_breakers = own ? seed % 4 : 0,
+                                            .bias = bias + 1,
+                                            .n_bias = N_LIKELY},
+                               .n_predict_max = N_MADE,
+                               .ignore_end = true,
+                               .on_event = on_event,
+                               .user = &result};
+        memset(&result, 0, sizeof result);
+        liz_seq *seq;
+        assert_int_equal(liz_submit(engine, &request, &seq, NULL), LIZ_OK);
+        liz_seq_wait(seq);
+        liz_seq_free(seq);
+        liz_sampler *sampler;
+        assert_int_equal(liz_sampler_open(&sampler, N_VOCAB, NULL), LIZ_OK);
+        for (size_t n = N_PROMPT; n < N_PROMPT + N_MADE; n++) {
+            int32_t without;
+            liz_sampling sampling = request.sampling;
+            sampling.bias = bias;
+            sampling.n_bias = N_LIKELY + 1;
+            breaks_of(engine->parts.vocab, tokens, n, own ? breakers : standard, own ? seed % 4 : 4, breaks);
+            fake_model_logits(tokens, n, logits);
+            without = liz_sampler_choose(sampler, &sampling, logits, &(liz_history){tokens, NULL, n}, n);
+            tokens[n] = liz_sampler_choose(sampler, &sampling, logits, &(liz_history){tokens, breaks, n}, n);
+            n_breaks += breaks[n - 1];
+            n_other += tokens[n] != without;
+        }
+        liz_sampler_close(sampler);
+        assert_int_equal(result.n_tokens, N_MADE);
+        assert_memory_equal(result.tokens, tokens + N_PROMPT, N_MADE * sizeof *tokens);
+    }
+    assert_true(n_breaks > 50 && n_other > 20);
+    liz_engine_close(engine);
+}
+
 static void test_detokenize(void **state)
 {
     (void)state;
@@ -279,8 +395,8 @@ static void test_detokenize(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_random_texts),
-        cmocka_unit_test(test_stop_across_tokens),
+        cmocka_unit_test(test_random_texts), cmocka_unit_test(test_stop_across_tokens),
+        cmocka_unit_test(test_ignore_end),   cmocka_unit_test(test_dry_breakers),
         cmocka_unit_test(test_detokenize),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

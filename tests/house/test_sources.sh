@@ -8,15 +8,15 @@ trap 'rm -rf "$dir"' EXIT
 files() {
     git ls-files --cached --others --exclude-standard 2>/dev/null | grep . || find . -type f -printf '%P\n'
 }
-code() { files | grep -E '^(src|include|bench|tests)/.*\.[ch]$' | grep -v '_data\.[ch]$'; }
+code() { files | grep -E '^(src|include|bench|tests|fuzz)/.*\.[ch]$' | grep -v '_data\.[ch]$'; }
 # What people wrote: not the data of test cases.
-prose() { files | grep -vE '^tests/cases/|_data\.[ch]$'; }
+prose() { files | grep -vE '^(tests/cases|fuzz/corpus)/|_data\.[ch]$'; }
 
 # Each rule prints the lines that break it.
 rule_marks() { prose | xargs -r -d '\n' grep -nIE '\b(TO''DO|FIX''ME|XX''X|HA''CK)\b'; }
 rule_places() { prose | xargs -r -d '\n' grep -nIE '/wo''rk/|/tmp/hel''pers|registry\.n''pmjs|/ro''ot/|/ho''me/[a-z]'; }
 rule_columns() { code | xargs -r -d '\n' awk 'length($0) > 120 { print FILENAME ":" FNR ": " length($0) " columns" }'; }
-rule_space() { files | grep -vE '^tests/cases/' | xargs -r -d '\n' grep -nIE '[[:blank:]]+$'; }
+rule_space() { files | grep -vE '^(tests/cases|fuzz/corpus)/' | xargs -r -d '\n' grep -nIE '[[:blank:]]+$'; }
 rule_tabs() { code | xargs -r -d '\n' grep -nP '\t'; }
 rule_newline() {
     local file

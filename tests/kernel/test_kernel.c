@@ -365,15 +365,27 @@ static void check_matmul(liz_dtype dtype, int32_t n_out, int32_t n_in, size_t n_
     uint8_t *got = canaries_new(n_y * sizeof *want);
     void *scratch = guarded(liz_matmul_scratch_bytes(n_tok));
     liz_act act;
-    assert_true(liz_act_open(&act, n_tok, (size_t)n_in, form));
+    assert_true(liz_act_open(&act, n_tok + 2 * LIZ_ACT_ALIGN, (size_t)n_in, form));
     entry = liz_pack_name(m.pack);
-    liz_act_prepare(&ref, &act, x, (size_t)n_in, n_tok, (size_t)n_in, form, 0, 1);
-    liz_matmul(&ref, &m, &act, n_tok, want, (size_t)n_out, scratch, 0, 1);
-    for (int n_members = 1; n_members <= 3; n_members++) {
+    liz_act_source all = {.x = x, .stride = (size_t)n_in};
+    liz_act_prepare(&ref, &act, all, n_tok, (size_t)n_in, form, 0, 1);
+    liz_matmul(&ref, &m, &act, 0, n_tok, want, (size_t)n_out, scratch, 0, 1);
+    /* The same tokens after a gap, from a copy in which they stand in reverse. */
+    int32_t order[LIZ_ACT_ALIGN + 64];
+    float *reversed = guarded(n_tok * (size_t)n_in * sizeof *x);
+    for (size_t t = 0; t < LIZ_ACT_ALIGN + n_tok; t++)
+        order[t] = t < LIZ_ACT_ALIGN ? -1 : (int32_t)(n_tok - 1 - (t - LIZ_ACT_ALIGN));
+    for (size_t t = 0; t < n_tok; t++)
+        memcpy(reversed + t * (size_t)n_in, x + (n_tok - 1 - t) * (size_t)n_in, (size_t)n_in * sizeof *x);
+    liz_act_source listed = {.x = reversed, .stride = (size_t)n_in, .rows = order};
+    for (int n_members = 1; n_members <= 4; n_members++) {
+        size_t first = n_members == 4 ? LIZ_ACT_ALIGN : 0;
         for (int member = 0; member < n_members; member++)
-            liz_act_prepare(&tested, &act, x, (size_t)n_in, n_tok, (size_t)n_in, form, member, n_members);
+            liz_act_prepare(&tested, &act, first > 0 ? listed : all, first + n_tok, (size_t)n_in, form, member,
+                            n_members);
         for (int member = 0; member < n_members; member++)
-            liz_matmul(&tested, &m, &act, n_tok, (float *)(void *)got, (size_t)n_out, scratch, member, n_members);
+            liz_matmul(&tested, &m, &act, first, n_tok, (float *)(void *)got, (size_t)n_out, scratch, member,
+                       n_members);
         compare(want, (float *)(void *)got, n_y, "matmul", (size_t)n_in, n_tok);
         memset(got, 0, n_y * sizeof *want);
     }
@@ -441,24 +453,29 @@ static void check_rows(size_t n)
 {
     float *x = random_floats(n), *w = random_floats(n), *b = random_floats(n);
     float *want = guarded(n * sizeof *want);
-    struct {
-        const char *name;
-        int op;
-    } ops[] = {{"rms_norm", 0}, {"layer_norm", 1}, {"add", 2},       {"silu_mul", 3},
-               {"gelu", 4},     {"softcap", 5},    {"round_bf16", 6}};
+    static const char *const ops[] = {"rms_norm", "layer_norm", "add",       "silu_mul",   "gelu_mul",
+                                      "gelu",     "swiglu_oai", "scale",     "add_scaled", "softmax",
+                                      "sigmoid",  "softcap",    "round_bf16"};
     for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
-        entry = ops[i].name;
+        entry = ops[i];
         uint8_t *got = canaries_new(n * sizeof(float));
         for (int pass = 0; pass < 2; pass++) {
             const liz_kernel *k = pass == 0 ? &ref : &tested;
             float *y = pass == 0 ? want : (float *)(void *)got;
-            switch (ops[i].op) {
+            memcpy(y, b, n * sizeof *y);
+            switch (i) {
             case 0: k->rms_norm(x, w, 1e-5f, n, y); break;
             case 1: k->layer_norm(x, w, b, 1e-5f, n, y); break;
             case 2: k->add(x, w, n, y); break;
             case 3: k->silu_mul(x, w, n, y); break;
-            case 4: k->gelu(x, n, y); break;
-            case 5: k->softcap(x, 30.0f, n, y); break;
+            case 4: k->gelu_mul(x, w, n, y); break;
+            case 5: k->gelu_mul(x, NULL, n, y); break;
+            case 6: k->swiglu_oai(x, w, n, y); break;
+            case 7: k->scale(x, 0.3f, n, y); break;
+            case 8: k->add_scaled(x, 0.3f, n, y); break;
+            case 9: k->softmax(x, n, y); break;
+            case 10: k->sigmoid(x, n, y); break;
+            case 11: k->softcap(x, 30.0f, n, y); break;
             default: k->round_bf16(x, n, y); break;
             }
         }
@@ -526,15 +543,29 @@ static void test_rope(void **state)
         }
 }
 
-/* e^x through silu_mul with gate -> large: checked in double where it is used, as gate / (1 + e^-gate). */
-static void test_silu_is_right(void **state)
+/* Activations and probabilities against libm in double. */
+static void test_activations_are_right(void **state)
 {
     (void)state;
     for (int i = 0; i < 2000; i++) {
-        float g = 40 * (rnd_unit() - 0.5f), one = 1, y;
-        ref.silu_mul(&g, &one, 1, &y);
-        double want = (double)g / (1 + exp(-(double)g));
-        assert_true(fabs((double)y - want) <= 6e-7 * fabs(want) + 1e-30);
+        float g = 40 * (rnd_unit() - 0.5f), u = 20 * (rnd_unit() - 0.5f), y[2];
+        double x = (double)g, up = (double)u, clamped = fmin(x, 7), cubic = x + 0.044715 * x * x * x;
+        ref.silu_mul(&g, &u, 1, &y[0]);
+        double want = x / (1 + exp(-x)) * up;
+        assert_true(fabs((double)y[0] - want) <= 1e-6 * fabs(want) + 1e-30);
+        ref.gelu_mul(&g, NULL, 1, &y[0]);
+        want = x / 2 * (1 + tanh(0.79788456080286536 * cubic));
+        assert_true(fabs((double)y[0] - want) <= 1e-6 * fabs(x));
+        ref.swiglu_oai(&g, &u, 1, &y[0]);
+        want = clamped / (1 + exp(-1.702 * clamped)) * (fmax(fmin(up, 7), -7) + 1);
+        assert_true(fabs((double)y[0] - want) <= 1e-6 * (fabs(clamped) + fabs(want)));
+        ref.sigmoid(&g, 1, &y[0]);
+        want = 1 / (1 + exp(-x));
+        assert_true(fabs((double)y[0] - want) <= 1e-6 * want);
+        float pair[2] = {g, u};
+        ref.softmax(pair, 2, y);
+        want = 1 / (1 + exp(up - x));
+        assert_true(fabs((double)y[0] - want) <= 4e-6 * want + 1e-30 && fabsf(y[0] + y[1] - 1) < 1e-6f);
     }
 }
 
@@ -699,9 +730,9 @@ static void bench_matmul(liz_dtype dtype, int32_t n_out, int32_t n_in, size_t n_
     assert_true(liz_act_open(&act, n_tok, (size_t)n_in, form));
     double best = 1e9;
     for (int r = 0; r < 7; r++) {
-        liz_act_prepare(&tested, &act, x, (size_t)n_in, n_tok, (size_t)n_in, form, 0, 1);
+        liz_act_prepare(&tested, &act, (liz_act_source){x, (size_t)n_in, NULL}, n_tok, (size_t)n_in, form, 0, 1);
         double t = seconds();
-        liz_matmul(&tested, &m, &act, n_tok, y, (size_t)n_out, scratch, 0, 1);
+        liz_matmul(&tested, &m, &act, 0, n_tok, y, (size_t)n_out, scratch, 0, 1);
         t = seconds() - t;
         best = t < best ? t : best;
     }
@@ -743,12 +774,9 @@ static void run_all(void *arg, int member, int n_members)
 {
     (void)arg, (void)member, (void)n_members;
     const struct CMUnitTest once[] = {
-        cmocka_unit_test(test_packed_index_is_a_permutation),
-        cmocka_unit_test(test_pack_means_the_weights),
-        cmocka_unit_test(test_scales_that_are_not_finite),
-        cmocka_unit_test(test_reference_is_right),
-        cmocka_unit_test(test_silu_is_right),
-        cmocka_unit_test(test_tanh_is_right),
+        cmocka_unit_test(test_packed_index_is_a_permutation), cmocka_unit_test(test_pack_means_the_weights),
+        cmocka_unit_test(test_scales_that_are_not_finite),    cmocka_unit_test(test_reference_is_right),
+        cmocka_unit_test(test_activations_are_right),         cmocka_unit_test(test_tanh_is_right),
     };
     const struct CMUnitTest each[] = {
         cmocka_unit_test(test_dot),      cmocka_unit_test(test_matmul), cmocka_unit_test(test_rows),

@@ -47,7 +47,13 @@ void fake_on_event(void *user, const liz_event *e)
     LIZ_ASSERT(r->n_done == 0 && r->n_text + e->n_text < FAKE_TEXT_MAX && r->n_tokens < FAKE_TOKENS_MAX);
     memcpy(r->text + r->n_text, e->text, e->n_text);
     r->n_text += e->n_text;
-    if (e->type == LIZ_EVENT_TOKEN) {
+    if (e->type == LIZ_EVENT_PROMPT) {
+        LIZ_ASSERT(r->n_tokens == 0 && r->n_prompt < FAKE_TOKENS_MAX && e->n_text == 0);
+        r->prompt_logprobs[r->n_prompt] = e->logprob;
+        if (e->n_top > 0)
+            r->prompt_best[r->n_prompt] = e->top[0];
+        r->prompt[r->n_prompt++] = e->token;
+    } else if (e->type == LIZ_EVENT_TOKEN) {
         r->logprobs[r->n_tokens] = e->logprob;
         r->n_tops[r->n_tokens] = e->n_top;
         memcpy(r->tops[r->n_tokens], e->top, (size_t)e->n_top * sizeof *e->top);
@@ -73,7 +79,7 @@ void fake_continue(const int32_t *prompt, size_t n_prompt, const liz_sampling *s
     for (size_t i = 0; i < n_predict; i++) {
         size_t n = n_prompt + i;
         fake_model_logits(tokens, n, logits);
-        tokens[n] = out[i] = liz_sampler_choose(sampler, sampling, logits, tokens, n, n);
+        tokens[n] = out[i] = liz_sampler_choose(sampler, sampling, logits, &(liz_history){tokens, NULL, n}, n);
     }
     liz_sampler_close(sampler);
 }

@@ -32,6 +32,10 @@ typedef struct fake_result {
     int n_tops[FAKE_TOKENS_MAX];
     liz_token_logprob tops[FAKE_TOKENS_MAX][LIZ_LOGPROBS_TOP_MAX];
     size_t n_tokens;
+    int32_t prompt[FAKE_TOKENS_MAX]; /* what LIZ_EVENT_PROMPT said */
+    float prompt_logprobs[FAKE_TOKENS_MAX];
+    liz_token_logprob prompt_best[FAKE_TOKENS_MAX]; /* the likeliest alternative, where there are any */
+    size_t n_prompt;
     char text[FAKE_TEXT_MAX];
     size_t n_text;
     int n_done;

@@ -7,7 +7,8 @@
  *
  * A "model" is a text file of NAME=VALUE lines, all optional: ctx, template, temperature, min_p, vocab (0: none),
  * step_us (a random delay of up to so many microseconds each step), open_ms, memory_fails (1: refused at open).
- * A prompt that holds "!nan!" ends with LIZ_E_NUMERIC; one that holds "!long!" never ends by itself.
+ * A prompt that holds "!nan!" ends with LIZ_E_NUMERIC, one with "!nan?" for every third seed only; one that holds
+ * "!long!" never ends by itself.
  *
  * Tokens: 0-255 are bytes, 256 BOS, 257 "<|end|>" (ends the text), 258 "<|turn|>", from 259 words that are only ever
  * generated. */
@@ -48,12 +49,13 @@ struct liz_seq {
     size_t n_tokens;
     liz_request request;
     char *stop[STOPS_MAX];
+    int32_t stop_tokens[LIZ_STOP_TOKENS_MAX];
     uint64_t key;
     liz_buf text; /* all that was generated; up to `n_sent` it was reported */
     size_t n_sent;
     liz_seq_stats stats;
-    bool endless, broken;
-    bool cancelled, done; /* engine->lock */
+    bool endless, broken, is_sometimes; /* broken with every third seed only */
+    bool cancelled, done;               /* engine->lock */
 };
 
 struct liz_engine {
@@ -113,12 +115,23 @@ static liz_status model_read(fake_model *model, const char *path, liz_error *err
 
 void liz_free(void *p) { free(p); }
 const char *liz_version(void) { return "0.0.0"; }
+uint64_t liz_seed(uint64_t seed, uint32_t index, uint32_t sample, uint32_t attempt)
+{
+    return liz_row_seed(seed, index, sample, attempt);
+}
 int liz_numeric_version(void) { return 0; }
 
 liz_status liz_tier(const char **name, liz_error *err)
 {
     (void)err;
     *name = "c";
+    return LIZ_OK;
+}
+
+liz_status liz_machine_measure(int n_threads, liz_machine *out, liz_error *err)
+{
+    (void)err;
+    *out = (liz_machine){"none", "c", n_threads > 0 ? n_threads : 1, 1e9, 1e9, 1e9};
     return LIZ_OK;
 }
 
@@ -259,19 +272,47 @@ static void seq_finish(liz_seq *seq, liz_finish finish, liz_status status, size_
     seq_event(seq, event);
 }
 
+/* What liz_score says below. */
+static float prompt_logprob(const int32_t *tokens, size_t i)
+{
+    return -0.01f * (float)(liz_hash_bytes(tokens, (i + 1) * sizeof *tokens).lo % 1000);
+}
+
+static void prompt_tell(liz_seq *seq)
+{
+    for (size_t i = 0; seq->request.prompt_logprobs && i < seq->n_tokens; i++) {
+        float logprob = i ? prompt_logprob(seq->tokens, i) : NAN;
+        liz_token_logprob top[LIZ_LOGPROBS_TOP_MAX];
+        int n_top = i ? seq->request.n_prompt_logprobs_top : 0;
+        for (int k = 0; k < n_top; k++)
+            top[k] = (liz_token_logprob){TOKEN_WORD + k, -0.5f * (float)(k + 1)};
+        seq_event(seq, (liz_event){.type = LIZ_EVENT_PROMPT,
+                                   .text = "",
+                                   .token = seq->tokens[i],
+                                   .logprob = logprob,
+                                   .top = top,
+                                   .n_top = n_top});
+    }
+    seq->request.prompt_logprobs = false;
+}
+
 /* One token of one sequence; true when it ended. */
 static bool seq_step(liz_seq *seq)
 {
-    if (seq->broken) {
+    prompt_tell(seq);
+    if (seq->broken && (seq->request.sampling.seed % 3 == 0 || !seq->is_sometimes)) {
         seq_finish(seq, LIZ_FINISH_FAILED, LIZ_E_NUMERIC, 0);
         return true;
     }
     uint64_t h = seq_hash(seq, 1);
-    if (h % 16 == 0 && !seq->endless) {
+    int32_t token = TOKEN_WORD + (int32_t)(h / 16 % N_WORDS);
+    bool stops = h % 16 == 0 && !seq->endless && !seq->request.ignore_end;
+    for (size_t i = 0; i < seq->request.n_stop_tokens; i++)
+        stops = stops || seq->stop_tokens[i] == token;
+    if (stops) {
         seq_finish(seq, LIZ_FINISH_STOP, LIZ_OK, seq->text.len);
         return true;
     }
-    int32_t token = TOKEN_WORD + (int32_t)(h / 16 % N_WORDS);
     piece_append(&seq->text, token, false);
     seq->stats.n_completion++;
     ssize_t stop_at = find_stop(seq);
@@ -340,9 +381,10 @@ static void step(liz_engine *e)
         pthread_mutex_unlock(&e->lock);
         if (cancelled)
             seq_finish(seq, LIZ_FINISH_CANCELLED, LIZ_E_CANCELLED, seq->n_sent);
+        size_t n_before = seq->stats.n_completion;
         bool ended = cancelled || seq_step(seq);
         pthread_mutex_lock(&e->lock);
-        e->stats.n_tokens_decoded += !cancelled;
+        e->stats.n_tokens_decoded += seq->stats.n_completion - n_before;
         if (ended) {
             *link = seq->next;
             e->n_active--;
@@ -378,9 +420,23 @@ static uint64_t request_key(const liz_request *request)
 {
     const liz_sampling *s = &request->sampling;
     liz_hash h = liz_hash_bytes(request->tokens, request->n_tokens * sizeof *request->tokens);
-    float settings[8] = {s->temperature,       (float)s->top_k,     s->top_p, s->min_p, s->repeat_penalty,
-                         s->frequency_penalty, s->presence_penalty, 0};
+    float settings[] = {s->temperature,
+                        (float)s->top_k,
+                        s->top_p,
+                        s->min_p,
+                        s->repeat_penalty,
+                        s->frequency_penalty,
+                        s->presence_penalty,
+                        s->typical_p,
+                        s->xtc_probability,
+                        s->xtc_threshold,
+                        s->dry_multiplier,
+                        s->dry_base,
+                        (float)s->dry_allowed_length,
+                        (float)s->dry_range};
     h = liz_hash_chain(h, settings, sizeof settings);
+    for (size_t i = 0; i < s->n_dry_breakers; i++)
+        h = liz_hash_chain(h, s->dry_breakers[i], strlen(s->dry_breakers[i]));
     for (size_t i = 0; i < s->n_bias; i++)
         h = liz_hash_chain(h, &s->bias[i], sizeof s->bias[i]);
     uint64_t seed = s->temperature > 0 ? s->seed : 0;
@@ -404,7 +460,7 @@ static liz_status request_check(const liz_engine *e, const liz_request *request,
     for (size_t i = 0; i < request->n_tokens; i++)
         if (request->tokens[i] < 0 || request->tokens[i] >= N_VOCAB)
             return liz_fail(err, LIZ_E_USAGE, "token %d is outside the vocabulary of %d", request->tokens[i], N_VOCAB);
-    if (request->sampling.temperature < 0 || request->sampling.top_p > 1)
+    if (request->sampling.temperature < 0 || request->sampling.top_p > 1 || request->sampling.typical_p > 1)
         return liz_fail(err, LIZ_E_USAGE, "a sampling setting is out of range");
     if (request->n_tokens >= (size_t)e->info.n_ctx)
         return liz_fail(err, LIZ_E_LIMIT, "the prompt has %zu tokens, the context holds %d", request->n_tokens,
@@ -422,9 +478,12 @@ static liz_seq *seq_new(liz_engine *e, const liz_request *request)
     memcpy(seq->tokens, request->tokens, request->n_tokens * sizeof *seq->tokens);
     for (size_t i = 0; i < request->n_stop; i++)
         seq->stop[i] = strdup(request->stop[i]);
+    if (request->n_stop_tokens > 0)
+        memcpy(seq->stop_tokens, request->stop_tokens, request->n_stop_tokens * sizeof *seq->stop_tokens);
     seq->key = request_key(request);
     seq->endless = prompt_holds(request, "!long!");
-    seq->broken = prompt_holds(request, "!nan!");
+    seq->is_sometimes = prompt_holds(request, "!nan?");
+    seq->broken = seq->is_sometimes || prompt_holds(request, "!nan!");
     liz_buf_init(&seq->text, 64u << 20);
     return seq;
 }
@@ -559,7 +618,7 @@ liz_status liz_score(liz_engine *e, const int32_t *tokens, size_t n_tokens, floa
         if (tokens[i] < 0 || tokens[i] >= N_VOCAB)
             return liz_fail(err, LIZ_E_USAGE, "token %d is outside the vocabulary of %d", tokens[i], N_VOCAB);
         if (logprobs != NULL)
-            logprobs[i] = i ? -0.01f * (float)(liz_hash_bytes(tokens, (i + 1) * sizeof *tokens).lo % 1000) : 0;
+            logprobs[i] = i ? prompt_logprob(tokens, i) : 0;
         for (int k = 0; k < N_VOCAB; k++)
             logits[k] = (float)(tokens[i] * 1000 + k);
         if (on_logits != NULL && !on_logits(user, i, 1, logits))
@@ -578,11 +637,14 @@ liz_status liz_inspect(const char *path, const liz_engine_opts *opts, char **jso
     liz_buf_init(&buf, 1 << 16);
     liz_buf_puts(&buf, "{\"architecture\":\"fake\",\"path\":");
     liz_json_write_string(&buf, liz_str_of(path));
-    liz_buf_printf(&buf,
-                   ",\"chat_template\":%s,\"memory\":{\"ctx_size\":%d,\"weights_bytes\":0,\"cache_bytes\":4096},"
-                   "\"kernels\":[{\"op\":"
-                   "\"none\",\"variant\":\"c\"}]}",
-                   model.template ? "\"{{ messages }}\"" : "null", opts && opts->n_ctx ? opts->n_ctx : model.ctx);
+    if (model.memory_fails)
+        liz_buf_puts(&buf, ",\"memory\":{\"error\":\"it cannot be run\"},\"chat_template\":null}");
+    else
+        liz_buf_printf(&buf,
+                       ",\"chat_template\":%s,\"memory\":{\"ctx_size\":%d,\"weights_bytes\":0,\"cache_bytes\":4096},"
+                       "\"kernels\":[{\"op\":"
+                       "\"none\",\"variant\":\"c\"}]}",
+                       model.template ? "\"{{ messages }}\"" : "null", opts && opts->n_ctx ? opts->n_ctx : model.ctx);
     *json = liz_buf_take(&buf);
     return LIZ_OK;
 }

@@ -136,7 +136,7 @@ static void test_openai_form(void **state)
         "{\"custom_id\":\"b\",\"method\":\"POST\",\"url\":\"/v1/"
         "completions\",\"body\":{\"model\":\"m\",\"prompt\":[104,105],\"max_tokens\":3,\"stop\":[\"zzz\"],\"seed\":7,"
         "\"n\":1,\"stream\":false,\"user\":\"u\"}}",
-        "{\"custom_id\":\"c\",\"method\":\"POST\",\"url\":\"/v1/completions\",\"body\":{\"prompt\":\"hi\",\"n\":2}}",
+        "{\"custom_id\":\"c\",\"method\":\"POST\",\"url\":\"/v1/completions\",\"body\":{\"prompt\":\"hi\",\"echo\":true}}",
         "{\"custom_id\":\"d\",\"method\":\"POST\",\"url\":\"/v1/chat/completions\",\"body\":{\"messages\":[]}}",
         "{\"custom_id\":\"e\",\"method\":\"POST\",\"url\":\"/v1/completions\",\"body\":{}}",
         "{\"custom_id\":\"f\",\"method\":\"POST\",\"url\":\"/v1/"
@@ -762,6 +762,23 @@ static void test_models(void **state)
     assert_int_equal(lab_n_lines("out"), 3); /* --restart overwrites nothing before the model is open */
 }
 
+/* Rows that cannot be read before the first that can do not turn the others into rows of another kind. */
+static void test_openai_form_behind_broken_rows(void **state)
+{
+    (void)state;
+    lab_puts("in.jsonl", "{broken\n\n[1]\n{\"custom_id\":\"a\",\"method\":\"POST\",\"url\":\"/v1/completions\","
+                         "\"body\":{\"prompt\":\"hi\",\"max_tokens\":2}}\n");
+    liz_line_opts opts = lab_opts("in.jsonl", "out");
+    opts.prompt = NULL;
+    lab_run_ok(&opts, LIZ_LINE_DONE);
+    liz_buf out = lab_get("out");
+    assert_non_null(strstr(out.data, "{\"id\":\"batch_req_0\",\"custom_id\":null,\"response\":null,\"error\":{\"code\":"
+                                     "\"invalid_json\""));
+    assert_non_null(strstr(out.data, "{\"id\":\"batch_req_2\",\"custom_id\":\"a\",\"response\":{\"status_code\":200"));
+    liz_buf_free(&out);
+    lab_run_ok(&opts, LIZ_LINE_NOTHING);
+}
+
 static void test_dry_run(void **state)
 {
     (void)state;
@@ -793,6 +810,7 @@ int main(void)
         TEST(test_error_rows),
         TEST(test_csv),
         TEST(test_openai_form),
+        TEST(test_openai_form_behind_broken_rows),
         TEST(test_logprobs_and_stats),
         TEST(test_same_bytes),
         TEST(test_order),

@@ -159,8 +159,27 @@ static void require_reference(void)
 static void test_families(void **state)
 {
     (void)state;
-    static const char *const names[] = {"llama-dense", "llama-gqa",     "mistral3-dense", "qwen2-dense",
-                                        "qwen3-dense", "smollm3-dense", "gpt2-dense"};
+    /* clang-format off */
+    static const char *const names[] = {
+        "llama-dense",
+        "llama-gqa",
+        "mistral3-dense",
+        "qwen2-dense",
+        "qwen3-dense",
+        "smollm3-dense",
+        "gpt2-dense",
+        "llama-moe",
+        "qwen3moe-moe",
+        "gemma-dense",
+        "gemma2-dense",
+        "gemma3-dense",
+        "phi3-dense",
+        "olmo2-dense",
+        "gpt-oss-moe",
+        "granite-dense",
+        "starcoder2-dense",
+    };
+    /* clang-format on */
     require_reference();
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         check_file("logits", names[i], 1e-6);

@@ -200,15 +200,17 @@ static void test_clock(void **state)
     assert_true(liz_clock_unix_s() > 1700000000);
 }
 
-static void zone(const char *name, const char *energy)
+static void zone(const char *folder, const char *name, const char *energy)
 {
     char path[64];
     assert_true(mkdir("rapl", 0700) == 0 || errno == EEXIST);
-    snprintf(path, sizeof path, "rapl/%s", name);
+    snprintf(path, sizeof path, "rapl/%s", folder);
     assert_true(mkdir(path, 0700) == 0 || errno == EEXIST);
-    snprintf(path, sizeof path, "rapl/%s/energy_uj", name);
+    snprintf(path, sizeof path, "rapl/%s/name", folder);
+    put(path, name);
+    snprintf(path, sizeof path, "rapl/%s/energy_uj", folder);
     put(path, energy);
-    snprintf(path, sizeof path, "rapl/%s/max_energy_range_uj", name);
+    snprintf(path, sizeof path, "rapl/%s/max_energy_range_uj", folder);
     put(path, "10000000\n");
 }
 
@@ -217,17 +219,24 @@ static void test_energy(void **state)
     (void)state;
     liz_energy_meter meter;
     assert_false(liz_energy_open(&meter, "no-such-folder"));
-    zone("intel-rapl:0", "1000000\n");
-    zone("intel-rapl:1", "9500000\n");
-    zone("intel-rapl:0:0", "5\n"); /* a part of the first package */
-    zone("dtpm", "5\n");
-    assert_true(liz_energy_open(&meter, "rapl"));
-    assert_int_equal(meter.n_zones, 2);
+    zone("intel-rapl:0", "package-0\n", "1000000\n");
+    zone("intel-rapl:1", "package-1\n", "9500000\n");
+    zone("intel-rapl:0:0", "core\n", "5\n"); /* a part of the first package */
+    zone("intel-rapl:0:1", "dram\n", "7000000\n");
+    zone("intel-rapl:2", "psys\n", "5\n"); /* all of it once more */
+    zone("dtpm", "package-0\n", "5\n");
+    zone("intel-rapl:3", "package-3\n", "not a number\n");
+    assert_int_equal(setenv("LIZZIE_POWERCAP", "rapl", 1), 0);
+    assert_true(liz_energy_open(&meter, NULL));
+    assert_int_equal(unsetenv("LIZZIE_POWERCAP"), 0);
+    assert_int_equal(meter.n_zones, 3);
     assert_true(liz_energy_read_j(&meter) == 0);
-    zone("intel-rapl:0", "3500000\n");
-    zone("intel-rapl:1", "250000\n"); /* wrapped: 0.5 to the end and 0.25 */
+    zone("intel-rapl:0", "package-0\n", "3500000\n");
+    zone("intel-rapl:0:0", "core\n", "999\n");
+    zone("intel-rapl:0:1", "dram\n", "8000000\n");
+    zone("intel-rapl:1", "package-1\n", "250000\n"); /* wrapped: 0.5 to the end and 0.25 */
     double j = liz_energy_read_j(&meter);
-    assert_true(j > 3.2499 && j < 3.2501);
+    assert_true(j > 4.2499 && j < 4.2501);
     assert_int_equal(unlink("rapl/intel-rapl:1/energy_uj"), 0); /* a zone that goes away adds nothing */
     assert_true(liz_energy_read_j(&meter) == j);
 }

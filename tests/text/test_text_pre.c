@@ -45,6 +45,19 @@
     "\\x{104D8}-\\x{104FB}\\x{10C80}-\\x{10CB2}\\x{10CC0}-\\x{10CF2}\\x{118A0}-\\x{118DF}\\x{1E900}-\\x{1E943}"
 #define DEEPSEEK_SIGNS "!-/:-~\\x{FF01}-\\x{FF0F}\\x{FF1A}-\\x{FF5E}\\x{2018}-\\x{201F}\\x{3000}-\\x{3002}"
 #define DEEPSEEK_SCRIPTS "[\\x{4E00}-\\x{9FA5}\\x{800}-\\x{4E00}\\x{AC00}-\\x{D7FF}]+"
+#define HAN_AND_KANA "[\\x{4E00}-\\x{9FA5}\\x{3040}-\\x{309F}\\x{30A0}-\\x{30FF}]+"
+#define DEEPSEEK_WORDS                                                                                                 \
+    "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| "              \
+    "?[\\p{P}\\p{S}]+"
+/* tekken's with what may follow a word and the digits of a number. */
+#define CASED(suffix, number)                                                                                          \
+    PREFIX UPPER "*" LOWER "+" suffix "|" PREFIX UPPER "+" LOWER "*" suffix "|" number                                 \
+                 "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|" SPACES
+#define GPT4O CASED(CONTRACTIONS "?", "\\p{N}{1,3}")
+/* tiktoken's [...&&[^\p{Han}]], which PCRE2 has not. */
+#define UPPER_K2 "(?:(?!\\p{sc:Han})" UPPER ")"
+#define LOWER_K2 "(?:(?!\\p{sc:Han})" LOWER ")"
+#define BLOOM " ?[^(\\s|.,!?\u2026\u3002\uFF0C\u3001\u0964\u06D4\u060C)]+"
 
 typedef struct published {
     const char *names; /* between spaces */
@@ -54,27 +67,55 @@ typedef struct published {
 static const published published_table[] = {
     {" default ", {"[\\p{P}\\$\\+<=>\\^~\\|]+", GPT2, "\\p{N}+", "[0-9][0-9][0-9]"}},
     {" falcon ", {"[\\p{P}\\$\\+<=>\\^~\\|`]+", GPT2, "[0-9][0-9][0-9]"}},
-    {" gpt-2 phi-2 mpt olmo jais trillion granite-docling exaone4 gigachat mellum modern-bert ", {GPT2}},
+    {" gpt-2 phi-2 mpt olmo jais trillion granite-docling exaone4 gigachat mellum modern-bert a.x-4.0 jina-es jina-de "
+     "jina-v2-es jina-v2-de jina-v1-en jina-v2-code roberta-bpe ",
+     {GPT2}},
     {" starcoder refact command-r smollm codeshell exaone minerva-7b mellum2 ", {"\\p{N}", GPT2}},
-    {" llama-bpe llama3 llama-v3 falcon3 falcon-h1 pixtral midm-2.0 lfm2 dbrx smaug-bpe glm4 chatglm-bpe ", {LLAMA3}},
-    {" qwen2 deepseek-r1-qwen stablelm2 hunyuan solar-open grok-2 megrez ", {QWEN2}},
+    {" llama-bpe llama3 llama-v3 falcon3 falcon-h1 pixtral midm-2.0 lfm2 jina-v5-nano dbrx smaug-bpe glm4 chatglm-bpe ",
+     {LLAMA3}},
+    {" minicpm5 ", {"\\p{N}{1,3}", CONTRACTIONS "|" PREFIX "\\p{L}+|\\p{N}+| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|" SPACES}},
+    {" jais-2 ",
+     {CONTRACTIONS "|" PREFIX
+                   "\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s{512}(?!\\S)|\\s{256}(?!\\S)|"
+                   "\\s{128}(?!\\S)|\\s{64}(?!\\S)|\\s{32}(?!\\S)|\\s{16}(?!\\S)|\\s{8}(?!\\S)|\\s{4}(?!\\S)|"
+                   "\\s{1,2}(?!\\S)|\\s{1}"}},
+    {" qwen2 deepseek-r1-qwen kormo f2llmv2 stablelm2 hunyuan solar-open grok-2 megrez ", {QWEN2}},
     {" bailingmoe bailingmoe2 llada-moe ",
      {"'(?i:[sdmt]|ll|ve|re)|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]++[\\r\\n]*|\\s*[\\r\\n]|"
       "\\s+(?!\\S)|\\s+"}},
+    {" laguna ", {"[^\\n]+|[\\n]+", QWEN2}},
+    {" ufakzeka ", {PREFIX "\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|" SPACES}},
+    {" exaone-moe ",
+     {CONTRACTIONS "|" PREFIX
+                   "(?:\\p{L}\\p{M}*(?: \\p{L}\\p{M}*)*)+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]?|\\s*[\\r\\n]|"
+                   "\\s+(?!\\S)|\\s+"}},
     {" qwen35 ", {CONTRACTIONS "|" PREFIX "[\\p{L}\\p{M}]+|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|" SPACES}},
     {" seed-coder ", {CONTRACTIONS "|" PREFIX "\\p{L}+|\\p{N}{1}| ?[^\\s\\p{L}\\p{N}\\r\\n]+|" SPACES}},
-    {" tekken ",
-     {PREFIX UPPER "*" LOWER "+|" PREFIX UPPER "+" LOWER "*|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|" SPACES}},
-    {" gpt-4o llama4 kanana2 minimax-m2 ",
-     {PREFIX UPPER "*" LOWER "+" CONTRACTIONS "?|" PREFIX UPPER "+" LOWER "*" CONTRACTIONS
-                   "?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|" SPACES}},
+    {" tekken ", {CASED("", "\\p{N}")}},
+    {" gpt-4o llama4 kanana2 talkie minimax-m2 granite-embed-multi-97m ", {GPT4O}},
+    {" kimi-k2 ",
+     {"\\p{sc:Han}+|" PREFIX UPPER_K2 "*" LOWER_K2 "+" CONTRACTIONS "?|" PREFIX UPPER_K2 "+" LOWER_K2 "*" CONTRACTIONS
+      "?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|" SPACES}},
+    {" tiny_aya cohere2moe ", /* \b after a digit */
+     {"\\p{Nd}{1,3}(?=(?:\\p{Nd}{3})*(?![\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}]))", GPT4O}},
+    {" youtu ",
+     {"[\uAC00-\uD7A3\u3131-\u318E]+|[\uFF01\u2026\u201C\u201D\u2018\u2019\u2014\uFF1A\uFF1B\uFF0C\u3001-\u303F\uFE30-"
+      "\uFE4F]+|[\u3105-\u312F]+|" HAN_AND_KANA,
+      CASED(CONTRACTIONS "?", "\\p{N}")}},
     {" deepseek-llm ",
      {"[\\r\\n]", "\\s?[" DEEPSEEK_LETTERS "]+", "\\s?[" DEEPSEEK_SIGNS "]+", "\\s+$", DEEPSEEK_SCRIPTS, "\\p{N}+"}},
     {" deepseek-coder ", {"[\\r\\n]", "\\s?\\p{L}+", "\\s?\\p{P}+", DEEPSEEK_SCRIPTS, "\\p{N}"}},
-    {" deepseek-v3 hunyuan-dense joyai-llm ",
-     {"\\p{N}{1,3}", "[\\x{4E00}-\\x{9FA5}\\x{3040}-\\x{309F}\\x{30A0}-\\x{30FF}]+",
-      "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+|"
-      " ?[\\p{P}\\p{S}]+[\\r\\n]*|" SPACES}},
+    {" deepseek-v3 hunyuan-dense joyai-llm hy_v4 ", {"\\p{N}{1,3}", HAN_AND_KANA, DEEPSEEK_WORDS "[\\r\\n]*|" SPACES}},
+    {" spark2_5 ", {"\\p{N}{1,3}", HAN_AND_KANA, DEEPSEEK_WORDS "|[\\r\\n]|\\s+(?!\\S)|\\s+", "\\p{N}"}},
+    {" afmoe ",
+     {"\\p{N}{1,3}(?=(?:\\p{N}{3})*(?!\\p{N}))",
+      "[\u4E00-\u9FFF\u3400-\u4DBF\uF900-\uFAFF\u3040-\u309F\u30A0-\u30FF\uFF65-\uFF9F\u2F00-\u2FDF\u0E40-\u0E7F"
+      "\u0E80-\u0EFF\u1780-\u17FF\u1000-\u109F\uAA60-\uAA7F\uA9E0-\uA9FF\uAC00-\uD7AF\u1100-\u11FF]+",
+      DEEPSEEK_WORDS "[\\r\\n]*|" SPACES}},
+    {" superbpe ", {"\\p{N}+", "(?=(\\p{Nd}{3})+(?!\\p{Nd}))"}},
+    {" bloom poro-chat gpt3-finnish ", {BLOOM}},
+    {" viking ", {BLOOM, "\\p{N}"}},
+    {" gemma4 granite-embed-multi-311m sarvam-moe ", {"[^\\n]+|[\\n]+"}},
 };
 
 static const char white_space[] = "\\x{9}-\\x{D} \\x{85}\\x{A0}\\x{1680}\\x{2000}-\\x{200A}\\x{2028}\\x{2029}\\x{202F}"
@@ -129,18 +170,18 @@ static void split(const splitter *s, int k, size_t begin, size_t end)
     if (k == s->n_stages)
         return;
     size_t at = begin;
+    uint32_t options = PCRE2_NO_UTF_CHECK;
     while (at < end) {
         /* The piece is all that the pattern may see. */
-        int rc = pcre2_match(s->stages[k], (PCRE2_SPTR)s->text + begin, end - begin, at - begin, PCRE2_NO_UTF_CHECK,
-                             s->match, NULL);
+        int rc =
+            pcre2_match(s->stages[k], (PCRE2_SPTR)s->text + begin, end - begin, at - begin, options, s->match, NULL);
         if (rc == PCRE2_ERROR_NOMATCH)
             break;
         assert_true(rc > 0);
         PCRE2_SIZE *at_of = pcre2_get_ovector_pointer(s->match);
-        size_t from = begin + at_of[0], to = begin + at_of[1];
-        assert_true(to > from);
-        size_t gap = at;
+        size_t from = begin + at_of[0], to = begin + at_of[1], gap = at;
         at = to;
+        options = PCRE2_NO_UTF_CHECK | (to == from ? PCRE2_NOTEMPTY_ATSTART : 0); /* an empty match is a cut */
         split(s, k + 1, gap, from);
         split(s, k + 1, from, to);
     }
@@ -159,14 +200,19 @@ static unsigned draw(unsigned n)
 
 static bool *agreed; /* [0x110000] both Unicodes give the character one category */
 
+static bool is_match(const pcre2_code *class, pcre2_match_data *match, unsigned code)
+{
+    char text[4];
+    size_t n = liz_utf8_encode(code, text);
+    return pcre2_match(class, (PCRE2_SPTR)text, n, 0, PCRE2_NO_UTF_CHECK, match, NULL) > 0;
+}
+
 /* Whether PCRE2 gives `code` the category that we do. */
 static bool in_category(pcre2_code *const *classes, pcre2_match_data *match, const liz_text_unicode *unicode,
                         unsigned code)
 {
-    char text[4];
-    size_t n = liz_utf8_encode(code, text);
-    int category = __builtin_ctz(liz_text_code_mask(unicode, code) & 0x3FFFFFFFu);
-    return pcre2_match(classes[category], (PCRE2_SPTR)text, n, 0, PCRE2_NO_UTF_CHECK, match, NULL) > 0;
+    int category = __builtin_ctz(liz_text_code_mask(unicode, code) & ~(LIZ_CHAR_SPACE | LIZ_CHAR_HAN));
+    return is_match(classes[category], match, code);
 }
 
 static int find_agreed(void **state)
@@ -183,17 +229,20 @@ static int find_agreed(void **state)
     }
     const liz_text_unicode *unicode = liz_text_unicode_get();
     pcre2_match_data *match = pcre2_match_data_create(1, NULL);
+    pcre2_code *han = compile("\\p{sc:Han}");
     agreed = calloc(0x110000, 1);
     unsigned n_differ = 0;
     for (unsigned code = 0; code < 0x110000; code++) {
         if (code >= 0xD800 && code <= 0xDFFF)
             continue;
-        agreed[code] = in_category(classes, match, unicode, code);
+        bool is_han = liz_text_code_mask(unicode, code) & LIZ_CHAR_HAN;
+        agreed[code] = in_category(classes, match, unicode, code) && is_match(han, match, code) == is_han;
         n_differ += !agreed[code];
     }
     printf("# PCRE2 and utf8proc differ on %u code points\n", n_differ);
     for (int i = 0; i < 30; i++)
         pcre2_code_free(classes[i]);
+    pcre2_code_free(han);
     pcre2_match_data_free(match);
     return n_differ < 15000 ? 0 : -1;
 }
@@ -207,16 +256,25 @@ static int drop_agreed(void **state)
 
 /* What patterns treat specially, and the borders of what they list. */
 static const char *const nasty[] = {
-    " ",       "  ",     "   ",    "\n",     "\r\n",       "\r",     "\t",     "\v",         "\f",         "\xC2\x85",
-    "\u00A0",  "\u180E", "\u2028", "\u3000", "\u200B",     "'s",     "'S",     "'t",         "'re",        "'RE",
-    "'vE",     "'m",     "'ll",    "'Ll",    "'d",         "'",      "''",     "'\u017F",    "'l",         "'r",
-    "K\u212A", "\u017F", "1",      "12",     "123",        "1234",   "\u0660", "\u00BD",     "\u2160",     "\u4E00",
-    "\u9FA5",  "\u9FA6", "\u0800", "\u07FF", "\uAC00",     "\uD7A3", "\u3041", "\u30FF",     "\u3040",     "\u01C5",
-    "\u02B0",  "\u00AA", "\u0301", "\u0903", "\u20DD",     "A",      "b",      "Ab",         "AB",         "aB",
-    "\u00C9",  "\u00E9", "\u0416", "\u0436", "\u10D0",     "\u1C90", "/",      "//",         "\n/",        "$",
-    "+",       "<",      "`",      "~",      "^",          "|",      "_",      "!",          ".",          "\uFF01",
-    "\uFF5E",  "\u2018", "\u201F", "\u3002", "\U0001F600", "\u200D", "\uFE0F", "\U00010400", "\U0001E943", "\u0378",
-    "\x01",    "\u00AD", "\u20AC", "\u1F7D",
+    " ",          "  ",     "   ",    "\n",         "\r\n",       "\r",
+    "\t",         "\v",     "\f",     "\xC2\x85",   "\u00A0",     "\u180E",
+    "\u2028",     "\u3000", "\u200B", "'s",         "'S",         "'t",
+    "'re",        "'RE",    "'vE",    "'m",         "'ll",        "'Ll",
+    "'d",         "'",      "''",     "'\u017F",    "'l",         "'r",
+    "K\u212A",    "\u017F", "1",      "12",         "123",        "1234",
+    "\u0660",     "\u00BD", "\u2160", "\u4E00",     "\u9FA5",     "\u9FA6",
+    "\u0800",     "\u07FF", "\uAC00", "\uD7A3",     "\u3041",     "\u30FF",
+    "\u3040",     "\u01C5", "\u02B0", "\u00AA",     "\u0301",     "\u0903",
+    "\u20DD",     "A",      "b",      "Ab",         "AB",         "aB",
+    "\u00C9",     "\u00E9", "\u0416", "\u0436",     "\u10D0",     "\u1C90",
+    "/",          "//",     "\n/",    "$",          "+",          "<",
+    "`",          "~",      "^",      "|",          "_",          "!",
+    ".",          "\uFF01", "\uFF5E", "\u2018",     "\u201F",     "\u3002",
+    "\U0001F600", "\u200D", "\uFE0F", "\U00010400", "\U0001E943", "\u0378",
+    "\x01",       "\u00AD", "\u20AC", "\u1F7D",     "\u3005",     "\u3007",
+    "\u2E80",     "\u3021", "\u0964", "\u06D4",     "\u2026",     "(",
+    ")",          ",",      "?",      "\u3105",     "\u3131",     "\u303F",
+    "\u0E40",     "\u0EFF", "\uFF65", "        ",   "1234567",    "\u0663\u0664\u0665",
 };
 
 static void append_code(liz_buf *out, unsigned code)
@@ -268,7 +326,7 @@ static void compare(const splitter *s, const liz_text_pre *pre, liz_str text)
 static void test_published(void **state)
 {
     const published *p = *state;
-    splitter s = {.match = pcre2_match_data_create(1, NULL)};
+    splitter s = {.match = pcre2_match_data_create(8, NULL)};
     for (; s.n_stages < LIZ_TEXT_PRE_STAGES_MAX && p->patterns[s.n_stages] != NULL; s.n_stages++)
         s.stages[s.n_stages] = compile(p->patterns[s.n_stages]);
     char name[32];
@@ -281,6 +339,9 @@ static void test_published(void **state)
     seed = 20260101;
     for (int i = 0; i < 20000; i++) {
         random_text(&text, 1 + draw(i % 100 == 0 ? 400 : 24));
+        for (unsigned n = i % 50 == 0 ? draw(1200) : 0; n > 0; n--)
+            liz_buf_putc(&text, i % 100 == 0 ? ' ' : '7');
+        liz_buf_puts(&text, nasty[draw(sizeof nasty / sizeof *nasty)]);
         s.text = text.data;
         compare(&s, pre, liz_buf_str(&text));
     }

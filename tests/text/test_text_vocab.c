@@ -109,7 +109,7 @@ static void put_nothing(liz_gguf_writer *w) { (void)w; }
 static void put_none(liz_gguf_writer *w) { put_model(w, "none", "a"); }
 static void put_no_vocab(liz_gguf_writer *w) { put_model(w, "no_vocab", "a"); }
 static void put_test(liz_gguf_writer *w) { put_model(w, "test", "a"); }
-static void put_unigram(liz_gguf_writer *w) { put_model(w, "t5", "a"); }
+static void put_plamo2(liz_gguf_writer *w) { put_model(w, "plamo2", "a"); }
 static void put_no_tokens(liz_gguf_writer *w) { liz_gguf_put_str(w, KEY "model", liz_str_of("llama")); }
 
 static void put_tokens_numbers(liz_gguf_writer *w)
@@ -184,7 +184,7 @@ static const struct refused {
     {put_none, LIZ_E_STATE, "holds no vocabulary"},
     {put_no_vocab, LIZ_E_STATE, "holds no vocabulary"},
     {put_test, LIZ_E_STATE, "holds no vocabulary"},
-    {put_unigram, LIZ_E_UNSUPPORTED, "\"t5\""},
+    {put_plamo2, LIZ_E_UNSUPPORTED, "\"plamo2\""},
     {put_no_tokens, LIZ_E_FORMAT, "tokenizer.ggml.tokens"},
     {put_tokens_numbers, LIZ_E_FORMAT, "tokenizer.ggml.tokens"},
     {put_tokens_empty, LIZ_E_FORMAT, "tokenizer.ggml.tokens"},

@@ -139,6 +139,10 @@ static void test_info(void **state)
     assert_int_equal(info.n_threads, 1);
     assert_true(info.weights_bytes > 0 && info.cache_bytes > 0 && info.n_params > 200000);
     assert_true(isnan(info.temperature) && info.top_k == -1);
+    uint64_t ops =
+        info.work_layers.int8_ops + info.work_layers.float_ops + info.work_output.int8_ops + info.work_output.float_ops;
+    assert_true(ops > 2 * 200000 && ops <= 2 * info.n_params); /* all but norms; the embedding is the output too */
+    assert_true(info.work_layers.weight_bytes + info.work_output.weight_bytes <= info.weights_bytes);
     const char *tier;
     assert_int_equal(liz_tier(&tier, NULL), LIZ_OK);
     assert_string_equal(info.tier, tier);
@@ -340,6 +344,22 @@ static void test_version(void **state)
     free(kept);
 }
 
+/* What the machine can do at most, within what any machine does. */
+static void test_machine(void **state)
+{
+    (void)state;
+    liz_machine machine;
+    liz_error err;
+    const char *tier;
+    assert_int_equal(liz_tier(&tier, NULL), LIZ_OK);
+    assert_int_equal(liz_machine_measure(1, &machine, &err), LIZ_OK);
+    assert_string_equal(machine.tier, tier);
+    assert_int_equal(machine.n_threads, 1);
+    assert_true(machine.read_bytes_s > 1e8 && machine.int8_ops_s > 1e8 && machine.bf16_ops_s > 1e6);
+    assert_true(machine.read_bytes_s < 1e12 && machine.int8_ops_s < 1e14 && machine.bf16_ops_s < 1e14);
+    assert_int_equal(liz_machine_measure(-1, &machine, &err), LIZ_E_USAGE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -353,6 +373,7 @@ int main(void)
         cmocka_unit_test(test_inspect_model),
         cmocka_unit_test(test_identify),
         cmocka_unit_test(test_version),
+        cmocka_unit_test(test_machine),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

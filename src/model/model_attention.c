@@ -1,0 +1,138 @@
+/* model_attention.c - the first half of a layer: queries, keys and values, positions, the cache, attention over it. */
+#include "base/half.h"
+#include "kernel/attention.h"
+#include "model/model_core.h"
+
+/* Norm and rotary position of `n_heads` heads of one token, in place. */
+static void turn_heads(const liz_worker *w, int layer, const liz_norm *head_norm, size_t t, float *x, int n_heads)
+{
+    const liz_model *m = w->m;
+    const liz_hparams *h = &m->h;
+    size_t n = (size_t)h->n_embd_k;
+    int which = h->layers[layer].windowed ? h->n_rope - 1 : 0;
+    liz_rope_shape shape = {h->rope[0].n_dims, h->family->rope == LIZ_ROPE_NEOX};
+    size_t angles = t * (size_t)shape.n_dims / 2;
+    if (h->family->head_norm == LIZ_HEAD_NORM_ALL)
+        m->kernel.rms_norm(x, head_norm->weight, h->norm_eps, n * (size_t)n_heads, x);
+    for (int i = 0; i < n_heads; i++, x += n) {
+        if (h->family->head_norm == LIZ_HEAD_NORM_EACH)
+            m->kernel.rms_norm(x, head_norm->weight, h->norm_eps, n, x);
+        if (h->layers[layer].roped)
+            m->kernel.rope(x, m->buf.cos[which] + angles, m->buf.sin[which] + angles, shape);
+    }
+}
+
+static void store_elements(void *page, bool bf16, size_t (*index)(bool, int, int, int), int n_embd, int slot,
+                           const float *x)
+{
+    for (int i = 0; i < n_embd; i++) {
+        size_t at = index(bf16, n_embd, slot, i);
+        if (bf16)
+            ((uint16_t *)page)[at] = liz_f32_to_bf16(x[i]);
+        else
+            ((float *)page)[at] = x[i];
+    }
+}
+
+/* One token's keys and values into its page. */
+static void store_kv(const liz_worker *w, int layer, size_t t, const float *k, const float *v)
+{
+    const liz_model *m = w->m;
+    const liz_hparams *h = &m->h;
+    const liz_token *tok = &m->tokens[t];
+    int32_t page = w->seqs[tok->seq].pages[tok->pos / LIZ_ATTN_PAGE];
+    int slot = tok->pos % LIZ_ATTN_PAGE;
+    bool bf16 = liz_cache_elem_type(w->cache) == LIZ_CACHE_BF16;
+    size_t size = bf16 ? 2 : 4, k_head = (size_t)(LIZ_ATTN_PAGE * h->n_embd_k) * size;
+    size_t v_head = (size_t)(LIZ_ATTN_PAGE * h->n_embd_v) * size;
+    uint8_t *k_page = liz_cache_k(w->cache, layer, page), *v_page = liz_cache_v(w->cache, layer, page);
+    for (int i = 0; i < h->n_head_kv; i++) {
+        store_elements(k_page + (size_t)i * k_head, bf16, liz_attn_k_index, h->n_embd_k, slot, k + i * h->n_embd_k);
+        store_elements(v_page + (size_t)i * v_head, bf16, liz_attn_v_index, h->n_embd_v, slot, v + i * h->n_embd_v);
+    }
+}
+
+/* Biases, head norms and positions of one token's queries, keys and values; keys and values go to the cache. */
+static void finish_qkv(const liz_worker *w, int layer, size_t t)
+{
+    liz_model *m = w->m;
+    const liz_layer *l = &m->w.layers[layer];
+    float *q = m->buf.q + t * (size_t)l->q.matrix.n_out, *k = m->buf.k + t * (size_t)l->k.matrix.n_out;
+    float *v = m->buf.v + t * (size_t)l->v.matrix.n_out;
+    add_bias(m, &l->q, q);
+    add_bias(m, &l->k, k);
+    add_bias(m, &l->v, v);
+    turn_heads(w, layer, &l->q_norm, t, q, m->h.n_head);
+    turn_heads(w, layer, &l->k_norm, t, k, m->h.n_head_kv);
+    store_kv(w, layer, t, k, v);
+}
+
+/* Attention of one token and one kv head's group of query heads. */
+static void attend(const liz_worker *w, int layer, size_t t, int kv_head)
+{
+    liz_model *m = w->m;
+    const liz_hparams *h = &m->h;
+    const liz_token *tok = &m->tokens[t];
+    const float *sinks = m->w.layers[layer].sinks;
+    liz_member *s = &m->members[w->id];
+    bool bf16 = liz_cache_elem_type(w->cache) == LIZ_CACHE_BF16;
+    size_t size = bf16 ? 2 : 4, n_keys = (size_t)tok->pos + 1;
+    size_t window = h->layers[layer].windowed ? (size_t)h->window : n_keys;
+    size_t first_key = n_keys > window ? n_keys - window : 0;
+    size_t k_off = (size_t)(kv_head * LIZ_ATTN_PAGE * h->n_embd_k) * size;
+    size_t v_off = (size_t)(kv_head * LIZ_ATTN_PAGE * h->n_embd_v) * size;
+    const int32_t *pages = w->seqs[tok->seq].pages;
+    for (size_t p = first_key / LIZ_ATTN_PAGE; p * LIZ_ATTN_PAGE < n_keys; p++) {
+        s->k_pages[p] = (uint8_t *)liz_cache_k(w->cache, layer, pages[p]) + k_off;
+        s->v_pages[p] = (uint8_t *)liz_cache_v(w->cache, layer, pages[p]) + v_off;
+    }
+    int n_group = h->n_head / h->n_head_kv;
+    size_t head = t * (size_t)h->n_head + (size_t)(kv_head * n_group);
+    liz_attn_args args = {
+        .q = m->buf.q + head * (size_t)h->n_embd_k,
+        .k = s->k_pages,
+        .v = s->v_pages,
+        .first_key = first_key,
+        .n_keys = n_keys,
+        .n_group = n_group,
+        .n_embd_k = h->n_embd_k,
+        .n_embd_v = h->n_embd_v,
+        .scale = h->attn_scale,
+        .softcap = h->attn_softcap,
+        .sinks = sinks != NULL ? sinks + kv_head * n_group : NULL,
+        .out = m->buf.attn + head * (size_t)h->n_embd_v,
+        .scratch = s->attn,
+    };
+    (bf16 ? m->kernel.attend_bf16 : m->kernel.attend_f32)(&args);
+}
+
+/* Items go round the members, since later tokens see more keys. */
+static void attend_share(const liz_worker *w, int layer)
+{
+    size_t n_head_kv = (size_t)w->m->h.n_head_kv, n_items = w->n_tok * n_head_kv;
+    for (size_t i = (size_t)w->id; i < n_items; i += (size_t)w->n)
+        attend(w, layer, i / n_head_kv, (int)(i % n_head_kv));
+}
+
+void liz_model_attention(const liz_worker *w, int layer)
+{
+    liz_model *m = w->m;
+    const liz_layer *l = &m->w.layers[layer];
+    const float *in = stream_in(w, &l->attn_norm);
+    prepare(w, in, w->n_tok, (size_t)m->h.n_embd, form_of(&l->q) | form_of(&l->k) | form_of(&l->v));
+    linear(w, &l->q, w->n_tok, m->buf.q);
+    linear(w, &l->k, w->n_tok, m->buf.k);
+    linear(w, &l->v, w->n_tok, m->buf.v);
+    meet(w);
+    for (size_t t = w->begin; t < w->end; t++)
+        finish_qkv(w, layer, t);
+    meet(w);
+    attend_share(w, layer);
+    prepare(w, m->buf.attn, w->n_tok, (size_t)l->o.matrix.n_in, form_of(&l->o));
+    linear(w, &l->o, w->n_tok, m->buf.h);
+    meet(w);
+    for (size_t t = w->begin; t < w->end; t++) {
+        add_bias(m, &l->o, m->buf.h + t * (size_t)m->h.n_embd);
+        stream_out(w, &l->attn_post_norm, t);
+    }
+}

@@ -1,0 +1,139 @@
+/* model_core.h - what a loaded model is made of, and how a member of the team works in a step; private to the room.
+ *
+ * A step is one run of the team: every member walks the same layers, takes its share of each operation
+ * (liz_team_share) and meets the others at a barrier where the next operation reads what another member wrote.
+ * Operations on rows are shared out by tokens, matrices by outputs, attention by (token, kv head). All buffers are
+ * made at load; a step allocates nothing. */
+#ifndef LIZ_MODEL_MODEL_CORE_H
+#define LIZ_MODEL_MODEL_CORE_H
+
+#include "kernel/matmul.h"
+#include "model/model.h"
+#include "model/model_moe.h"
+#include "model/model_weights.h"
+
+/* What a step computes on, [n_tok, ...] each. */
+typedef struct liz_buffers {
+    float *x;               /* residual stream [n_embd] */
+    float *h;               /* normed, and what returns to the stream [n_embd] */
+    float *q, *k, *v;       /* [n_head * n_embd_k], [n_head_kv * n_embd_k], [n_head_kv * n_embd_v] */
+    float *attn;            /* [n_head * n_embd_v] */
+    float *gate, *up;       /* [n_ff]; of experts [pairs of the step, n_ff_expert] */
+    float *expert;          /* [pairs, n_embd] */
+    float *cos[2], *sin[2]; /* [n_dims / 2], for liz_hparams.rope */
+    float *logits;          /* [n_logits_max, n_vocab] */
+} liz_buffers;
+
+/* What one member needs for itself. */
+typedef struct liz_member {
+    uint8_t *matmul;
+    float *attn;
+    const uint8_t **k_pages, **v_pages; /* [pages of n_ctx] */
+    float *score;                       /* [n_expert] */
+} liz_member;
+
+/* One token of a step. */
+typedef struct liz_token {
+    int32_t token, pos;
+    int32_t seq;
+} liz_token;
+
+struct liz_model {
+    const liz_gguf *gguf;
+    liz_hparams h;
+    liz_weights w;
+    liz_model_params params;
+    liz_cache_layer *cache_layers;
+    liz_model_opts opts;
+    liz_team *team;
+    liz_kernel kernel;
+    liz_gated_fn *activate; /* the family's */
+    liz_act act;
+    liz_buffers buf;
+    liz_moe moe;
+    liz_member *members;
+    liz_token *tokens;     /* [n_batch_max] */
+    int32_t *logit_rows;   /* [n_logits_max] tokens of the step */
+    double *rope_freqs[2]; /* [n_dims / 2] */
+    uint8_t *scratch;
+    uint64_t scratch_bytes;
+};
+
+/* A member inside a step. */
+typedef struct liz_worker {
+    liz_model *m;
+    liz_cache *cache;
+    const liz_batch_seq *seqs;
+    size_t n_tok, n_logits;
+    int id, n;
+    size_t begin, end; /* its tokens in operations on rows */
+} liz_worker;
+
+void liz_model_attention(const liz_worker *w, int layer);
+void liz_model_feed_forward(const liz_worker *w, int layer);
+void liz_model_experts(const liz_worker *w, int layer);
+
+/* ---- What the parts of a step share ---- */
+
+static inline void meet(const liz_worker *w) { liz_team_barrier(w->m->team); }
+
+static inline void norm_row(const liz_model *m, const liz_norm *norm, const float *x, size_t n, float *y)
+{
+    if (m->h.family->norm == LIZ_NORM_LAYER)
+        m->kernel.layer_norm(x, norm->weight, norm->bias, m->h.norm_eps, n, y);
+    else
+        m->kernel.rms_norm(x, norm->weight, m->h.norm_eps, n, y);
+}
+
+/* The residual stream as a half of a layer sees it: normed by this member for its tokens, or as it is. */
+static inline const float *stream_in(const liz_worker *w, const liz_norm *norm)
+{
+    liz_model *m = w->m;
+    size_t n = (size_t)m->h.n_embd;
+    if (norm->weight == NULL)
+        return m->buf.x;
+    for (size_t t = w->begin; t < w->end; t++)
+        norm_row(m, norm, m->buf.x + t * n, n, m->buf.h + t * n);
+    return m->buf.h;
+}
+
+static inline void add_bias(const liz_model *m, const liz_linear *l, float *y)
+{
+    if (l->bias != NULL)
+        m->kernel.add(y, l->bias, (size_t)l->matrix.n_out, y);
+}
+
+/* What half a layer gives for token t, in buf.h, normed and scaled as the family does, returns to the stream. */
+static inline void stream_out(const liz_worker *w, const liz_norm *post_norm, size_t t)
+{
+    liz_model *m = w->m;
+    size_t n = (size_t)m->h.n_embd;
+    float *x = m->buf.x + t * n, *h = m->buf.h + t * n;
+    if (post_norm->weight != NULL)
+        norm_row(m, post_norm, h, n, h);
+    if (m->h.residual_scale != 1)
+        m->kernel.add_scaled(h, m->h.residual_scale, n, x);
+    else
+        m->kernel.add(x, h, n, x);
+}
+
+/* Activations x [n_tok, n_in] for matrices of these forms, complete on return. */
+static inline void prepare(const liz_worker *w, const float *x, size_t n_tok, size_t n_in, unsigned forms)
+{
+    meet(w);
+    liz_act_prepare(&w->m->kernel, &w->m->act, (liz_act_source){.x = x, .stride = n_in}, n_tok, n_in, forms, w->id,
+                    w->n);
+    meet(w);
+}
+
+static inline unsigned form_of(const liz_linear *l) { return l->tensor != NULL ? liz_act_form_of(l->matrix.pack) : 0; }
+
+/* y [n_tok, n_out] = W x for the prepared activations, this member's share; the bias is for `add_bias`. */
+static inline void linear(const liz_worker *w, const liz_linear *l, size_t n_tok, float *y)
+{
+    if (l->tensor != NULL)
+        liz_matmul(&w->m->kernel, &l->matrix, &w->m->act, 0, n_tok, y, (size_t)l->matrix.n_out,
+                   w->m->members[w->id].matmul, w->id, w->n);
+}
+
+#endif

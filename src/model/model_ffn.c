@@ -1,0 +1,144 @@
+/* model_ffn.c - the second half of a layer: a feed-forward that all tokens meet, or experts of which each meets some.
+ */
+#include "model/model_core.h"
+
+/* ---- Dense ---- */
+
+static void activate(liz_model *m, const liz_layer *l, size_t t)
+{
+    size_t n = (size_t)l->up.matrix.n_out;
+    float *up = m->buf.up + t * n, *gate = m->buf.gate + t * n;
+    add_bias(m, &l->up, up);
+    if (l->gate.tensor == NULL) {
+        m->activate(up, NULL, n, up);
+        return;
+    }
+    add_bias(m, &l->gate, gate);
+    m->activate(gate, up, n, up);
+}
+
+void liz_model_feed_forward(const liz_worker *w, int layer)
+{
+    liz_model *m = w->m;
+    const liz_layer *l = &m->w.layers[layer];
+    size_t n = (size_t)m->h.n_embd;
+    const float *in = stream_in(w, &l->ffn_norm);
+    prepare(w, in, w->n_tok, n, form_of(&l->gate) | form_of(&l->up));
+    linear(w, &l->gate, w->n_tok, m->buf.gate);
+    linear(w, &l->up, w->n_tok, m->buf.up);
+    meet(w);
+    for (size_t t = w->begin; t < w->end; t++)
+        activate(m, l, t);
+    prepare(w, m->buf.up, w->n_tok, (size_t)l->up.matrix.n_out, form_of(&l->down));
+    linear(w, &l->down, w->n_tok, m->buf.h);
+    meet(w);
+    for (size_t t = w->begin; t < w->end; t++) {
+        add_bias(m, &l->down, m->buf.h + t * n);
+        stream_out(w, &l->ffn_post_norm, t);
+    }
+}
+
+/* ---- Experts ---- */
+
+/* The pairs' activations by runs, each beginning where a matrix may begin to read. */
+static void prepare_pairs(const liz_worker *w, const float *x, const int32_t *rows, size_t n_in, unsigned forms)
+{
+    liz_model *m = w->m;
+    meet(w);
+    liz_act_source source = {.x = x, .stride = n_in, .rows = rows};
+    liz_act_prepare(&m->kernel, &m->act, source, m->moe.n_act, n_in, forms, w->id, w->n);
+    meet(w);
+}
+
+/* y [pairs, n_out]: each run meets its expert's matrix, which is read once. Members take turns at the first panels, so
+ * that what does not divide evenly falls to another one each time. */
+static void linear_runs(const liz_worker *w, const liz_linear *l, float *y)
+{
+    liz_model *m = w->m;
+    if (l->tensor == NULL)
+        return;
+    for (size_t i = 0; i < m->moe.n_runs; i++) {
+        const liz_moe_run *run = &m->moe.runs[i];
+        liz_matrix matrix = liz_linear_matrix(l, run->expert);
+        size_t n_out = (size_t)matrix.n_out;
+        liz_matmul(&m->kernel, &matrix, &m->act, run->act_row, run->n, y + run->pair * n_out, n_out,
+                   m->members[w->id].matmul, (int)(((size_t)w->id + i) % (size_t)w->n), w->n);
+    }
+}
+
+static void add_expert_bias(const liz_model *m, const liz_linear *l, int expert, float *y)
+{
+    const float *bias = liz_linear_bias(l, expert);
+    if (bias != NULL)
+        m->kernel.add(y, bias, (size_t)l->matrix.n_out, y);
+}
+
+static void activate_pair(liz_model *m, const liz_layer *l, size_t pair)
+{
+    size_t n = (size_t)l->up.matrix.n_out;
+    float *up = m->buf.up + pair * n, *gate = m->buf.gate + pair * n;
+    int expert = m->moe.pair_expert[pair];
+    add_expert_bias(m, &l->up, expert, up);
+    if (l->gate.tensor == NULL) {
+        m->activate(up, NULL, n, up);
+        return;
+    }
+    add_expert_bias(m, &l->gate, expert, gate);
+    m->activate(gate, up, n, up);
+}
+
+static void choose_experts(const liz_worker *w, const liz_layer *l)
+{
+    liz_model *m = w->m;
+    size_t n_expert = (size_t)m->h.n_expert, n_used = (size_t)m->h.n_expert_used;
+    for (size_t t = w->begin; t < w->end; t++) {
+        float *logits = m->moe.logits + t * n_expert;
+        add_bias(m, &l->router, logits);
+        liz_moe_route(&m->kernel, &m->h, logits, l->router_bias, m->members[w->id].score, m->moe.chosen + t * n_used,
+                      m->moe.weights + t * n_used);
+    }
+}
+
+/* The weighted sum over a token's experts, in the order of their rank, into buf.h. */
+static void sum_experts(liz_model *m, const liz_layer *l, size_t t)
+{
+    size_t n = (size_t)m->h.n_embd, n_used = (size_t)m->h.n_expert_used;
+    float *h = m->buf.h + t * n;
+    for (size_t i = 0; i < n; i++)
+        h[i] = 0;
+    for (size_t at = t * n_used; at < (t + 1) * n_used; at++) {
+        float *y = m->buf.expert + (size_t)m->moe.pair_of[at] * n;
+        add_expert_bias(m, &l->down, m->moe.chosen[at], y);
+        m->kernel.add_scaled(y, m->moe.weights[at], n, h);
+    }
+}
+
+void liz_model_experts(const liz_worker *w, int layer)
+{
+    liz_model *m = w->m;
+    const liz_layer *l = &m->w.layers[layer];
+    const float *in = stream_in(w, &l->ffn_norm);
+    size_t begin, end;
+    prepare(w, in, w->n_tok, (size_t)m->h.n_embd, form_of(&l->router));
+    linear(w, &l->router, w->n_tok, m->moe.logits);
+    meet(w);
+    choose_experts(w, l);
+    meet(w);
+    if (w->id == 0)
+        liz_moe_group(&m->moe, &m->h, w->n_tok);
+    meet(w); /* the number of activations is known to all before they are prepared */
+    prepare_pairs(w, in, m->moe.act_token, (size_t)m->h.n_embd, form_of(&l->gate) | form_of(&l->up));
+    linear_runs(w, &l->gate, m->buf.gate);
+    linear_runs(w, &l->up, m->buf.up);
+    meet(w);
+    liz_team_share(m->moe.n_pairs, 1, w->id, w->n, &begin, &end);
+    for (size_t pair = begin; pair < end; pair++)
+        activate_pair(m, l, pair);
+    prepare_pairs(w, m->buf.up, m->moe.act_pair, (size_t)l->up.matrix.n_out, form_of(&l->down));
+    linear_runs(w, &l->down, m->buf.expert);
+    meet(w);
+    for (size_t t = w->begin; t < w->end; t++) {
+        sum_experts(m, l, t);
+        stream_out(w, &l->ffn_post_norm, t);
+    }
+}
