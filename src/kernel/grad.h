@@ -32,7 +32,6 @@ typedef struct liz_grad_kernel {
     /* ds = p * (dp - shift) * scale, over dp. */
     void (*softmax_back)(const float *p, float shift, float scale, size_t n, float *dp);
 
-    void (*axpy)(float a, const float *x, size_t n, float *y);                    /* y += a x */
     void (*mul_add)(const float *a, const float *b, float c, size_t n, float *y); /* y += a b c */
     float (*dot)(const float *a, const float *b, size_t n);
 

@@ -144,12 +144,6 @@ static void GRAD(softmax_back)(const float *p, float shift, float scale, size_t 
 
 /* ---- Vectors ---- */
 
-static void GRAD(axpy)(float a, const float *x, size_t n, float *y)
-{
-    liz_v16 by = liz_v16_set(a);
-    EACH PUT(y, liz_v16_fma(by, AT(x), AT(y)));
-}
-
 static void GRAD(mul_add)(const float *a, const float *b, float c, size_t n, float *y)
 {
     liz_v16 by = liz_v16_set(c);
@@ -226,7 +220,6 @@ void GRAD(liz_grad_kernel)(liz_grad_kernel *kernel)
         .softmax = GRAD(softmax),
         .exp_of = GRAD(exp_of),
         .softmax_back = GRAD(softmax_back),
-        .axpy = GRAD(axpy),
         .mul_add = GRAD(mul_add),
         .dot = GRAD(dot),
         .adam = GRAD(adam),

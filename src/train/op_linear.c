@@ -137,6 +137,6 @@ void liz_op_linear_backward(liz_tape *tape, const liz_op *op, int member, int n_
     if (op->bias != NULL && op->bias->is_trained) {
         liz_team_share(y->width, 16, member, n_members, &begin, &end);
         for (size_t t = 0; t < n_tok; t++)
-            tape->grad.axpy(1, y->dx + t * y->width + begin, end - begin, op->bias->grad + begin);
+            tape->kernel.add_scaled(y->dx + t * y->width + begin, 1, end - begin, op->bias->grad + begin);
     }
 }

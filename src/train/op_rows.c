@@ -53,8 +53,8 @@ void liz_op_embed_backward(liz_tape *tape, const liz_op *op, int member, int n_m
         return;
     liz_team_share(y->width, 16, member, n_members, &begin, &end);
     for (size_t t = 0; t < tape->batch->n_tok; t++)
-        tape->grad.axpy(op->a, y->dx + t * y->width + begin, end - begin,
-                        op->weight->grad + (size_t)tape->batch->tokens[t] * y->width + begin);
+        tape->kernel.add_scaled(y->dx + t * y->width + begin, op->a, end - begin,
+                                op->weight->grad + (size_t)tape->batch->tokens[t] * y->width + begin);
 }
 
 /* ---- Norms ---- */
@@ -84,9 +84,9 @@ static void norm_parameters(liz_tape *tape, const liz_op *op, int member, int n_
         float *to = op->weight->grad + begin;
         tape->grad.mul_add(dy, x->x + i * n + begin, stats[1], end - begin, to);
         if (op->flag)
-            tape->grad.axpy(-stats[0] * stats[1], dy, end - begin, to);
+            tape->kernel.add_scaled(dy, -stats[0] * stats[1], end - begin, to);
         if (op->bias != NULL && op->bias->is_trained)
-            tape->grad.axpy(1, dy, end - begin, op->bias->grad + begin);
+            tape->kernel.add_scaled(dy, 1, end - begin, op->bias->grad + begin);
     }
 }
 
@@ -183,7 +183,7 @@ void liz_op_gelu_forward(liz_tape *tape, const liz_op *op, int member, int n_mem
     const liz_tensor *x = liz_tape_at(tape, op->in[0]), *y = liz_tape_at(tape, op->out);
     span s = tokens_of(tape, member, n_members);
     size_t at = s.begin * y->width;
-    tape->kernel.gelu(x->x + at, (s.end - s.begin) * y->width, y->x + at);
+    tape->kernel.gelu_mul(x->x + at, NULL, (s.end - s.begin) * y->width, y->x + at);
 }
 
 void liz_op_gelu_backward(liz_tape *tape, const liz_op *op, int member, int n_members)
@@ -202,7 +202,7 @@ void liz_op_add_forward(liz_tape *tape, const liz_op *op, int member, int n_memb
     span s = tokens_of(tape, member, n_members);
     size_t at = s.begin * y->width, n = (s.end - s.begin) * y->width;
     memcpy(y->x + at, a->x + at, n * sizeof(float));
-    tape->grad.axpy(op->a, b->x + at, n, y->x + at);
+    tape->kernel.add_scaled(b->x + at, op->a, n, y->x + at);
 }
 
 void liz_op_add_backward(liz_tape *tape, const liz_op *op, int member, int n_members)
@@ -215,6 +215,6 @@ void liz_op_add_backward(liz_tape *tape, const liz_op *op, int member, int n_mem
         if (x->dx == NULL)
             continue;
         begin_gradient(op, i, x, s);
-        tape->grad.axpy(i == 0 ? 1 : op->a, y->dx + at, n, x->dx + at);
+        tape->kernel.add_scaled(y->dx + at, i == 0 ? 1 : op->a, n, x->dx + at);
     }
 }
