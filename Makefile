@@ -46,7 +46,8 @@ BENCH_LIB_SRC := $(wildcard bench/lib/*.c)
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o)
 ABOVE_OBJ := $(ABOVE_SRC:%.c=$(BUILD)/%.o)
 CLI_OBJ := $(CLI_SRC:%.c=$(BUILD)/%.o)
-TEST_LIB_OBJ := $(TEST_LIB_SRC:%.c=$(BUILD)/%.o)
+# Tests take random weights from bench.
+TEST_LIB_OBJ := $(TEST_LIB_SRC:%.c=$(BUILD)/%.o) $(BUILD)/bench/lib/weights.o
 BENCH_LIB_OBJ := $(BENCH_LIB_SRC:%.c=$(BUILD)/%.o)
 FAKE_MODEL_OBJ := $(BUILD)/tests/lib/fake_model.o $(BUILD)/tests/lib/engine_harness.o
 FAKE_ENGINE_OBJ := $(BUILD)/tests/lib/fake_engine.o
@@ -85,7 +86,7 @@ all: $(BUILD)/lizzie $(BUILD)/liblizzie.a $(SHARED)
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
-	$(call say,CC,$@)$(CC) $(CFLAGS_ALL) $(if $(filter src/kernel/%,$<),$(OPT_KERNEL)) $(call isa_of,$(notdir $<)) -MMD -MP -c $< -o $@
+	$(call say,CC,$@)$(CC) $(CFLAGS_ALL) $(if $(filter src/kernel/% src/tensor/%,$<),$(OPT_KERNEL)) $(call isa_of,$(notdir $<)) -MMD -MP -c $< -o $@
 
 $(BUILD)/liblizzie.a: $(LIB_OBJ)
 	@rm -f $@
@@ -164,8 +165,8 @@ fuzz: ## the fuzz targets with libFuzzer (clang), in build-fuzz/
 	    SAN="-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all" fuzz-targets
 fuzz-run: fuzz tests ## runs them, `TIME=60` seconds each, or `NAME=gguf` alone
 	scripts/run-fuzz --build $(BUILD) --time $(or $(TIME),60) $(NAME)
-bench-peers: benches ## Lizzie beside llama.cpp on the same file (needs Node.js and npm; docs/performance.md)
-	bench/peers/run $(MODEL)
+bench-peers: all benches ## Lizzie beside llama.cpp on the same file (needs Node.js and npm; docs/performance.md)
+	bench/peers/run $(MODEL) $(ARGS)
 # What is installed, as FOLDER_VARIABLE:FILE.
 INSTALLED = bindir:lizzie includedir:lizzie.h includedir:lizzie_status.h libdir:liblizzie.a \
     libdir:liblizzie.so.$(VERSION) libdir:$(SONAME) libdir:liblizzie.so pkgconfigdir:lizzie.pc \

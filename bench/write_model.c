@@ -26,7 +26,7 @@ typedef struct plan_item {
     char name[NAME_LEN_MAX];
     fill fill;
     liz_dtype dtype;
-    uint64_t n_out, n_in; /* n_out 0: a vector of n_in */
+    uint64_t n_mat, n_out, n_in; /* n_out 0: a vector of n_in; n_mat > 0: as many matrices, a dimension more */
 } plan_item;
 
 typedef struct plan {
@@ -44,54 +44,72 @@ typedef struct job {
 
 /* ---- What the model consists of ---------------------------------------------------------------- */
 
-static void plan_add(plan *p, const char *name, fill how, liz_dtype dtype, uint64_t n_out, uint64_t n_in)
+static void plan_add(plan *p, const char *name, plan_item item)
 {
     LIZ_ASSERT(p->n < p->n_max);
-    plan_item *item = &p->items[p->n++];
-    *item = (plan_item){.fill = how, .dtype = dtype, .n_out = n_out, .n_in = n_in};
-    snprintf(item->name, sizeof item->name, "%s", name);
+    p->items[p->n] = item;
+    snprintf(p->items[p->n++].name, NAME_LEN_MAX, "%s", name);
+}
+
+static void plan_norm(plan *p, const char *name, uint64_t n)
+{
+    plan_add(p, name, (plan_item){.fill = FILL_NORM, .dtype = LIZ_DTYPE_F32, .n_in = n});
 }
 
 static void plan_layer(plan *p, const job *j, uint32_t layer)
 {
     const bench_shape *s = j->shape;
-    const uint32_t n_q = s->n_head * s->head_len, n_kv = s->n_head_kv * s->head_len;
+    const uint32_t n_q = s->n_head * s->head_len, n_kv = s->n_head_kv * s->head_len, n_exp = s->n_expert;
     const struct {
         const char *name;
-        uint32_t n_out, n_in;
+        uint32_t n_mat, n_out, n_in;
         bool wanted;
-    } rows[] = {{"attn_norm", 0, s->n_embd, true},
-                {"attn_q", n_q, s->n_embd, true},
-                {"attn_k", n_kv, s->n_embd, true},
-                {"attn_v", n_kv, s->n_embd, true},
-                {"attn_q_norm", 0, s->head_len, s->has_qk_norm},
-                {"attn_k_norm", 0, s->head_len, s->has_qk_norm},
-                {"attn_output", s->n_embd, n_q, true},
-                {"ffn_norm", 0, s->n_embd, true},
-                {"ffn_gate", s->n_ff, s->n_embd, true},
-                {"ffn_up", s->n_ff, s->n_embd, true},
-                {"ffn_down", s->n_embd, s->n_ff, true}};
+    } rows[] = {{"attn_norm", 0, 0, s->n_embd, true},
+                {"attn_q", 0, n_q, s->n_embd, true},
+                {"attn_k", 0, n_kv, s->n_embd, true},
+                {"attn_v", 0, n_kv, s->n_embd, true},
+                {"attn_q_norm", 0, 0, s->head_len, s->has_qk_norm},
+                {"attn_k_norm", 0, 0, s->head_len, s->has_qk_norm},
+                {"attn_output", 0, s->n_embd, n_q, true},
+                {"post_attention_norm", 0, 0, s->n_embd, s->has_post_norm},
+                {"ffn_norm", 0, 0, s->n_embd, true},
+                {"ffn_gate_inp", 0, n_exp, s->n_embd, n_exp > 0},
+                {"ffn_gate_exps", n_exp, s->n_ff, s->n_embd, n_exp > 0},
+                {"ffn_up_exps", n_exp, s->n_ff, s->n_embd, n_exp > 0},
+                {"ffn_down_exps", n_exp, s->n_embd, s->n_ff, n_exp > 0},
+                {"ffn_gate", 0, s->n_ff, s->n_embd, n_exp == 0},
+                {"ffn_up", 0, s->n_ff, s->n_embd, n_exp == 0},
+                {"ffn_down", 0, s->n_embd, s->n_ff, n_exp == 0},
+                {"post_ffw_norm", 0, 0, s->n_embd, s->has_post_norm}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char name[NAME_LEN_MAX];
         snprintf(name, sizeof name, "blk.%u.%s.weight", layer, rows[i].name);
-        bool is_norm = rows[i].n_out == 0;
-        if (rows[i].wanted)
-            plan_add(p, name, is_norm ? FILL_NORM : FILL_MATRIX, is_norm ? LIZ_DTYPE_F32 : j->dtype, rows[i].n_out,
-                     rows[i].n_in);
+        bool is_router = strcmp(rows[i].name, "ffn_gate_inp") == 0; /* float, as in real files */
+        if (rows[i].wanted && rows[i].n_out == 0)
+            plan_norm(p, name, rows[i].n_in);
+        else if (rows[i].wanted)
+            plan_add(p, name,
+                     (plan_item){.fill = FILL_MATRIX,
+                                 .dtype = is_router ? LIZ_DTYPE_F32 : j->dtype,
+                                 .n_mat = rows[i].n_mat,
+                                 .n_out = rows[i].n_out,
+                                 .n_in = rows[i].n_in});
     }
 }
 
 static void plan_model(plan *p, const job *j)
 {
     const bench_shape *s = j->shape;
-    plan_add(p, "token_embd.weight", FILL_MATRIX, j->dtype, s->n_vocab, s->n_embd);
+    plan_item table = {.fill = FILL_MATRIX, .dtype = j->dtype, .n_out = s->n_vocab, .n_in = s->n_embd};
+    plan_add(p, "token_embd.weight", table);
     if (s->rope_factor > 0)
-        plan_add(p, "rope_freqs.weight", FILL_ROPE_FREQS, LIZ_DTYPE_F32, 0, s->head_len / 2);
+        plan_add(p, "rope_freqs.weight",
+                 (plan_item){.fill = FILL_ROPE_FREQS, .dtype = LIZ_DTYPE_F32, .n_in = s->head_len / 2});
     for (uint32_t layer = 0; layer < s->n_layer; layer++)
         plan_layer(p, j, layer);
-    plan_add(p, "output_norm.weight", FILL_NORM, LIZ_DTYPE_F32, 0, s->n_embd);
+    plan_norm(p, "output_norm.weight", s->n_embd);
     if (s->has_head)
-        plan_add(p, "output.weight", FILL_MATRIX, j->dtype, s->n_vocab, s->n_embd);
+        plan_add(p, "output.weight", table);
 }
 
 /* ---- Metadata ---------------------------------------------------------------------------------- */
@@ -137,6 +155,16 @@ static void put_metadata(liz_gguf_writer *w, const job *j)
                 {"rope.dimension_count", s->head_len}, {"vocab_size", s->n_vocab}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         liz_gguf_put_u32(w, key_of(s, rows[i].key), rows[i].value);
+    const struct {
+        const char *key;
+        uint32_t value;
+    } some[] = {{"expert_count", s->n_expert},
+                {"expert_used_count", s->n_expert_used},
+                {"expert_feed_forward_length", s->n_expert > 0 ? s->n_ff : 0},
+                {"attention.sliding_window", s->window}};
+    for (size_t i = 0; i < sizeof some / sizeof *some; i++)
+        if (some[i].value > 0)
+            liz_gguf_put_u32(w, key_of(s, some[i].key), some[i].value);
     liz_gguf_put_f32(w, key_of(s, "rope.freq_base"), s->rope_base);
     liz_gguf_put_f32(w, key_of(s, "attention.layer_norm_rms_epsilon"), s->norm_eps);
 }
@@ -201,9 +229,9 @@ static liz_status matrix_write(liz_gguf_writer *w, const job *j, const plan_item
     uint64_t row_bytes = 0;
     if (!liz_dtype_row_bytes((uint32_t)item->dtype, item->n_in, &row_bytes))
         return liz_fail(err, LIZ_E_USAGE, "%s: its rows are no whole blocks", item->name);
-    uint64_t n_rows_max = CHUNK_BYTES / row_bytes;
-    for (uint64_t row = 0; row < item->n_out; row += n_rows_max) {
-        uint64_t n_rows = item->n_out - row < n_rows_max ? item->n_out - row : n_rows_max;
+    uint64_t n_rows_max = CHUNK_BYTES / row_bytes, n_all = item->n_out * (item->n_mat > 0 ? item->n_mat : 1);
+    for (uint64_t row = 0; row < n_all; row += n_rows_max) {
+        uint64_t n_rows = n_all - row < n_rows_max ? n_all - row : n_rows_max;
         chunk_fill(&(slice){j, item, tensor, row, n_rows, row_bytes, chunk});
         liz_status status = liz_gguf_writer_data(w, chunk, n_rows * row_bytes, err);
         if (status != LIZ_OK)
@@ -231,9 +259,9 @@ static liz_status model_write(liz_gguf_writer *w, const job *j, const plan *p, u
         return liz_fail(err, LIZ_E_MEMORY, "no memory for a vocabulary of %u tokens", j->shape->n_vocab);
     for (uint32_t i = 0; i < p->n; i++) {
         const plan_item *item = &p->items[i];
-        uint64_t shape[2] = {item->n_out, item->n_in};
-        bool is_vector = item->n_out == 0;
-        liz_gguf_declare_tensor(w, liz_str_of(item->name), item->dtype, is_vector ? 1 : 2, shape + is_vector);
+        uint64_t shape[3] = {item->n_mat, item->n_out, item->n_in};
+        int n_dim = item->n_mat > 0 ? 3 : item->n_out > 0 ? 2 : 1;
+        liz_gguf_declare_tensor(w, liz_str_of(item->name), item->dtype, n_dim, shape + 3 - n_dim);
     }
     liz_status status = liz_gguf_writer_begin(w, err);
     for (uint32_t i = 0; status == LIZ_OK && i < p->n; i++)
@@ -243,7 +271,7 @@ static liz_status model_write(liz_gguf_writer *w, const job *j, const plan *p, u
 
 static liz_status job_run(const job *j, liz_error *err)
 {
-    plan p = {.n_max = 4 + 11 * j->shape->n_layer};
+    plan p = {.n_max = 4 + 17 * j->shape->n_layer};
     liz_gguf_writer *w = NULL;
     uint8_t *chunk = malloc(CHUNK_BYTES);
     p.items = calloc(p.n_max, sizeof *p.items);

@@ -181,8 +181,8 @@ typedef struct liz_logit_bias {
     float bias; /* added to the logit; -INFINITY forbids the token */
 } liz_logit_bias;
 
-/* Zero in any field turns that step off; all zero is greedy. The order of the steps and the draw are
- * defined in docs/sampling.md. Ties go to the lowest id. */
+/* Zero in any field turns that step off, or stands for the value given beside it; all zero is greedy. The order of the
+ * steps and the draws are defined in docs/sampling.md. Ties go to the lowest id. */
 typedef struct liz_sampling {
     float temperature; /* 0: greedy, the likeliest token after the steps that apply */
     int32_t top_k;

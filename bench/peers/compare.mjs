@@ -1,97 +1,131 @@
 // compare.mjs - Lizzie and llama.cpp on the same file, turn by turn, and the ratios.
 //
-//   node compare.mjs MODEL [--rounds N] [--threads N] [--sequences 1,8,32] [--isa TIER] [--build DIR]
+//   node compare.mjs MODEL [--rounds N] [--threads N] [--sequences 1,8,32] [--isa amx,avx512,avx2] [--prefill N]
+//                    [--depth N] [--steps N] [--build DIR]
 //
 // The machine's speed drifts, so the two run alternately, a process each, `rounds` times, and each ratio is taken within
 // a round. The table gives medians over the rounds and the lowest and highest of the ratios. Its line `decode 32, against
-// the best` holds Lizzie's most sequences against whatever number suits llama.cpp best. --isa caps both: Lizzie through
-// LIZZIE_ISA, llama.cpp through the CPU variant it may load.
+// the best` holds Lizzie's most sequences against whatever number suits llama.cpp best. --isa (all that the machine has)
+// caps both: Lizzie through LIZZIE_ISA, llama.cpp through the CPU variant it may load; that each used what it was told is
+// checked. Lizzie is timed by `lizzie bench`, llama.cpp by llamacpp.mjs, which prints the same members.
 import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 import path from "node:path";
 import { parseArgs } from "node:util";
 
 const here = path.dirname(new URL(import.meta.url).pathname);
+const passed = { threads: "2", sequences: "1,2,4,8,16,32", prefill: "512", depth: "64", steps: "24" };
 const { values: options, positionals } = parseArgs({
     allowPositionals: true,
     options: {
+        ...Object.fromEntries(Object.entries(passed).map(([name, value]) => [name, { type: "string", default: value }])),
         rounds: { type: "string", default: "5" },
-        threads: { type: "string", default: "2" },
-        sequences: { type: "string", default: "1,2,4,8,16,32" },
         isa: { type: "string" },
         build: { type: "string", default: path.join(here, "..", "..", "build") },
     },
 });
 if (positionals.length !== 1) {
-    console.error("usage: node compare.mjs MODEL [--rounds N] [--threads N] [--sequences 1,8,32] [--isa TIER]");
+    console.error("usage: node compare.mjs MODEL [--rounds N] [--threads N] [--sequences 1,8,32] [--isa amx,avx512,avx2]");
     process.exit(2);
 }
-const variants = { c: "x64", avx2: "haswell", avx512: "icelake", amx: "sapphirerapids" };
-if (options.isa !== undefined && !(options.isa in variants)) {
-    console.error(`compare: --isa ${options.isa} is none of ${Object.keys(variants).join(", ")}`);
-    process.exit(2);
-}
-const model = positionals[0];
-const common = [model, "--threads", options.threads, "--sequences", options.sequences];
 
-function runJson(command, args, env = {}) {
+// A tier of Lizzie, the CPU variant of llama.cpp for the same instructions, and the flag by which a machine has them.
+const tiers = {
+    amx: { variant: "sapphirerapids", flag: "amx_int8" },
+    avx512: { variant: "icelake", flag: "avx512_vnni" },
+    avx2: { variant: "haswell", flag: "avx2" },
+    c: { variant: "x64", flag: "sse2" },
+};
+const flags = new Set(readFileSync("/proc/cpuinfo", "utf8").match(/^flags\s*:(.*)$/m)?.[1].split(" "));
+const isas = options.isa?.split(",") ?? Object.keys(tiers).filter((isa) => isa !== "c" && flags.has(tiers[isa].flag));
+for (const isa of isas) {
+    if (isa in tiers && flags.has(tiers[isa].flag)) continue;
+    console.error(`compare: --isa ${isa}: is not one that this machine has of ${Object.keys(tiers).join(", ")}`);
+    process.exit(2);
+}
+const common = [positionals[0], ...Object.keys(passed).flatMap((name) => [`--${name}`, options[name]])];
+
+function runJson(command, args, env, variant) {
     const output = execFileSync(command, args, { env: { ...process.env, ...env }, maxBuffer: 1 << 24 });
-    return JSON.parse(output.toString());
+    const result = JSON.parse(output.toString());
+    if (result.variant !== variant) throw new Error(`${result.engine} used ${result.variant} when told ${variant}`);
+    return result;
 }
 
-const runOurs = () =>
-    runJson(path.join(options.build, "bench", "bench_engine"), common, options.isa ? { LIZZIE_ISA: options.isa } : {});
-const runTheirs = () =>
-    runJson(process.execPath, [
-        path.join(here, "llamacpp.mjs"),
-        ...common,
-        ...(options.isa ? ["--variant", variants[options.isa]] : []),
-    ]);
+const runOurs = (isa) =>
+    runJson(
+        path.join(options.build, "lizzie"),
+        ["bench", ...common, "--rows", "0", "--repeat", "1", "--json"],
+        { LIZZIE_ISA: isa },
+        isa,
+    );
+const runTheirs = (isa) => {
+    const { variant } = tiers[isa];
+    return runJson(process.execPath, [path.join(here, "llamacpp.mjs"), ...common, "--variant", variant], {}, variant);
+};
 
 const median = (values) => {
     const sorted = [...values].sort((a, b) => a - b);
     const mid = sorted.length >> 1;
     return sorted.length % 2 ? sorted[mid] : (sorted[mid - 1] + sorted[mid]) / 2;
 };
-const best = (result) => Math.max(...Object.values(result.decode_tok_s).map(median));
-
+const figure = (name) => (result) => median(result.figures[name].values);
 const counts = options.sequences.split(",");
-const most = (result) => median(result.decode_tok_s[counts.at(-1)]);
+const most = figure(`decode ${counts.at(-1)}`);
+const best = (result) => Math.max(...counts.map((n) => figure(`decode ${n}`)(result)));
 
 // What is compared: a name, how to read it from a result, whether more is better, and how to read the other's.
 const measures = [
-    ["prefill, tok/s", (r) => median(r.prefill_tok_s), true],
-    ...counts.map((n) => [`decode ${n}, tok/s`, (r) => median(r.decode_tok_s[n]), true]),
+    ["prefill, tok/s", figure("prefill"), true],
+    ...counts.map((n) => [`decode ${n}, tok/s`, figure(`decode ${n}`), true]),
     [`decode ${counts.at(-1)}, against the best, tok/s`, most, true, best],
-    ["open, s", (r) => r.open_s, false],
-    ["open and first token, s", (r) => r.first_token_s, false],
+    ["open, s", figure("open"), false],
+    ["open and first token, s", figure("first token"), false],
     ["peak during open, MiB", (r) => r.open_peak_bytes / 2 ** 20, false],
     ["peak, MiB", (r) => r.peak_bytes / 2 ** 20, false],
 ];
 
-const rounds = [];
+const rounds = Object.fromEntries(isas.map((isa) => [isa, []]));
 for (let i = 0; i < Number(options.rounds); i++) {
-    const first = i % 2 === 0; // who begins changes too
-    const a = first ? runOurs() : runTheirs();
-    const b = first ? runTheirs() : runOurs();
-    rounds.push(first ? { ours: a, theirs: b } : { ours: b, theirs: a });
+    for (const isa of isas) {
+        const first = i % 2 === 0; // who begins changes too
+        const a = first ? runOurs(isa) : runTheirs(isa);
+        const b = first ? runTheirs(isa) : runOurs(isa);
+        rounds[isa].push(first ? { ours: a, theirs: b } : { ours: b, theirs: a });
+    }
     process.stderr.write(`round ${i + 1} of ${options.rounds}\n`);
 }
 
-const { ours, theirs } = rounds[0];
-console.log(`${ours.model}, ${options.threads} threads, ${rounds.length} rounds: Lizzie (${ours.variant}), llama.cpp (${theirs.variant})`);
+const { model, machine } = rounds[isas[0]][0].ours;
+console.log(`${model}, ${options.threads} threads, ${options.rounds} rounds; ${machine.cpu}`);
 console.log();
-console.log("| | Lizzie | llama.cpp | times as good | spread |");
-console.log("|---|---|---|---|---|");
-for (const [name, read, moreIsBetter, readTheirs = read] of measures) {
-    const ratios = rounds.map(({ ours, theirs }) =>
-        moreIsBetter ? read(ours) / readTheirs(theirs) : readTheirs(theirs) / read(ours),
-    );
-    const show = (value) => (value < 10 ? value.toFixed(2) : value.toFixed(1));
-    const cells = [
-        show(median(rounds.map(({ ours }) => read(ours)))),
-        show(median(rounds.map(({ theirs }) => readTheirs(theirs)))),
-        median(ratios).toFixed(2),
-        `${Math.min(...ratios).toFixed(2)}-${Math.max(...ratios).toFixed(2)}`,
-    ];
-    console.log(`| ${name} | ${cells.join(" | ")} |`);
+console.log("| | | Lizzie | of the limit | llama.cpp | times as good | spread |");
+console.log("|---|---|---|---|---|---|---|");
+const show = (value) => (value < 10 ? value.toFixed(2) : value.toFixed(1));
+// The share of what the machine allows that Lizzie reached, where the measure is a figure of its own.
+const share = (name, results) => {
+    const shares = results.map(({ ours }) => ours.figures[name]?.share).filter((x) => x !== undefined);
+    return shares.length ? `${(100 * median(shares)).toFixed(0)} %` : "";
+};
+for (const isa of isas) {
+    for (const [name, read, moreIsBetter, readTheirs = read] of measures) {
+        const ratios = rounds[isa].map(({ ours, theirs }) =>
+            moreIsBetter ? read(ours) / readTheirs(theirs) : readTheirs(theirs) / read(ours),
+        );
+        const cells = [
+            isa,
+            name,
+            show(median(rounds[isa].map(({ ours }) => read(ours)))),
+            share(name.split(", ").slice(0, -1).join(", "), rounds[isa]),
+            show(median(rounds[isa].map(({ theirs }) => readTheirs(theirs)))),
+            median(ratios).toFixed(2),
+            `${Math.min(...ratios).toFixed(2)}-${Math.max(...ratios).toFixed(2)}`,
+        ];
+        console.log(`| ${cells.join(" | ")} |`);
+    }
 }
+const rates = isas.map((isa) => {
+    const { read_bytes_s: read, int8_ops_s: int8, bf16_ops_s: bf16 } = rounds[isa].at(-1).ours.machine;
+    return `${isa} ${(read / 1e9).toFixed(1)} GB/s, ${(int8 / 1e12).toFixed(2)} TOPS int8, ${(bf16 / 1e12).toFixed(2)} bf16`;
+});
+console.log(`\nThe machine itself: ${rates.join("; ")}.`);

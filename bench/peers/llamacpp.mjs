@@ -5,7 +5,8 @@
 //
 // It calls the compiled binding of node-llama-cpp directly: fill a batch with token ids, decode it, nothing sampled, no
 // text made. Tokens are random but the same every time. A sequence stands at `depth` tokens when decoding begins, and
-// `steps` batches of one token a sequence are timed together. Prints one JSON object; `bench_engine` prints the same one.
+// `steps` batches of one token a sequence are timed together. Prints one JSON object with members of `lizzie bench
+// --json`.
 // llama.cpp picks the best of the CPU variants in its folder; `variant` says which. --variant haswell (AVX2), icelake
 // (AVX-512) or another of those in the package leaves it only that one.
 import { createRequire } from "node:module";
@@ -129,13 +130,12 @@ async function measureOpen() {
     const begin = seconds();
     const model = new binding.AddonModel(path.resolve(positionals[0]), { addonExports: binding, useMmap: true });
     if (!(await model.init())) throw new Error(`${positionals[0]}: llama.cpp cannot load it:\n${log.join("")}`);
-    const loaded = seconds();
     const context = await openContext(model, 1, 256);
     const open = seconds();
     await feed(context, 0, 0, Uint32Array.of(1));
     const first = seconds();
     await context.dispose();
-    return { model, times: { load_s: loaded - begin, open_s: open - begin, first_token_s: first - begin } };
+    return { model, open: open - begin, first: first - begin };
 }
 
 function variantLoaded() {
@@ -149,19 +149,21 @@ function peakResidentBytes() {
 
 const binding = loadBinding();
 await binding.init();
-const { model, times } = await measureOpen();
+const { model, open, first } = await measureOpen();
 const openPeak = peakResidentBytes();
 const result = {
     engine: "llama.cpp",
     model: path.basename(positionals[0]),
     threads: number("threads"),
     variant: variantLoaded(),
-    ...times,
     open_peak_bytes: openPeak,
-    prefill_tok_s: await measurePrefill(model),
-    decode_tok_s: {},
+    figures: {
+        open: { unit: "s", values: [open] },
+        "first token": { unit: "s", values: [first] },
+        prefill: { unit: "tok/s", values: await measurePrefill(model) },
+    },
 };
-for (const n of sequences) result.decode_tok_s[n] = await measureDecode(model, n);
+for (const n of sequences) result.figures[`decode ${n}`] = { unit: "tok/s", values: await measureDecode(model, n) };
 result.peak_bytes = peakResidentBytes();
 console.log(JSON.stringify(result));
 process.exit(0); // the binding's own teardown is not what is measured

@@ -21,8 +21,17 @@ typedef enum cli_command_id {
     CLI_SCORE = 4,
     CLI_TOKENIZE = 8,
     CLI_INSPECT = 16,
-    CLI_ALL = 31
+    CLI_BENCH = 64,
+    CLI_ALL = 127
 } cli_command_id;
+
+enum { CLI_BENCH_COUNTS_MAX = 16, CLI_BENCH_ROUNDS_MAX = 64 };
+
+/* What `bench` is to time. */
+typedef struct cli_bench_args {
+    int32_t n_prefill, n_depth, n_steps, n_rows, n_rounds;
+    int counts[CLI_BENCH_COUNTS_MAX], n_counts; /* sequences together */
+} cli_bench_args;
 
 /* Everything that options can say; what a command has no option for stays zero. */
 typedef struct cli_args {
@@ -35,6 +44,7 @@ typedef struct cli_args {
     bool json, jsonl, special, pairs, verbose, help;
     const char *tokens, *ids, *logits_path;
     double price_kwh;
+    cli_bench_args bench;
     liz_buf owned[8]; /* texts that were read from files or split */
     int n_owned;
 } cli_args;
@@ -56,6 +66,7 @@ int cli_batch(cli_args *args);
 int cli_score(cli_args *args);
 int cli_tokenize(cli_args *args);
 int cli_inspect(cli_args *args);
+int cli_bench(cli_args *args);
 
 /* Reads the arguments after the command's name. LIZ_E_USAGE; `err` then says what is wrong. */
 LIZ_MUST_CHECK liz_status cli_args_read(cli_args *args, const cli_command *command, int argc, char **argv,

@@ -124,6 +124,22 @@ static liz_status read_bias(cli_args *args, const option *o, const char *value, 
     return LIZ_OK;
 }
 
+static liz_status read_counts(cli_args *args, const option *o, const char *value, liz_error *err)
+{
+    cli_bench_args *set = &args->bench;
+    const char *at = value;
+    set->n_counts = 0;
+    do {
+        char *end;
+        long n = strtol(at, &end, 10);
+        if (end == at || n < 1 || n > 256 || set->n_counts == CLI_BENCH_COUNTS_MAX || (*end != ',' && *end != '\0'))
+            return bad(o, value, "up to 16 numbers from 1 to 256 with commas, for example 1,8,32", err);
+        set->counts[set->n_counts++] = (int)n;
+        at = *end == ',' ? end + 1 : NULL;
+    } while (at != NULL);
+    return LIZ_OK;
+}
+
 static liz_status read_shard(cli_args *args, const option *o, const char *value, liz_error *err)
 {
     unsigned shard, n;
@@ -259,18 +275,30 @@ static const option options[] = {
      "from standard input, {\"text\":...,\"special\":bool} a line in, {\"ids\":[...]} out"},
     {"special", NULL, CLI_TOKENIZE, KIND_FLAG, AT(special), 0, 0, NULL,
      "control tokens written in the text are tokens"},
-    {"json", NULL, CLI_RUN | CLI_SCORE | CLI_TOKENIZE | CLI_INSPECT, KIND_FLAG, AT(json), 0, 0, NULL, "print JSON"},
+    {"prefill", "N", CLI_BENCH, KIND_INT, AT(bench.n_prefill), 1, 1 << 20, NULL,
+     "tokens of the prompt that is timed (default 512)"},
+    {"sequences", "N,N", CLI_BENCH, KIND_OTHER, 0, 0, 0, read_counts,
+     "how many generate together when that is timed (default 1,8,32)"},
+    {"depth", "N", CLI_BENCH, KIND_INT, AT(bench.n_depth), 1, 1 << 20, NULL,
+     "tokens that each holds when its generating is timed (default 64)"},
+    {"steps", "N", CLI_BENCH, KIND_INT, AT(bench.n_steps), 2, 1 << 20, NULL, "steps that are timed (default 24)"},
+    {"rows", "N", CLI_BENCH, KIND_INT, AT(bench.n_rows), 0, 1 << 20, NULL,
+     "rows of the line that is timed; 0 is none (default 64)"},
+    {"repeat", "N", CLI_BENCH, KIND_INT, AT(bench.n_rounds), 1, CLI_BENCH_ROUNDS_MAX, NULL,
+     "rounds of each (default 3)"},
+    {"json", NULL, CLI_RUN | CLI_SCORE | CLI_TOKENIZE | CLI_INSPECT | CLI_BENCH, KIND_FLAG, AT(json), 0, 0, NULL,
+     "print JSON"},
     {"ctx-size", "N", OPENS | CLI_INSPECT, KIND_INT, AT(line.engine.n_ctx), 1, INT32_MAX, NULL,
      "tokens that a row may hold, prompt included (default: the model's)"},
-    {"cache-type", "f32|bf16", OPENS | CLI_INSPECT, KIND_OTHER, 0, 0, 0, read_cache_type,
+    {"cache-type", "f32|bf16", OPENS | CLI_INSPECT | CLI_BENCH, KIND_OTHER, 0, 0, 0, read_cache_type,
      "number type of the attention cache: bf16 (default) or f32"},
     {"parallel", "N", OPENS | CLI_INSPECT, KIND_INT, AT(line.engine.n_parallel), 1, 4096, NULL,
      "rows worked on together (default 32)"},
-    {"threads", "N", OPENS | CLI_INSPECT, KIND_INT, AT(line.engine.n_threads), 1, 4096, NULL,
+    {"threads", "N", OPENS | CLI_INSPECT | CLI_BENCH, KIND_INT, AT(line.engine.n_threads), 1, 4096, NULL,
      "threads (default: the CPUs that this process may use)"},
     {"prefix-cache", "on|off", OPENS, KIND_OTHER, 0, 0, 0, read_prefix_cache,
      "compute the shared beginning of prompts once (default on)"},
-    {"prefill-chunk", "N", OPENS, KIND_INT, AT(line.engine.n_prefill_chunk), 1, 1 << 20, NULL,
+    {"prefill-chunk", "N", OPENS | CLI_BENCH, KIND_INT, AT(line.engine.n_prefill_chunk), 1, 1 << 20, NULL,
      "prompt tokens computed in one step (default 512)"},
     {"speculate", "off", GENERATES, KIND_OTHER, 0, 0, 0, read_off, "only off in this version"},
     {"forced-tokens", "off", GENERATES, KIND_OTHER, 0, 0, 0, read_off, "only off in this version"},

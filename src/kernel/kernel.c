@@ -46,16 +46,10 @@ static const struct {
     }
     OP_AT(dot_f32, LIZ_PACK_F32, "dot f32"),
     OP_AT(dot_f32, LIZ_PACK_BF16, "dot bf16"),
-    OP_AT(dot_i8, LIZ_PACK_I4, "dot i4 (Q4_0)"),
-    OP_AT(dot_i8, LIZ_PACK_I4K, "dot i4k (Q4_K)"),
-    OP_AT(dot_i8, LIZ_PACK_I5, "dot i5 (Q5_0)"),
-    OP_AT(dot_i8, LIZ_PACK_I6K, "dot i6k (Q6_K)"),
-    OP_AT(dot_i8, LIZ_PACK_I8, "dot i8 (Q8_0)"),
-    OP_AT(gemm_i8, LIZ_PACK_I4, "gemm i4 (Q4_0)"),
-    OP_AT(gemm_i8, LIZ_PACK_I4K, "gemm i4k (Q4_K)"),
-    OP_AT(gemm_i8, LIZ_PACK_I5, "gemm i5 (Q5_0)"),
-    OP_AT(gemm_i8, LIZ_PACK_I6K, "gemm i6k (Q6_K)"),
-    OP_AT(gemm_i8, LIZ_PACK_I8, "gemm i8 (Q8_0)"),
+#define DOT_AT(ID, name, types) OP_AT(dot_i8, LIZ_PACK_##ID, "dot " #name " (" types ")"),
+#define GEMM_AT(ID, name, types) OP_AT(gemm_i8, LIZ_PACK_##ID, "gemm " #name " (" types ")"),
+        LIZ_PACKS_INTEGER(DOT_AT)
+    LIZ_PACKS_INTEGER(GEMM_AT)
     {"gemm bf16", offsetof(liz_kernel, gemm_bf16)},
     OP(quantize_i8),
     OP(rms_norm),

@@ -5,13 +5,16 @@
  *
  * Integer types. In blocks of 256 along k every weight becomes one signed byte t on a grid that the row's block sets,
  * w ~ d * t. The bytes are not stored: a block keeps the file's small integers q and what turns them into t:
- *     t = (a_j * q' + b_j + 128) >> 8         (16-bit arithmetic; a_j, b_j of sub-block j)
- * with q' = q less its zero point, and d = max|w| over what the block can express, / 127. So a dot product of 256
- * elements is one exact integer, and floating point is touched once a block. docs/kernels.md has the error this costs
- * and what the alternatives cost in time.
+ *     t = (a_j * v(q) + b_j + 128) >> 8         (16-bit arithmetic; a_j, b_j of sub-block j)
+ * with v(q) the number that q stands for (q less a zero point, or an entry of a table), and d = max|w| over what the
+ * block can express, / 127. So a dot product of 256 elements is one exact integer, and floating point is touched once a
+ * block. docs/kernels.md has the error this costs and what the alternatives cost in time.
  * The order of a block's elements ("packed order") is that of the nibbles: element k = 128 h + 32 l + 16 p + i
  * (h, p < 2, l < 4, i < 16) stands at 128 h + 64 p + 16 l + i. It is common to all integer types, so that
  * activations are quantised once for all the matrices they meet.
+ *
+ * A block is what gives a_j and b_j (one of the `liz_scales_` below, which all begin with d), then the planes of q's
+ * bits that the form has: nibbles, pairs, single bits, the lowest bits first.
  *
  * Float types. BF16 (F16 is rounded to it) and F32, k in groups of 32: for each pair of elements (k, k + 1), 16 rows.
  */
@@ -24,46 +27,144 @@
 
 enum { LIZ_PANEL_ROWS = 16, LIZ_BLOCK_LEN = 256, LIZ_GROUP_LEN = 32 };
 
+/* The integer forms: X(LIZ_PACK_..., liz_block_..., types it serves). */
+#define LIZ_PACKS_PLANES(X)                                                                                            \
+    X(I2, i2, "TQ1_0, TQ2_0")                                                                                          \
+    X(I2K, i2k, "Q2_K")                                                                                                \
+    X(I3K, i3k, "Q3_K")                                                                                                \
+    X(I4, i4, "Q4_0")                                                                                                  \
+    X(I4M, i4m, "Q4_1")                                                                                                \
+    X(I4K, i4k, "Q4_K")                                                                                                \
+    X(I4T, i4t, "IQ4_NL, IQ4_XS, MXFP4")                                                                               \
+    X(I5, i5, "Q5_0")                                                                                                  \
+    X(I5M, i5m, "Q5_1")                                                                                                \
+    X(I5K, i5k, "Q5_K")                                                                                                \
+    X(I6K, i6k, "Q6_K")
+#define LIZ_PACKS_INTEGER(X) LIZ_PACKS_PLANES(X) X(I8, i8, "Q8_0")
+
 typedef enum liz_pack {
     LIZ_PACK_F32,  /* F32 */
     LIZ_PACK_BF16, /* BF16, F16 */
-    LIZ_PACK_I4,   /* Q4_0: nibbles, a scale for 32 */
-    LIZ_PACK_I4K,  /* Q4_K: nibbles, 6-bit scales and minima for 32 */
-    LIZ_PACK_I5,   /* Q5_0: nibbles and a fifth bit, a scale for 32 */
-    LIZ_PACK_I6K,  /* Q6_K: nibbles and two more bits, an 8-bit scale for 16 */
-    LIZ_PACK_I8,   /* Q8_0: the bytes t themselves */
-    LIZ_PACK_COUNT
+#define LIZ_PACK_ID(ID, name, types) LIZ_PACK_##ID,
+    LIZ_PACKS_INTEGER(LIZ_PACK_ID)
+#undef LIZ_PACK_ID
+        LIZ_PACK_COUNT
 } liz_pack;
 
-typedef struct liz_block_i4 {
+/* ---- Scales of a block of 16 rows ---- */
+
+/* a_j of sub-blocks of 32 as they are. */
+typedef struct liz_scales_a {
     float d[16];
     int16_t a[16][8];
-    uint8_t low[16][128]; /* byte 16 j + i: elements 32 j + i (low nibble) and 32 j + 16 + i */
-} liz_block_i4;
+} liz_scales_a;
 
-/* a_j = (s_j * r + 32) >> 6, b_j = (m_j * rm + 32) >> 6 */
-typedef struct liz_block_i4k {
+typedef struct liz_scales_ab {
+    float d[16];
+    int16_t a[16][8], b[16][8];
+} liz_scales_ab;
+
+/* a_j = (s_j * r + 32) >> 6, b_j = (m_j * rm + 32) >> 6; s, m < 64 of sub-blocks of 32. */
+typedef struct liz_scales_k32 {
     float d[16];
     int16_t r[16], rm[16];
     uint8_t s[16][8], m[16][8];
-    uint8_t low[16][128];
-} liz_block_i4k;
+} liz_scales_k32;
 
-typedef struct liz_block_i5 {
+/* a_j = (s_j * r + 8) >> 4, b_j = (m_j * rm + 8) >> 4; s_j the low, m_j the high nibble of sm, for sub-blocks of 16 in
+ * packed order: sm[8 h + 4 p + l]. */
+typedef struct liz_scales_k16 {
     float d[16];
-    int16_t a[16][8];
-    uint8_t low[16][128];
-    uint8_t high[16][32]; /* bit e % 8 of byte e / 8: element e in packed order */
-} liz_block_i5;
+    int16_t r[16], rm[16];
+    uint8_t sm[16][16];
+} liz_scales_k16;
 
-/* a_j = (s_j * r + 64) >> 7 for 16 sub-blocks of 16, in packed order: s[8 h + 4 p + l] */
-typedef struct liz_block_i6k {
+/* a_j = (s_j * r + 64) >> 7 for sub-blocks of 16 in packed order. */
+typedef struct liz_scales_s16 {
     float d[16];
     int16_t r[16];
     uint8_t reserved[32];
     int8_t s[16][16];
-    uint8_t low[16][128];
-    uint8_t high[16][64]; /* bits 2 c, 2 c + 1 of byte i: element 64 c + i in packed order */
+} liz_scales_s16;
+
+/* The same for sub-blocks of 32; v(q) is in the block. */
+typedef struct liz_scales_t32 {
+    float d[16];
+    int16_t r[16];
+    int8_t values[16];
+    uint8_t reserved[16];
+    int8_t s[16][8];
+} liz_scales_t32;
+
+/* ---- Planes ---- */
+
+/* Nibbles: byte 16 j + i holds elements 32 j + i (low) and 32 j + 16 + i of k. */
+typedef uint8_t liz_plane_4[16][128];
+/* Pairs: bits 2 c, 2 c + 1 of byte i belong to element 64 c + i in packed order. */
+typedef uint8_t liz_plane_2[16][64];
+/* Bits: bit e % 8 of byte e / 8 belongs to element e in packed order. */
+typedef uint8_t liz_plane_1[16][32];
+
+/* ---- Blocks ---- */
+
+typedef struct liz_block_i2 { /* t = q - 1 */
+    float d[16];
+    liz_plane_2 two;
+} liz_block_i2;
+
+typedef struct liz_block_i2k {
+    liz_scales_k16 scales;
+    liz_plane_2 two;
+} liz_block_i2k;
+
+typedef struct liz_block_i3k {
+    liz_scales_s16 scales;
+    liz_plane_2 two;
+    liz_plane_1 one;
+} liz_block_i3k;
+
+typedef struct liz_block_i4 {
+    liz_scales_a scales;
+    liz_plane_4 four;
+} liz_block_i4;
+
+typedef struct liz_block_i4m {
+    liz_scales_ab scales;
+    liz_plane_4 four;
+} liz_block_i4m;
+
+typedef struct liz_block_i4k {
+    liz_scales_k32 scales;
+    liz_plane_4 four;
+} liz_block_i4k;
+
+typedef struct liz_block_i4t {
+    liz_scales_t32 scales;
+    liz_plane_4 four;
+} liz_block_i4t;
+
+typedef struct liz_block_i5 {
+    liz_scales_a scales;
+    liz_plane_4 four;
+    liz_plane_1 one;
+} liz_block_i5;
+
+typedef struct liz_block_i5m {
+    liz_scales_ab scales;
+    liz_plane_4 four;
+    liz_plane_1 one;
+} liz_block_i5m;
+
+typedef struct liz_block_i5k {
+    liz_scales_k32 scales;
+    liz_plane_4 four;
+    liz_plane_1 one;
+} liz_block_i5k;
+
+typedef struct liz_block_i6k {
+    liz_scales_s16 scales;
+    liz_plane_4 four;
+    liz_plane_2 two;
 } liz_block_i6k;
 
 typedef struct liz_block_i8 {

@@ -43,7 +43,10 @@ typedef enum liz_dtype {
     LIZ_DTYPE_TQ1_0 = 34,
     LIZ_DTYPE_TQ2_0 = 35,
     LIZ_DTYPE_MXFP4 = 39,
-    LIZ_DTYPE_COUNT = 40
+    LIZ_DTYPE_NVFP4 = 40,
+    LIZ_DTYPE_Q1_0 = 41,
+    LIZ_DTYPE_Q2_0 = 42,
+    LIZ_DTYPE_COUNT = 43
 } liz_dtype;
 
 typedef struct liz_dtype_info {

@@ -1,12 +1,11 @@
 /* quant.h - what the bytes of quantised tensors mean: scalar dequantisation, the oracle of everything else.
  *
- * Formulas and layouts are those of the GGUF types (ggml's block structures). All fields are little endian. `d`, `dmin`
- * are binary16. Q4_0: 32 elements, d, 16 bytes: element i is the low nibble of byte i, i + 16 the high one; w = d (q -
- * 8). Q5_0: d, 32 fifth bits (bit i of element i), then nibbles as Q4_0; w = d (q - 16). Q8_0: d, 32 signed bytes; w =
- * d q. Q4_K: 256 elements in 8 sub-blocks of 32; d, dmin, 12 bytes of 6-bit scales s and minima m, 128 bytes of
- * nibbles: of each 32 bytes the low nibbles are one sub-block and the high ones the next; w = d s q - dmin m. Q6_K: 256
- * elements in 16 sub-blocks of 16; 128 bytes of low nibbles, 64 bytes of high bit pairs, 16 signed scales s, d; w = d s
- * (q - 32). */
+ * Formulas and layouts are those of the GGUF types (ggml's block structures; MXFP4 is the OCP Microscaling format). A
+ * block of any of them comes apart into small integers and scales, so that one formula serves all:
+ *     w = d * s * v(q) - dmin * m
+ * q: the element's code; v(q) the number it stands for, q less a zero point or an entry of a table; s, m: small
+ * integers of its sub-block, 1 and 0 in types with one scale a block. All fields of a file are little endian, d and
+ * dmin binary16 but for MXFP4, whose scale is a power of two. */
 #ifndef LIZ_TENSOR_QUANT_H
 #define LIZ_TENSOR_QUANT_H
 
@@ -15,10 +14,24 @@
 /* Writes `n` floats, n a multiple of the type's block, of a row at `src` (no alignment needed). `dtype` is readable. */
 void liz_dequantize_row(liz_dtype dtype, const void *src, float *dst, size_t n);
 
-/* The 6-bit scale and minimum of sub-block j (0 to 7) in the 12 bytes that Q4_K and Q5_K keep them in. */
-void liz_q4k_scale_min(const uint8_t scales[12], int j, uint8_t *scale, uint8_t *min);
+enum { LIZ_QUANT_LEN_MAX = 256, LIZ_QUANT_SUBS_MAX = 16 };
 
-/* The 256 values q (0 to 63) of a Q6_K block, from its 128 low-nibble and 64 high-pair bytes. */
-void liz_q6k_unpack(const uint8_t *low, const uint8_t *high, uint8_t q[256]);
+/* A block taken apart. Elements that share s and m: `sub_len` of the type. */
+typedef struct liz_quant_parts {
+    float d, dmin;
+    int8_t s[LIZ_QUANT_SUBS_MAX];
+    uint8_t m[LIZ_QUANT_SUBS_MAX];
+    uint8_t q[LIZ_QUANT_LEN_MAX];
+} liz_quant_parts;
+
+typedef struct liz_quant_type {
+    void (*unpack)(const uint8_t *src, liz_quant_parts *parts);
+    const int8_t *values; /* v(q), 16 of them; NULL: v(q) = q - zero */
+    uint8_t sub_len;      /* 0: the whole block */
+    uint8_t zero;
+} liz_quant_type;
+
+/* NULL for types that are not quantised, or not readable. */
+const liz_quant_type *liz_quant_type_get(liz_dtype dtype);
 
 #endif

@@ -78,6 +78,9 @@ run 'a prompt file that is no UTF-8' 2 batch model in.jsonl -o out --prompt-file
 [ ! -e out ] && [ ! -e out.lizzie ]
 ok $? "none of these left a file"
 
+LIZZIE_ISA=sse run 'a kernel tier that is none' 2 tokenize model x
+has "$err" "LIZZIE_ISA=sse: not a kernel tier" "says so, whatever the command"
+
 # --- batch
 run 'error rows' 3 batch model in.jsonl -o out --prompt 'Say {{text}}' --max-tokens 5
 is "$(wc -l <out)" 3 "three rows"
@@ -227,7 +230,7 @@ exec 9>&-
 # --- a terminal
 if command -v script >/dev/null; then
     printf 'step_us=3000\n' >slowish
-    yes '{"text":"row"}' | head -n 900 >some.jsonl
+    yes '{"text":"row"}' | head -n 6000 >some.jsonl
     TERM=xterm script -qec "$lizzie batch slowish some.jsonl -o tty --prompt '{{text}}{{text}}' --max-tokens 30" /dev/null </dev/null >screen 2>&1
     has "$(cat screen)" " rows/s" "a terminal shows progress"
     has "$(cat screen)" " left" "and the time left"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # test_same_bytes.sh - OUT of the real engine is the same bytes for every instruction set, number of rows together,
 # threads, prefill chunk, prefix cache and way of sampling; and what is varied happened: the kernels in use, rows in one
-# step, tokens saved. On the tiny trained model, or SAME_MODEL.
+# step, tokens saved. On the tiny trained model, or SAME_MODEL; SAME_SHORT leaves one way of sampling.
 set -u
 . tests/lib/tap.sh
 tap_folder
@@ -30,8 +30,10 @@ tiers="c"
 grep -qw avx2 /proc/cpuinfo && tiers="$tiers avx2"
 grep -qw avx512_vnni /proc/cpuinfo && tiers="$tiers avx512"
 grep -qw amx_int8 /proc/cpuinfo && tiers="$tiers amx"
-for sampling in '' '--temperature 0.9 --top-p 0.95 --seed 3' \
-    '--temperature 1.2 --typical 0.9 --xtc-probability 0.5 --dry-multiplier 0.8 --n 2 --logprobs 1 --prompt-logprobs 2 --ignore-eos'; do
+samplings=('--temperature 0.9 --top-p 0.95 --seed 3' ''
+    '--temperature 1.2 --typical 0.9 --xtc-probability 0.5 --dry-multiplier 0.8 --n 2 --logprobs 1 --prompt-logprobs 2 --ignore-eos')
+[ -n "${SAME_SHORT:-}" ] && samplings=("${samplings[0]}")
+for sampling in "${samplings[@]}"; do
     LIZZIE_ISA=c "$program" batch "$model" in.jsonl -o whole --restart --prompt 'In the quiet night of a long and cold year I dream of {{text}}' --max-tokens 16 \
         --parallel 1 --threads 1 --prefix-cache off $sampling 2>/dev/null
     ok $? "${sampling:-greedy}: one row at a time"

@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
-# test_same_bytes_quantised.sh - test_same_bytes.sh on random-weight models of bench/ with quantised weights.
+# test_same_bytes_quantised.sh - test_same_bytes.sh on random-weight models of bench/ with quantised weights: among them
+# one of experts and one whose windows are shorter than its prompts.
 set -u
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 n=0
 status=0
-for model in tiny-gqa:Q4_K tiny-qwen3:Q4_0; do
-    name=$dir/${model/:/-}.gguf
-    "$BUILD/bench/write_model" "${model%:*}" "${model#*:}" "$name" >"$dir/err" 2>&1 || { cat "$dir/err"; exit 1; }
-    SAME_MODEL=$name bash tests/cli/test_same_bytes.sh >"$dir/out" || status=1
+for model in tiny-gqa:Q4_K tiny-qwen3:Q4_0 tiny-qwen3moe:Q4_K:short tiny-gemma3:Q8_0:short; do
+    name=$dir/model.gguf
+    IFS=: read -r shape type short <<<"$model"
+    "$BUILD/bench/write_model" "$shape" "$type" "$name" >"$dir/err" 2>&1 || { cat "$dir/err"; exit 1; }
+    SAME_SHORT=$short SAME_MODEL=$name bash tests/cli/test_same_bytes.sh >"$dir/out" || status=1
     # One plan for both: results are numbered on.
     while IFS= read -r line; do
         case $line in

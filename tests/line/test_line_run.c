@@ -83,7 +83,7 @@ static void test_error_rows(void **state)
     static const char *const lines[] = {
         "\n{\"index\":1,\"id\":1,\"error\":{\"code\":\"field_missing\",\"message\":\"it has no field \\\"text\\\", "
         "which the prompt names\"}}\n",
-        "\n{\"index\":2,\"error\":{\"code\":\"invalid_json\",\"message\":\"a key in quotes is missing at line 1, "
+        "\n{\"index\":2,\"error\":{\"code\":\"invalid_json\",\"message\":\"a key in quotes is missing at "
         "column 9\"}}\n",
         "\n{\"index\":3,\"error\":{\"code\":\"invalid_row\",\"message\":\"it is JSON, but not an object\"}}\n",
         "\n{\"index\":4,\"error\":{\"code\":\"invalid_utf8\",\"message\":\"byte 10 is not UTF-8\"}}\n",
@@ -136,7 +136,8 @@ static void test_openai_form(void **state)
         "{\"custom_id\":\"b\",\"method\":\"POST\",\"url\":\"/v1/"
         "completions\",\"body\":{\"model\":\"m\",\"prompt\":[104,105],\"max_tokens\":3,\"stop\":[\"zzz\"],\"seed\":7,"
         "\"n\":1,\"stream\":false,\"user\":\"u\"}}",
-        "{\"custom_id\":\"c\",\"method\":\"POST\",\"url\":\"/v1/completions\",\"body\":{\"prompt\":\"hi\",\"echo\":true}}",
+        "{\"custom_id\":\"c\",\"method\":\"POST\",\"url\":\"/v1/"
+        "completions\",\"body\":{\"prompt\":\"hi\",\"echo\":true}}",
         "{\"custom_id\":\"d\",\"method\":\"POST\",\"url\":\"/v1/chat/completions\",\"body\":{\"messages\":[]}}",
         "{\"custom_id\":\"e\",\"method\":\"POST\",\"url\":\"/v1/completions\",\"body\":{}}",
         "{\"custom_id\":\"f\",\"method\":\"POST\",\"url\":\"/v1/"

@@ -1,7 +1,5 @@
 /* test_text_vocab.c - what a vocabulary says of itself, what it does at the edges, and what files it refuses. */
-#include "../lib/temp_dir.h"
-#include "format/gguf_write.h"
-#include "text/vocab.h"
+#include "../lib/vocab_file.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -14,93 +12,9 @@
 
 #include <cmocka.h>
 
-#define KEY "tokenizer.ggml."
-
-enum { LIST_MAX = 400 };
-
-/* A list written as texts between semicolons. */
-static size_t cut_list(const char *list, liz_str out[LIST_MAX])
-{
-    size_t n = 0;
-    for (const char *p = list;; p++) {
-        size_t len = strcspn(p, ";");
-        assert_true(n < LIST_MAX);
-        out[n++] = (liz_str){p, len};
-        p += len;
-        if (*p == '\0')
-            return n;
-    }
-}
-
-static void put_list(liz_gguf_writer *w, const char *key, const char *list)
-{
-    liz_str strings[LIST_MAX];
-    size_t n = cut_list(list, strings);
-    liz_gguf_put_strs(w, key, strings, n);
-}
-
-static void put_model(liz_gguf_writer *w, const char *model, const char *tokens)
-{
-    liz_gguf_put_str(w, KEY "model", liz_str_of(model));
-    put_list(w, KEY "tokens", tokens);
-}
-
-static void put_kinds(liz_gguf_writer *w, const char *digits)
-{
-    int32_t kinds[LIST_MAX];
-    size_t n = strlen(digits);
-    for (size_t i = 0; i < n; i++)
-        kinds[i] = digits[i] - '0';
-    liz_gguf_put_array(w, KEY "token_type", LIZ_GGUF_I32, kinds, n);
-}
-
-typedef void put_file(liz_gguf_writer *w);
-
-static liz_status open_file(liz_text_vocab **out, put_file *put, liz_error *err)
-{
-    liz_gguf_writer *w;
-    liz_gguf *gguf;
-    const char *path = temp_path("vocab.gguf");
-    assert_int_equal(liz_gguf_writer_open(&w, path, err), LIZ_OK);
-    liz_gguf_put_str(w, "general.architecture", liz_str_of("test"));
-    put(w);
-    if (liz_gguf_writer_begin(w, err) != LIZ_OK)
-        fail_msg("%s", err->text);
-    assert_int_equal(liz_gguf_writer_finish(w, err), LIZ_OK);
-    liz_gguf_writer_close(w);
-    assert_int_equal(liz_gguf_open(&gguf, path, err), LIZ_OK);
-    liz_status status = liz_text_vocab_open(out, gguf, err);
-    liz_gguf_close(gguf);
-    return status;
-}
-
-static liz_text_vocab *open_good(put_file *put)
-{
-    liz_text_vocab *vocab;
-    liz_error err;
-    if (open_file(&vocab, put, &err) != LIZ_OK)
-        fail_msg("%s", err.text);
-    return vocab;
-}
-
-/* The ids of a text as "1 2 3". */
-static const char *ids_of(const liz_text_vocab *vocab, liz_str text, unsigned flags)
-{
-    static char shown[4096];
-    int32_t *ids;
-    size_t n, at = 0;
-    assert_int_equal(liz_text_encode(vocab, text, flags, &ids, &n, NULL), LIZ_OK);
-    assert_non_null(ids);
-    shown[0] = '\0';
-    for (size_t i = 0; i < n && at < sizeof shown - 16; i++)
-        at += (size_t)sprintf(shown + at, i == 0 ? "%d" : " %d", ids[i]);
-    free(ids);
-    return shown;
-}
-
 static void check_ids(const liz_text_vocab *vocab, const char *text, unsigned flags, const char *want)
 {
-    assert_string_equal(ids_of(vocab, liz_str_of(text), flags), want);
+    assert_string_equal(vocab_ids(vocab, liz_str_of(text), flags), want);
 }
 
 /* ---- files that are refused ---- */
@@ -205,7 +119,7 @@ static void test_refused(void **state)
         const struct refused *r = &refused_files[i];
         liz_text_vocab *vocab = NULL;
         liz_error err = {0};
-        if (open_file(&vocab, r->put, &err) != r->status || strstr(err.text, r->text) == NULL)
+        if (vocab_open_file(&vocab, r->put, &err) != r->status || strstr(err.text, r->text) == NULL)
             fail_msg("case %zu: \"%s\" (%d) where \"%s\" (%d) was to be", i, err.text, err.code, r->text, r->status);
         assert_null(vocab);
         assert_non_null(strstr(err.text, "vocab.gguf"));
@@ -230,7 +144,7 @@ static void put_odd_spm(liz_gguf_writer *w)
 static void test_odd_spm(void **state)
 {
     (void)state;
-    liz_text_vocab *vocab = open_good(put_odd_spm);
+    liz_text_vocab *vocab = vocab_open(put_odd_spm);
     check_ids(vocab, "ab", 0, "5");
     check_ids(vocab, "aba", 0, "3 9");
     check_ids(vocab, "aab", 0, "10 4");
@@ -263,7 +177,7 @@ static void put_odd_bpe(liz_gguf_writer *w)
 static void test_odd_bpe(void **state)
 {
     (void)state;
-    liz_text_vocab *vocab = open_good(put_odd_bpe);
+    liz_text_vocab *vocab = vocab_open(put_odd_bpe);
     assert_string_equal(liz_text_vocab_model(vocab), "gpt2");
     assert_string_equal(liz_text_vocab_pre(vocab), "default");
     assert_true(liz_text_vocab_pre_assumed(vocab));
@@ -274,6 +188,103 @@ static void test_odd_bpe(void **state)
     check_ids(vocab, "along wordb", 0, "0 10 1");
     assert_int_equal(liz_text_vocab_bos(vocab), -1);
     assert_false(liz_text_vocab_add_bos(vocab));
+    liz_text_vocab_close(vocab);
+}
+
+static void put_kimi(liz_gguf_writer *w)
+{
+    put_model(w, "gpt2", "a;b;ab");
+    liz_gguf_put_str(w, KEY "pre", liz_str_of("kimi-k2"));
+}
+
+/* Kimi K2's files may hold no merges. */
+static void test_no_merges(void **state)
+{
+    (void)state;
+    liz_text_vocab *vocab = vocab_open(put_kimi);
+    check_ids(vocab, "ab", 0, "0 1");
+    liz_text_vocab_close(vocab);
+}
+
+/* ---- BPE whose tokens write a space as U+2581 ---- */
+
+#define SPACED_TOKENS "<pad>;<bos>;a;b;ab;\u2581;\u2581a;\n;\n\n;<0xC3>;<0xA9>;<0x0A>;\u4E2D;b\u2581;b\u2581a;<turn|>"
+
+static void put_spaced(liz_gguf_writer *w, const char *model, const char *merges)
+{
+    put_model(w, model, SPACED_TOKENS);
+    put_kinds(w, "3311111116661113");
+    put_list(w, KEY "merges", merges);
+    liz_gguf_put_u32(w, KEY "bos_token_id", 1);
+    liz_gguf_put_bool(w, KEY "add_bos_token", false);
+}
+
+static void put_gemma4(liz_gguf_writer *w) { put_spaced(w, "gemma4", "\u2581 a;a b"); }
+
+static void put_gemma4_phrases(liz_gguf_writer *w) { put_spaced(w, "gemma4", "\u2581 a;a b;b \u2581;b\u2581 a"); }
+
+static void put_sarvam(liz_gguf_writer *w)
+{
+    put_spaced(w, "gpt2", "\u2581 a;a b");
+    liz_gguf_put_str(w, KEY "pre", liz_str_of("sarvam-moe"));
+}
+
+static void test_spaced(void **state)
+{
+    (void)state;
+    liz_text_vocab *vocab = vocab_open(put_gemma4);
+    assert_string_equal(liz_text_vocab_model(vocab), "gemma4");
+    assert_string_equal(liz_text_vocab_pre(vocab), "gemma4");
+    check_ids(vocab, "ab ab", 0, "4 6 3");
+    check_ids(vocab,
+              "ab\u2581"
+              "ab",
+              0, "4 6 3");
+    check_ids(vocab, "ab\nb\n\n\n", 0, "4 7 3 7 7 7"); /* no token for three line ends */
+    check_ids(vocab, "a\n\nb", 0, "2 8 3");
+    check_ids(vocab, "\u00E9\u4E2D\u00E8", 0, "9 10 12 9");
+    check_ids(vocab, "a<turn|>", LIZ_TEXT_AFFIXES | LIZ_TEXT_SPECIAL, "1 2 15"); /* BOS, whatever the file says */
+    assert_true(liz_text_vocab_is_end(vocab, 15));
+    liz_buf out;
+    liz_buf_init(&out, 100);
+    for (int32_t i = 4; i < 12; i++)
+        liz_text_decode_token(vocab, i, i == 4, false, &out);
+    assert_string_equal(out.data, "ab  a\n\n\n\xC3\xA9\n");
+    liz_buf_free(&out);
+    liz_text_vocab_close(vocab);
+    vocab = vocab_open(put_gemma4_phrases); /* merges may hold a space after something else */
+    check_ids(vocab, "b b", 0, "13 3");
+    check_ids(vocab, "b a", 0, "3 6");
+    liz_text_vocab_close(vocab);
+    vocab = vocab_open(put_sarvam);
+    check_ids(vocab, "a\n\nb", LIZ_TEXT_AFFIXES, "2 7 7 3"); /* nor line ends in one, nor BOS */
+    liz_text_vocab_close(vocab);
+}
+
+/* ---- RWKV ---- */
+
+static void put_rwkv(liz_gguf_writer *w)
+{
+    put_model(w, "rwkv", "<s>;a;ab;abcd;\\n;\\xe4\\xb8\\xad;\\\\;\\';\\t\\r;\\x4;b;x");
+    put_kinds(w, "311111111111");
+}
+
+/* The longest token at each place; what begins none is nothing, as the file names no unknown token. */
+static void test_rwkv(void **state)
+{
+    (void)state;
+    liz_text_vocab *vocab = vocab_open(put_rwkv);
+    check_ids(vocab, "abcabcd", 0, "2 3"); /* c is no token */
+    check_ids(vocab, "\n\u4E2D\\'\t\r", 0, "4 5 6 7 8");
+    check_ids(vocab, "x4", 0, "9"); /* an escape cut short is what it says */
+    check_ids(vocab, "<s>a", 0, "1");
+    check_ids(vocab, "<s>a", LIZ_TEXT_SPECIAL, "0 1");
+    liz_buf out;
+    liz_buf_init(&out, 100);
+    for (int32_t i = 0; i < 9; i++)
+        liz_text_decode_token(vocab, i, i == 0, false, &out);
+    assert_string_equal(out.data, "aababcd\n\u4E2D\\'\t\r");
+    liz_buf_free(&out);
     liz_text_vocab_close(vocab);
 }
 
@@ -290,7 +301,7 @@ static void put_special(liz_gguf_writer *w)
 static void test_special_tokens(void **state)
 {
     (void)state;
-    liz_text_vocab *vocab = open_good(put_special);
+    liz_text_vocab *vocab = vocab_open(put_special);
     /* The leftmost, and of those the longest of its kind; a near miss is text. */
     check_ids(vocab, "<t>", 0, "5");
     check_ids(vocab, "<t>x", 0, "6");
@@ -329,7 +340,7 @@ static void put_phi3(liz_gguf_writer *w)
 static void test_phi3_swallows_space(void **state)
 {
     (void)state;
-    liz_text_vocab *vocab = open_good(put_phi3);
+    liz_text_vocab *vocab = vocab_open(put_phi3);
     check_ids(vocab, "<|user|> \n\ta<|end|>\n", LIZ_TEXT_SPECIAL, "5 7 6");
     check_ids(vocab, "</s> a<s> a", LIZ_TEXT_SPECIAL, "2 7 1 3 7");
     assert_int_equal(liz_text_vocab_kind(vocab, 2), LIZ_TOKEN_CONTROL);
@@ -352,7 +363,7 @@ static void put_harmony(liz_gguf_writer *w)
 static void test_ends(void **state)
 {
     (void)state;
-    liz_text_vocab *vocab = open_good(put_harmony);
+    liz_text_vocab *vocab = vocab_open(put_harmony);
     static const bool ends[] = {false, false, true, true, false, true, true, false, true};
     for (int32_t i = 0; i < 9; i++)
         assert_int_equal(liz_text_vocab_is_end(vocab, i), ends[i]);
@@ -377,7 +388,7 @@ static void put_bert(liz_gguf_writer *w)
 static void test_wordpiece(void **state)
 {
     (void)state;
-    liz_text_vocab *vocab = open_good(put_bert);
+    liz_text_vocab *vocab = vocab_open(put_bert);
     check_ids(vocab, "UnAble, \xC3\x80", LIZ_TEXT_AFFIXES, "2 4 5 7 6 3");
     check_ids(vocab, "unablex a", 0, "1 6");
     check_ids(vocab, "a\xE4\xB8\x80un", 0, "6 8 4");
@@ -414,7 +425,7 @@ static void test_linear(void **state)
 {
     (void)state;
     static const char *const units[] = {"a", "ab", "<", "<|", "<s>", "\xFF", " ", "\xCC\x81", "<<<<<<<<"};
-    liz_text_vocab *vocab = open_good(put_runs);
+    liz_text_vocab *vocab = vocab_open(put_runs);
     size_t n = 4 << 20;
     char *text = malloc(n);
     for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
@@ -430,7 +441,7 @@ static void test_linear(void **state)
 static void test_limits(void **state)
 {
     (void)state;
-    liz_text_vocab *vocab = open_good(put_special);
+    liz_text_vocab *vocab = vocab_open(put_special);
     int32_t *ids;
     size_t n;
     liz_error err;
@@ -442,15 +453,12 @@ static void test_limits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_odd_spm),
-        cmocka_unit_test(test_odd_bpe),
-        cmocka_unit_test(test_special_tokens),
-        cmocka_unit_test(test_phi3_swallows_space),
-        cmocka_unit_test(test_ends),
-        cmocka_unit_test(test_wordpiece),
-        cmocka_unit_test(test_linear),
-        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_refused),        cmocka_unit_test(test_odd_spm),
+        cmocka_unit_test(test_odd_bpe),        cmocka_unit_test(test_no_merges),
+        cmocka_unit_test(test_spaced),         cmocka_unit_test(test_rwkv),
+        cmocka_unit_test(test_special_tokens), cmocka_unit_test(test_phi3_swallows_space),
+        cmocka_unit_test(test_ends),           cmocka_unit_test(test_wordpiece),
+        cmocka_unit_test(test_linear),         cmocka_unit_test(test_limits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

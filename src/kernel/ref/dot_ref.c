@@ -11,8 +11,8 @@ static int32_t dot_block(const int8_t *t, const int8_t *q)
     return sum;
 }
 
-static void dot_i8(liz_pack pack, const uint8_t *panel, size_t n_blocks, const int8_t *q, const float *d, size_t n_tok,
-                   float *y, size_t y_stride)
+static void dot_integer(liz_pack pack, const uint8_t *panel, size_t n_blocks, const int8_t *q, const float *d,
+                        size_t n_tok, float *y, size_t y_stride)
 {
     for (size_t tok = 0; tok < n_tok; tok++)
         for (int row = 0; row < LIZ_PANEL_ROWS; row++)
@@ -31,25 +31,17 @@ static void dot_i8(liz_pack pack, const uint8_t *panel, size_t n_blocks, const i
     }
 }
 
-#define DOT_I8(pack, name)                                                                                             \
+#define DOT_I8(ID, name, types)                                                                                        \
     static void dot_##name(const void *panel, size_t n_blocks, const int8_t *q, const float *d, const int32_t *sum,    \
                            size_t n_tok, float *y, size_t y_stride)                                                    \
     {                                                                                                                  \
         (void)sum;                                                                                                     \
-        dot_i8(pack, panel, n_blocks, q, d, n_tok, y, y_stride);                                                       \
+        dot_integer(LIZ_PACK_##ID, panel, n_blocks, q, d, n_tok, y, y_stride);                                         \
     }
-
-DOT_I8(LIZ_PACK_I4, i4)
-DOT_I8(LIZ_PACK_I4K, i4k)
-DOT_I8(LIZ_PACK_I5, i5)
-DOT_I8(LIZ_PACK_I6K, i6k)
-DOT_I8(LIZ_PACK_I8, i8_bytes)
+LIZ_PACKS_INTEGER(DOT_I8)
 
 void liz_kernel_dot_ref(liz_kernel *kernel)
 {
-    kernel->dot_i8[LIZ_PACK_I4] = dot_i4;
-    kernel->dot_i8[LIZ_PACK_I4K] = dot_i4k;
-    kernel->dot_i8[LIZ_PACK_I5] = dot_i5;
-    kernel->dot_i8[LIZ_PACK_I6K] = dot_i6k;
-    kernel->dot_i8[LIZ_PACK_I8] = dot_i8_bytes;
+#define ENTRY(ID, name, types) kernel->dot_i8[LIZ_PACK_##ID] = dot_##name;
+    LIZ_PACKS_INTEGER(ENTRY)
 }

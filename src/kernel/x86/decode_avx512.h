@@ -3,9 +3,10 @@
  * A decoder gives t as it is (for tiles) or t + 128 (unsigned, as VNNI wants one operand), 64 elements a register,
  * four registers a row and block. In packed order each 128-bit lane of a register holds 16 elements of one sub-block,
  * so a lane needs one scale. Two roads:
- * - nibbles: the 16 possible values of a sub-block are computed once, 16-bit, and looked up with vpshufb;
- * - wider q: even and odd bytes are multiplied as 16-bit numbers, and the high bytes are the result.
- * What rows share (scales of 16 rows) is prepared once a block into a liz_scales512. */
+ * - up to five bits: the values that a sub-block's codes stand for are computed once, 16-bit, and looked up with
+ *   vpshufb; registers 2 h and 2 h + 1 share the tables of sub-blocks of 32;
+ * - six bits: even and odd bytes are multiplied as 16-bit numbers, and the high bytes are the result.
+ * What rows share (scales of 16 rows) is prepared once a block into a liz_scales512. `b` there includes `offset_of`. */
 #ifndef LIZ_KERNEL_DECODE_AVX512_H
 #define LIZ_KERNEL_DECODE_AVX512_H
 
@@ -15,10 +16,11 @@
 
 #define LIZ_INLINE static inline __attribute__((always_inline, unused))
 
-/* a_j and b_j of the 16 rows of a block; b includes `offset_of`. */
+/* a_j and b_j of the 16 rows of a block, and the numbers that codes stand for. */
 typedef struct liz_scales512 {
-    _Alignas(64) int16_t a[16][8], b[16][8]; /* sub-blocks of 32 */
-    _Alignas(64) int16_t a16[16][16];        /* sub-blocks of 16 */
+    _Alignas(64) int16_t a[16][8], b[16][8];       /* sub-blocks of 32 */
+    _Alignas(64) int16_t a16[16][16], b16[16][16]; /* sub-blocks of 16 */
+    __m512i values[2];
 } liz_scales512;
 
 typedef struct liz_bytes512 {
@@ -33,40 +35,260 @@ LIZ_INLINE void prefetch_row(const uint8_t *block, size_t block_bytes, int row)
         _mm_prefetch((const char *)part + i, _MM_HINT_T0);
 }
 
+LIZ_INLINE __m128i load128(const void *p) { return _mm_load_si128((const __m128i *)p); }
+LIZ_INLINE __m256i load256(const void *p) { return _mm256_load_si256((const __m256i *)p); }
+
 /* Word lanes of a register: in each 128-bit lane l, eight copies of word (first + l) of an 8-word row. */
 LIZ_INLINE __m512i spread_words(const int16_t *row, int first)
 {
     const __m512i low =
         _mm512_set_epi64(0x0706070607060706, 0x0706070607060706, 0x0504050405040504, 0x0504050405040504,
                          0x0302030203020302, 0x0302030203020302, 0x0100010001000100, 0x0100010001000100);
-    __m512i words = _mm512_broadcast_i32x4(_mm_load_si128((const __m128i *)(const void *)row));
+    __m512i words = _mm512_broadcast_i32x4(load128(row));
     return _mm512_shuffle_epi8(words, first == 0 ? low : _mm512_add_epi8(low, _mm512_set1_epi8(8)));
 }
 
 /* Rounding, and for unsigned t 128 more, in the scale of 16-bit products. */
 LIZ_INLINE __m512i offset_of(bool is_signed) { return _mm512_set1_epi16((short)(is_signed ? 128 : 128 + 32768)); }
 
-/* The 16 values of each lane's sub-block: a * (i - zero) + b, high bytes. */
-LIZ_INLINE __m512i table_of(__m512i a, __m512i b, int zero, bool is_signed)
+LIZ_INLINE __m512i low_nibbles(__m512i x) { return _mm512_and_si512(x, _mm512_set1_epi8(15)); }
+LIZ_INLINE __m512i high_nibbles(__m512i x) { return low_nibbles(_mm512_srli_epi16(x, 4)); }
+
+/* -zero, 1 - zero, ... 7 - zero in each lane. */
+LIZ_INLINE __m512i count_from(int zero)
 {
     const __m512i iota = _mm512_broadcast_i32x4(_mm_set_epi16(7, 6, 5, 4, 3, 2, 1, 0));
-    __m512i first = _mm512_add_epi16(_mm512_mullo_epi16(a, _mm512_sub_epi16(iota, _mm512_set1_epi16((short)zero))), b);
-    __m512i second = _mm512_add_epi16(first, _mm512_slli_epi16(a, 3));
+    return _mm512_sub_epi16(iota, _mm512_set1_epi16((short)zero));
+}
+
+/* The high bytes of two times eight words, in each lane. */
+LIZ_INLINE __m512i high_bytes(__m512i first, __m512i second, bool is_signed)
+{
     if (is_signed)
         return _mm512_packs_epi16(_mm512_srai_epi16(first, 8), _mm512_srai_epi16(second, 8));
     return _mm512_packus_epi16(_mm512_srli_epi16(first, 8), _mm512_srli_epi16(second, 8));
 }
 
-LIZ_INLINE __m512i low_nibbles(__m512i x) { return _mm512_and_si512(x, _mm512_set1_epi8(15)); }
-LIZ_INLINE __m512i high_nibbles(__m512i x) { return low_nibbles(_mm512_srli_epi16(x, 4)); }
+/* ---- Nibbles, with or without a fifth bit: sub-blocks of 32 ---- */
 
-LIZ_INLINE void lookup_row(const uint8_t *low, __m512i table0, __m512i table1, liz_bytes512 *out)
+/* Two registers from a table of each lane's 16 values, words that rise by `a`, `first` the lowest eight of them.
+ * `bits`, or NULL: two times 64 fifth bits. */
+LIZ_INLINE void lookup_steps(__m512i x, const uint8_t *bits, __m512i first, __m512i a, bool is_signed, __m512i *out)
 {
-    __m512i x0 = _mm512_loadu_si512(low), x1 = _mm512_loadu_si512(low + 64);
-    out->t[0] = _mm512_shuffle_epi8(table0, low_nibbles(x0));
-    out->t[1] = _mm512_shuffle_epi8(table0, high_nibbles(x0));
-    out->t[2] = _mm512_shuffle_epi8(table1, low_nibbles(x1));
-    out->t[3] = _mm512_shuffle_epi8(table1, high_nibbles(x1));
+    __m512i step = _mm512_slli_epi16(a, 3), second = _mm512_add_epi16(first, step);
+    __m512i table = high_bytes(first, second, is_signed), low = low_nibbles(x), high = high_nibbles(x);
+    out[0] = _mm512_shuffle_epi8(table, low);
+    out[1] = _mm512_shuffle_epi8(table, high);
+    if (bits != NULL) {
+        uint64_t mask[2];
+        __builtin_memcpy(mask, bits, sizeof mask);
+        __m512i third = _mm512_add_epi16(second, step);
+        table = high_bytes(third, _mm512_add_epi16(third, step), is_signed);
+        out[0] = _mm512_mask_shuffle_epi8(out[0], mask[0], table, low);
+        out[1] = _mm512_mask_shuffle_epi8(out[1], mask[1], table, high);
+    }
+}
+
+/* A row of words a and, unless NULL, b. */
+LIZ_INLINE void decode_steps(const uint8_t *four, const uint8_t *one, const int16_t *a, const int16_t *b, int zero,
+                             bool is_signed, liz_bytes512 *out)
+{
+    for (int h = 0; h < 2; h++) {
+        __m512i aw = spread_words(a, 4 * h), bw = b != NULL ? spread_words(b, 4 * h) : offset_of(is_signed);
+        __m512i first = _mm512_add_epi16(_mm512_mullo_epi16(aw, count_from(zero)), bw);
+        lookup_steps(_mm512_loadu_si512(four + 64 * h), one != NULL ? one + 16 * h : NULL, first, aw, is_signed,
+                     out->t + 2 * h);
+    }
+}
+
+LIZ_INLINE void prepare_none(const void *block, bool is_signed, liz_scales512 *to)
+{
+    (void)block, (void)is_signed, (void)to;
+}
+
+#define prepare_i4 prepare_none
+#define prepare_i5 prepare_none
+
+LIZ_INLINE void decode_i4(const void *block, const liz_scales512 *scales, int row, bool is_signed, liz_bytes512 *out)
+{
+    (void)scales;
+    const liz_block_i4 *b = block;
+    decode_steps(b->four[row], NULL, b->scales.a[row], NULL, 8, is_signed, out);
+}
+
+LIZ_INLINE void decode_i5(const void *block, const liz_scales512 *scales, int row, bool is_signed, liz_bytes512 *out)
+{
+    (void)scales;
+    const liz_block_i5 *b = block;
+    decode_steps(b->four[row], b->one[row], b->scales.a[row], NULL, 16, is_signed, out);
+}
+
+LIZ_INLINE void prepare_ab(const void *block, bool is_signed, liz_scales512 *to)
+{
+    const liz_scales_ab *from = block;
+    for (int row = 0; row < 16; row += 4)
+        _mm512_store_si512(to->b[row], _mm512_add_epi16(_mm512_load_si512(from->b[row]), offset_of(is_signed)));
+}
+
+#define prepare_i4m prepare_ab
+#define prepare_i5m prepare_ab
+
+LIZ_INLINE void decode_i4m(const void *block, const liz_scales512 *scales, int row, bool is_signed, liz_bytes512 *out)
+{
+    const liz_block_i4m *b = block;
+    decode_steps(b->four[row], NULL, b->scales.a[row], scales->b[row], 0, is_signed, out);
+}
+
+LIZ_INLINE void decode_i5m(const void *block, const liz_scales512 *scales, int row, bool is_signed, liz_bytes512 *out)
+{
+    const liz_block_i5m *b = block;
+    decode_steps(b->four[row], b->one[row], b->scales.a[row], scales->b[row], 0, is_signed, out);
+}
+
+/* Of 16 words, that of row + l in each 128-bit lane l. */
+LIZ_INLINE __m512i spread_rows(const int16_t *words, int row)
+{
+    const __m512i row_of = _mm512_set_epi64(0x0003000300030003, 0x0003000300030003, 0x0002000200020002,
+                                            0x0002000200020002, 0x0001000100010001, 0x0001000100010001, 0, 0);
+    return _mm512_permutexvar_epi16(_mm512_add_epi16(row_of, _mm512_set1_epi16((short)row)),
+                                    _mm512_castsi256_si512(load256(words)));
+}
+
+/* (x * r + 32) >> 6 for four rows of eight bytes x < 64, r one word a row. */
+LIZ_INLINE __m512i scale_rows(const uint8_t *bytes, __m512i r)
+{
+    return _mm512_mulhrs_epi16(_mm512_slli_epi16(_mm512_cvtepu8_epi16(load256(bytes)), 9), r);
+}
+
+LIZ_INLINE void prepare_k32(const void *block, bool is_signed, liz_scales512 *to)
+{
+    const liz_scales_k32 *from = block;
+    __m512i offset = offset_of(is_signed);
+    for (int row = 0; row < 16; row += 4) {
+        _mm512_store_si512(to->a[row], scale_rows(from->s[row], spread_rows(from->r, row)));
+        __m512i min = scale_rows(from->m[row], spread_rows(from->rm, row));
+        _mm512_store_si512(to->b[row], _mm512_add_epi16(min, offset));
+    }
+}
+
+#define prepare_i4k prepare_k32
+#define prepare_i5k prepare_k32
+
+LIZ_INLINE void decode_i4k(const void *block, const liz_scales512 *scales, int row, bool is_signed, liz_bytes512 *out)
+{
+    const liz_block_i4k *b = block;
+    decode_steps(b->four[row], NULL, scales->a[row], scales->b[row], 0, is_signed, out);
+}
+
+LIZ_INLINE void decode_i5k(const void *block, const liz_scales512 *scales, int row, bool is_signed, liz_bytes512 *out)
+{
+    const liz_block_i5k *b = block;
+    decode_steps(b->four[row], b->one[row], scales->a[row], scales->b[row], 0, is_signed, out);
+}
+
+/* ---- Nibbles that stand for any sixteen numbers ---- */
+
+LIZ_INLINE void prepare_i4t(const void *block, bool is_signed, liz_scales512 *to)
+{
+    (void)is_signed;
+    const liz_scales_t32 *from = block;
+    for (int row = 0; row < 16; row += 4) {
+        __m512i s = _mm512_slli_epi16(_mm512_cvtepi8_epi16(load256(from->s[row])), 8);
+        _mm512_store_si512(to->a[row], _mm512_mulhrs_epi16(s, spread_rows(from->r, row)));
+    }
+    __m256i values = _mm256_cvtepi8_epi16(load128(from->values));
+    to->values[0] = _mm512_broadcast_i32x4(_mm256_castsi256_si128(values));
+    to->values[1] = _mm512_broadcast_i32x4(_mm256_extracti128_si256(values, 1));
+}
+
+LIZ_INLINE void decode_i4t(const void *block, const liz_scales512 *scales, int row, bool is_signed, liz_bytes512 *out)
+{
+    const liz_block_i4t *b = block;
+    for (int h = 0; h < 2; h++) {
+        __m512i a = spread_words(scales->a[row], 4 * h), x = _mm512_loadu_si512(b->four[row] + 64 * h);
+        __m512i first = _mm512_add_epi16(_mm512_mullo_epi16(a, scales->values[0]), offset_of(is_signed));
+        __m512i second = _mm512_add_epi16(_mm512_mullo_epi16(a, scales->values[1]), offset_of(is_signed));
+        __m512i table = high_bytes(first, second, is_signed);
+        out->t[2 * h] = _mm512_shuffle_epi8(table, low_nibbles(x));
+        out->t[2 * h + 1] = _mm512_shuffle_epi8(table, high_nibbles(x));
+    }
+}
+
+/* ---- Two, three and six bits: sub-blocks of 16, a register has four ---- */
+
+/* Pairs of bits 2 c, 2 c + 1 in each byte's bits `to`, `to` + 1. */
+LIZ_INLINE __m512i pairs_at(__m512i x, int c, int to)
+{
+    __m512i moved =
+        2 * c >= to ? _mm512_srli_epi16(x, (unsigned)(2 * c - to)) : _mm512_slli_epi16(x, (unsigned)(to - 2 * c));
+    return _mm512_and_si512(moved, _mm512_set1_epi8((char)(3 << to)));
+}
+
+#define prepare_i2 prepare_none
+
+LIZ_INLINE void decode_i2(const void *block, const liz_scales512 *scales, int row, bool is_signed, liz_bytes512 *out)
+{
+    (void)scales;
+    __m512i x = _mm512_loadu_si512(((const liz_block_i2 *)block)->two[row]);
+    for (int c = 0; c < 4; c++)
+        out->t[c] = _mm512_add_epi8(pairs_at(x, c, 0), _mm512_set1_epi8(is_signed ? -1 : 127));
+}
+
+/* (x * r + 8) >> 4 for sixteen bytes x < 16. */
+LIZ_INLINE __m256i scale_nibbles(__m128i x, int16_t r)
+{
+    __m256i words = _mm256_cvtepu8_epi16(_mm_and_si128(x, _mm_set1_epi8(15)));
+    return _mm256_mulhrs_epi16(_mm256_slli_epi16(words, 11), _mm256_set1_epi16(r));
+}
+
+LIZ_INLINE void prepare_i2k(const void *block, bool is_signed, liz_scales512 *to)
+{
+    const liz_scales_k16 *from = block;
+    __m256i offset = _mm512_castsi512_si256(offset_of(is_signed));
+    for (int row = 0; row < 16; row++) {
+        __m128i sm = load128(from->sm[row]);
+        __m256i min = scale_nibbles(_mm_srli_epi16(sm, 4), from->rm[row]);
+        _mm256_store_si256((__m256i *)(void *)to->a16[row], scale_nibbles(sm, from->r[row]));
+        _mm256_store_si256((__m256i *)(void *)to->b16[row], _mm256_add_epi16(min, offset));
+    }
+}
+
+LIZ_INLINE void decode_i2k(const void *block, const liz_scales512 *scales, int row, bool is_signed, liz_bytes512 *out)
+{
+    __m512i x = _mm512_loadu_si512(((const liz_block_i2k *)block)->two[row]);
+    for (int c = 0; c < 4; c++) {
+        const int16_t *a = scales->a16[row] + c / 2 * 8, *b = scales->b16[row] + c / 2 * 8;
+        __m512i words = _mm512_mullo_epi16(spread_words(a, c % 2 * 4), count_from(0));
+        words = _mm512_add_epi16(words, spread_words(b, c % 2 * 4));
+        out->t[c] = _mm512_shuffle_epi8(high_bytes(words, words, is_signed), pairs_at(x, c, 0));
+    }
+}
+
+LIZ_INLINE void prepare_s16(const void *block, bool is_signed, liz_scales512 *to)
+{
+    (void)is_signed;
+    const liz_scales_s16 *from = block;
+    for (int row = 0; row < 16; row++) {
+        __m256i s = _mm256_slli_epi16(_mm256_cvtepi8_epi16(load128(from->s[row])), 8);
+        _mm256_store_si256((__m256i *)(void *)to->a16[row], _mm256_mulhrs_epi16(s, _mm256_set1_epi16(from->r[row])));
+    }
+}
+
+#define prepare_i3k prepare_s16
+#define prepare_i6k prepare_s16
+
+LIZ_INLINE void decode_i3k(const void *block, const liz_scales512 *scales, int row, bool is_signed, liz_bytes512 *out)
+{
+    const liz_block_i3k *b = block;
+    __m512i x = _mm512_loadu_si512(b->two[row]);
+    uint64_t third[4];
+    __builtin_memcpy(third, b->one[row], sizeof third);
+    for (int c = 0; c < 4; c++) {
+        __m512i a = spread_words(scales->a16[row] + c / 2 * 8, c % 2 * 4), q = pairs_at(x, c, 0);
+        __m512i words = _mm512_add_epi16(_mm512_mullo_epi16(a, count_from(4)), offset_of(is_signed));
+        q = _mm512_mask_add_epi8(q, third[c], q, _mm512_set1_epi8(4));
+        out->t[c] = _mm512_shuffle_epi8(high_bytes(words, words, is_signed), q);
+    }
 }
 
 /* High bytes of a * (q - zero) + 128; a one word a lane. */
@@ -78,117 +300,20 @@ LIZ_INLINE __m512i multiply_bytes(__m512i q, __m512i a, int zero, bool is_signed
     return _mm512_mask_blend_epi8(0xAAAAAAAAAAAAAAAAu, _mm512_srli_epi16(even, 8), odd);
 }
 
-/* ---- I4 ---- */
-
-LIZ_INLINE void prepare_i4(const void *block, bool is_signed, liz_scales512 *scales)
-{
-    (void)block, (void)is_signed, (void)scales;
-}
-
-LIZ_INLINE void decode_i4(const void *block, const liz_scales512 *scales, int row, bool is_signed, liz_bytes512 *out)
-{
-    (void)scales;
-    const liz_block_i4 *b = block;
-    __m512i offset = offset_of(is_signed);
-    lookup_row(b->low[row], table_of(spread_words(b->a[row], 0), offset, 8, is_signed),
-               table_of(spread_words(b->a[row], 4), offset, 8, is_signed), out);
-}
-
-/* ---- I4K ---- */
-
-/* (x * r + 2^(14 - shift)) >> (15 - shift) for four rows of eight bytes, r one word a row. */
-LIZ_INLINE __m512i scale_rows(const uint8_t *bytes, __m512i r)
-{
-    __m512i x = _mm512_cvtepu8_epi16(_mm256_load_si256((const __m256i *)(const void *)bytes));
-    return _mm512_mulhrs_epi16(_mm512_slli_epi16(x, 9), r);
-}
-
-LIZ_INLINE void prepare_i4k(const void *block, bool is_signed, liz_scales512 *scales)
-{
-    const liz_block_i4k *b = block;
-    __m512i r = _mm512_castsi256_si512(_mm256_load_si256((const __m256i *)(const void *)b->r));
-    __m512i rm = _mm512_castsi256_si512(_mm256_load_si256((const __m256i *)(const void *)b->rm));
-    const __m512i row_of = _mm512_set_epi64(0x0003000300030003, 0x0003000300030003, 0x0002000200020002,
-                                            0x0002000200020002, 0x0001000100010001, 0x0001000100010001, 0, 0);
-    __m512i offset = offset_of(is_signed);
-    for (int row = 0; row < 16; row += 4) {
-        __m512i index = _mm512_add_epi16(row_of, _mm512_set1_epi16((short)row));
-        _mm512_store_si512(scales->a[row], scale_rows(b->s[row], _mm512_permutexvar_epi16(index, r)));
-        __m512i min = scale_rows(b->m[row], _mm512_permutexvar_epi16(index, rm));
-        _mm512_store_si512(scales->b[row], _mm512_add_epi16(min, offset));
-    }
-}
-
-LIZ_INLINE void decode_i4k(const void *block, const liz_scales512 *scales, int row, bool is_signed, liz_bytes512 *out)
-{
-    const liz_block_i4k *b = block;
-    const int16_t *a = scales->a[row], *c = scales->b[row];
-    lookup_row(b->low[row], table_of(spread_words(a, 0), spread_words(c, 0), 0, is_signed),
-               table_of(spread_words(a, 4), spread_words(c, 4), 0, is_signed), out);
-}
-
-/* ---- I5 ---- */
-
-LIZ_INLINE void prepare_i5(const void *block, bool is_signed, liz_scales512 *scales)
-{
-    (void)block, (void)is_signed, (void)scales;
-}
-
-LIZ_INLINE __m512i with_fifth_bits(__m512i q, const uint8_t *bits)
-{
-    uint64_t mask;
-    __builtin_memcpy(&mask, bits, 8);
-    return _mm512_mask_add_epi8(q, mask, q, _mm512_set1_epi8(16));
-}
-
-LIZ_INLINE void decode_i5(const void *block, const liz_scales512 *scales, int row, bool is_signed, liz_bytes512 *out)
-{
-    (void)scales;
-    const liz_block_i5 *b = block;
-    for (int h = 0; h < 2; h++) {
-        __m512i x = _mm512_loadu_si512(b->low[row] + 64 * h), a = spread_words(b->a[row], 4 * h);
-        const uint8_t *bits = b->high[row] + 16 * h;
-        out->t[2 * h] = multiply_bytes(with_fifth_bits(low_nibbles(x), bits), a, 16, is_signed);
-        out->t[2 * h + 1] = multiply_bytes(with_fifth_bits(high_nibbles(x), bits + 8), a, 16, is_signed);
-    }
-}
-
-/* ---- I6K ---- */
-
-LIZ_INLINE void prepare_i6k(const void *block, bool is_signed, liz_scales512 *scales)
-{
-    (void)is_signed;
-    const liz_block_i6k *b = block;
-    for (int row = 0; row < 16; row++) {
-        __m256i s = _mm256_cvtepi8_epi16(_mm_load_si128((const __m128i *)(const void *)b->s[row]));
-        __m256i a = _mm256_mulhrs_epi16(_mm256_slli_epi16(s, 8), _mm256_set1_epi16(b->r[row]));
-        _mm256_store_si256((__m256i *)(void *)scales->a16[row], a);
-    }
-}
-
 LIZ_INLINE void decode_i6k(const void *block, const liz_scales512 *scales, int row, bool is_signed, liz_bytes512 *out)
 {
     const liz_block_i6k *b = block;
-    const __m512i pair = _mm512_set1_epi8(0x30);
-    __m512i high = _mm512_loadu_si512(b->high[row]);
-    __m512i x0 = _mm512_loadu_si512(b->low[row]), x1 = _mm512_loadu_si512(b->low[row] + 64);
-    const int16_t *a = scales->a16[row];
-    __m512i q0 = _mm512_or_si512(low_nibbles(x0), _mm512_and_si512(_mm512_slli_epi16(high, 4), pair));
-    __m512i q1 = _mm512_or_si512(high_nibbles(x0), _mm512_and_si512(_mm512_slli_epi16(high, 2), pair));
-    __m512i q2 = _mm512_or_si512(low_nibbles(x1), _mm512_and_si512(high, pair));
-    __m512i q3 = _mm512_or_si512(high_nibbles(x1), _mm512_and_si512(_mm512_srli_epi16(high, 2), pair));
-    out->t[0] = multiply_bytes(q0, spread_words(a, 0), 32, is_signed);
-    out->t[1] = multiply_bytes(q1, spread_words(a, 4), 32, is_signed);
-    out->t[2] = multiply_bytes(q2, spread_words(a + 8, 0), 32, is_signed);
-    out->t[3] = multiply_bytes(q3, spread_words(a + 8, 4), 32, is_signed);
+    __m512i pairs = _mm512_loadu_si512(b->two[row]);
+    for (int c = 0; c < 4; c++) {
+        __m512i x = _mm512_loadu_si512(b->four[row] + c / 2 * 64);
+        __m512i q = _mm512_or_si512(c % 2 ? high_nibbles(x) : low_nibbles(x), pairs_at(pairs, c, 4));
+        out->t[c] = multiply_bytes(q, spread_words(scales->a16[row] + c / 2 * 8, c % 2 * 4), 32, is_signed);
+    }
 }
 
-/* ---- I8 ---- */
+/* ---- Bytes ---- */
 
-LIZ_INLINE void prepare_i8(const void *block, bool is_signed, liz_scales512 *scales)
-{
-    (void)block, (void)is_signed, (void)scales;
-}
+#define prepare_i8 prepare_none
 
 LIZ_INLINE void decode_i8(const void *block, const liz_scales512 *scales, int row, bool is_signed, liz_bytes512 *out)
 {

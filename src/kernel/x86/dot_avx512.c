@@ -69,7 +69,7 @@ LIZ_INLINE void dot_tokens(const uint8_t *panel, size_t block_bytes, size_t n_bl
 }
 
 /* The token count is a constant in each copy, so that loops over tokens unroll. */
-#define DOT_I8(name)                                                                                                   \
+#define DOT_I8(ID, name, types)                                                                                        \
     static void dot_##name(const void *panel, size_t n_blocks, const int8_t *q, const float *d, const int32_t *sum,    \
                            size_t n_tok, float *y, size_t y_stride)                                                    \
     {                                                                                                                  \
@@ -84,17 +84,10 @@ LIZ_INLINE void dot_tokens(const uint8_t *panel, size_t block_bytes, size_t n_bl
         }                                                                                                              \
     }
 
-DOT_I8(i4)
-DOT_I8(i4k)
-DOT_I8(i5)
-DOT_I8(i6k)
-DOT_I8(i8)
+LIZ_PACKS_INTEGER(DOT_I8)
 
 void liz_kernel_dot_avx512(liz_kernel *kernel)
 {
-    kernel->dot_i8[LIZ_PACK_I4] = dot_i4;
-    kernel->dot_i8[LIZ_PACK_I4K] = dot_i4k;
-    kernel->dot_i8[LIZ_PACK_I5] = dot_i5;
-    kernel->dot_i8[LIZ_PACK_I6K] = dot_i6k;
-    kernel->dot_i8[LIZ_PACK_I8] = dot_i8;
+#define ENTRY(ID, name, types) kernel->dot_i8[LIZ_PACK_##ID] = dot_##name;
+    LIZ_PACKS_INTEGER(ENTRY)
 }

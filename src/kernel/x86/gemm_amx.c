@@ -107,6 +107,8 @@ LIZ_INLINE void decode_rows(decoder *d, int n, size_t block_bytes, prepare_fn *p
     }
 }
 
+typedef void decode_rows_fn(decoder *d, int n);
+
 /* Four rows of one panel and block into the running sums. */
 LIZ_INLINE void settle(const int32_t (*whole)[TOKENS], const float *d_rows, __m512 d_tok, float (*acc)[TOKENS], int row)
 {
@@ -188,15 +190,15 @@ LIZ_INLINE void store_group(const sums *s, size_t g, float *y, size_t y_stride, 
 /* n_groups is 1 for up to 16 tokens, else 2; rows_step is how many rows are decoded beside each step, so that the next
  * block is done when this one is. */
 LIZ_INLINE void gemm_integer(const uint8_t *panels, size_t block_bytes, size_t n_blocks, const liz_act_i8 *act,
-                             size_t n_tok, work *w, float *y, size_t y_stride, size_t n_rows, prepare_fn *prepare,
-                             decode_fn *decode, int n_groups, int rows_step)
+                             size_t n_tok, work *w, float *y, size_t y_stride, size_t n_rows, decode_rows_fn *decode,
+                             int n_groups, int rows_step)
 {
     size_t set_tokens = (size_t)n_groups * TOKENS, n_sets = (n_tok + set_tokens - 1) / set_tokens, n_done = 0;
     pending last = {0};
     decoder d = {.n_rows = n_rows > 16 ? 32 : 16};
     memset(w->pairs, 0, n_sets * sizeof(sums));
     decoder_start(&d, panels, block_bytes, n_blocks, 0, w);
-    decode_rows(&d, 32, block_bytes, prepare, decode);
+    decode(&d, 32);
     for (size_t b = 0; b < n_blocks; b++) {
         decoder_start(&d, panels, block_bytes, n_blocks, b + 1, w);
         for (size_t set = 0; set < n_sets; set++, n_done++) {
@@ -209,7 +211,7 @@ LIZ_INLINE void gemm_integer(const uint8_t *panels, size_t block_bytes, size_t n
                               x + n_blocks * BLOCK_TILES * TILE_BYTES, n_groups);
                 if (last.s != NULL)
                     settle_quarter(&last, c, n_groups);
-                decode_rows(&d, rows_step, block_bytes, prepare, decode);
+                decode(&d, rows_step);
             }
             sums_end(whole, n_groups);
             last = (pending){(const int32_t(*)[2][16][TOKENS])whole,
@@ -225,34 +227,42 @@ LIZ_INLINE void gemm_integer(const uint8_t *panels, size_t block_bytes, size_t n
                     least(n_tok - t, TOKENS), n_rows);
 }
 
-/* The shape of the interleaving is a constant in each copy. */
-#define GEMM_I8(name)                                                                                                  \
-    LIZ_INLINE void gemm_##name##_shape(const void *panels, size_t n_blocks, const liz_act_i8 *act, size_t n_tok,      \
-                                        void *scratch, float *y, size_t y_stride, size_t n_rows, int n_groups,         \
-                                        int rows_step)                                                                 \
+/* The shape of the interleaving is a constant in each copy. With many tokens decoding is a small part: all forms share
+ * one copy and are called. */
+static void gemm_to_64(const void *panels, size_t block_bytes, size_t n_blocks, const liz_act_i8 *act, size_t n_tok,
+                       void *scratch, float *y, size_t y_stride, size_t n_rows, decode_rows_fn *decode)
+{
+    gemm_integer(panels, block_bytes, n_blocks, act, n_tok, scratch, y, y_stride, n_rows, decode, 2, 4);
+}
+
+static void gemm_over_64(const void *panels, size_t block_bytes, size_t n_blocks, const liz_act_i8 *act, size_t n_tok,
+                         void *scratch, float *y, size_t y_stride, size_t n_rows, decode_rows_fn *decode)
+{
+    gemm_integer(panels, block_bytes, n_blocks, act, n_tok, scratch, y, y_stride, n_rows, decode, 2, 3);
+}
+
+#define GEMM_I8(ID, name, types)                                                                                       \
+    LIZ_INLINE void inline_rows_##name(decoder *d, int n)                                                              \
     {                                                                                                                  \
-        gemm_integer(panels, sizeof(liz_block_##name), n_blocks, act, n_tok, scratch, y, y_stride, n_rows,             \
-                     prepare_##name, decode_##name, n_groups, rows_step);                                              \
+        decode_rows(d, n, sizeof(liz_block_##name), prepare_##name, decode_##name);                                    \
     }                                                                                                                  \
+                                                                                                                       \
+    static void call_rows_##name(decoder *d, int n) { inline_rows_##name(d, n); }                                      \
                                                                                                                        \
     static void gemm_##name(const void *panels, size_t n_blocks, const liz_act_i8 *act, size_t n_tok, void *scratch,   \
                             float *y, size_t y_stride, size_t n_rows)                                                  \
     {                                                                                                                  \
+        const size_t bytes = sizeof(liz_block_##name);                                                                 \
         if (n_tok <= TOKENS)                                                                                           \
-            gemm_##name##_shape(panels, n_blocks, act, n_tok, scratch, y, y_stride, n_rows, 1, 8);                     \
+            gemm_integer(panels, bytes, n_blocks, act, n_tok, scratch, y, y_stride, n_rows, inline_rows_##name, 1, 8); \
         else if (n_tok <= 2 * TOKENS)                                                                                  \
-            gemm_##name##_shape(panels, n_blocks, act, n_tok, scratch, y, y_stride, n_rows, 2, 8);                     \
-        else if (n_tok <= 4 * TOKENS)                                                                                  \
-            gemm_##name##_shape(panels, n_blocks, act, n_tok, scratch, y, y_stride, n_rows, 2, 4);                     \
+            gemm_integer(panels, bytes, n_blocks, act, n_tok, scratch, y, y_stride, n_rows, inline_rows_##name, 2, 8); \
         else                                                                                                           \
-            gemm_##name##_shape(panels, n_blocks, act, n_tok, scratch, y, y_stride, n_rows, 2, 3);                     \
+            (n_tok <= 4 * TOKENS ? gemm_to_64 : gemm_over_64)(panels, bytes, n_blocks, act, n_tok, scratch, y,         \
+                                                              y_stride, n_rows, call_rows_##name);                     \
     }
 
-GEMM_I8(i4)
-GEMM_I8(i4k)
-GEMM_I8(i5)
-GEMM_I8(i6k)
-GEMM_I8(i8)
+LIZ_PACKS_INTEGER(GEMM_I8)
 
 /* ---- bf16 ---- */
 
@@ -299,11 +309,8 @@ static void gemm_bf16(const void *panels, size_t n_groups, const uint16_t *xh, s
 
 void liz_kernel_gemm_amx(liz_kernel *kernel)
 {
-    kernel->gemm_i8[LIZ_PACK_I4] = gemm_i4;
-    kernel->gemm_i8[LIZ_PACK_I4K] = gemm_i4k;
-    kernel->gemm_i8[LIZ_PACK_I5] = gemm_i5;
-    kernel->gemm_i8[LIZ_PACK_I6K] = gemm_i6k;
-    kernel->gemm_i8[LIZ_PACK_I8] = gemm_i8;
+#define ENTRY(ID, name, types) kernel->gemm_i8[LIZ_PACK_##ID] = gemm_##name;
+    LIZ_PACKS_INTEGER(ENTRY)
     kernel->gemm_bf16 = gemm_bf16;
     kernel->tile_i8 = tile_i8;
     kernel->tiles_begin = tiles_begin;

@@ -1,0 +1,381 @@
+/* cli_bench.c - timing a model: opening, a prompt, sequences together, a whole line.
+ *
+ * Nothing here is a path of its own: sequences are submitted as any program submits them, the line is liz_line_run on
+ * files, with greedy sampling, text, prefix cache and all. Prompts are random tokens, so that the cache has nothing to
+ * give, which is checked; tokens that end a text are forbidden, so that every sequence is as long as asked.
+ * - prefill: from liz_submit to the first token of a prompt; a first one warms up.
+ * - decode with n sequences: the tokens between the moment when the last of them has its first token and the moment
+ *   when the first has its last: while all n run together.
+ * - line: rows of 100 tokens after 500 that they share, 40 tokens out; from the open model to the last row on disk. */
+#include "cli/cli_bench.h"
+
+#include "base/log.h"
+#include "base/status.h"
+#include "sys/clock.h"
+#include "sys/memory.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { N_TOKENS = 500, SLACK_TOKENS = 32, LINE_SHARED = 500, LINE_ROW = 100, LINE_OUT = 40 };
+
+typedef struct bench {
+    const cli_args *args;
+    cli_bench_times *times;
+    liz_engine *engine;
+    liz_engine_opts opts;
+    liz_logit_bias *no_end; /* [n_no_end]: forbids what would end a text */
+    size_t n_no_end;
+    int32_t n_vocab, n_ctx_train;
+    uint32_t random;
+} bench;
+
+/* What a sequence's callback notes. Read after liz_seq_wait only. */
+typedef struct trace {
+    liz_seq *seq;
+    double *at_s; /* [n_at_max], of each token */
+    int n_at, n_at_max;
+    liz_error err;
+} trace;
+
+static double now_s(void) { return (double)liz_clock_us() * 1e-6; }
+
+static uint32_t random_below(bench *b, uint32_t n)
+{
+    b->random = (uint32_t)(b->random * 48271ull % 2147483647u);
+    return b->random % n;
+}
+
+static liz_status no_memory(liz_error *err) { return liz_fail(err, LIZ_E_MEMORY, "bench: no memory"); }
+
+/* ---- Sequences --------------------------------------------------------------------------------- */
+
+static void on_event(void *user, const liz_event *event)
+{
+    trace *t = user;
+    if (event->type == LIZ_EVENT_TOKEN && t->n_at < t->n_at_max)
+        t->at_s[t->n_at++] = now_s();
+    if (event->type == LIZ_EVENT_DONE && event->finish == LIZ_FINISH_FAILED)
+        liz_fail(&t->err, event->status, "%s", event->message);
+}
+
+static liz_status submit(bench *b, int n_prompt, int n_predict, trace *t, liz_error *err)
+{
+    int32_t *tokens = calloc((size_t)n_prompt, sizeof *tokens);
+    *t = (trace){.at_s = calloc((size_t)n_predict, sizeof *t->at_s), .n_at_max = n_predict};
+    liz_status status = tokens != NULL && t->at_s != NULL ? LIZ_OK : no_memory(err);
+    for (int i = 0; status == LIZ_OK && i < n_prompt; i++)
+        tokens[i] = (int32_t)random_below(b, (uint32_t)(b->n_vocab < N_TOKENS ? b->n_vocab : N_TOKENS));
+    liz_request request = {.tokens = tokens,
+                           .n_tokens = (size_t)n_prompt,
+                           .n_predict_max = n_predict,
+                           .sampling = {.bias = b->no_end, .n_bias = b->n_no_end},
+                           .on_event = on_event,
+                           .user = t};
+    if (status == LIZ_OK)
+        status = liz_submit(b->engine, &request, &t->seq, err);
+    free(tokens);
+    return status;
+}
+
+/* Waits for a sequence and checks that it generated all it was asked for. */
+static liz_status collect(trace *t, liz_error *err)
+{
+    liz_seq_wait(t->seq);
+    if (t->err.code != LIZ_OK)
+        return liz_fail(err, t->err.code, "bench: a sequence failed: %s", t->err.text);
+    if (t->n_at != t->n_at_max)
+        return liz_fail(err, LIZ_E_STATE, "bench: a sequence ended before its time");
+    return LIZ_OK;
+}
+
+static void trace_close(trace *t)
+{
+    liz_seq_free(t->seq);
+    free(t->at_s);
+}
+
+/* Seconds from submitting a prompt to its first token. */
+static liz_status time_prompt(bench *b, int n_prompt, double *took_s, liz_error *err)
+{
+    trace t;
+    double begin = now_s();
+    liz_status status = submit(b, n_prompt, 1, &t, err);
+    if (status == LIZ_OK)
+        status = collect(&t, err);
+    if (status == LIZ_OK)
+        *took_s = t.at_s[0] - begin;
+    trace_close(&t);
+    return status;
+}
+
+/* Steps until the last of `n` prompts is computed, in which the others generate already. */
+static int steps_apart(const bench *b, int n)
+{
+    return n * b->args->bench.n_depth / b->times->n_prefill_chunk + n / 4 + 4;
+}
+
+static liz_status rate_together(const trace *traces, int n, double *tok_s, liz_error *err)
+{
+    double begin = 0, end = INFINITY;
+    long n_tokens = 0;
+    for (int i = 0; i < n; i++) {
+        begin = fmax(begin, traces[i].at_s[0]);
+        end = fmin(end, traces[i].at_s[traces[i].n_at - 1]);
+    }
+    for (int i = 0; i < n; i++)
+        for (int k = 0; k < traces[i].n_at; k++)
+            n_tokens += traces[i].at_s[k] > begin && traces[i].at_s[k] <= end;
+    if (n_tokens < n)
+        return liz_fail(err, LIZ_E_STATE, "--steps: %d sequences did not run together: give more", n);
+    *tok_s = (double)n_tokens / (end - begin);
+    return LIZ_OK;
+}
+
+static liz_status time_decode(bench *b, int n, double *tok_s, liz_error *err)
+{
+    const int n_predict = b->args->bench.n_steps + steps_apart(b, n);
+    trace *traces = calloc((size_t)n, sizeof *traces);
+    liz_status status = traces != NULL ? LIZ_OK : no_memory(err);
+    for (int i = 0; status == LIZ_OK && i < n; i++)
+        status = submit(b, b->args->bench.n_depth, n_predict, &traces[i], err);
+    for (int i = 0; status == LIZ_OK && i < n; i++)
+        status = collect(&traces[i], err);
+    if (status == LIZ_OK)
+        status = rate_together(traces, n, tok_s, err);
+    for (int i = 0; traces != NULL && i < n; i++)
+        trace_close(&traces[i]);
+    free(traces);
+    return status;
+}
+
+/* ---- Rounds ------------------------------------------------------------------------------------- */
+
+static liz_status check_stop(liz_error *err)
+{
+    return cli_stop ? liz_fail(err, LIZ_E_CANCELLED, "bench: interrupted") : LIZ_OK;
+}
+
+static void forbid_end(bench *b)
+{
+    const liz_vocab *vocab = liz_engine_vocab(b->engine);
+    int32_t n = vocab != NULL ? liz_vocab_size(vocab) : 0;
+    b->n_no_end = 0;
+    for (int32_t token = 0; token < n && b->n_no_end < CLI_BIAS_MAX; token++)
+        if (liz_vocab_is_end(vocab, token))
+            b->no_end[b->n_no_end++] = (liz_logit_bias){token, -INFINITY};
+}
+
+static liz_status open_once(bench *b, int round, liz_error *err)
+{
+    cli_bench_times *t = b->times;
+    liz_engine_info info;
+    double begin = now_s();
+    liz_status status = liz_engine_open(&b->engine, b->args->line.model_path, &b->opts, err);
+    if (status != LIZ_OK)
+        return status;
+    t->open_s[round] = now_s() - begin;
+    liz_engine_info_get(b->engine, &info);
+    b->n_vocab = info.n_vocab;
+    b->n_ctx_train = info.n_ctx_train;
+    t->work_layers = info.work_layers;
+    t->work_output = info.work_output;
+    t->weights_bytes = info.weights_bytes;
+    t->n_threads = info.n_threads;
+    t->n_parallel = info.n_parallel;
+    forbid_end(b);
+    status = time_prompt(b, 1, &t->first_token_s[round], err);
+    t->first_token_s[round] += t->open_s[round];
+    t->open_peak_bytes = round == 0 ? liz_memory_resident_max() : t->open_peak_bytes;
+    return status;
+}
+
+/* Opens as often as there are rounds; the last stays open. */
+static liz_status run_open(bench *b, liz_error *err)
+{
+    liz_status status = LIZ_OK;
+    for (int i = 0; status == LIZ_OK && i < b->args->bench.n_rounds; i++) {
+        liz_engine_close(b->engine);
+        b->engine = NULL;
+        status = open_once(b, i, err);
+        status = status == LIZ_OK ? check_stop(err) : status;
+    }
+    return status;
+}
+
+static liz_status run_prefill(bench *b, liz_error *err)
+{
+    const int n = b->args->bench.n_prefill;
+    double took_s = 0;
+    liz_status status = time_prompt(b, n, &took_s, err); /* warms up */
+    for (int i = 0; status == LIZ_OK && i < b->args->bench.n_rounds; i++) {
+        status = time_prompt(b, n, &took_s, err);
+        b->times->prefill_tok_s[i] = n / took_s;
+        status = status == LIZ_OK ? check_stop(err) : status;
+    }
+    return status;
+}
+
+static liz_status run_decode(bench *b, liz_error *err)
+{
+    const cli_bench_args *set = &b->args->bench;
+    liz_engine_stats stats;
+    liz_status status = LIZ_OK;
+    for (int c = 0; c < set->n_counts; c++)
+        for (int i = 0; status == LIZ_OK && i < set->n_rounds; i++) {
+            status = time_decode(b, set->counts[c], &b->times->decode_tok_s[c][i], err);
+            status = status == LIZ_OK ? check_stop(err) : status;
+        }
+    liz_engine_stats_get(b->engine, &stats);
+    if (status == LIZ_OK && stats.n_tokens_reused > 0)
+        return liz_fail(err, LIZ_E_STATE, "bench: random prompts had a beginning in common: no figure would be true");
+    return status;
+}
+
+/* ---- The line ----------------------------------------------------------------------------------- */
+
+/* Random words of about `n_tokens` tokens. */
+static liz_status words(bench *b, const liz_vocab *vocab, int n_tokens, liz_buf *out, liz_error *err)
+{
+    static const char *const list[] = {"order",  "letter", "payment", "is",   "late",  "the",    "window", "broken",
+                                       "please", "answer", "before",  "noon", "and",   "green",  "chair",  "again",
+                                       "we",     "never",  "saw",     "this", "model", "number", "in",     "stock"};
+    size_t n_have = 0, begin = out->len;
+    liz_status status = LIZ_OK;
+    while (status == LIZ_OK && (int)n_have < n_tokens) {
+        int32_t *tokens = NULL;
+        for (int i = (n_tokens - (int)n_have) / 8 + 1; i > 0; i--)
+            liz_buf_printf(out, "%s%s", out->len > begin ? " " : "", list[random_below(b, sizeof list / sizeof *list)]);
+        if (liz_buf_failed(out))
+            return no_memory(err);
+        status = liz_tokenize(vocab, out->data + begin, out->len - begin, 0, &tokens, &n_have, err);
+        liz_free(tokens);
+    }
+    return status;
+}
+
+static liz_status file_write(const char *path, const liz_buf *text, liz_error *err)
+{
+    FILE *file = fopen(path, "we");
+    bool ok = file != NULL && fwrite(text->data, 1, text->len, file) == text->len;
+    ok = (file == NULL || fclose(file) == 0) && ok;
+    return ok ? LIZ_OK : liz_fail(err, LIZ_E_IO, "%s: cannot be written: %m", path);
+}
+
+/* Writes the rows, and what they share. Small contexts get rows of fewer tokens, in the same proportion. */
+static liz_status line_prepare(bench *b, liz_line_opts *line, const char *in_path, liz_buf *shared, liz_error *err)
+{
+    liz_buf rows;
+    const liz_vocab *vocab = liz_engine_vocab(b->engine);
+    const int whole = (LINE_SHARED + LINE_ROW) * 5 / 4 + LINE_OUT + SLACK_TOKENS;
+    const double fit = b->n_ctx_train < whole ? (double)b->n_ctx_train / whole : 1;
+    liz_buf_init(&rows, 1u << 30);
+    liz_status status = words(b, vocab, (int)(LINE_SHARED * fit), shared, err);
+    for (int i = 0; status == LIZ_OK && i < b->args->bench.n_rows; i++) {
+        liz_buf_puts(&rows, "{\"text\":\"");
+        status = words(b, vocab, (int)(LINE_ROW * fit) + 1, &rows, err);
+        liz_buf_puts(&rows, "\"}\n");
+    }
+    if (status == LIZ_OK)
+        status = file_write(in_path, &rows, err);
+    liz_buf_free(&rows);
+    line->system = shared->data;
+    line->max_tokens = (int32_t)(LINE_OUT * fit) + 1;
+    line->engine.n_ctx = whole < b->n_ctx_train ? whole : b->n_ctx_train;
+    return status;
+}
+
+static liz_status time_line(bench *b, const liz_line_opts *line, int round, liz_error *err)
+{
+    liz_line_report report;
+    liz_status status = liz_line_run(line, &report, err);
+    const liz_line_progress *p = &report.progress;
+    double n = b->args->bench.n_rows, prompt = (double)p->n_prompt_tokens, saved = (double)p->n_reused_tokens;
+    if (status == LIZ_OK && report.outcome == LIZ_LINE_INTERRUPTED)
+        status = check_stop(err);
+    else if (status == LIZ_OK && (p->n_rows != (uint64_t)n || p->n_failed > 0))
+        status = liz_fail(err, LIZ_E_STATE, "bench: some rows of the line failed");
+    b->times->line_rows_s[round] = n / ((double)p->elapsed_us * 1e-6);
+    b->times->line_computed = (prompt - saved) / n;
+    b->times->line_saved = saved / n;
+    b->times->line_completion = (double)p->n_completion_tokens / n;
+    liz_line_report_free(&report);
+    return status;
+}
+
+/* In a folder that goes away. Takes the engine, since the line opens the model by itself. */
+static liz_status run_line(bench *b, liz_error *err)
+{
+    const char *tmp = getenv("TMPDIR");
+    char folder[512], in_path[544], out_path[544], side_path[560];
+    liz_buf shared;
+    liz_line_opts line = b->args->line;
+    snprintf(folder, sizeof folder, "%s/lizzie-bench-XXXXXX", tmp != NULL && *tmp != '\0' ? tmp : "/tmp");
+    if (mkdtemp(folder) == NULL)
+        return liz_fail(err, LIZ_E_IO, "%s: cannot be created: %m", folder);
+    snprintf(in_path, sizeof in_path, "%s/rows.jsonl", folder);
+    snprintf(out_path, sizeof out_path, "%s/out.jsonl", folder);
+    snprintf(side_path, sizeof side_path, "%s.lizzie", out_path);
+    liz_buf_init(&shared, 1u << 20);
+    liz_status status = line_prepare(b, &line, in_path, &shared, err);
+    liz_engine_close(b->engine);
+    b->engine = NULL;
+    line.in_path = in_path;
+    line.out_path = out_path;
+    line.prompt = "{{text}}";
+    line.raw = line.restart = true;
+    line.sampling = (liz_line_sampling)LIZ_LINE_SAMPLING_NONE;
+    line.sampling.temperature = 0;
+    line.sampling.bias = b->no_end;
+    line.sampling.n_bias = b->n_no_end;
+    line.engine.n_parallel = b->times->n_parallel;
+    line.stop = &cli_stop;
+    for (int i = 0; status == LIZ_OK && i < b->args->bench.n_rounds; i++)
+        status = time_line(b, &line, i, err);
+    b->times->has_line = status == LIZ_OK;
+    liz_buf_free(&shared);
+    unlink(in_path);
+    unlink(out_path);
+    unlink(side_path);
+    rmdir(folder);
+    return status;
+}
+
+/* ---- All of it ---------------------------------------------------------------------------------- */
+
+static int max_int(int a, int b) { return a > b ? a : b; }
+
+static void opts_settle(bench *b)
+{
+    const cli_bench_args *set = &b->args->bench;
+    int n_ctx = set->n_prefill + 1;
+    b->opts = b->args->line.engine;
+    b->times->n_prefill_chunk = b->opts.n_prefill_chunk > 0 ? b->opts.n_prefill_chunk : 512;
+    for (int i = 0; i < set->n_counts; i++) {
+        b->opts.n_parallel = max_int(b->opts.n_parallel, set->counts[i]);
+        n_ctx = max_int(n_ctx, set->n_depth + set->n_steps + steps_apart(b, set->counts[i]));
+    }
+    b->opts.n_ctx = n_ctx;
+}
+
+liz_status cli_bench_run(const cli_args *args, cli_bench_times *times, liz_error *err)
+{
+    bench b = {.args = args, .times = times, .random = 1, .no_end = calloc(CLI_BIAS_MAX, sizeof *b.no_end)};
+    if (b.no_end == NULL)
+        return no_memory(err);
+    opts_settle(&b);
+    liz_status status = run_open(&b, err);
+    if (status == LIZ_OK)
+        status = run_prefill(&b, err);
+    if (status == LIZ_OK)
+        status = run_decode(&b, err);
+    times->peak_bytes = liz_memory_resident_max();
+    if (status == LIZ_OK && args->bench.n_rows > 0 && liz_engine_vocab(b.engine) == NULL)
+        liz_log(LIZ_LOG_WARN, "bench", "no line is timed: the model has no vocabulary to write rows with");
+    else if (status == LIZ_OK && args->bench.n_rows > 0)
+        status = run_line(&b, err);
+    liz_engine_close(b.engine);
+    free(b.no_end);
+    return status;
+}

@@ -1,0 +1,28 @@
+/* cli_bench.h - timing a model through <lizzie.h> and the line, as any program would use them. */
+#ifndef LIZ_CLI_CLI_BENCH_H
+#define LIZ_CLI_CLI_BENCH_H
+
+#include "cli/cli.h"
+
+/* What was timed, a value for each round. */
+typedef struct cli_bench_times {
+    double open_s[CLI_BENCH_ROUNDS_MAX];        /* liz_engine_open */
+    double first_token_s[CLI_BENCH_ROUNDS_MAX]; /* from there to the first token of a prompt of one */
+    double prefill_tok_s[CLI_BENCH_ROUNDS_MAX];
+    double decode_tok_s[CLI_BENCH_COUNTS_MAX][CLI_BENCH_ROUNDS_MAX];
+    double line_rows_s[CLI_BENCH_ROUNDS_MAX];
+    uint64_t open_peak_bytes, peak_bytes; /* resident, at the end of opening and of all before the line */
+    /* The model, and what of liz_engine_info holds when it is closed. */
+    liz_work work_layers, work_output;
+    uint64_t weights_bytes;
+    int n_threads, n_parallel;
+    int32_t n_prefill_chunk;
+    /* The line: tokens of a row on average. Without rows, or a vocabulary to write them with, it did not run. */
+    bool has_line;
+    double line_computed, line_saved, line_completion;
+} cli_bench_times;
+
+/* LIZ_E_CANCELLED after a signal. */
+LIZ_MUST_CHECK liz_status cli_bench_run(const cli_args *args, cli_bench_times *times, liz_error *err);
+
+#endif

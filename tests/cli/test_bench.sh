@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# test_bench.sh - lizzie bench on tiny models: every figure stands beside the machine's limits and is the engine's own.
+# Speeds themselves are not judged: the machine may be at work.
+set -u
+. tests/lib/tap.sh
+tap_folder
+lizzie=$PWD/$BUILD/lizzie
+few=(--prefill 40 --depth 8 --steps 16 --sequences 1,5 --rows 6 --repeat 2)
+"$BUILD/bench/write_model" tiny Q4_0 "$tap_dir/tiny.gguf" && "$BUILD/bench/write_model" tiny-qwen3 BF16 "$tap_dir/bf16.gguf"
+ok $? 'models of random weights'
+cd "$tap_dir" || exit 1
+
+# run NAME STATUS ARGS...: what it prints stands in `out` and `err`.
+run() {
+    local name=$1 wanted=$2
+    shift 2
+    TMPDIR=$tap_dir timeout 250 "$lizzie" bench "$@" >out.txt 2>err.txt
+    is "$?" "$wanted" "$name"
+    out=$(cat out.txt) err=$(cat err.txt)
+}
+# number KEY: the first number that stands behind it in `out`.
+number() { grep -o "\"$1\":[0-9.e+-]*" out.txt | head -n 1 | cut -d: -f2; }
+positive() { awk -v x="$(number "$1")" 'BEGIN { exit !(x + 0 > 0) }'; }
+figure() { grep -o "\"$1\":{\"unit[^}]*}" out.txt; }
+
+run 'a table' 0 tiny.gguf "${few[@]}"
+for row in 'this machine: reads [0-9.]* GB/s, computes [0-9.e-]* TOPS in int8' '^open .* s .*% of' '^prefill .*tok/s' \
+    '^decode 1 .*tok/s.* of .* of .*% of [0-9.]* \((reading|computing)\)' '^decode 5 ' '^line .*rows/s' '^memory: [1-9]'; do
+    grep -qE "$row" out.txt
+    ok $? "it says $row"
+done
+run 'JSON' 0 tiny.gguf "${few[@]}" --json --threads 1
+is "$(wc -l <out.txt)" 1 'on a line'
+for key in read_bytes_s int8_ops_s bf16_ops_s ops_s_max open_peak_bytes peak_bytes share; do
+    positive $key
+    ok $? "$key is known"
+done
+for name in open 'first token' prefill 'decode 1' 'decode 5' line; do
+    is "$(figure "$name" | grep -oE '"values":\[[0-9.e+-]*,[0-9.e+-]*\]' | wc -l)" 1 "$name: two rounds"
+    is "$(figure "$name" | grep -cE '"read_bytes_s":.*"ops_s":.*"limit":.*"share":')" 1 "$name: beside the limit"
+done
+has "$out" '"threads":1,' 'with the threads asked for'
+# Rows of a line share their beginning; what they generate is not cut short by an end.
+positive line_saved_tokens
+ok $? 'the line: a beginning is computed once'
+is "$(number line_completion_tokens)" 41 'the line: every row is as long as asked'
+is "$(find . -name 'lizzie-bench-*')" '' 'it leaves no file'
+LIZZIE_ISA=c run 'another instruction set' 0 bf16.gguf --prefill 8 --depth 4 --steps 8 --sequences 2 --rows 0 --repeat 1 --json
+has "$out" '"variant":"c"' 'is the one used, for the machine too'
+is "$(figure line)" '' '--rows 0: no line'
+is "$(figure 'decode 1')" '' '--sequences: no other'
+run 'more sequences than threads' 0 tiny.gguf --prefill 8 --sequences 64 --rows 0 --repeat 1 --json
+has "$out" '"decode 64"' 'run together'
+for bad in '--sequences 0' '--sequences 1,,2' '--sequences 1,x' '--repeat 65' '--steps 1' '--prefill -3' '--watts 3'; do
+    # shellcheck disable=SC2086
+    run "$bad" 2 tiny.gguf $bad
+done
+run 'no model' 1 none.gguf
+run 'a context that the model does not have' 2 tiny.gguf --prefill 5000
+has "$err" 'the model was made for' 'and it says so'
+tap_end

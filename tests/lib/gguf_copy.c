@@ -1,0 +1,130 @@
+/* gguf_copy.c - see gguf_copy.h. */
+#include "gguf_copy.h"
+
+#include "../../bench/lib/weights.h"
+#include "format/gguf_write.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* A tensor as it is written. */
+typedef struct copied {
+    const liz_gguf_tensor *from;
+    char name[96];
+    liz_dtype dtype;
+    uint64_t shape[LIZ_GGUF_DIM_MAX], n_rows, n_cols, row_bytes;
+    bool is_random;
+} copied;
+
+static const gguf_change *change_of(const gguf_edit *e, liz_str key)
+{
+    for (const gguf_change *c = e->changes; c != NULL && c->key != NULL; c++)
+        if (liz_str_is(key, c->key))
+            return c;
+    return NULL;
+}
+
+static void put_changes(liz_gguf_writer *w, const gguf_edit *e)
+{
+    for (const gguf_change *c = e->changes; c != NULL && c->key != NULL; c++) {
+        uint8_t flags[32];
+        for (size_t i = 0; i < c->n_array; i++)
+            flags[i] = c->u32 >> i & 1;
+        switch (c->type) {
+        case LIZ_GGUF_F32: liz_gguf_put_f32(w, c->key, c->f32); break;
+        case LIZ_GGUF_STRING: liz_gguf_put_str(w, c->key, liz_str_of(c->text)); break;
+        case LIZ_GGUF_ARRAY: liz_gguf_put_array(w, c->key, LIZ_GGUF_BOOL, flags, c->n_array); break;
+        default: liz_gguf_put_u32(w, c->key, c->u32); break;
+        }
+    }
+}
+
+/* Routers stay in float, as in real files; so do rows that are no whole blocks, in a type that takes them. */
+static liz_dtype type_of(const gguf_edit *e, const copied *t)
+{
+    uint64_t bytes;
+    if (strstr(t->name, "ffn_gate_inp") != NULL)
+        return LIZ_DTYPE_F32;
+    return liz_dtype_row_bytes((uint32_t)e->dtype, t->n_cols, &bytes) ? e->dtype : LIZ_DTYPE_Q8_0;
+}
+
+static void plan_tensor(const gguf_edit *e, const liz_gguf_tensor *from, copied *t)
+{
+    *t = (copied){.from = from, .dtype = from->dtype};
+    bool renamed = e->rename_tensor != NULL && liz_str_is(from->name, e->rename_tensor);
+    if (renamed)
+        snprintf(t->name, sizeof t->name, "%s", e->rename_to);
+    else
+        snprintf(t->name, sizeof t->name, "%.*s", LIZ_STR_ARG(from->name));
+    memcpy(t->shape, from->shape, sizeof t->shape);
+    bool of_layer = strncmp(t->name, "blk.", 4) == 0 || strcmp(t->name, "output.weight") == 0;
+    t->is_random = e->randomise && of_layer && from->n_dim >= 2;
+    bool of_expert = strstr(t->name, "_exps") != NULL || strstr(t->name, "ffn_gate_inp") != NULL;
+    if (e->n_expert > 0 && of_expert) {
+        t->shape[0] = e->n_expert;
+        t->is_random = true;
+    }
+    t->n_rows = 1;
+    for (int i = 0; i + 1 < from->n_dim; i++)
+        t->n_rows *= t->shape[i];
+    t->n_cols = t->shape[from->n_dim - 1];
+    bool is_bias = strstr(t->name, ".bias") != NULL;
+    if (t->is_random && !is_bias)
+        t->dtype = type_of(e, t);
+    assert_true(liz_dtype_row_bytes((uint32_t)t->dtype, t->n_cols, &t->row_bytes));
+}
+
+static void write_tensor(liz_gguf_writer *w, const gguf_edit *e, const copied *t, uint32_t number, liz_error *err)
+{
+    size_t n = t->n_rows * t->row_bytes;
+    uint8_t *data = malloc(n);
+    if (t->is_random)
+        for (uint64_t row = 0; row < t->n_rows; row++)
+            bench_weights_row(t->dtype, 1, number, row, t->n_cols, 1 / sqrt((double)t->n_cols),
+                              data + row * t->row_bytes);
+    else
+        memcpy(data, t->from->data, n);
+    if (e->poison != NULL && strcmp(t->name, e->poison) == 0)
+        memcpy(data, &(float){NAN}, sizeof(float));
+    assert_int_equal(liz_gguf_writer_data(w, data, n, err), LIZ_OK);
+    free(data);
+}
+
+void gguf_copy(const char *from, const char *to, gguf_edit e)
+{
+    liz_error err;
+    liz_gguf *in;
+    liz_gguf_writer *w;
+    if (liz_gguf_open(&in, from, &err) != LIZ_OK || liz_gguf_writer_open(&w, to, &err) != LIZ_OK)
+        fail_msg("%s", err.text);
+    bench_weights_init();
+    for (size_t i = 0; i < liz_gguf_n_entries(in); i++)
+        if (change_of(&e, liz_gguf_entry_at(in, i)->key) == NULL)
+            liz_gguf_put_entry(w, liz_gguf_entry_at(in, i));
+    put_changes(w, &e);
+    size_t n_in = liz_gguf_n_tensors(in), n = 0;
+    copied *tensors = calloc(n_in, sizeof *tensors);
+    for (size_t i = 0; i < n_in; i++) {
+        const liz_gguf_tensor *t = liz_gguf_tensor_at(in, i);
+        if (e.drop_tensor != NULL && liz_str_is(t->name, e.drop_tensor))
+            continue;
+        plan_tensor(&e, t, &tensors[n]);
+        liz_gguf_declare_tensor(w, liz_str_of(tensors[n].name), tensors[n].dtype, t->n_dim, tensors[n].shape);
+        n++;
+    }
+    if (liz_gguf_writer_begin(w, &err) != LIZ_OK)
+        fail_msg("%s", err.text);
+    for (size_t i = 0; i < n; i++)
+        write_tensor(w, &e, &tensors[i], (uint32_t)i, &err);
+    if (liz_gguf_writer_finish(w, &err) != LIZ_OK)
+        fail_msg("%s", err.text);
+    free(tensors);
+    liz_gguf_writer_close(w);
+    liz_gguf_close(in);
+}
