@@ -79,10 +79,11 @@ INSTALL = install
 INSTALL_PROGRAM = $(INSTALL)
 INSTALL_DATA = $(INSTALL) -m 644
 
-.PHONY: all tests benches fuzz fuzz-run fuzz-targets quick test asan bench-peers help clean install uninstall
+.PHONY: all tests benches fuzz fuzz-run fuzz-targets tsan tsan-tests tiny quick test asan bench-peers help clean install uninstall
 .SECONDARY:
+.DELETE_ON_ERROR:
 
-all: $(BUILD)/lizzie $(BUILD)/liblizzie.a $(SHARED)
+all: $(BUILD)/lizzie $(BUILD)/liblizzie.a $(SHARED) $(BUILD)/lizzie.1
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
@@ -108,6 +109,10 @@ $(BUILD)/libtests.a: $(TEST_LIB_OBJ)
 
 $(BUILD)/lizzie: $(CLI_OBJ) $(BUILD)/libabove.a $(BUILD)/liblizzie.a
 	$(call say,LD,$@)$(CC) -o $@ $^ $(LIBS)
+
+# The manual's list of options is the program's own.
+$(BUILD)/lizzie.1: docs/lizzie.1 scripts/man-options $(BUILD)/lizzie
+	$(call say,MAN,$@)scripts/man-options $(BUILD)/lizzie docs/lizzie.1 >$@
 
 ENGINE_TEST_BIN := $(filter $(BUILD)/tests/engine/%,$(TEST_BIN))
 LINE_TEST_BIN := $(filter $(BUILD)/tests/line/%,$(TEST_BIN))
@@ -160,6 +165,17 @@ asan: ## the tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	$(MAKE) --no-print-directory BUILD=$(BUILD)-asan OPT="-O1 -fno-var-tracking-assignments" OPT_KERNEL= DEFS=-DLIZ_DEBUG \
 	    SAN="-fsanitize=address,undefined -fno-sanitize-recover=all" all tests benches
 	scripts/run-tests --build $(BUILD)-asan --sanitized
+# The rooms with threads, and the library on a real model.
+TSAN_TESTS = engine/ line/ sys/ whole/test_library
+TSAN_BIN = $(foreach t,$(TSAN_TESTS),$(filter $(BUILD)/tests/$t%,$(TEST_BIN)))
+tsan-tests: $(TSAN_BIN)
+tsan: ## the tests of engine and line under ThreadSanitizer
+	$(MAKE) --no-print-directory BUILD=$(BUILD)-tsan OPT="-O1 -fno-var-tracking-assignments" OPT_KERNEL= DEFS=-DLIZ_DEBUG \
+	    SAN=-fsanitize=thread tsan-tests
+	scripts/run-tests --build $(BUILD)-tsan --sanitized $(TSAN_TESTS)
+tiny: ## the tests on pages of one token, steps of three rows and arenas of 64 bytes
+	$(MAKE) --no-print-directory BUILD=$(BUILD)-tiny DEFS="-DLIZ_TINY -DLIZ_DEBUG" all tests benches
+	scripts/run-tests --build $(BUILD)-tiny --sanitized
 fuzz: ## the fuzz targets with libFuzzer (clang), in build-fuzz/
 	$(MAKE) --no-print-directory BUILD=build-fuzz CC="$(FUZZ_CC)" OPT=-O1 OPT_KERNEL= DEFS=-DLIZ_DEBUG FUZZ_MAIN=-fsanitize=fuzzer \
 	    SAN="-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all" fuzz-targets
@@ -185,7 +201,7 @@ install: all ## the program, the library, man pages and completions; prefix=/usr
 	    -e 's|@libdir@|$(patsubst $(exec_prefix)/%,$${exec_prefix}/%,$(libdir))|' \
 	    -e 's|@includedir@|$(patsubst $(prefix)/%,$${prefix}/%,$(includedir))|' -e 's|@version@|$(VERSION)|' \
 	    scripts/lizzie.pc.in >"$(DESTDIR)$(pkgconfigdir)/lizzie.pc"
-	$(INSTALL_DATA) docs/lizzie.1 "$(DESTDIR)$(mandir)/man1"
+	$(INSTALL_DATA) $(BUILD)/lizzie.1 "$(DESTDIR)$(mandir)/man1"
 	$(INSTALL_DATA) docs/lizzie.3 "$(DESTDIR)$(mandir)/man3"
 	$(INSTALL_DATA) scripts/completion/lizzie.bash "$(DESTDIR)$(bashcompletiondir)/lizzie"
 	$(INSTALL_DATA) scripts/completion/lizzie.zsh "$(DESTDIR)$(zshcompletiondir)/_lizzie"
@@ -195,6 +211,6 @@ uninstall: ## takes them away again; with the same variables
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 clean: ## removes what was built
-	rm -rf $(BUILD) $(BUILD)-asan build-fuzz
+	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan $(BUILD)-tiny build-fuzz
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -2,16 +2,12 @@
 #include "base/arena.h"
 
 #include "base/checked.h"
+#include "base/tiny.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#ifdef LIZ_TINY
-enum { CHUNK_SIZE_MIN = 64 };
-#else
-enum { CHUNK_SIZE_MIN = 64 * 1024 };
-#endif
-enum { ALIGN = 64 };
+enum { CHUNK_SIZE_MIN = LIZ_OR_TINY(64 * 1024, 64), ALIGN = 64 };
 
 struct liz_arena_chunk {
     liz_arena_chunk *next;

@@ -16,15 +16,12 @@
 
 #include "base/hash.h"
 #include "base/status.h"
+#include "base/tiny.h"
 #include "lizzie.h"
 
 #include <stdint.h>
 
-#ifdef LIZ_TINY
-enum { LIZ_PAGE_TOKENS = 1 };
-#else
-enum { LIZ_PAGE_TOKENS = 32 };
-#endif
+enum { LIZ_PAGE_TOKENS = LIZ_OR_TINY(32, 1) };
 
 /* What one layer keeps for one token. */
 typedef struct liz_cache_layer {

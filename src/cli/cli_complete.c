@@ -50,12 +50,12 @@ static bool is_file(const char *value)
     return false;
 }
 
-/* "on|off" names its values; of others only files can be completed. */
+/* "on|off" names its values, "ID|TEXT" kinds of them; of others only files can be completed. */
 static void complete_value(const cli_option_text *o, const char *begun)
 {
     if (is_file(o->value))
         puts(":");
-    if (strchr(o->value, '|') == NULL)
+    if (strchr(o->value, '|') == NULL || (o->value[0] >= 'A' && o->value[0] <= 'Z'))
         return;
     for (const char *at = o->value; *at != '\0';) {
         size_t n = strcspn(at, "|");

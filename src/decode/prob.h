@@ -16,19 +16,30 @@
 #define LIZ_PROB_ONE ((uint64_t)1 << 40)
 
 enum { LIZ_PROB_VOCAB_MAX = 1 << 23, LIZ_PROB_BLOCK = 64 };
+enum { LIZ_PROB_BINS_A_UNIT = 64, LIZ_PROB_BINS = LIZ_PROB_BINS_A_UNIT * 28 + 1 };
 
-/* The largest logit of each block of LIZ_PROB_BLOCK ids into `block_max` [ceil(n / LIZ_PROB_BLOCK)] (may be NULL), and
- * of all into `*max`. False when one is NaN or +infinity. */
-bool liz_prob_scan(const float *logits, size_t n, float *block_max, float *max);
+/* The passes over logits, for vectors of a certain width; all give the same. */
+typedef struct liz_prob_ops {
+    /* The largest logit of each block of LIZ_PROB_BLOCK ids into `block_max` [ceil(n / LIZ_PROB_BLOCK)], and of all
+     * into `*max`. False when one is NaN or +infinity. */
+    bool (*scan)(const float *logits, size_t n, float *block_max, float *max);
+    /* The sum of the weights of those logits [n] that are at least `bound`, or above it where `strict`. `inv_temp` is
+     * 1 / T. */
+    uint64_t (*sum)(const float *logits, size_t n, float max, float inv_temp, float bound, bool strict);
+    /* The weights of logits [n], n <= LIZ_PROB_BLOCK. */
+    void (*weights)(const float *logits, size_t n, float max, float inv_temp, uint64_t weights[LIZ_PROB_BLOCK]);
+    /* The bins of logits [n], n <= LIZ_PROB_BLOCK, none above `max`: LIZ_PROB_BINS_A_UNIT to a unit of distance from
+     * it, the last taking the rest; LIZ_PROB_BINS for those below `bound`, and behind the n-th. */
+    void (*bins)(const float *logits, size_t n, float max, float bound, int32_t bins[LIZ_PROB_BLOCK]);
+} liz_prob_ops;
 
-/* The weight of one logit: `inv_temp` is 1 / T. */
+extern const liz_prob_ops liz_prob_ops_baseline, liz_prob_ops_avx2, liz_prob_ops_avx512;
+
+/* Those of the widest vectors that have at most `n_lanes` floats: 4 on every machine, 8 with AVX2, 16 with AVX-512. */
+const liz_prob_ops *liz_prob_ops_of(int n_lanes);
+
+/* The weight of one logit. */
 uint64_t liz_prob_weight(float logit, float max, float inv_temp);
-
-/* The sum of the weights of those logits [n] that are at least `bound`, or above it where `strict`. */
-uint64_t liz_prob_sum(const float *logits, size_t n, float max, float inv_temp, float bound, bool strict);
-
-/* The weights of logits [n], n <= LIZ_PROB_BLOCK. */
-void liz_prob_weights(const float *logits, size_t n, float max, float inv_temp, uint64_t weights[LIZ_PROB_BLOCK]);
 
 /* The natural logarithm of x > 0 (finite, normal), within 2 units in the last place. */
 double liz_prob_log(double x);

@@ -34,10 +34,10 @@ typedef struct cut {
 static const cut cut_none = {-INFINITY, INT32_MAX};
 static const float xtc_threshold_standard = 0.1f;
 
-/* Bins of logits below the largest, an eighth of a unit each; the last takes the rest. */
-enum { N_BINS = 8 * 28 + 1 };
+enum { SURPRISE_UNIT = 65536, SURPRISE_STEP = 1024, N_DISTANCES = 28 * SURPRISE_UNIT / SURPRISE_STEP + 1 };
 
 struct liz_sampler {
+    const liz_prob_ops *prob;
     int32_t n_vocab;
     size_t n_blocks;
     float *block_max;    /* [n_blocks] */
@@ -61,7 +61,7 @@ size_t liz_sampler_bytes(int32_t n_vocab)
            liz_adjuster_bytes(n_vocab);
 }
 
-liz_status liz_sampler_open(liz_sampler **out, int32_t n_vocab, liz_error *err)
+liz_status liz_sampler_open(liz_sampler **out, int32_t n_vocab, int n_lanes, liz_error *err)
 {
     if (n_vocab < 1 || n_vocab > LIZ_PROB_VOCAB_MAX)
         return liz_fail(err, LIZ_E_LIMIT, "sampling: a vocabulary of %d tokens: at most %d are possible", n_vocab,
@@ -70,6 +70,7 @@ liz_status liz_sampler_open(liz_sampler **out, int32_t n_vocab, liz_error *err)
     if (sampler == NULL)
         goto fail;
     size_t n = (size_t)n_vocab;
+    sampler->prob = liz_prob_ops_of(n_lanes);
     sampler->n_vocab = n_vocab;
     sampler->n_blocks = (n + LIZ_PROB_BLOCK - 1) / LIZ_PROB_BLOCK;
     sampler->block_max = calloc(sampler->n_blocks, sizeof *sampler->block_max);
@@ -157,13 +158,7 @@ static size_t prefix_select(candidate *list, size_t n, uint64_t target)
 
 static bool cut_has(cut c, float logit, size_t id)
 {
-    return logit > c.logit || (logit == c.logit && id <= (size_t)c.id);
-}
-
-static size_t bin_of(const field *f, float logit)
-{
-    float distance = (f->max - logit) * 8;
-    return distance < N_BINS - 1 ? (size_t)distance : N_BINS - 1;
+    return logit > c.logit || (logit == c.logit && (int32_t)id <= c.id);
 }
 
 /* A logit that is surely below all that are less than `distance` below the largest, whatever was rounded. */
@@ -179,36 +174,52 @@ static size_t block_end(const field *f, size_t block)
     return end < f->n ? end : f->n;
 }
 
+/* The bins of a block's tokens, LIZ_PROB_BINS for those outside `c` or below `bound`, which is not below c.logit. */
+static void block_bins(const liz_sampler *sampler, const field *f, cut c, float bound, size_t block,
+                       int32_t bins[LIZ_PROB_BLOCK])
+{
+    size_t begin = block * LIZ_PROB_BLOCK, end = block_end(f, block);
+    sampler->prob->bins(f->logits + begin, end - begin, f->max, bound, bins);
+    for (size_t i = begin; i < end && bound == c.logit && (int32_t)end > c.id; i++)
+        if (!cut_has(c, f->logits[i], i))
+            bins[i - begin] = LIZ_PROB_BINS;
+}
+
 /* Sums the tokens inside `c` and not below `bound` into bins: their weights at temperature 1, or 1 each. */
 static void bins_fill(const liz_sampler *sampler, const field *f, cut c, float bound, bool by_weight,
-                      uint64_t bins[N_BINS])
+                      uint64_t sums[LIZ_PROB_BINS + 1])
 {
-    memset(bins, 0, N_BINS * sizeof *bins);
+    uint64_t weights[LIZ_PROB_BLOCK];
+    int32_t bins[LIZ_PROB_BLOCK];
+    memset(sums, 0, (LIZ_PROB_BINS + 1) * sizeof *sums);
+    for (size_t i = 0; i < LIZ_PROB_BLOCK; i++)
+        weights[i] = 1;
     for (size_t block = 0; block < sampler->n_blocks; block++) {
-        uint64_t weights[LIZ_PROB_BLOCK];
-        size_t begin = block * LIZ_PROB_BLOCK, end = block_end(f, block);
+        size_t begin = block * LIZ_PROB_BLOCK;
         if (sampler->block_max[block] < bound)
             continue;
         if (by_weight)
-            liz_prob_weights(f->logits + begin, end - begin, f->max, 1, weights);
-        for (size_t i = begin; i < end; i++)
-            if (f->logits[i] >= bound && cut_has(c, f->logits[i], i))
-                bins[bin_of(f, f->logits[i])] += by_weight ? weights[i - begin] : 1;
+            sampler->prob->weights(f->logits + begin, block_end(f, block) - begin, f->max, 1, weights);
+        block_bins(sampler, f, c, bound, block, bins);
+        for (size_t i = 0; i < LIZ_PROB_BLOCK; i++)
+            sums[bins[i]] += weights[i];
     }
 }
 
-/* Lists the tokens inside `c` that are not below `bound` and, unless `bin` is N_BINS, in that bin. */
-static size_t candidates_list(liz_sampler *sampler, const field *f, cut c, float bound, size_t bin, bool by_weight)
+/* Lists the tokens inside `c` that are not below `bound` and, unless `bin` is LIZ_PROB_BINS, in that bin. */
+static size_t candidates_list(liz_sampler *sampler, const field *f, cut c, float bound, int32_t bin, bool by_weight)
 {
+    int32_t bins[LIZ_PROB_BLOCK];
     size_t n = 0;
     for (size_t block = 0; block < sampler->n_blocks; block++) {
         if (sampler->block_max[block] < bound)
             continue;
-        for (size_t i = block * LIZ_PROB_BLOCK; i < block_end(f, block); i++) {
-            float logit = f->logits[i];
-            if (logit >= bound && cut_has(c, logit, i) && (bin == N_BINS || bin_of(f, logit) == bin))
-                sampler->list[n++] =
-                    (candidate){key_of(logit, (int32_t)i), by_weight ? liz_prob_weight(logit, f->max, 1) : 1};
+        block_bins(sampler, f, c, bound, block, bins);
+        for (size_t i = 0; i < LIZ_PROB_BLOCK; i++) {
+            size_t id = block * LIZ_PROB_BLOCK + i;
+            if (bin == LIZ_PROB_BINS ? bins[i] < bin : bins[i] == bin)
+                sampler->list[n++] = (candidate){key_of(f->logits[id], (int32_t)id),
+                                                 by_weight ? liz_prob_weight(f->logits[id], f->max, 1) : 1};
         }
     }
     return n;
@@ -218,12 +229,12 @@ static size_t candidates_list(liz_sampler *sampler, const field *f, cut c, float
  * `bound`. */
 static cut cut_at(liz_sampler *sampler, const field *f, cut c, float bound, uint64_t target, bool by_weight)
 {
-    uint64_t bins[N_BINS], sum = 0;
-    size_t bin = 0;
-    bins_fill(sampler, f, c, bound, by_weight, bins);
-    for (; bin < N_BINS - 1 && sum + bins[bin] < target; bin++)
-        sum += bins[bin];
-    float bin_bound = bin < N_BINS - 1 ? bound_at(f, (double)(bin + 1) / 8) : bound;
+    uint64_t sums[LIZ_PROB_BINS + 1], sum = 0;
+    int32_t bin = 0;
+    bins_fill(sampler, f, c, bound, by_weight, sums);
+    for (; bin < LIZ_PROB_BINS - 1 && sum + sums[bin] < target; bin++)
+        sum += sums[bin];
+    float bin_bound = bin < LIZ_PROB_BINS - 1 ? bound_at(f, (double)(bin + 1) / LIZ_PROB_BINS_A_UNIT) : bound;
     size_t n = candidates_list(sampler, f, c, bin_bound > bound ? bin_bound : bound, bin, by_weight);
     LIZ_ASSERT(n > 0);
     int32_t id = key_id(sampler->list[prefix_select(sampler->list, n, target - sum) - 1].key);
@@ -265,8 +276,8 @@ static uint64_t cut_sum(liz_sampler *sampler, const field *f, cut c, float inv_t
         if (sampler->block_max[block] >= c.logit) {
             size_t border = (size_t)c.id + 1; /* from here an equal logit is outside */
             border = border < begin ? begin : border > end ? end : border;
-            sum = liz_prob_sum(f->logits + begin, border - begin, f->max, inv_temp, c.logit, false) +
-                  liz_prob_sum(f->logits + border, end - border, f->max, inv_temp, c.logit, true);
+            sum = sampler->prob->sum(f->logits + begin, border - begin, f->max, inv_temp, c.logit, false) +
+                  sampler->prob->sum(f->logits + border, end - border, f->max, inv_temp, c.logit, true);
         }
         sampler->block_sum[block] = sum;
         total += sum;
@@ -316,33 +327,80 @@ static void top_forbid(liz_sampler *sampler, field *f, float logit, int32_t id)
 static uint32_t surprise_of(const field *f, float logit)
 {
     float distance = f->max - logit;
-    return (uint32_t)((distance < 28 ? distance : 28) * 65536);
+    return (uint32_t)((distance < 28 ? distance : 28) * SURPRISE_UNIT);
 }
 
-/* Keeps the tokens whose surprise is nearest to its mean, so many that they weigh enough, and all that are as near as
+static uint32_t distance_of(const field *f, float logit, uint32_t mean)
+{
+    uint32_t surprise = surprise_of(f, logit);
+    return surprise > mean ? surprise - mean : mean - surprise;
+}
+
+/* The mean surprise of the tokens inside `c`, by weight; and the sum of their weights. */
+static uint32_t surprise_mean(const liz_sampler *sampler, const field *f, cut c, uint64_t *total)
+{
+    unsigned __int128 sum = 0;
+    *total = 0;
+    for (size_t block = 0; block < sampler->n_blocks; block++) {
+        uint64_t weights[LIZ_PROB_BLOCK], part = 0; /* a weight times its surprise is below 2^55 */
+        size_t begin = block * LIZ_PROB_BLOCK, end = block_end(f, block);
+        sampler->prob->weights(f->logits + begin, end - begin, f->max, 1, weights);
+        for (size_t i = begin; i < end; i++) {
+            uint64_t weight = cut_has(c, f->logits[i], i) ? weights[i - begin] : 0;
+            *total += weight;
+            part += weight * surprise_of(f, f->logits[i]);
+        }
+        sum += part;
+    }
+    return (uint32_t)(sum / *total);
+}
+
+/* Sums the weights of the tokens inside `c` by their distance from the mean: all, in steps of SURPRISE_STEP, or those
+ * in step `only` one by one. */
+static void distances_sum(const liz_sampler *sampler, const field *f, cut c, uint32_t mean, uint32_t only,
+                          uint64_t *sums)
+{
+    memset(sums, 0, N_DISTANCES * sizeof *sums);
+    for (size_t block = 0; block < sampler->n_blocks; block++) {
+        uint64_t weights[LIZ_PROB_BLOCK];
+        size_t begin = block * LIZ_PROB_BLOCK, end = block_end(f, block);
+        sampler->prob->weights(f->logits + begin, end - begin, f->max, 1, weights);
+        for (size_t i = begin; i < end; i++) {
+            uint32_t distance = distance_of(f, f->logits[i], mean);
+            if (!cut_has(c, f->logits[i], i))
+                continue;
+            if (only == N_DISTANCES)
+                sums[distance / SURPRISE_STEP] += weights[i - begin];
+            else if (distance / SURPRISE_STEP == only)
+                sums[distance % SURPRISE_STEP] += weights[i - begin];
+        }
+    }
+}
+
+/* Moves `*rest` on to what is left of it in the sum that it ends in. */
+static uint32_t sums_walk(const uint64_t *sums, uint64_t *rest)
+{
+    uint32_t i = 0;
+    for (; sums[i] < *rest; i++)
+        *rest -= sums[i];
+    return i;
+}
+
+/* Keeps the tokens whose surprise is nearest to the mean, so many that they weigh enough, and all that are as near as
  * the last of them. */
 static cut cut_typical(liz_sampler *sampler, field *f, cut c, float typical_p)
 {
-    size_t n = candidates_list(sampler, f, c, bound_at(f, 28), N_BINS, true);
-    unsigned __int128 sum = 0;
-    uint64_t total = 0;
-    for (size_t i = 0; i < n; i++) {
-        const candidate *each = &sampler->list[i];
-        total += each->measure;
-        sum += (unsigned __int128)each->measure * surprise_of(f, f->logits[key_id(each->key)]);
-    }
-    int32_t mean = (int32_t)(sum / total);
-    for (size_t i = 0; i < n; i++) {
-        int32_t id = key_id(sampler->list[i].key), surprise = (int32_t)surprise_of(f, f->logits[id]);
-        uint32_t distance = (uint32_t)(surprise > mean ? surprise - mean : mean - surprise);
-        sampler->list[i].key = (uint64_t)(UINT32_MAX - distance) << 32 | (0xFFFFFFFFu - (uint32_t)id);
-    }
-    uint64_t target = scale53((uint64_t)ceil((double)typical_p * 0x1p53), total, false);
-    uint64_t last = sampler->list[prefix_select(sampler->list, n, target) - 1].key >> 32;
+    uint64_t total, sums[N_DISTANCES];
+    uint32_t mean = surprise_mean(sampler, f, c, &total);
+    uint64_t rest = scale53((uint64_t)ceil((double)typical_p * 0x1p53), total, false);
+    distances_sum(sampler, f, c, mean, N_DISTANCES, sums);
+    uint32_t step = sums_walk(sums, &rest);
+    distances_sum(sampler, f, c, mean, step, sums);
+    uint32_t reach = step * SURPRISE_STEP + sums_walk(sums, &rest);
     float least = INFINITY, most = -INFINITY;
-    for (size_t i = 0; i < n; i++) {
-        float logit = f->logits[key_id(sampler->list[i].key)];
-        if (sampler->list[i].key >> 32 < last || sampler->list[i].measure == 0)
+    for (size_t i = 0; i < f->n; i++) {
+        float logit = f->logits[i];
+        if (!cut_has(c, logit, i) || distance_of(f, logit, mean) > reach || liz_prob_weight(logit, f->max, 1) == 0)
             continue;
         least = logit < least ? logit : least;
         most = logit > most ? logit : most;
@@ -364,7 +422,8 @@ static void xtc_apply(liz_sampler *sampler, field *f, cut c, const liz_sampling 
     if (liz_draw(s->seed, position, LIZ_DRAW_XTC) >= (double)s->xtc_probability)
         return;
     uint64_t least = scale53((uint64_t)ceil(threshold * 0x1p53), cut_sum(sampler, f, c, 1), false), last = UINT64_MAX;
-    size_t n = candidates_list(sampler, f, c, bound_at(f, -liz_prob_log(threshold)), N_BINS, true);
+    float bound = bound_at(f, -liz_prob_log(threshold));
+    size_t n = candidates_list(sampler, f, c, bound > c.logit ? bound : c.logit, LIZ_PROB_BINS, true);
     for (size_t i = 0; i < n; i++)
         if (sampler->list[i].measure >= least && sampler->list[i].key < last)
             last = sampler->list[i].key;
@@ -426,7 +485,7 @@ int32_t liz_sampler_choose(liz_sampler *sampler, const liz_sampling *s, float *l
     field f = {.logits = logits, .n = (size_t)sampler->n_vocab, .changing = logits};
     int32_t token;
     liz_adjust(sampler->adjuster, s, history, logits);
-    if (!liz_prob_scan(logits, f.n, sampler->block_max, &f.max))
+    if (!sampler->prob->scan(logits, f.n, sampler->block_max, &f.max))
         token = LIZ_CHOICE_NAN;
     else if (f.max == -INFINITY)
         token = LIZ_CHOICE_NONE;
@@ -450,16 +509,16 @@ double liz_sampler_logprobs(liz_sampler *sampler, const float *logits, int n_top
     field f = {.logits = logits, .n = (size_t)sampler->n_vocab};
     if (n_found != NULL)
         *n_found = 0;
-    if (!liz_prob_scan(logits, f.n, sampler->block_max, &f.max) || f.max == -INFINITY)
+    if (!sampler->prob->scan(logits, f.n, sampler->block_max, &f.max) || f.max == -INFINITY)
         return NAN;
-    uint64_t total = liz_prob_sum(logits, f.n, f.max, 1, -INFINITY, false);
+    uint64_t total = sampler->prob->sum(logits, f.n, f.max, 1, -INFINITY, false);
     double norm = (double)f.max + liz_prob_log((double)total * 0x1p-40);
     if (n_top == 0)
         return norm;
     cut c = cut_top_k(sampler, &f, (size_t)n_top);
     if (c.logit == -INFINITY)
         c.id = -1; /* impossible tokens are no alternatives */
-    size_t n = candidates_list(sampler, &f, c, c.logit, N_BINS, false);
+    size_t n = candidates_list(sampler, &f, c, c.logit, LIZ_PROB_BINS, false);
     list_sort(sampler->list, n);
     for (size_t i = 0; i < n; i++) {
         int32_t id = key_id(sampler->list[i].key);

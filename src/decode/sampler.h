@@ -31,9 +31,10 @@ enum {
 
 typedef struct liz_sampler liz_sampler;
 
-/* Bytes of a sampler for vocabularies of `n_vocab`, and the sampler itself. LIZ_E_LIMIT above LIZ_PROB_VOCAB_MAX. */
+/* Bytes of a sampler for vocabularies of `n_vocab`, and the sampler itself, which uses vectors of up to `n_lanes`
+ * floats (liz_prob_ops_of). LIZ_E_LIMIT above LIZ_PROB_VOCAB_MAX. */
 size_t liz_sampler_bytes(int32_t n_vocab);
-LIZ_MUST_CHECK liz_status liz_sampler_open(liz_sampler **out, int32_t n_vocab, liz_error *err);
+LIZ_MUST_CHECK liz_status liz_sampler_open(liz_sampler **out, int32_t n_vocab, int n_lanes, liz_error *err);
 void liz_sampler_close(liz_sampler *sampler);
 
 /* LIZ_E_USAGE, naming the setting, when one is out of range, a biased token is outside the vocabulary, or there are

@@ -4,6 +4,8 @@
  * as the vocabulary's longest token needs, so that even a hostile one cannot make a step allocate. */
 #include "engine/engine_core.h"
 
+#include "sys/cpu.h"
+
 #include <math.h>
 #include <stdlib.h>
 
@@ -77,9 +79,11 @@ static bool arrays_make(liz_engine *engine)
 
 static liz_status samplers_open(liz_engine *engine, liz_error *err)
 {
-    liz_status status = LIZ_OK;
+    liz_tier_id tier;
+    liz_status status = liz_cpu_tier(&tier, err);
+    int n_lanes = status != LIZ_OK || tier == LIZ_TIER_C ? 4 : tier == LIZ_TIER_AVX2 ? 8 : 16;
     for (int i = 0; i < liz_team_size(engine->parts.team) && status == LIZ_OK; i++)
-        status = liz_sampler_open(&engine->samplers[i], engine->n_vocab, err);
+        status = liz_sampler_open(&engine->samplers[i], engine->n_vocab, n_lanes, err);
     return status;
 }
 

@@ -176,14 +176,32 @@ static void vocabulary_write(liz_buf *out, const liz_gguf *gguf)
 
 /* ---- memory and machine ---- */
 
+/* Of a mixture of experts: how many there are, how many a token meets, and the parameters that makes. */
+static void experts_write(liz_buf *out, const liz_model_params *params)
+{
+    if (params->n_expert == 0)
+        return;
+    key(out, "experts");
+    liz_buf_putc(out, '{');
+    member_i64(out, "count", params->n_expert);
+    member_i64(out, "used", params->n_expert_used);
+    member_u64(out, "n_params_active", params->n_params_active);
+    liz_buf_putc(out, '}');
+}
+
 static void memory_write(liz_buf *out, const liz_gguf *gguf, const liz_engine_opts *opts)
 {
     liz_model *model = NULL;
     liz_engine_plan plan;
     liz_error why = {0};
+    liz_status status = liz_model_open(&model, gguf, &why);
+    if (status == LIZ_OK) {
+        experts_write(out, liz_model_params_get(model));
+        status = liz_engine_plan_estimate(&plan, model, opts, &why);
+    }
     key(out, "memory");
     liz_buf_putc(out, '{');
-    if (liz_model_open(&model, gguf, &why) != LIZ_OK || liz_engine_plan_estimate(&plan, model, opts, &why) != LIZ_OK) {
+    if (status != LIZ_OK) {
         member_text(out, "error", why.text);
     } else {
         member_i64(out, "ctx_size", plan.n_ctx);

@@ -15,10 +15,10 @@
 #include <stdio.h>
 
 enum {
-    N_PARALLEL_DEFAULT = 32,
+    N_PARALLEL_DEFAULT = LIZ_OR_TINY(32, 3),
     N_PARALLEL_MAX = 1024,
     N_THREADS_MAX = 1024,
-    CHUNK_DEFAULT = 512,
+    CHUNK_DEFAULT = LIZ_OR_TINY(512, 5),
     CHUNK_MAX = 65536,
     ROWS_LEAST = 32, /* of logits: scoring advances by so many tokens a step, */
     ROWS_MOST = 256, /* more where the vocabulary is small */

@@ -10,6 +10,7 @@
 #include "line/line_input.h"
 
 #include "base/status.h"
+#include "base/tiny.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +18,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { READ_SIZE = 256 * 1024, POLL_MS = 100 };
+enum { READ_SIZE = LIZ_OR_TINY(256 * 1024, 24), POLL_MS = 100 };
 
 typedef enum csv_state { CSV_FIELD_START, CSV_PLAIN, CSV_QUOTED, CSV_QUOTE } csv_state;
 

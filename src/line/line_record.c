@@ -91,6 +91,8 @@ liz_status liz_line_header_read(liz_line_header *header, liz_str text, const cha
     if (header->names == NULL)
         return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for the CSV header", path);
     const char *wrong = csv_split(text, &header->arena, header->names, n_max, &header->n_names);
+    if (wrong != NULL && header->arena.refused)
+        return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for the CSV header", path);
     if (wrong != NULL)
         return liz_fail(err, LIZ_E_USAGE, "%s: the CSV header cannot be read: %s", path, wrong);
     return header_check(header, path, err);

@@ -48,18 +48,20 @@ static liz_status scan_rows(const liz_line_job *job, const char *path, uint64_t 
     for (uint64_t index = job->opts->shard; status == LIZ_OK && index < n_records; index = next_index(job, index)) {
         liz_line_cut cut;
         bool got;
-        uint64_t size;
+        uint64_t end, size;
         status = liz_line_input_next(in, &cut, &got, err);
         if (status != LIZ_OK || !got || !cut.is_closed)
             break;
-        if (!liz_line_row_matches(cut.text, job->form, index)) {
+        liz_line_input_bytes(in, &end, &size);
+        bool follows = end == found->n_bytes + cut.text.n + 1; /* no mark, blank line or other line end between */
+        if (!follows || !liz_line_row_matches(cut.text, job->form, index)) {
             bool torn = memchr(cut.text.p, '\0', cut.text.n) != NULL; /* blocks that never reached the disk read as 0 */
             status = torn ? LIZ_OK : fail_foreign(job, &cut, index, err);
             break;
         }
         found->n_rows++;
         found->n_failed += liz_line_row_is_error(cut.text);
-        liz_line_input_bytes(in, &found->n_bytes, &size);
+        found->n_bytes = end;
     }
     liz_line_input_close(in);
     return status;

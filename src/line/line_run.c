@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/status.h"
+#include "base/tiny.h"
 #include "sys/clock.h"
 
 #include <inttypes.h>
@@ -19,9 +20,9 @@ enum {
     WAIT_US = 100000,
     SYNC_US = 1000000,
     PROGRESS_US = 200000,
-    WRITE_MAX = 1 << 20,
-    WINDOW_MIN = 256,
-    WINDOW_PER_SEQ = 16
+    WRITE_MAX = LIZ_OR_TINY(1 << 20, 100),
+    WINDOW_MIN = LIZ_OR_TINY(256, 3),
+    WINDOW_PER_SEQ = LIZ_OR_TINY(16, 2)
 };
 
 /* What the writing thread keeps beside the job. */

@@ -141,6 +141,8 @@ static void carve_all(liz_model *m, const liz_model_opts *o, liz_member *members
         s->attn = carve_floats(c, LIZ_ATTN_SCRATCH_FLOATS(h->n_embd_k, h->n_embd_v), 1);
         s->k_pages = carve(c, n_pages, 1, sizeof *s->k_pages);
         s->v_pages = carve(c, n_pages, 1, sizeof *s->v_pages);
+        uint64_t n_gathered = (int)LIZ_PAGE_TOKENS == (int)LIZ_ATTN_PAGE ? 0 : n_pages * LIZ_ATTN_PAGE;
+        s->gathered = carve(c, n_gathered, (uint64_t)(h->n_embd_k + h->n_embd_v), sizeof(float));
         s->score = carve_floats(c, (uint64_t)h->n_expert, 1);
     }
 }

@@ -22,11 +22,16 @@ static void turn_heads(const liz_worker *w, int layer, const liz_norm *head_norm
     }
 }
 
+/* A build for tests has cache pages of one token: there elements lie in order, and attention brings them into its own
+ * pages first. */
+enum { SINGLE = LIZ_PAGE_TOKENS == 1 };
+_Static_assert(SINGLE || (int)LIZ_PAGE_TOKENS == (int)LIZ_ATTN_PAGE, "a page of the cache is one of attention");
+
 static void store_elements(void *page, bool bf16, size_t (*index)(bool, int, int, int), int n_embd, int slot,
                            const float *x)
 {
     for (int i = 0; i < n_embd; i++) {
-        size_t at = index(bf16, n_embd, slot, i);
+        size_t at = SINGLE ? (size_t)i : index(bf16, n_embd, slot, i);
         if (bf16)
             ((uint16_t *)page)[at] = liz_f32_to_bf16(x[i]);
         else
@@ -40,11 +45,11 @@ static void store_kv(const liz_worker *w, int layer, size_t t, const float *k, c
     const liz_model *m = w->m;
     const liz_hparams *h = &m->h;
     const liz_token *tok = &m->tokens[t];
-    int32_t page = w->seqs[tok->seq].pages[tok->pos / LIZ_ATTN_PAGE];
-    int slot = tok->pos % LIZ_ATTN_PAGE;
+    int32_t page = w->seqs[tok->seq].pages[tok->pos / LIZ_PAGE_TOKENS];
+    int slot = tok->pos % LIZ_PAGE_TOKENS;
     bool bf16 = liz_cache_elem_type(w->cache) == LIZ_CACHE_BF16;
-    size_t size = bf16 ? 2 : 4, k_head = (size_t)(LIZ_ATTN_PAGE * h->n_embd_k) * size;
-    size_t v_head = (size_t)(LIZ_ATTN_PAGE * h->n_embd_v) * size;
+    size_t size = bf16 ? 2 : 4, k_head = (size_t)(LIZ_PAGE_TOKENS * h->n_embd_k) * size;
+    size_t v_head = (size_t)(LIZ_PAGE_TOKENS * h->n_embd_v) * size;
     uint8_t *k_page = liz_cache_k(w->cache, layer, page), *v_page = liz_cache_v(w->cache, layer, page);
     for (int i = 0; i < h->n_head_kv; i++) {
         store_elements(k_page + (size_t)i * k_head, bf16, liz_attn_k_index, h->n_embd_k, slot, k + i * h->n_embd_k);
@@ -67,6 +72,37 @@ static void finish_qkv(const liz_worker *w, int layer, size_t t)
     store_kv(w, layer, t, k, v);
 }
 
+static inline void copy_element(void *to, size_t at, const void *from, size_t i, bool bf16)
+{
+    if (bf16)
+        ((uint16_t *)to)[at] = ((const uint16_t *)from)[i];
+    else
+        ((float *)to)[at] = ((const float *)from)[i];
+}
+
+/* Page `p` of attention from pages of single tokens: its keys and values of one head. */
+static void gather_page(const liz_worker *w, int layer, int kv_head, const int32_t *pages, size_t p, size_t n_keys)
+{
+    const liz_hparams *h = &w->m->h;
+    liz_member *s = &w->m->members[w->id];
+    bool bf16 = liz_cache_elem_type(w->cache) == LIZ_CACHE_BF16;
+    size_t size = bf16 ? 2 : 4, n_k = (size_t)h->n_embd_k, n_v = (size_t)h->n_embd_v, first = p * LIZ_ATTN_PAGE;
+    uint8_t *k = s->gathered + first * (n_k + n_v) * sizeof(float), *v = k + LIZ_ATTN_PAGE * n_k * sizeof(float);
+    memset(k, 0, LIZ_ATTN_PAGE * (n_k + n_v) * sizeof(float));
+    for (size_t t = 0; t < LIZ_ATTN_PAGE && first + t < n_keys; t++) {
+        const uint8_t *k_from =
+            (uint8_t *)liz_cache_k(w->cache, layer, pages[first + t]) + (size_t)kv_head * n_k * size;
+        const uint8_t *v_from =
+            (uint8_t *)liz_cache_v(w->cache, layer, pages[first + t]) + (size_t)kv_head * n_v * size;
+        for (int i = 0; i < h->n_embd_k; i++)
+            copy_element(k, liz_attn_k_index(bf16, h->n_embd_k, (int)t, i), k_from, (size_t)i, bf16);
+        for (int i = 0; i < h->n_embd_v; i++)
+            copy_element(v, liz_attn_v_index(bf16, h->n_embd_v, (int)t, i), v_from, (size_t)i, bf16);
+    }
+    s->k_pages[p] = k;
+    s->v_pages[p] = v;
+}
+
 /* Attention of one token and one kv head's group of query heads. */
 static void attend(const liz_worker *w, int layer, size_t t, int kv_head)
 {
@@ -83,6 +119,10 @@ static void attend(const liz_worker *w, int layer, size_t t, int kv_head)
     size_t v_off = (size_t)(kv_head * LIZ_ATTN_PAGE * h->n_embd_v) * size;
     const int32_t *pages = w->seqs[tok->seq].pages;
     for (size_t p = first_key / LIZ_ATTN_PAGE; p * LIZ_ATTN_PAGE < n_keys; p++) {
+        if (SINGLE) {
+            gather_page(w, layer, kv_head, pages, p, n_keys);
+            continue;
+        }
         s->k_pages[p] = (uint8_t *)liz_cache_k(w->cache, layer, pages[p]) + k_off;
         s->v_pages[p] = (uint8_t *)liz_cache_v(w->cache, layer, pages[p]) + v_off;
     }

@@ -29,6 +29,7 @@ typedef struct liz_member {
     uint8_t *matmul;
     float *attn;
     const uint8_t **k_pages, **v_pages; /* [pages of n_ctx] */
+    uint8_t *gathered;                  /* those pages, where the cache has pages of one token; model_attention.c */
     float *score;                       /* [n_expert] */
 } liz_member;
 

@@ -107,8 +107,6 @@ liz_status liz_model_forward(liz_model *m, liz_cache *cache, const liz_batch_seq
                              liz_error *err)
 {
     liz_worker step = {.m = m, .cache = cache, .seqs = seqs};
-    if ((int)LIZ_PAGE_TOKENS != (int)LIZ_ATTN_PAGE)
-        return liz_fail(err, LIZ_E_UNSUPPORTED, "this build's cache pages are for tests of the engine only");
     if (!gather_tokens(&step, n_seqs))
         return liz_fail(err, LIZ_E_LIMIT, "a step of the model: more tokens than it was opened for");
     liz_team_run(m->team, run_member, &step);

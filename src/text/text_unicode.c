@@ -24,8 +24,8 @@ static bool is_white_space(unsigned code)
            code == 0x3000;
 }
 
-/* Script=Han of Unicode 15, which utf8proc does not tell. */
-static bool is_han(unsigned code)
+/* Marks Script=Han of Unicode 15, which utf8proc does not tell. */
+static void mark_han(uint8_t *out, unsigned block)
 {
     static const unsigned ranges[][2] = {
         {0x2E80, 0x2E99},   {0x2E9B, 0x2EF3},   {0x2F00, 0x2FD5},   {0x3005, 0x3005},   {0x3007, 0x3007},
@@ -34,18 +34,19 @@ static bool is_han(unsigned code)
         {0x2B740, 0x2B81D}, {0x2B820, 0x2CEA1}, {0x2CEB0, 0x2EBE0}, {0x2F800, 0x2FA1D}, {0x30000, 0x3134A},
         {0x31350, 0x323AF},
     };
-    for (size_t i = 0; i < sizeof ranges / sizeof *ranges && ranges[i][0] <= code; i++)
-        if (code <= ranges[i][1])
-            return true;
-    return false;
+    unsigned first = block << 8, last = first | 255;
+    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
+        for (unsigned code = ranges[i][0] > first ? ranges[i][0] : first; code <= last && code <= ranges[i][1]; code++)
+            out[code - first] |= 64;
 }
 
 static void fill_block(uint8_t *out, unsigned block)
 {
     for (unsigned i = 0; i < 256; i++) {
-        unsigned code = block << 8 | i, category = (unsigned)utf8proc_category((utf8proc_int32_t)code);
-        out[i] = (uint8_t)(category | (is_white_space(code) ? 32u : 0) | (is_han(code) ? 64u : 0));
+        unsigned code = block << 8 | i;
+        out[i] = (uint8_t)((unsigned)utf8proc_category((utf8proc_int32_t)code) | (is_white_space(code) ? 32u : 0));
     }
+    mark_han(out, block);
 }
 
 static void build(void)

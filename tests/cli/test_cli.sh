@@ -34,7 +34,7 @@ run '--version' 0 --version
 has "$out" "lizzie " "says its version"
 run 'unknown command' 2 bach
 is "$err" "lizzie: bach: is not a command: did you mean batch?" "suggests"
-for command in serve template quantize merge convert tune train pull list rm bench; do
+for command in serve template quantize merge convert tune train pull list rm; do
     run "$command: not in this version" 2 $command model
     is "$err" "lizzie: $command: is not in this version: lizzie --help lists what is" "$command: said plainly"
 done

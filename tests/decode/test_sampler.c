@@ -3,6 +3,7 @@
 #include "base/philox.h"
 #include "decode/prob.h"
 #include "decode/sampler.h"
+#include "sys/cpu.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -26,6 +27,14 @@ static uint64_t random_next(void)
 }
 static int below(int n) { return (int)(random_next() % (uint64_t)n); }
 static float uniform(void) { return (float)(random_next() >> 40) * 0x1p-24f; }
+
+/* Widths that this machine has. */
+static int n_widths(void)
+{
+    liz_tier_id tier = liz_cpu_tier_best();
+    return tier == LIZ_TIER_C ? 1 : tier == LIZ_TIER_AVX2 ? 2 : 3;
+}
+static int lanes_any(void) { return 4 << below(n_widths()); }
 
 /* ---- the oracle: docs/sampling.md, sentence by sentence ---- */
 
@@ -293,7 +302,7 @@ static void test_same_as_oracle(void **state)
         sampling_make(&s, bias, n);
         memcpy(before, logits, (size_t)n * sizeof *logits);
         assert_int_equal(liz_sampling_check(&s, n, NULL), LIZ_OK);
-        assert_int_equal(liz_sampler_open(&sampler, n, NULL), LIZ_OK);
+        assert_int_equal(liz_sampler_open(&sampler, n, lanes_any(), NULL), LIZ_OK);
         uint64_t position = (uint64_t)below(1000);
         int32_t token = liz_sampler_choose(sampler, &s, logits, &history, position);
         int32_t expected = oracle_choose(&s, before, n, &history, position);
@@ -321,7 +330,7 @@ static void drawn_check(const double *p, const liz_sampling *s, const char *expe
     liz_sampler *sampler;
     for (int i = 0; i < 6; i++)
         logits[i] = (float)log(p[i]);
-    assert_int_equal(liz_sampler_open(&sampler, 6, NULL), LIZ_OK);
+    assert_int_equal(liz_sampler_open(&sampler, 6, 4, NULL), LIZ_OK);
     for (uint64_t position = 0; position < 2000; position++)
         drawn[liz_sampler_choose(sampler, s, logits, &nothing, position)] = '1';
     assert_string_equal(drawn, expected);
@@ -383,7 +392,7 @@ static void test_dry_by_hand(void **state)
         {"abCab", 'C', 0, 0},      {"abXabcab", 'c', 1, 0}, {"ab", 'a', 0, 0},        {"", 'a', 0, 0},
     };
     liz_sampler *sampler;
-    assert_int_equal(liz_sampler_open(&sampler, N, NULL), LIZ_OK);
+    assert_int_equal(liz_sampler_open(&sampler, N, 4, NULL), LIZ_OK);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         for (int over = -1; over <= 1; over += 2) { /* a little more than the penalty, and a little less */
             int32_t tokens[16];
@@ -411,7 +420,7 @@ static void test_dry_is_cheap(void **state)
     float logits[2] = {2, 1};
     liz_sampler *sampler;
     liz_sampling s = {.dry_multiplier = 0.001f, .dry_base = 16, .dry_range = LIZ_DRY_RANGE_MAX};
-    assert_int_equal(liz_sampler_open(&sampler, 2, NULL), LIZ_OK);
+    assert_int_equal(liz_sampler_open(&sampler, 2, 4, NULL), LIZ_OK);
     for (size_t n = N - 1000; n < N; n++)
         assert_int_equal(liz_sampler_choose(sampler, &s, logits, &(liz_history){tokens, NULL, n}, 0), 1);
     liz_sampler_close(sampler);
@@ -430,7 +439,7 @@ static void test_draws_follow_probabilities(void **state)
         logits[i] = (float)(i % 13) * 0.4f;
         total += exp((double)logits[i] / 1.5);
     }
-    assert_int_equal(liz_sampler_open(&sampler, N, NULL), LIZ_OK);
+    assert_int_equal(liz_sampler_open(&sampler, N, 4, NULL), LIZ_OK);
     liz_sampling s = {.temperature = 1.5f, .seed = 42};
     for (uint64_t position = 0; position < N_DRAWS; position++)
         counts[liz_sampler_choose(sampler, &s, logits, &nothing, position)]++;
@@ -447,7 +456,7 @@ static void test_not_numbers(void **state)
     enum { N = 200 };
     static const float bad[] = {NAN, -NAN, INFINITY};
     liz_sampler *sampler;
-    assert_int_equal(liz_sampler_open(&sampler, N, NULL), LIZ_OK);
+    assert_int_equal(liz_sampler_open(&sampler, N, 4, NULL), LIZ_OK);
     for (int where = 0; where < N; where++)
         for (int kind = 0; kind < 3; kind++) {
             float logits[N] = {0};
@@ -483,7 +492,7 @@ static void test_logprobs(void **state)
             total += exp((double)logits[i] - max);
             n_possible += logits[i] > -INFINITY;
         }
-        assert_int_equal(liz_sampler_open(&sampler, n, NULL), LIZ_OK);
+        assert_int_equal(liz_sampler_open(&sampler, n, lanes_any(), NULL), LIZ_OK);
         double norm = liz_sampler_logprobs(sampler, logits, n_top, top, &n_found);
         assert_true(fabs(norm - (max + log(total))) < 1e-6 * fmax(1, fabs(norm)));
         assert_int_equal(n_found, n_top < n_possible ? n_top : n_possible);
@@ -528,30 +537,80 @@ static void test_weights_are_what_they_were(void **state)
     assert_true(liz_prob_log(0x1.8p-39) == -0x1.aa095170df83ap+4);
 }
 
-/* A sum is that of its parts, however many, and leaves out what is below the bound. */
-static void test_sum_is_exact(void **state)
+/* Every width gives what single weights add up to, and leaves out what is below the bound; bins never order two logits
+ * the other way round. */
+static void passes_check(const liz_prob_ops *ops, const float *logits, int n, float bound)
+{
+    uint64_t total = 0, above = 0, not_below = 0, weights[LIZ_PROB_BLOCK];
+    float block_max[N_MAX / LIZ_PROB_BLOCK + 1], max, largest = -INFINITY;
+    int32_t bins[LIZ_PROB_BLOCK];
+    assert_true(ops->scan(logits, (size_t)n, block_max, &max));
+    for (int i = 0; i < n; i++) {
+        uint64_t weight = liz_prob_weight(logits[i], max, 0.9f);
+        total += weight;
+        above += logits[i] > bound ? weight : 0;
+        not_below += logits[i] >= bound ? weight : 0;
+        largest = logits[i] > largest ? logits[i] : largest;
+        if (i % LIZ_PROB_BLOCK == LIZ_PROB_BLOCK - 1 || i == n - 1) {
+            assert_true(block_max[i / LIZ_PROB_BLOCK] <= max);
+            assert_true(i >= LIZ_PROB_BLOCK || block_max[0] == largest);
+        }
+    }
+    assert_true(max == largest);
+    assert_int_equal(ops->sum(logits, (size_t)n, max, 0.9f, -INFINITY, false), total);
+    assert_int_equal(ops->sum(logits, (size_t)n, max, 0.9f, bound, true), above);
+    assert_int_equal(ops->sum(logits, (size_t)n, max, 0.9f, bound, false), not_below);
+    int n_block = n < LIZ_PROB_BLOCK ? n : LIZ_PROB_BLOCK;
+    ops->weights(logits, (size_t)n_block, max, 0.9f, weights);
+    ops->bins(logits, (size_t)n_block, max, bound, bins);
+    for (int i = 0; i < n_block; i++) {
+        assert_int_equal(weights[i], liz_prob_weight(logits[i], max, 0.9f));
+        assert_true((bins[i] == LIZ_PROB_BINS) == (logits[i] < bound));
+        assert_in_range(bins[i], 0, LIZ_PROB_BINS);
+        for (int j = 0; j < i; j++)
+            if (logits[i] >= bound && logits[j] >= bound && logits[i] != logits[j])
+                assert_true(logits[i] > logits[j] ? bins[i] <= bins[j] : bins[i] >= bins[j]);
+    }
+    for (int i = n_block; i < LIZ_PROB_BLOCK; i++)
+        assert_int_equal(bins[i], LIZ_PROB_BINS);
+}
+
+static void test_every_width(void **state)
 {
     (void)state;
     static float logits[N_MAX];
-    for (int n = 1; n < 400; n += 7) {
-        uint64_t total = 0, above = 0, not_below = 0, weights[LIZ_PROB_BLOCK];
-        logits_make(logits, n);
-        float max, bound = logits[below(n)];
-        assert_true(liz_prob_scan(logits, (size_t)n, NULL, &max));
-        for (int i = 0; i < n; i++) {
-            uint64_t weight = liz_prob_weight(logits[i], max, 0.9f);
-            total += weight;
-            above += logits[i] > bound ? weight : 0;
-            not_below += logits[i] >= bound ? weight : 0;
-        }
-        assert_int_equal(liz_prob_sum(logits, (size_t)n, max, 0.9f, -INFINITY, false), total);
-        assert_int_equal(liz_prob_sum(logits, (size_t)n, max, 0.9f, bound, true), above);
-        assert_int_equal(liz_prob_sum(logits, (size_t)n, max, 0.9f, bound, false), not_below);
-        size_t n_block = n < LIZ_PROB_BLOCK ? (size_t)n : LIZ_PROB_BLOCK;
-        liz_prob_weights(logits, n_block, max, 0.9f, weights);
-        for (size_t i = 0; i < n_block; i++)
-            assert_int_equal(weights[i], liz_prob_weight(logits[i], max, 0.9f));
+    for (int width = 0; width < n_widths(); width++) {
+        const liz_prob_ops *ops = liz_prob_ops_of(4 << width);
+        assert_true(width == 0 || ops != liz_prob_ops_of(2 << width));
+        for (int n = 1; n < 400; n += 7)
+            for (int again = 0; again < 8; again++) {
+                logits_make(logits, n);
+                passes_check(ops, logits, n, again == 0 ? -INFINITY : logits[below(n)]);
+            }
     }
+    if (n_widths() < 3)
+        fprintf(stderr, "# NOT RUN: passes of %s\n", n_widths() == 1 ? "avx2, avx512" : "avx512");
+}
+
+/* Alternatives that are fewer than asked for: the impossible ones are left out, however many. */
+static void test_few_are_possible(void **state)
+{
+    (void)state;
+    static float logits[N_MAX];
+    static const int possible[] = {7, 600, 39000};
+    liz_token_logprob top[20];
+    int n_found;
+    liz_sampler *sampler;
+    for (int i = 0; i < N_MAX; i++)
+        logits[i] = -INFINITY;
+    for (int i = 0; i < 3; i++)
+        logits[possible[i]] = (float)i;
+    assert_int_equal(liz_sampler_open(&sampler, N_MAX, 4, NULL), LIZ_OK);
+    liz_sampler_logprobs(sampler, logits, 20, top, &n_found);
+    assert_int_equal(n_found, 3);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(top[i].token, possible[2 - i]);
+    liz_sampler_close(sampler);
 }
 
 static void test_settings_out_of_range(void **state)
@@ -608,7 +667,8 @@ int main(void)
         cmocka_unit_test(test_logprobs),
         cmocka_unit_test(test_exponential_and_logarithm),
         cmocka_unit_test(test_weights_are_what_they_were),
-        cmocka_unit_test(test_sum_is_exact),
+        cmocka_unit_test(test_every_width),
+        cmocka_unit_test(test_few_are_possible),
         cmocka_unit_test(test_settings_out_of_range),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

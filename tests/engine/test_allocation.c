@@ -197,7 +197,7 @@ static void test_each_allocation_failing(void **state)
             liz_seq *seq = NULL;
             n_until_failure = n;
             status = what == 0   ? liz_cache_open(&cache, &cache_opts, NULL)
-                     : what == 1 ? liz_sampler_open(&sampler, 100, NULL)
+                     : what == 1 ? liz_sampler_open(&sampler, 100, 4, NULL)
                      : what == 2 ? liz_stop_open(&stop, "stop string", stops, 2, NULL)
                                  : liz_submit(engine, &request, &seq, NULL);
             n_until_failure = -1;

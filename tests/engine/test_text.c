@@ -340,7 +340,7 @@ static void test_dry_breakers(void **state)
         liz_seq_wait(seq);
         liz_seq_free(seq);
         liz_sampler *sampler;
-        assert_int_equal(liz_sampler_open(&sampler, N_VOCAB, NULL), LIZ_OK);
+        assert_int_equal(liz_sampler_open(&sampler, N_VOCAB, 4, NULL), LIZ_OK);
         for (size_t n = N_PROMPT; n < N_PROMPT + N_MADE; n++) {
             int32_t without;
             liz_sampling sampling = request.sampling;

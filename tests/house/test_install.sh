@@ -87,7 +87,7 @@ is "$(missing "$prefix/share/man/man3/lizzie.3" $api)" '' 'lizzie(3) has every f
 [ -n "$(missing docs/lizzie.3 liz_engine liz_nothing)" ]
 ok $? 'what a page lacks is noticed'
 if command -v man >/dev/null; then
-    is "$(MANROFFSEQ='' LC_ALL=C.UTF-8 man --warnings -E UTF-8 -l -Tutf8 -Z docs/lizzie.1 docs/lizzie.3 2>&1 >/dev/null)" '' \
+    is "$(MANROFFSEQ='' LC_ALL=C.UTF-8 man --warnings -E UTF-8 -l -Tutf8 -Z "$prefix"/share/man/man*/lizzie.? 2>&1 >/dev/null)" '' \
         'the man pages are well formed'
 else
     skipped 'the man pages are well formed' 'man is not here'

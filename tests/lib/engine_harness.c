@@ -74,7 +74,7 @@ void fake_continue(const int32_t *prompt, size_t n_prompt, const liz_sampling *s
     float logits[64];
     liz_sampler *sampler;
     assert_true(n_prompt + n_predict <= FAKE_TOKENS_MAX);
-    assert_int_equal(liz_sampler_open(&sampler, n_vocab, NULL), LIZ_OK);
+    assert_int_equal(liz_sampler_open(&sampler, n_vocab, 4, NULL), LIZ_OK);
     memcpy(tokens, prompt, n_prompt * sizeof *tokens);
     for (size_t i = 0; i < n_predict; i++) {
         size_t n = n_prompt + i;

@@ -521,6 +521,18 @@ static void test_out_of_others(void **state)
     liz_buf good = lab_get("out");
     lab_puts("out", "{\"index\":0,\"id\":1}\nsomething else\n");
     lab_run_fails(&opts, LIZ_E_STATE, "line 2 is not the row of index 1");
+    /* What another program adds to a text without changing its lines is not ours either. */
+    static const char *const begins[] = {"\n", "\xEF\xBB\xBF", "{\"index\":0}\r\n", "{\"index\":0}\n \n"};
+    for (size_t i = 0; i < sizeof begins / sizeof *begins; i++) {
+        liz_buf touched;
+        liz_buf_init(&touched, 1 << 20);
+        liz_buf_puts(&touched, begins[i]);
+        liz_buf_puts(&touched, good.data + (i < 2 ? 0 : strcspn(good.data, "\n") + 1));
+        lab_put("out", touched.data, touched.len);
+        lab_run_fails(&opts, LIZ_E_STATE, "is not the row of index");
+        lab_assert_text("out", touched.data);
+        liz_buf_free(&touched);
+    }
     lab_puts("out.lizzie", "{\"lizzie_job\":1}");
     lab_run_fails(&opts, LIZ_E_FORMAT, "is damaged");
     lab_puts("out.lizzie", "{\"lizzie_job\":99}");

@@ -352,6 +352,71 @@ static void test_published(void **state)
     pcre2_match_data_free(s.match);
 }
 
+/* Worked out by hand from the patterns: what tells the names apart. */
+static const struct by_hand {
+    const char *name, *pieces; /* the text is the pieces without the bars */
+} by_hand_table[] = {
+    {"default", "a\u00A6,\u00A6 \u00A6123\u00A64"},
+    {"falcon", "a\u00A6,\u00A6 \u00A6123\u00A64"},
+    {"gpt-2", "I\u00A6'\u00A6LL\u00A6 we\u00A6'll\u00A6 \u00A6 x\u00A6 12"},
+    {"refact", "a\u00A6 \u00A61\u00A62\u00A6  "},
+    {"command-r", "a\u00A6 \u00A61\u00A62"},
+    {"olmo", "a\u00A6 12\u00A6\n"},
+    {"smollm", "x\u00A61\u00A62\u00A6!!"},
+    {"llama-bpe", "I\u00A6'LL\u00A6 \u00A6123\u00A64\u00A6 \u00A6 x\u00A6\n\n"},
+    {"minicpm5", "123\u00A645"},
+    {"jais-2", "a\u00A6    \u00A6  \u00A6 b"},
+    {"qwen2", "1\u00A62\u00A6 a\u00A6!\n\n\u00A6e\u00A6\u0301t\u00A6 O\u00A6'S\u00A6a"},
+    {"qwen35", "1\u00A62\u00A6 e\u0301t\u00A6 \u0E01\u0E33"},
+    {"laguna", "a\u00A6!\u00A6\n\n\u00A6b"},
+    {"ufakzeka", "O\u00A6'Sa"},
+    {"exaone-moe", "the cat sat\u00A6.\n\u00A6\n"},
+    {"seed-coder", "a\u00A6!\u00A6\n"},
+    {"tekken", "Hello\u00A6World\u00A6 a\u00A6B\u00A6's\u00A61\u00A62"},
+    {"gpt-4o", "a\u00A6B's\u00A6 x\u00A6//\n/\u00A6y\u00A6123\u00A64"},
+    {"llama4", "\u0926\u0940\u00A6 \u041C\u0438\u00A6\u041C\u0438"},
+    {"kimi-k2", "abc\u00A6\u4E2D\u6587\u00A6ab\u00A6\u3007\u00A61\u00A6 \u00A6\u4E2D\u00A6a\u00A6B's"},
+    {"tiny_aya", "1\u00A6234\u00A6567\u00A6 \u00A6123\u00A64\u00A6a"},
+    {"youtu", "\uAC00\u3131\u00A6\u3002\u00A6a\u00A6B\u00A6\u4E2D"},
+    {"deepseek-llm", "Hi\u00A6 \u00A6\u4E2D\u6587\u00A612"},
+    {"deepseek-coder", "ab\u00A6 \u00A61\u00A62\u00A6,."},
+    {"deepseek-v3", "f\u00A6(x\u00A6)\u00A6 \u00A6123\u00A64\u00A6\u4E2D\u30AB"},
+    {"spark2_5", "1\u00A62\u00A63\u00A64\u00A6\n\u00A6\n"},
+    {"afmoe", "x\u00A612\u00A6345\u00A6 \u00A6\u0E44\u00A6\u0E17\u0E22"},
+    {"superbpe", "the cat \u00A61\u00A6234\u00A6567\u00A6x y"},
+    {"bloom", " ab\u00A6,\u00A6 c\u00A6(\u00A6x12"},
+    {"viking", "ab\u00A61\u00A62"},
+    {"gemma4", "a b\u00A6\n\n\u00A6c"},
+};
+
+static void test_by_hand(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof by_hand_table / sizeof *by_hand_table; i++) {
+        const struct by_hand *hand = &by_hand_table[i];
+        const char *bar = "\u00A6";
+        liz_buf text, pieces;
+        liz_buf_init(&text, 1000);
+        liz_buf_init(&pieces, 1000);
+        for (const char *p = hand->pieces; *p != '\0';)
+            if (strncmp(p, bar, 2) == 0)
+                p += 2;
+            else
+                liz_buf_putc(&text, *p++);
+        liz_text_pre_cursor cursor;
+        liz_text_pre_cursor_init(&cursor, liz_text_unicode_get(), liz_text_pre_find(liz_str_of(hand->name)),
+                                 liz_buf_str(&text));
+        for (liz_str piece; liz_text_pre_cursor_next(&cursor, &piece);) {
+            liz_buf_puts(&pieces, pieces.len > 0 ? bar : "");
+            liz_buf_append_str(&pieces, piece);
+        }
+        if (strcmp(pieces.data, hand->pieces) != 0)
+            fail_msg("%s: %s where %s was to be", hand->name, pieces.data, hand->pieces);
+        liz_buf_free(&text);
+        liz_buf_free(&pieces);
+    }
+}
+
 /* Names that share a pattern share its stages, so that one of them proves all. */
 static void test_every_name_is_proven(void **state)
 {
@@ -396,11 +461,12 @@ static void test_invalid_bytes(void **state)
 int main(void)
 {
     enum { N = sizeof published_table / sizeof *published_table };
-    struct CMUnitTest tests[N + 2];
+    struct CMUnitTest tests[N + 3];
     for (int i = 0; i < N; i++)
         tests[i] =
             (struct CMUnitTest){published_table[i].names + 1, test_published, NULL, NULL, (void *)&published_table[i]};
     tests[N] = (struct CMUnitTest)cmocka_unit_test(test_every_name_is_proven);
     tests[N + 1] = (struct CMUnitTest)cmocka_unit_test(test_invalid_bytes);
+    tests[N + 2] = (struct CMUnitTest)cmocka_unit_test(test_by_hand);
     return cmocka_run_group_tests(tests, find_agreed, drop_agreed);
 }

@@ -9,6 +9,7 @@ enum { N_SUMS = 16 };
 static uint64_t peak_int8(size_t n_rounds)
 {
     __m512i sum[N_SUMS], a = _mm512_set1_epi8(1), b = _mm512_set1_epi8(2);
+    __asm__ volatile("" : "+v"(a), "+v"(b)); /* known to nobody */
     for (int i = 0; i < N_SUMS; i++)
         sum[i] = _mm512_setzero_si512();
     for (size_t r = 0; r < n_rounds; r++)
@@ -22,6 +23,7 @@ static uint64_t peak_int8(size_t n_rounds)
 static uint64_t peak_float(size_t n_rounds)
 {
     __m512 sum[N_SUMS], a = _mm512_set1_ps(1), b = _mm512_set1_ps(0.5f);
+    __asm__ volatile("" : "+v"(a), "+v"(b)); /* known to nobody */
     for (int i = 0; i < N_SUMS; i++)
         sum[i] = _mm512_setzero_ps();
     for (size_t r = 0; r < n_rounds; r++)
