@@ -120,6 +120,7 @@ liz_tensor_id liz_tape_embed(liz_tape *tape, liz_param *table, float scale)
 {
     liz_op *op = op_new(tape, LIZ_OP_EMBED, table->n_in);
     op->weight = table;
+    table->is_table = true;
     op->a = scale;
     return op->out;
 }
@@ -199,7 +200,7 @@ void liz_tape_loss(liz_tape *tape, liz_tensor_id x, liz_param *head, float scale
     op->weight = head;
     op->a = scale;
     op->b = softcap;
-    head->multiplies = true;
+    head->multiplies = head->is_table = true;
 }
 
 /* ---- Memory ---- */
@@ -444,6 +445,7 @@ static double run(liz_tape *tape, const liz_train_batch *batch, bool wants_loss)
 double liz_tape_forward(liz_tape *tape, const liz_train_batch *batch) { return run(tape, batch, true); }
 double liz_tape_backward(liz_tape *tape, const liz_train_batch *batch) { return run(tape, batch, false); }
 
+const liz_gemm *liz_tape_gemm(const liz_tape *tape) { return &tape->gemm; }
 size_t liz_tape_param_count(const liz_tape *tape) { return tape->n_params; }
 liz_param *liz_tape_param_at(liz_tape *tape, size_t i) { return tape->params[i]; }
 

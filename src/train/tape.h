@@ -30,6 +30,7 @@ typedef struct liz_param {
     float *grad, *m, *v;    /* trained: the gradient, added up over a step's batches, and Adam's averages */
     liz_panels ahead, back; /* W and its transpose as operands, of those that multiply */
     bool multiplies, decays;
+    bool is_table; /* its rows stand for tokens */
 } liz_param;
 
 /* Documents lie one after the other in a batch and do not see each other. */
@@ -106,6 +107,7 @@ double liz_tape_forward(liz_tape *tape, const liz_train_batch *batch);
 /* Forward and backward: gradients are added to the parameters'. Returns as forward does. */
 double liz_tape_backward(liz_tape *tape, const liz_train_batch *batch);
 
+const liz_gemm *liz_tape_gemm(const liz_tape *tape);
 size_t liz_tape_param_count(const liz_tape *tape);
 liz_param *liz_tape_param_at(liz_tape *tape, size_t i);
 /* [n_tok, width] of the last forward; NULL where blocks share memory. For tests. */
