@@ -25,9 +25,6 @@ typedef struct bench {
     cli_bench_times *times;
     liz_engine *engine;
     liz_engine_opts opts;
-    liz_logit_bias *no_end; /* [n_no_end]: forbids what would end a text */
-    size_t n_no_end;
-    int32_t n_vocab, n_ctx_train;
     uint32_t random;
 } bench;
 
@@ -66,11 +63,12 @@ static liz_status submit(bench *b, int n_prompt, int n_predict, trace *t, liz_er
     *t = (trace){.at_s = calloc((size_t)n_predict, sizeof *t->at_s), .n_at_max = n_predict};
     liz_status status = tokens != NULL && t->at_s != NULL ? LIZ_OK : no_memory(err);
     for (int i = 0; status == LIZ_OK && i < n_prompt; i++)
-        tokens[i] = (int32_t)random_below(b, (uint32_t)(b->n_vocab < N_TOKENS ? b->n_vocab : N_TOKENS));
+        tokens[i] =
+            (int32_t)random_below(b, (uint32_t)(b->times->info.n_vocab < N_TOKENS ? b->times->info.n_vocab : N_TOKENS));
     liz_request request = {.tokens = tokens,
                            .n_tokens = (size_t)n_prompt,
                            .n_predict_max = n_predict,
-                           .sampling = {.bias = b->no_end, .n_bias = b->n_no_end},
+                           .ignore_end = true,
                            .on_event = on_event,
                            .user = t};
     if (status == LIZ_OK)
@@ -157,34 +155,15 @@ static liz_status check_stop(liz_error *err)
     return cli_stop ? liz_fail(err, LIZ_E_CANCELLED, "bench: interrupted") : LIZ_OK;
 }
 
-static void forbid_end(bench *b)
-{
-    const liz_vocab *vocab = liz_engine_vocab(b->engine);
-    int32_t n = vocab != NULL ? liz_vocab_size(vocab) : 0;
-    b->n_no_end = 0;
-    for (int32_t token = 0; token < n && b->n_no_end < CLI_BIAS_MAX; token++)
-        if (liz_vocab_is_end(vocab, token))
-            b->no_end[b->n_no_end++] = (liz_logit_bias){token, -INFINITY};
-}
-
 static liz_status open_once(bench *b, int round, liz_error *err)
 {
     cli_bench_times *t = b->times;
-    liz_engine_info info;
     double begin = now_s();
     liz_status status = liz_engine_open(&b->engine, b->args->line.model_path, &b->opts, err);
     if (status != LIZ_OK)
         return status;
     t->open_s[round] = now_s() - begin;
-    liz_engine_info_get(b->engine, &info);
-    b->n_vocab = info.n_vocab;
-    b->n_ctx_train = info.n_ctx_train;
-    t->work_layers = info.work_layers;
-    t->work_output = info.work_output;
-    t->weights_bytes = info.weights_bytes;
-    t->n_threads = info.n_threads;
-    t->n_parallel = info.n_parallel;
-    forbid_end(b);
+    liz_engine_info_get(b->engine, &t->info);
     status = time_prompt(b, 1, &t->first_token_s[round], err);
     t->first_token_s[round] += t->open_s[round];
     t->open_peak_bytes = round == 0 ? liz_memory_resident_max() : t->open_peak_bytes;
@@ -269,7 +248,8 @@ static liz_status line_prepare(bench *b, liz_line_opts *line, const char *in_pat
     liz_buf rows;
     const liz_vocab *vocab = liz_engine_vocab(b->engine);
     const int whole = (LINE_SHARED + LINE_ROW) * 5 / 4 + LINE_OUT + SLACK_TOKENS;
-    const double fit = b->n_ctx_train < whole ? (double)b->n_ctx_train / whole : 1;
+    const int n_ctx = b->times->info.n_ctx_train < whole ? b->times->info.n_ctx_train : whole;
+    const double fit = (double)n_ctx / whole;
     liz_buf_init(&rows, 1u << 30);
     liz_status status = words(b, vocab, (int)(LINE_SHARED * fit), shared, err);
     for (int i = 0; status == LIZ_OK && i < b->args->bench.n_rows; i++) {
@@ -282,7 +262,7 @@ static liz_status line_prepare(bench *b, liz_line_opts *line, const char *in_pat
     liz_buf_free(&rows);
     line->system = shared->data;
     line->max_tokens = (int32_t)(LINE_OUT * fit) + 1;
-    line->engine.n_ctx = whole < b->n_ctx_train ? whole : b->n_ctx_train;
+    line->engine.n_ctx = n_ctx;
     return status;
 }
 
@@ -327,9 +307,8 @@ static liz_status run_line(bench *b, liz_error *err)
     line.raw = line.restart = true;
     line.sampling = (liz_line_sampling)LIZ_LINE_SAMPLING_NONE;
     line.sampling.temperature = 0;
-    line.sampling.bias = b->no_end;
-    line.sampling.n_bias = b->n_no_end;
-    line.engine.n_parallel = b->times->n_parallel;
+    line.ignore_end = true;
+    line.engine.n_parallel = b->times->info.n_parallel;
     line.stop = &cli_stop;
     for (int i = 0; status == LIZ_OK && i < b->args->bench.n_rounds; i++)
         status = time_line(b, &line, i, err);
@@ -361,9 +340,7 @@ static void opts_settle(bench *b)
 
 liz_status cli_bench_run(const cli_args *args, cli_bench_times *times, liz_error *err)
 {
-    bench b = {.args = args, .times = times, .random = 1, .no_end = calloc(CLI_BIAS_MAX, sizeof *b.no_end)};
-    if (b.no_end == NULL)
-        return no_memory(err);
+    bench b = {.args = args, .times = times, .random = 1};
     opts_settle(&b);
     liz_status status = run_open(&b, err);
     if (status == LIZ_OK)
@@ -376,6 +353,5 @@ liz_status cli_bench_run(const cli_args *args, cli_bench_times *times, liz_error
     else if (status == LIZ_OK && args->bench.n_rows > 0)
         status = run_line(&b, err);
     liz_engine_close(b.engine);
-    free(b.no_end);
     return status;
 }

@@ -12,10 +12,7 @@ typedef struct cli_bench_times {
     double decode_tok_s[CLI_BENCH_COUNTS_MAX][CLI_BENCH_ROUNDS_MAX];
     double line_rows_s[CLI_BENCH_ROUNDS_MAX];
     uint64_t open_peak_bytes, peak_bytes; /* resident, at the end of opening and of all before the line */
-    /* The model, and what of liz_engine_info holds when it is closed. */
-    liz_work work_layers, work_output;
-    uint64_t weights_bytes;
-    int n_threads, n_parallel;
+    liz_engine_info info;                 /* its texts are gone with the engine */
     int32_t n_prefill_chunk;
     /* The line: tokens of a row on average. Without rows, or a vocabulary to write them with, it did not run. */
     bool has_line;

@@ -42,7 +42,7 @@ typedef struct report {
 static void figure_add(report *r, const char *name, const char *unit, const double *values, double n_layers,
                        double n_output, double n_steps, double n_steps_output)
 {
-    const liz_work *l = &r->times->work_layers, *o = &r->times->work_output;
+    const liz_work *l = &r->times->info.work_layers, *o = &r->times->info.work_output;
     figure *f = &r->figures[r->n_figures++];
     *f = (figure){.unit = unit,
                   .values = values,
@@ -68,7 +68,7 @@ static void figures_fill(report *r)
         figure_add(r, name, "tok/s", t->decode_tok_s[c], 1, 1, one, one);
     }
     if (t->has_line) { /* as many rows together as there may be */
-        double together = set->n_rows < t->n_parallel ? set->n_rows : t->n_parallel;
+        double together = set->n_rows < t->info.n_parallel ? set->n_rows : t->info.n_parallel;
         double steps = t->line_completion / together;
         figure_add(r, "line", "rows/s", t->line_rows_s, t->line_computed + t->line_completion, t->line_completion,
                    steps + t->line_computed / t->n_prefill_chunk, steps);
@@ -130,8 +130,8 @@ static void write_table(const report *r, liz_buf *out)
 {
     const liz_machine *m = &r->machine;
     const cli_bench_args *set = &r->args->bench;
-    liz_buf_printf(out, "%s: %d threads, %s, %s\n", base_name(r->args->line.model_path), r->times->n_threads, m->tier,
-                   m->cpu);
+    liz_buf_printf(out, "%s: %d threads, %s, %s\n", base_name(r->args->line.model_path), r->times->info.n_threads,
+                   m->tier, m->cpu);
     liz_buf_printf(out, "this machine: reads %.1f GB/s, computes %.3g TOPS in int8, %.3g in bf16\n",
                    m->read_bytes_s * 1e-9, m->int8_ops_s * 1e-12, m->bf16_ops_s * 1e-12);
     liz_buf_printf(out, "prompt of %d tokens; %d steps from %d tokens on; medians of %d\n\n", set->n_prefill,
@@ -181,7 +181,7 @@ static void write_json(const report *r, liz_buf *out)
     const cli_bench_args *set = &r->args->bench;
     liz_buf_printf(out, "{\"engine\":\"lizzie\",\"version\":\"%s\",\"model\":", liz_version());
     liz_json_write_string(out, liz_str_of(base_name(r->args->line.model_path)));
-    liz_buf_printf(out, ",\"threads\":%d,\"variant\":\"%s\",\"machine\":{\"cpu\":", t->n_threads, r->machine.tier);
+    liz_buf_printf(out, ",\"threads\":%d,\"variant\":\"%s\",\"machine\":{\"cpu\":", t->info.n_threads, r->machine.tier);
     liz_json_write_string(out, liz_str_of(r->machine.cpu));
     write_member(out, "read_bytes_s", r->machine.read_bytes_s);
     write_member(out, "int8_ops_s", r->machine.int8_ops_s);
@@ -212,7 +212,7 @@ int cli_bench(cli_args *args)
     liz_status status = cli_bench_run(args, &times, &err);
     cli_progress_clear();
     if (status == LIZ_OK) /* at the end: its memory is not the model's */
-        status = liz_machine_measure(times.n_threads, &r.machine, &err);
+        status = liz_machine_measure(times.info.n_threads, &r.machine, &err);
     if (status == LIZ_OK) {
         figures_fill(&r);
         (args->json ? write_json : write_table)(&r, &out);

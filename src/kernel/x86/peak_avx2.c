@@ -9,7 +9,7 @@ static uint64_t peak_int8(size_t n_rounds)
 {
     __m256i sum[N_SUMS], a = _mm256_set1_epi8(1), b = _mm256_set1_epi8(2), ones = _mm256_set1_epi16(1);
     for (int i = 0; i < N_SUMS; i++)
-        sum[i] = _mm256_setzero_si256();
+        sum[i] = _mm256_set1_epi32(i); /* equal sums would be one */
     for (size_t r = 0; r < n_rounds; r++)
         for (int i = 0; i < N_SUMS; i++) {
             __asm__ volatile("" : "+x"(a)); /* or the products would be computed once */
@@ -25,7 +25,7 @@ static uint64_t peak_float(size_t n_rounds)
     __m256 sum[N_SUMS], a = _mm256_set1_ps(1), b = _mm256_set1_ps(0.5f);
     __asm__ volatile("" : "+x"(a), "+x"(b)); /* known to nobody */
     for (int i = 0; i < N_SUMS; i++)
-        sum[i] = _mm256_setzero_ps();
+        sum[i] = _mm256_set1_ps((float)i);
     for (size_t r = 0; r < n_rounds; r++)
         for (int i = 0; i < N_SUMS; i++)
             sum[i] = _mm256_fmadd_ps(a, b, sum[i]);

@@ -11,7 +11,7 @@ static uint64_t peak_int8(size_t n_rounds)
     __m512i sum[N_SUMS], a = _mm512_set1_epi8(1), b = _mm512_set1_epi8(2);
     __asm__ volatile("" : "+v"(a), "+v"(b)); /* known to nobody */
     for (int i = 0; i < N_SUMS; i++)
-        sum[i] = _mm512_setzero_si512();
+        sum[i] = _mm512_set1_epi32(i); /* equal sums would be one */
     for (size_t r = 0; r < n_rounds; r++)
         for (int i = 0; i < N_SUMS; i++)
             sum[i] = _mm512_dpbusd_epi32(sum[i], a, b);
@@ -25,7 +25,7 @@ static uint64_t peak_float(size_t n_rounds)
     __m512 sum[N_SUMS], a = _mm512_set1_ps(1), b = _mm512_set1_ps(0.5f);
     __asm__ volatile("" : "+v"(a), "+v"(b)); /* known to nobody */
     for (int i = 0; i < N_SUMS; i++)
-        sum[i] = _mm512_setzero_ps();
+        sum[i] = _mm512_set1_ps((float)i);
     for (size_t r = 0; r < n_rounds; r++)
         for (int i = 0; i < N_SUMS; i++)
             sum[i] = _mm512_fmadd_ps(a, b, sum[i]);
