@@ -16,9 +16,10 @@ static double row_loss(liz_tape *tape, const liz_op *op, float *z, size_t n_voca
 {
     const liz_grad_kernel *grad = &tape->grad;
     float scale = op->a, cap = op->b;
+    if (op->bias != NULL)
+        tape->kernel.add(z, op->bias->w, n_vocab, z);
     if (scale != 1)
-        for (size_t i = 0; i < n_vocab; i++)
-            z[i] *= scale;
+        tape->kernel.scale(z, scale, n_vocab, z);
     if (cap > 0) {
         tape->kernel.softcap(z, cap, n_vocab, z);
         memcpy(own, z, n_vocab * sizeof *z);
@@ -29,9 +30,7 @@ static double row_loss(liz_tape *tape, const liz_op *op, float *z, size_t n_voca
         return (double)log_sum - (double)of_target;
     if (cap > 0)
         grad->softcap_back(own, cap, z, n_vocab, z);
-    float by = tape->batch->scale * scale;
-    for (size_t i = 0; i < n_vocab; i++)
-        z[i] *= by;
+    tape->kernel.scale(z, tape->batch->scale * scale, n_vocab, z);
     return (double)log_sum - (double)of_target;
 }
 
@@ -88,6 +87,11 @@ static void block_back(liz_tape *tape, const liz_op *op, size_t first, size_t n,
     liz_tape_mul_weight(tape, &tape->space.rows, head, true, x->dx + first * x->width, false, member, n_members);
     if (head->is_trained)
         liz_tape_mul_gradient(tape, head, member, n_members);
+    if (op->bias != NULL && op->bias->is_trained) {
+        liz_team_share(n_vocab, 16, member, n_members, &begin, &end);
+        for (size_t t = 0; t < n; t++)
+            tape->kernel.add(op->bias->grad + begin, dz + t * n_vocab + begin, end - begin, op->bias->grad + begin);
+    }
     liz_team_barrier(tape->team);
 }
 

@@ -27,20 +27,34 @@ static void begin_gradient(const liz_op *op, int which, const liz_tensor *x, spa
 
 /* ---- Embedding ---- */
 
+/* Where document positions come from: a walk along the segments. */
+static size_t position_of(const liz_tape *tape, size_t t, size_t *segment)
+{
+    while (t >= tape->batch->segments[*segment].begin + tape->batch->segments[*segment].n)
+        ++*segment;
+    return t - tape->batch->segments[*segment].begin;
+}
+
+static size_t row_of(const liz_tape *tape, const liz_op *op, size_t t, size_t *segment)
+{
+    return op->flag ? position_of(tape, t, segment) : (size_t)tape->batch->tokens[t];
+}
+
 void liz_op_embed_forward(liz_tape *tape, const liz_op *op, int member, int n_members)
 {
     const liz_tensor *y = liz_tape_at(tape, op->out);
     const liz_param *p = op->weight;
     span s = tokens_of(tape, member, n_members);
+    size_t segment = 0;
     for (size_t t = s.begin; t < s.end; t++) {
         float *to = y->x + t * y->width;
-        size_t token = (size_t)tape->batch->tokens[t];
+        size_t row = row_of(tape, op, t, &segment);
         if (p->w != NULL)
-            memcpy(to, p->w + token * y->width, y->width * sizeof *to);
+            memcpy(to, p->w + row * y->width, y->width * sizeof *to);
         else
-            liz_dequantize_row(p->dtype, p->file + token * p->file_row_bytes, to, y->width);
-        for (size_t i = 0; i < y->width && op->a != 1; i++)
-            to[i] *= op->a;
+            liz_dequantize_row(p->dtype, p->file + row * p->file_row_bytes, to, y->width);
+        if (op->a != 1)
+            tape->kernel.scale(to, op->a, y->width, to);
     }
 }
 
@@ -48,13 +62,13 @@ void liz_op_embed_forward(liz_tape *tape, const liz_op *op, int member, int n_me
 void liz_op_embed_backward(liz_tape *tape, const liz_op *op, int member, int n_members)
 {
     const liz_tensor *y = liz_tape_at(tape, op->out);
-    size_t begin, end;
+    size_t begin, end, segment = 0;
     if (!op->weight->is_trained)
         return;
     liz_team_share(y->width, 16, member, n_members, &begin, &end);
     for (size_t t = 0; t < tape->batch->n_tok; t++)
         tape->kernel.add_scaled(y->dx + t * y->width + begin, op->a, end - begin,
-                                op->weight->grad + (size_t)tape->batch->tokens[t] * y->width + begin);
+                                op->weight->grad + row_of(tape, op, t, &segment) * y->width + begin);
 }
 
 /* ---- Norms ---- */
@@ -115,9 +129,7 @@ static void prepare_angles(const liz_tape *tape, const liz_rope_plan *plan, floa
 {
     size_t half = (size_t)plan->shape.n_dims / 2, segment = 0;
     for (size_t t = s.begin; t < s.end; t++) {
-        while (t >= tape->batch->segments[segment].begin + tape->batch->segments[segment].n)
-            segment++;
-        double position = (double)(t - tape->batch->segments[segment].begin);
+        double position = (double)position_of(tape, t, &segment);
         for (size_t i = 0; i < half; i++) {
             double sine, cosine;
             liz_angle_sincos(position * plan->frequencies[i], &sine, &cosine);
@@ -193,6 +205,27 @@ void liz_op_gelu_backward(liz_tape *tape, const liz_op *op, int member, int n_me
     size_t at = s.begin * y->width;
     begin_gradient(op, 0, x, s);
     tape->grad.gelu_back(x->x + at, y->dx + at, (s.end - s.begin) * y->width, x->dx + at);
+}
+
+void liz_op_mul_forward(liz_tape *tape, const liz_op *op, int member, int n_members)
+{
+    const liz_tensor *a = liz_tape_at(tape, op->in[0]), *b = liz_tape_at(tape, op->in[1]);
+    const liz_tensor *y = liz_tape_at(tape, op->out);
+    span s = tokens_of(tape, member, n_members);
+    for (size_t i = s.begin * y->width; i < s.end * y->width; i++)
+        y->x[i] = a->x[i] * b->x[i];
+}
+
+void liz_op_mul_backward(liz_tape *tape, const liz_op *op, int member, int n_members)
+{
+    const liz_tensor *y = liz_tape_at(tape, op->out);
+    span s = tokens_of(tape, member, n_members);
+    size_t at = s.begin * y->width, n = (s.end - s.begin) * y->width;
+    for (int i = 0; i < 2; i++) {
+        const liz_tensor *x = liz_tape_at(tape, op->in[i]), *other = liz_tape_at(tape, op->in[1 - i]);
+        begin_gradient(op, i, x, s);
+        tape->grad.mul_add(y->dx + at, other->x + at, 1, n, x->dx + at);
+    }
 }
 
 void liz_op_add_forward(liz_tape *tape, const liz_op *op, int member, int n_members)

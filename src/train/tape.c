@@ -21,6 +21,7 @@ static const liz_tape_op_fns op_fns[] = {
     [LIZ_OP_ATTEND] = {liz_op_attend_forward, liz_op_attend_backward},
     [LIZ_OP_SILU_MUL] = {liz_op_silu_mul_forward, liz_op_silu_mul_backward},
     [LIZ_OP_GELU] = {liz_op_gelu_forward, liz_op_gelu_backward},
+    [LIZ_OP_MUL] = {liz_op_mul_forward, liz_op_mul_backward},
     [LIZ_OP_ADD] = {liz_op_add_forward, liz_op_add_backward},
     [LIZ_OP_LOSS] = {liz_op_loss_forward, liz_op_loss_backward},
 };
@@ -125,6 +126,13 @@ liz_tensor_id liz_tape_embed(liz_tape *tape, liz_param *table, float scale)
     return op->out;
 }
 
+liz_tensor_id liz_tape_place(liz_tape *tape, liz_param *table)
+{
+    liz_tensor_id y = liz_tape_embed(tape, table, 1);
+    tape->ops[tape->n_ops - 1].flag = true;
+    return y;
+}
+
 liz_tensor_id liz_tape_norm(liz_tape *tape, liz_tensor_id x, liz_param *weight, liz_param *bias, bool centred,
                             float eps, size_t n_groups)
 {
@@ -169,12 +177,22 @@ liz_tensor_id liz_tape_attend(liz_tape *tape, liz_tensor_id q, liz_tensor_id k, 
     return op->out;
 }
 
+static liz_tensor_id product_of(liz_tape *tape, liz_op_kind kind, liz_tensor_id a, liz_tensor_id b)
+{
+    liz_op *op = op_new(tape, kind, tape->tensors[a].width);
+    op->in[0] = a;
+    op->in[1] = b;
+    return op->out;
+}
+
 liz_tensor_id liz_tape_silu_mul(liz_tape *tape, liz_tensor_id gate, liz_tensor_id up)
 {
-    liz_op *op = op_new(tape, LIZ_OP_SILU_MUL, tape->tensors[gate].width);
-    op->in[0] = gate;
-    op->in[1] = up;
-    return op->out;
+    return product_of(tape, LIZ_OP_SILU_MUL, gate, up);
+}
+
+liz_tensor_id liz_tape_mul(liz_tape *tape, liz_tensor_id a, liz_tensor_id b)
+{
+    return product_of(tape, LIZ_OP_MUL, a, b);
 }
 
 liz_tensor_id liz_tape_gelu(liz_tape *tape, liz_tensor_id x)
@@ -193,11 +211,12 @@ liz_tensor_id liz_tape_add(liz_tape *tape, liz_tensor_id a, liz_tensor_id b, flo
     return op->out;
 }
 
-void liz_tape_loss(liz_tape *tape, liz_tensor_id x, liz_param *head, float scale, float softcap)
+void liz_tape_loss(liz_tape *tape, liz_tensor_id x, liz_param *head, liz_param *bias, float scale, float softcap)
 {
     liz_op *op = op_new(tape, LIZ_OP_LOSS, 0);
     op->in[0] = x;
     op->weight = head;
+    op->bias = bias;
     op->a = scale;
     op->b = softcap;
     head->multiplies = head->is_table = true;
@@ -229,7 +248,7 @@ static void place_params(liz_tape *tape, bump *b)
             p->m = bump_take(b, n, sizeof(float));
             p->v = bump_take(b, n, sizeof(float));
         }
-        if (p->multiplies && p->file == NULL) {
+        if (p->multiplies && (p->is_trained || p->file == NULL)) {
             p->ahead =
                 (liz_panels){bump_take(b, liz_panels_bytes(&tape->gemm, p->n_out, p->n_in), 1), p->n_out, p->n_in};
             p->back =

@@ -27,6 +27,7 @@ typedef struct liz_param {
     const uint8_t *file; /* frozen, as the model file has it: rows of `dtype` */
     liz_dtype dtype;
     size_t file_row_bytes;
+    const float *initial;   /* trained: what w begins as, where `file` does not say */
     float *grad, *m, *v;    /* trained: the gradient, added up over a step's batches, and Adam's averages */
     liz_panels ahead, back; /* W and its transpose as operands, of those that multiply */
     bool multiplies, decays;
@@ -79,7 +80,8 @@ liz_param *liz_tape_param(liz_tape *tape, const char *name, size_t n_out, size_t
 /* Operations that follow belong to a new block; its first input is the result of the block before. */
 void liz_tape_block(liz_tape *tape);
 
-liz_tensor_id liz_tape_embed(liz_tape *tape, liz_param *table, float scale);
+liz_tensor_id liz_tape_embed(liz_tape *tape, liz_param *table, float scale); /* rows by token */
+liz_tensor_id liz_tape_place(liz_tape *tape, liz_param *table);              /* rows by position in the document */
 /* By groups of `width / n_groups` elements, each with the same weight (heads); layer norm where `bias` or `centred`. */
 liz_tensor_id liz_tape_norm(liz_tape *tape, liz_tensor_id x, liz_param *weight, liz_param *bias, bool centred,
                             float eps, size_t n_groups);
@@ -89,9 +91,10 @@ liz_tensor_id liz_tape_attend(liz_tape *tape, liz_tensor_id q, liz_tensor_id k, 
                               liz_attend_shape shape);
 liz_tensor_id liz_tape_silu_mul(liz_tape *tape, liz_tensor_id gate, liz_tensor_id up);
 liz_tensor_id liz_tape_gelu(liz_tape *tape, liz_tensor_id x);
+liz_tensor_id liz_tape_mul(liz_tape *tape, liz_tensor_id a, liz_tensor_id b);
 liz_tensor_id liz_tape_add(liz_tape *tape, liz_tensor_id a, liz_tensor_id b, float b_scale); /* a + b_scale * b */
-/* The loss: cross-entropy of softmax(scale * x W^T), soft-capped where `softcap` > 0. The last operation. */
-void liz_tape_loss(liz_tape *tape, liz_tensor_id x, liz_param *head, float scale, float softcap);
+/* The loss: cross-entropy of softmax(scale * (x W^T + bias)), soft-capped where `softcap` > 0. The last operation. */
+void liz_tape_loss(liz_tape *tape, liz_tensor_id x, liz_param *head, liz_param *bias, float scale, float softcap);
 
 /* Bytes that planning will map; then maps them, panels included. */
 uint64_t liz_tape_bytes(const liz_tape *tape);

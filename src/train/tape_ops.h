@@ -14,6 +14,7 @@ typedef enum liz_op_kind {
     LIZ_OP_ATTEND,
     LIZ_OP_SILU_MUL,
     LIZ_OP_GELU,
+    LIZ_OP_MUL,
     LIZ_OP_ADD,
     LIZ_OP_LOSS
 } liz_op_kind;

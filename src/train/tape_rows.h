@@ -14,6 +14,8 @@ void liz_op_silu_mul_forward(liz_tape *tape, const liz_op *op, int member, int n
 void liz_op_silu_mul_backward(liz_tape *tape, const liz_op *op, int member, int n_members);
 void liz_op_gelu_forward(liz_tape *tape, const liz_op *op, int member, int n_members);
 void liz_op_gelu_backward(liz_tape *tape, const liz_op *op, int member, int n_members);
+void liz_op_mul_forward(liz_tape *tape, const liz_op *op, int member, int n_members);
+void liz_op_mul_backward(liz_tape *tape, const liz_op *op, int member, int n_members);
 void liz_op_add_forward(liz_tape *tape, const liz_op *op, int member, int n_members);
 void liz_op_add_backward(liz_tape *tape, const liz_op *op, int member, int n_members);
 

@@ -36,7 +36,7 @@ static const shape shapes[] = {
 /* ---- The model on a tape ---- */
 
 typedef struct weights {
-    liz_param *embed, *norm, *norm_bias, *head;
+    liz_param *embed, *norm, *norm_bias, *head, *head_bias;
     struct layer {
         liz_param *norm1, *norm1_bias, *q, *q_bias, *k, *v, *o, *o_bias, *q_norm, *k_norm, *norm2, *norm2_bias;
         liz_param *gate, *up, *down, *down_bias;
@@ -105,7 +105,8 @@ static void build(liz_tape *tape, const shape *s, weights *w)
     w->norm_bias = vector(tape, "norm_bias", n, s->layer_norm);
     x = liz_tape_norm(tape, x, w->norm, w->norm_bias, s->layer_norm, 1e-5f, 1);
     w->head = s->tied ? w->embed : liz_tape_param(tape, "head", N_VOCAB, n, true);
-    liz_tape_loss(tape, x, w->head, s->logit_scale, s->final_cap);
+    w->head_bias = vector(tape, "head_bias", N_VOCAB, s->biases);
+    liz_tape_loss(tape, x, w->head, w->head_bias, s->logit_scale, s->final_cap);
 }
 
 /* ---- The same in double ---- */
@@ -228,7 +229,7 @@ static double d_loss(const shape *s, const weights *w, const liz_train_batch *b)
         if (b->targets[t] < 0)
             continue;
         d_norm(d.x[t], w->norm, w->norm_bias, s->layer_norm, s->n_embd, h);
-        d_linear(h, w->head, NULL, z);
+        d_linear(h, w->head, w->head_bias, z);
         double sum = 0;
         for (size_t i = 0; i < N_VOCAB; i++)
             sum += exp(z[i] = d_cap(z[i] * (double)s->logit_scale, (double)s->final_cap));
