@@ -17,7 +17,7 @@ typedef struct range {
 /* 0 is always allowed: it turns a step off, or stands for a default. */
 static const range ranges[] = {
     {FLOAT(temperature), 1e-6f, 1e6f},
-    {WHOLE(top_k), 0, INT32_MAX},
+    {WHOLE(top_k), 0, (float)INT32_MAX},
     {FLOAT(top_p), 1e-6f, 1},
     {FLOAT(min_p), 1e-9f, 1},
     {FLOAT(repeat_penalty), 0.01f, 100},

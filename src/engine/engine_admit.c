@@ -3,9 +3,9 @@
  * Admission is first come, first served. A sequence is admitted when a place is free and the pool can promise it every
  * page it may come to need, less those it finds published; so what runs can always go on, and nothing is ever
  * preempted. The head of the queue waits for pages; nobody overtakes it. One exception saves work: a sequence whose
- * next page is just being computed by a running one waits for that, and others may pass meanwhile. It cannot starve:
- * the one it waits for advances with every step, being older, and whoever could make it wait longer shares the same
- * beginning and waits behind it.
+ * next page is just being computed by an older one waits for that, and others may pass meanwhile. It cannot starve:
+ * those it waits for came before it and advance with every step, and no younger one makes it wait, even where it
+ * computes such a page (because it wants all of its prompt, or because the page was evicted).
  *
  * A step takes one token of every decoding sequence, and up to n_prefill_chunk prompt tokens, oldest first. */
 #include "engine/engine_core.h"
@@ -39,13 +39,13 @@ static void pages_give_up(liz_engine *engine, liz_seq *seq)
     seq->n_pages = 0;
 }
 
-/* `other` is computing a page that `seq` needs: equal hashes there mean equal tokens up to there, and what comes before
- * it `other` has published. */
+/* `other` is computing a page that `seq` needs and has not found: equal hashes there mean equal tokens up to there, and
+ * what comes before it `other` has published. One that wants all of its prompt computes what others have published. */
 static bool page_is_coming(const liz_seq *seq, const liz_seq *other)
 {
     int32_t i = other->n_past / LIZ_PAGE_TOKENS;
-    return !other->is_score && i < other->n_links && i < pages_shareable(seq) &&
-           liz_hash_eq(seq->links[i], other->links[i]);
+    return !other->is_score && other->submitted_us <= seq->submitted_us && i >= seq->n_pages && i < other->n_links &&
+           i < pages_shareable(seq) && liz_hash_eq(seq->links[i], other->links[i]);
 }
 
 static bool page_is_awaited(const liz_engine *engine, const liz_seq *seq)
@@ -61,9 +61,11 @@ typedef enum verdict { VERDICT_RUN, VERDICT_DEFER, VERDICT_WAIT } verdict;
 static verdict seq_admit(liz_engine *engine, liz_seq *seq)
 {
     const liz_cache *cache = engine->parts.cache;
-    if (page_is_awaited(engine, seq))
-        return VERDICT_DEFER;
     pages_match(engine, seq);
+    if (page_is_awaited(engine, seq)) {
+        pages_give_up(engine, seq);
+        return VERDICT_DEFER;
+    }
     int32_t n_needed = seq->n_pages_max - seq->n_pages;
     if (liz_cache_pages_available(cache) - engine->n_pages_promised < n_needed) {
         LIZ_ASSERT(engine->n_running > 0);

@@ -34,10 +34,10 @@ static void test_defaults(void **state)
     liz_model *model = model_of(10 * mib, 1000, 2048);
     liz_engine_opts opts = {.memory_max_bytes = 4096 * mib};
     assert_int_equal(liz_engine_plan_make(&plan, model, &opts, NULL), LIZ_OK);
-    assert_int_equal(plan.n_parallel, 32);
+    assert_int_equal(plan.n_parallel, LIZ_OR_TINY(32, 3));
     assert_int_equal(plan.n_ctx, 2048);
-    assert_int_equal(plan.n_prefill_chunk, 512);
-    assert_int_equal(plan.n_pages, 32 * 2048 / LIZ_PAGE_TOKENS);
+    assert_int_equal(plan.n_prefill_chunk, LIZ_OR_TINY(512, 5));
+    assert_int_equal(plan.n_pages, plan.n_parallel * 2048 / LIZ_PAGE_TOKENS);
     assert_true(plan.n_threads >= 1);
     assert_int_equal(plan.cache_bytes, (uint64_t)plan.n_pages * plan.page_bytes);
     assert_int_equal(liz_engine_plan_make(&plan, model, NULL, NULL), LIZ_OK);
@@ -55,7 +55,8 @@ static void test_less_and_less(void **state)
     liz_model *model = model_of(10 * mib, mib / 16, 4096);
     bool seen_fewer_pages = false, seen_fewer_seqs = false;
     for (uint64_t available = 80 * mib;; available -= mib / 32) {
-        liz_engine_opts opts = {.memory_max_bytes = available, .n_threads = 1};
+        liz_engine_opts opts = {
+            .memory_max_bytes = available, .n_threads = 1, .n_parallel = 32, .n_prefill_chunk = 512};
         status = liz_engine_plan_make(&plan, model, &opts, &err);
         if (status != LIZ_OK)
             break;

@@ -1,7 +1,11 @@
 /* test_simulation.c - the scheduler under random arrivals, lengths, shared beginnings, cancellations and pools that are
- * too small, step by step. What each sequence generates must equal what it generates alone and without a cache,
- * whatever the dimensions of the engine; no page may leak; and nobody waits for ever. A failure names its seed. */
+ * too small, step by step, on a virtual clock that a step moves by what it computes. What each sequence generates must
+ * equal what it generates alone and without a cache, whatever the dimensions of the engine; no page may leak; nobody
+ * waits longer than the work takes that others brought before it began; times add up. The clock and the manual steps
+ * make a run a function of its seed: a failure names it, LIZZIE_TEST_SEED repeats it, LIZZIE_TEST_LONG asks for more.
+ */
 #include "../lib/engine_harness.h"
+#include "sys/clock.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -21,6 +25,9 @@ typedef struct sim_row {
     bool prompt_logprobs;
     int arrives_at;   /* step */
     int cancelled_at; /* step; -1: never */
+    int index;
+    uint64_t submitted_us, ended_us;
+    uint64_t submitted_step, first_step; /* when it came, and when its first event did */
     liz_seq *seq;
     fake_result result;
 } sim_row;
@@ -31,6 +38,41 @@ typedef struct sim_seen {
 } sim_seen;
 
 static uint64_t seed_now;
+
+/* ---- The clock ---------------------------------------------------------------------------------- */
+
+enum { STEP_US = 1000, TOKEN_US = 100 };
+
+static uint64_t now_us, n_steps; /* takes the place of src/sys/clock.c */
+
+uint64_t liz_clock_us(void) { return now_us; }
+int64_t liz_clock_unix_s(void) { return (int64_t)(now_us / 1000000); }
+
+/* A step, and the time it took. */
+static bool step_timed(liz_engine *engine)
+{
+    uint64_t before = fake_model_n_computed();
+    bool more = liz_engine_step(engine);
+    n_steps++;
+    now_us += STEP_US + TOKEN_US * (fake_model_n_computed() - before);
+    return more;
+}
+
+/* ---- Rows --------------------------------------------------------------------------------------- */
+
+static liz_hash trace; /* of every event and its time */
+
+static void on_event(void *user, const liz_event *event)
+{
+    sim_row *row = user;
+    uint64_t seen[] = {(uint64_t)row->index, event->type, (uint64_t)event->token, now_us};
+    trace = liz_hash_chain(trace, seen, sizeof seen);
+    if (row->first_step == 0)
+        row->first_step = n_steps;
+    if (event->type == LIZ_EVENT_DONE)
+        row->ended_us = now_us;
+    fake_on_event(&row->result, event);
+}
 
 static int below(uint64_t *random, int n) { return (int)(fake_random(random) % (uint64_t)n); }
 
@@ -81,13 +123,29 @@ static void arrive(liz_engine *engine, sim_row *row)
                            .sampling = row->sampling,
                            .n_predict_max = row->n_predict,
                            .prompt_logprobs = row->prompt_logprobs,
-                           .on_event = fake_on_event,
-                           .user = &row->result};
+                           .on_event = on_event,
+                           .user = row};
     liz_status status = liz_submit(engine, &request, &row->seq, &err);
+    row->submitted_us = now_us;
+    row->submitted_step = n_steps;
     if (status == LIZ_E_BUSY)
         row->arrives_at++; /* the queue is full: again in the next step */
     else
         assert_int_equal(status, LIZ_OK);
+}
+
+/* Nobody waits for a first token more steps than there were tokens to compute when it came, its own included, and those
+ * of the sequences that may have passed it while it waited for a page: as many as run together. Each step brings one of
+ * them, and whoever else comes later costs nothing. */
+static void waiting_check(const sim_row *rows, int n_parallel)
+{
+    for (int i = 0; i < N_ROWS; i++) {
+        size_t n_there = (size_t)n_parallel * N_CTX;
+        for (int j = 0; j < N_ROWS; j++)
+            if (rows[j].submitted_step <= rows[i].submitted_step)
+                n_there += rows[j].n_prompt + (size_t)rows[j].n_predict;
+        assert_true(rows[i].first_step - rows[i].submitted_step <= n_there);
+    }
 }
 
 static void row_check(const sim_row *row)
@@ -104,6 +162,8 @@ static void row_check(const sim_row *row)
         assert_int_equal(r->n_prompt, row->prompt_logprobs ? row->n_prompt : 0);
         assert_memory_equal(r->prompt, row->prompt, r->n_prompt * sizeof *r->prompt);
     }
+    uint64_t took_us = r->stats.queue_us + r->stats.prefill_us + r->stats.decode_us;
+    assert_true(took_us == row->ended_us - row->submitted_us || r->finish == LIZ_FINISH_CANCELLED);
     if (r->finish == LIZ_FINISH_CANCELLED) {
         assert_true(row->cancelled_at >= 0);
         assert_int_equal(r->status, LIZ_E_CANCELLED);
@@ -129,8 +189,12 @@ static void simulate(uint64_t seed, sim_seen *seen)
 {
     static sim_row rows[N_ROWS];
     uint64_t random = seed;
-    for (int i = 0; i < N_ROWS; i++)
+    now_us = seed * 1000;
+    trace = (liz_hash){0};
+    for (int i = 0; i < N_ROWS; i++) {
         row_make(&rows[i], &random);
+        rows[i].index = i;
+    }
     fake_engine_opts opts = dimensions_make(&random);
     liz_engine *engine = fake_engine_open(&opts);
     int n_work = 0;
@@ -146,10 +210,11 @@ static void simulate(uint64_t seed, sim_seen *seen)
                 liz_seq_cancel(rows[i].seq);
             n_arrived += rows[i].seq != NULL;
         }
-        more = liz_engine_step(engine);
+        more = step_timed(engine);
         order_check(engine, seen);
         assert_true(step < n_work + 60); /* every step with work computes a token */
     }
+    waiting_check(rows, opts.n_parallel);
     for (int i = 0; i < N_ROWS; i++) {
         row_check(&rows[i]);
         seen->n_cancelled += rows[i].result.finish == LIZ_FINISH_CANCELLED;
@@ -170,10 +235,15 @@ static void test_random_loads(void **state)
 {
     (void)state;
     sim_seen seen = {0};
-    for (uint64_t seed = 1; seed <= N_SEEDS; seed++) {
-        seed_now = seed;
-        simulate(seed, &seen);
-    }
+    const char *asked = getenv("LIZZIE_TEST_SEED");
+    uint64_t first = asked ? strtoull(asked, NULL, 0) : 1, n = asked ? 1 : getenv("LIZZIE_TEST_LONG") ? 2000 : N_SEEDS;
+    if (getenv("LIZZIE_TEST_SANITIZED") && !asked)
+        n /= 3;
+    for (seed_now = first; seed_now < first + n; seed_now++)
+        simulate(seed_now, &seen);
+    seed_now = 0;
+    if (asked)
+        return;
     assert_true(seen.n_reused > 0);
     assert_true(seen.n_evicted > 0);
     assert_true(seen.n_cancelled > 0);
@@ -181,12 +251,28 @@ static void test_random_loads(void **state)
     assert_true(seen.n_seqs_step_max >= 2);
 }
 
+/* Every event comes in the same order and at the same time again; another seed is another run. */
+static void test_seed_repeats_a_run(void **state)
+{
+    (void)state;
+    sim_seen seen = {0};
+    liz_hash before = {0};
+    for (uint64_t seed = 1; seed <= 5; seed++) {
+        simulate(seed, &seen);
+        liz_hash once = trace;
+        simulate(seed, &seen);
+        assert_true(liz_hash_eq(once, trace));
+        assert_false(liz_hash_eq(before, trace));
+        before = trace;
+    }
+}
+
 /* After a failure: which seed it was. */
 static int seed_tell(void **state)
 {
     (void)state;
-    if (seed_now < N_SEEDS)
-        fprintf(stderr, "# test_random_loads: stopped at seed %llu\n", (unsigned long long)seed_now);
+    if (seed_now > 0)
+        fprintf(stderr, "# test_random_loads: stopped at LIZZIE_TEST_SEED=%llu\n", (unsigned long long)seed_now);
     return 0;
 }
 
@@ -302,13 +388,58 @@ static void test_large_one_does_not_starve(void **state)
     liz_engine_close(engine);
 }
 
+/* Sequences that want the log-probabilities of their prompt compute all of it, and pass one that waits for a page which
+ * they compute too. They keep coming: it runs all the same, once the page is there. */
+static void test_younger_ones_do_not_hold_up(void **state)
+{
+    (void)state;
+    enum { N = 30, N_PROMPT = 40 };
+    static fake_result waiting, others[N];
+    memset(&waiting, 0, sizeof waiting);
+    memset(others, 0, sizeof others);
+    fake_engine_opts opts = {.n_parallel = 3, .n_prefill_chunk = 4, .is_manual = true};
+    liz_engine *engine = fake_engine_open(&opts);
+    liz_seq *seqs[N], *seq = NULL;
+    int32_t prompt[N_PROMPT];
+    for (int i = 0; i < N_PROMPT; i++)
+        prompt[i] = i * 3 % 64;
+    int n_before = 0;
+    for (int i = 0; i < N; i++, now_us++) {
+        liz_request request = {.tokens = prompt,
+                               .n_tokens = N_PROMPT,
+                               .n_predict_max = 1,
+                               .prompt_logprobs = true,
+                               .on_event = fake_on_event,
+                               .user = &others[i]};
+        submit_stepping(engine, &request, &seqs[i]);
+        if (i == 0) {
+            liz_engine_step(engine);
+            request.prompt_logprobs = false;
+            request.user = &waiting;
+            now_us++;
+            submit_stepping(engine, &request, &seq);
+        }
+        for (int step = 0; step < 6; step++)
+            liz_engine_step(engine);
+        n_before += !waiting.n_done;
+    }
+    assert_in_range(n_before, 1, N / 3); /* it did wait */
+    while (liz_engine_step(engine))
+        ;
+    assert_true(waiting.stats.n_prompt_reused > 0);
+    liz_seq_free(seq);
+    for (int i = 0; i < N; i++)
+        liz_seq_free(seqs[i]);
+    fake_engine_assert_idle(engine);
+    liz_engine_close(engine);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(test_random_loads, seed_tell),
-        cmocka_unit_test(test_shared_beginning_computed_once),
-        cmocka_unit_test(test_whole_prompt_in_cache),
-        cmocka_unit_test(test_large_one_does_not_starve),
+        cmocka_unit_test_teardown(test_random_loads, seed_tell), cmocka_unit_test(test_seed_repeats_a_run),
+        cmocka_unit_test(test_shared_beginning_computed_once),   cmocka_unit_test(test_whole_prompt_in_cache),
+        cmocka_unit_test(test_large_one_does_not_starve),        cmocka_unit_test(test_younger_ones_do_not_hold_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

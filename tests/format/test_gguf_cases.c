@@ -2,11 +2,11 @@
  *
  * `expected` holds what must come out: of a valid file its contents, of an invalid one the code and text of the error,
  * without the folder. A new case is a new folder. */
+#include "../lib/cases.h"
 #include "../lib/gguf_asm.h"
 #include "../lib/temp_dir.h"
 #include "format/gguf.h"
 
-#include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,8 +16,7 @@
 
 #include <cmocka.h>
 
-#define CASES "tests/cases/gguf"
-enum { CASES_MAX = 500, CASES_MIN = 40 };
+enum { CASES_MIN = 40 };
 
 static void put_value(liz_buf *out, const liz_gguf_entry *entry, uint64_t i)
 {
@@ -73,21 +72,11 @@ static void put_error(liz_buf *out, const liz_error *err)
     liz_buf_putc(out, '\n');
 }
 
-static char *read_of(const char *folder, const char *name)
-{
-    char path[512];
-    size_t n;
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    char *text = file_read(path, &n);
-    if (text == NULL)
-        fail_msg("%s cannot be read", path);
-    return text;
-}
-
 static void check_case(void **state)
 {
     const char *folder = *state;
-    char *text = read_of(folder, "case"), *expected = read_of(folder, "expected");
+    char *text = case_read(folder, "case");
+    assert_non_null(text);
     gguf_asm assembled;
     gguf_assemble(&assembled, text);
     liz_gguf *gguf = NULL;
@@ -99,47 +88,15 @@ static void check_case(void **state)
         put_model(&out, gguf);
     else
         put_error(&out, &err);
-    assert_int_equal(status == LIZ_OK, strstr(folder, "/valid/") != NULL);
+    assert_int_equal(status == LIZ_OK, case_is_valid(folder));
     assert_int_equal(status, err.code);
-    if (getenv("LIZZIE_TEST_PRINT") != NULL)
-        printf("# %s\n%s", folder, out.data);
-    else
-        assert_string_equal(out.data, expected);
+    case_expect(folder, out.data);
     liz_gguf_close(gguf);
     for (int i = 0; i < assembled.n_files; i++)
         remove(temp_path(assembled.files[i].name)); /* the next case must not find them */
     gguf_asm_free(&assembled);
     liz_buf_free(&out);
     free(text);
-    free(expected);
 }
 
-/* Adds a test for each folder in `dir`, in the order of their names. */
-static size_t add_cases(const char *dir, struct CMUnitTest *tests, size_t n)
-{
-    struct dirent **items;
-    int n_items = scandir(dir, &items, NULL, alphasort);
-    for (int i = 0; i < n_items; i++) {
-        char *folder = NULL;
-        if (items[i]->d_name[0] != '.' && n < CASES_MAX && asprintf(&folder, "%s/%s", dir, items[i]->d_name) > 0)
-            tests[n++] = (struct CMUnitTest){.name = folder, .test_func = check_case, .initial_state = folder};
-        free(items[i]);
-    }
-    if (n_items >= 0)
-        free(items);
-    return n;
-}
-
-int main(void)
-{
-    static struct CMUnitTest tests[CASES_MAX];
-    size_t n = add_cases(CASES "/invalid", tests, add_cases(CASES "/valid", tests, 0));
-    if (n < CASES_MIN) {
-        printf("Bail out! only %zu cases in " CASES ": run from the root of the repository\n", n);
-        return 1;
-    }
-    int n_failed = _cmocka_run_group_tests("gguf_cases", tests, n, NULL, NULL);
-    for (size_t i = 0; i < n; i++)
-        free(tests[i].initial_state);
-    return n_failed;
-}
+int main(void) { return cases_run("gguf", CASES_MIN, check_case); }

@@ -139,7 +139,7 @@ static void test_choices_alone(void **state)
     assert_member(liz_json_member(body, "usage"), "prompt_tokens", "3");
     for (int i = 0; i < N; i++) {
         const liz_json *alone = line_of("out", i + 1, &arena), *choice = item(choices, (size_t)i);
-        char index[8];
+        char index[16];
         snprintf(index, sizeof index, "%d", i);
         assert_member(choice, "index", index);
         alone = item(liz_json_member(liz_json_member(liz_json_member(alone, "response"), "body"), "choices"), 0);
