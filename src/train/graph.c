@@ -185,7 +185,7 @@ static liz_status fill_frequencies(liz_graph *g, int32_t n_ctx, liz_error *err)
         g->frequencies[i] = calloc((size_t)g->h.rope[i].n_dims, sizeof(double));
         if (g->frequencies[i] == NULL)
             return liz_fail(err, LIZ_E_MEMORY, "no memory for rotary positions");
-        liz_status status = liz_rope_fill(&g->h.rope[i], g->w.rope_factors, n_ctx, g->frequencies[i], err);
+        liz_status status = liz_weights_rope(&g->w, &g->h, i, n_ctx, g->frequencies[i], err);
         if (status != LIZ_OK)
             return status;
     }
