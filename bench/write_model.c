@@ -117,16 +117,14 @@ static void plan_model(plan *p, const job *j)
 /* The number by which llama.cpp calls a file whose matrices are of that type. */
 static uint32_t file_type(liz_dtype dtype)
 {
-    switch (dtype) {
-    case LIZ_DTYPE_F32: return 0;
-    case LIZ_DTYPE_F16: return 1;
-    case LIZ_DTYPE_Q4_0: return 2;
-    case LIZ_DTYPE_Q8_0: return 7;
-    case LIZ_DTYPE_Q5_0: return 8;
-    case LIZ_DTYPE_Q4_K: return 14;
-    case LIZ_DTYPE_Q6_K: return 18;
-    default: return 32; /* BF16 */
-    }
+    static const uint8_t types[LIZ_DTYPE_COUNT] = {
+        [LIZ_DTYPE_F32] = 0,     [LIZ_DTYPE_F16] = 1,     [LIZ_DTYPE_Q4_0] = 2,  [LIZ_DTYPE_Q4_1] = 3,
+        [LIZ_DTYPE_Q8_0] = 7,    [LIZ_DTYPE_Q5_0] = 8,    [LIZ_DTYPE_Q5_1] = 9,  [LIZ_DTYPE_Q2_K] = 10,
+        [LIZ_DTYPE_Q3_K] = 12,   [LIZ_DTYPE_Q4_K] = 14,   [LIZ_DTYPE_Q5_K] = 16, [LIZ_DTYPE_Q6_K] = 18,
+        [LIZ_DTYPE_IQ4_NL] = 25, [LIZ_DTYPE_IQ4_XS] = 30, [LIZ_DTYPE_BF16] = 32, [LIZ_DTYPE_TQ1_0] = 36,
+        [LIZ_DTYPE_TQ2_0] = 37,  [LIZ_DTYPE_MXFP4] = 38,
+    };
+    return types[dtype];
 }
 
 static const char *key_of(const bench_shape *s, const char *what)

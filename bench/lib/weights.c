@@ -8,6 +8,7 @@
 #include "base/half.h"
 #include "base/philox.h"
 #include "base/status.h"
+#include "tensor/quant.h"
 
 #include <math.h>
 
@@ -202,6 +203,55 @@ static uint8_t *put_q6_k(stream *s, double sigma, uint8_t *out)
     return put_f16(out + 208, sigma / (STD_6BIT * SCALE_MEAN));
 }
 
+/* ---- Types without a distribution of their own: random codes, and scales that give them mean 0 and `sigma` ---- */
+
+static const struct {
+    uint8_t at, n; /* where the binary16 scales stand, and how many: d, then what offsets */
+} scales_of[LIZ_DTYPE_COUNT] = {
+    [LIZ_DTYPE_Q4_1] = {0, 2},   [LIZ_DTYPE_Q5_1] = {0, 2},   [LIZ_DTYPE_Q2_K] = {80, 2},
+    [LIZ_DTYPE_Q3_K] = {108, 1}, [LIZ_DTYPE_Q5_K] = {0, 2},   [LIZ_DTYPE_TQ1_0] = {52, 1},
+    [LIZ_DTYPE_TQ2_0] = {64, 1}, [LIZ_DTYPE_IQ4_NL] = {0, 1}, [LIZ_DTYPE_IQ4_XS] = {0, 1},
+};
+
+/* Mean and root mean square of a block with these scales. */
+static void block_moments(liz_dtype dtype, uint8_t *block, double d, double offset, double *mean, double *rms)
+{
+    float w[256];
+    size_t n = (size_t)liz_dtype_info_get((uint32_t)dtype)->block_len;
+    uint8_t *p = put_f16(block + scales_of[dtype].at, d);
+    if (scales_of[dtype].n == 2)
+        put_f16(p, offset);
+    liz_dequantize_row(dtype, block, w, n);
+    double sum = 0, squares = 0;
+    for (size_t i = 0; i < n; i++) {
+        sum += (double)w[i];
+        squares += (double)w[i] * (double)w[i];
+    }
+    *mean = sum / (double)n;
+    *rms = sqrt(squares / (double)n);
+}
+
+static uint8_t *put_codes(liz_dtype dtype, stream *s, double sigma, uint8_t *out)
+{
+    int n = liz_dtype_info_get((uint32_t)dtype)->block_bytes;
+    double mean, mean_offset = 0, offset = 0, rms;
+    for (int i = 0; i < n; i++)
+        out[i] = next_byte(s);
+    if (dtype == LIZ_DTYPE_MXFP4) { /* codes of 2.9 on average, times a power of two */
+        out[0] = (uint8_t)(127 + lround(log2(sigma / 2.9)));
+        return out + n;
+    }
+    block_moments(dtype, out, 1, 0, &mean, &rms);
+    if (scales_of[dtype].n == 2) {
+        block_moments(dtype, out, 0, 1, &mean_offset, &rms);
+        offset = mean_offset != 0 ? -mean / mean_offset : 0;
+        block_moments(dtype, out, 1, offset, &mean, &rms);
+    }
+    double scale = rms > 0 ? sigma * next_scale(s) / rms : 0;
+    block_moments(dtype, out, scale, scale * offset, &mean, &rms);
+    return out + n;
+}
+
 typedef uint8_t *put_block_fn(stream *s, double sigma, uint8_t *out);
 
 static put_block_fn *block_writer(liz_dtype dtype)
@@ -219,17 +269,20 @@ static put_block_fn *block_writer(liz_dtype dtype)
     }
 }
 
-bool bench_weights_can(liz_dtype dtype) { return block_writer(dtype) != NULL; }
+bool bench_weights_can(liz_dtype dtype)
+{
+    return block_writer(dtype) != NULL || scales_of[dtype].n > 0 || dtype == LIZ_DTYPE_MXFP4;
+}
 
 void bench_weights_row(liz_dtype dtype, uint64_t seed, uint32_t tensor, uint64_t row, size_t n, double sigma, void *out)
 {
     const liz_dtype_info *info = liz_dtype_info_get((uint32_t)dtype);
     put_block_fn *put = block_writer(dtype);
-    LIZ_ASSERT(put != NULL && n % (size_t)info->block_len == 0);
+    LIZ_ASSERT(bench_weights_can(dtype) && n % (size_t)info->block_len == 0);
     stream s = stream_new(seed, tensor, row);
     uint8_t *p = out;
     for (size_t i = 0; i < n / (size_t)info->block_len; i++)
-        p = put(&s, sigma, p);
+        p = put != NULL ? put(&s, sigma, p) : put_codes(dtype, &s, sigma, p);
 }
 
 void bench_norm_row(uint64_t seed, uint32_t tensor, size_t n, float *out)

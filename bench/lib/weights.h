@@ -2,7 +2,8 @@
  *
  * A weight is a normal deviate times `sigma`. Quantised rows are not quantised from floats: their integers are drawn
  * from the distribution that quantising normal deviates gives, and their scales follow from `sigma`, varied by a
- * quarter from block to block. So they are valid, of sane magnitude, and cost a nanosecond a weight. */
+ * quarter from block to block. So they are valid, of sane magnitude, and cost a nanosecond a weight; types that are
+ * rarer draw their codes evenly and cost ten. */
 #ifndef BENCH_LIB_WEIGHTS_H
 #define BENCH_LIB_WEIGHTS_H
 

@@ -34,9 +34,9 @@ typedef struct liz_model_params {
     const char *arch; /* static */
     int32_t n_vocab, n_ctx_train, n_embd;
     int n_layer;
-    int n_expert, n_expert_used;         /* 0: none */
-    const liz_cache_layer *cache_layers; /* [n_layer] */
-    uint64_t n_params, n_params_active;  /* elements of all tensors; those that one token meets */
+    int n_expert, n_expert_used;             /* 0: none */
+    const liz_cache_layer *cache_layers;     /* [n_layer] */
+    uint64_t n_params, n_params_active;      /* elements of all tensors; those that one token meets */
     liz_model_work work_layers, work_output; /* output: of a token that wants logits */
 } liz_model_params;
 

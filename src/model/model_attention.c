@@ -64,9 +64,9 @@ static void finish_qkv(const liz_worker *w, int layer, size_t t)
     const liz_layer *l = &m->w.layers[layer];
     float *q = m->buf.q + t * (size_t)l->q.matrix.n_out, *k = m->buf.k + t * (size_t)l->k.matrix.n_out;
     float *v = m->buf.v + t * (size_t)l->v.matrix.n_out;
-    add_bias(m, &l->q, q);
-    add_bias(m, &l->k, k);
-    add_bias(m, &l->v, v);
+    add_bias(m, &l->q, 0, q);
+    add_bias(m, &l->k, 0, k);
+    add_bias(m, &l->v, 0, v);
     turn_heads(w, layer, &l->q_norm, t, q, m->h.n_head);
     turn_heads(w, layer, &l->k_norm, t, k, m->h.n_head_kv);
     store_kv(w, layer, t, k, v);
@@ -172,7 +172,7 @@ void liz_model_attention(const liz_worker *w, int layer)
     linear(w, &l->o, w->n_tok, m->buf.h);
     meet(w);
     for (size_t t = w->begin; t < w->end; t++) {
-        add_bias(m, &l->o, m->buf.h + t * (size_t)m->h.n_embd);
+        add_bias(m, &l->o, 0, m->buf.h + t * (size_t)m->h.n_embd);
         stream_out(w, &l->attn_post_norm, t);
     }
 }

@@ -98,10 +98,12 @@ static inline const float *stream_in(const liz_worker *w, const liz_norm *norm)
     return m->buf.h;
 }
 
-static inline void add_bias(const liz_model *m, const liz_linear *l, float *y)
+/* Of the i-th of the matrices. */
+static inline void add_bias(const liz_model *m, const liz_linear *l, int i, float *y)
 {
-    if (l->bias != NULL)
-        m->kernel.add(y, l->bias, (size_t)l->matrix.n_out, y);
+    const float *bias = liz_linear_bias(l, i);
+    if (bias != NULL)
+        m->kernel.add(y, bias, (size_t)l->matrix.n_out, y);
 }
 
 /* What half a layer gives for token t, in buf.h, normed and scaled as the family does, returns to the stream. */

@@ -67,7 +67,12 @@ static const liz_family families[] = {
      .window_period = 2,
      .router = LIZ_ROUTER_CHOSEN},
     {.arch = "granite", .rope = LIZ_ROPE_NORM, .reads = LIZ_READS_SCALES | LIZ_READS_ROPE_SWITCH},
-    {.arch = "starcoder2", .norm = LIZ_NORM_LAYER, .ffn = LIZ_FFN_GELU, .ungated = true, .rope = LIZ_ROPE_NEOX},
+    {.arch = "starcoder2",
+     .norm = LIZ_NORM_LAYER,
+     .ffn = LIZ_FFN_GELU,
+     .ungated = true,
+     .rope = LIZ_ROPE_NEOX,
+     .window_period = 1},
 };
 
 const liz_family *liz_family_find(liz_str arch)

@@ -2,18 +2,17 @@
  */
 #include "model/model_core.h"
 
-/* ---- Dense ---- */
-
-static void activate(liz_model *m, const liz_layer *l, size_t t)
+/* Row `row` of gate and up, of the i-th expert where there are experts, to what `down` takes, in up's place. */
+static void activate(liz_model *m, const liz_layer *l, int i, size_t row)
 {
     size_t n = (size_t)l->up.matrix.n_out;
-    float *up = m->buf.up + t * n, *gate = m->buf.gate + t * n;
-    add_bias(m, &l->up, up);
+    float *up = m->buf.up + row * n, *gate = m->buf.gate + row * n;
+    add_bias(m, &l->up, i, up);
     if (l->gate.tensor == NULL) {
         m->activate(up, NULL, n, up);
         return;
     }
-    add_bias(m, &l->gate, gate);
+    add_bias(m, &l->gate, i, gate);
     m->activate(gate, up, n, up);
 }
 
@@ -28,12 +27,12 @@ void liz_model_feed_forward(const liz_worker *w, int layer)
     linear(w, &l->up, w->n_tok, m->buf.up);
     meet(w);
     for (size_t t = w->begin; t < w->end; t++)
-        activate(m, l, t);
+        activate(m, l, 0, t);
     prepare(w, m->buf.up, w->n_tok, (size_t)l->up.matrix.n_out, form_of(&l->down));
     linear(w, &l->down, w->n_tok, m->buf.h);
     meet(w);
     for (size_t t = w->begin; t < w->end; t++) {
-        add_bias(m, &l->down, m->buf.h + t * n);
+        add_bias(m, &l->down, 0, m->buf.h + t * n);
         stream_out(w, &l->ffn_post_norm, t);
     }
 }
@@ -66,34 +65,13 @@ static void linear_runs(const liz_worker *w, const liz_linear *l, float *y)
     }
 }
 
-static void add_expert_bias(const liz_model *m, const liz_linear *l, int expert, float *y)
-{
-    const float *bias = liz_linear_bias(l, expert);
-    if (bias != NULL)
-        m->kernel.add(y, bias, (size_t)l->matrix.n_out, y);
-}
-
-static void activate_pair(liz_model *m, const liz_layer *l, size_t pair)
-{
-    size_t n = (size_t)l->up.matrix.n_out;
-    float *up = m->buf.up + pair * n, *gate = m->buf.gate + pair * n;
-    int expert = m->moe.pair_expert[pair];
-    add_expert_bias(m, &l->up, expert, up);
-    if (l->gate.tensor == NULL) {
-        m->activate(up, NULL, n, up);
-        return;
-    }
-    add_expert_bias(m, &l->gate, expert, gate);
-    m->activate(gate, up, n, up);
-}
-
 static void choose_experts(const liz_worker *w, const liz_layer *l)
 {
     liz_model *m = w->m;
     size_t n_expert = (size_t)m->h.n_expert, n_used = (size_t)m->h.n_expert_used;
     for (size_t t = w->begin; t < w->end; t++) {
         float *logits = m->moe.logits + t * n_expert;
-        add_bias(m, &l->router, logits);
+        add_bias(m, &l->router, 0, logits);
         liz_moe_route(&m->kernel, &m->h, logits, l->router_bias, m->members[w->id].score, m->moe.chosen + t * n_used,
                       m->moe.weights + t * n_used);
     }
@@ -108,7 +86,7 @@ static void sum_experts(liz_model *m, const liz_layer *l, size_t t)
         h[i] = 0;
     for (size_t at = t * n_used; at < (t + 1) * n_used; at++) {
         float *y = m->buf.expert + (size_t)m->moe.pair_of[at] * n;
-        add_expert_bias(m, &l->down, m->moe.chosen[at], y);
+        add_bias(m, &l->down, m->moe.chosen[at], y);
         m->kernel.add_scaled(y, m->moe.weights[at], n, h);
     }
 }
@@ -126,14 +104,13 @@ void liz_model_experts(const liz_worker *w, int layer)
     meet(w);
     if (w->id == 0)
         liz_moe_group(&m->moe, &m->h, w->n_tok);
-    meet(w); /* the number of activations is known to all before they are prepared */
     prepare_pairs(w, in, m->moe.act_token, (size_t)m->h.n_embd, form_of(&l->gate) | form_of(&l->up));
     linear_runs(w, &l->gate, m->buf.gate);
     linear_runs(w, &l->up, m->buf.up);
     meet(w);
     liz_team_share(m->moe.n_pairs, 1, w->id, w->n, &begin, &end);
     for (size_t pair = begin; pair < end; pair++)
-        activate_pair(m, l, pair);
+        activate(m, l, m->moe.pair_expert[pair], pair);
     prepare_pairs(w, m->buf.up, m->moe.act_pair, (size_t)l->up.matrix.n_out, form_of(&l->down));
     linear_runs(w, &l->down, m->buf.expert);
     meet(w);

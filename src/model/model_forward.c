@@ -43,7 +43,7 @@ static void embed(const liz_worker *w, size_t t)
 static void finish_logits(const liz_model *m, float *logits)
 {
     size_t n = (size_t)m->h.n_vocab;
-    add_bias(m, &m->w.output, logits);
+    add_bias(m, &m->w.output, 0, logits);
     if (m->h.logit_divisor != 1)
         m->kernel.scale(logits, 1 / m->h.logit_divisor, n, logits);
     if (m->h.logit_softcap > 0)

@@ -62,7 +62,8 @@ static bool add_merge(liz_text_vocab *vocab, liz_str merge, uint32_t rank, size_
         ++*n_unusable;
         return true;
     }
-    vocab->splits_at_space &= !liz_text_holds_inner_space(liz_text_of(vocab, whole));
+    if (vocab->spaced)
+        vocab->splits_at_space &= !liz_text_holds_inner_space(liz_text_of(vocab, whole));
     return liz_text_pairs_add(&vocab->pairs, l, r, rank, whole);
 }
 

@@ -62,6 +62,7 @@ struct liz_text_vocab {
 
     /* BPE */
     const liz_text_pre *pre;
+    char pre_name[LIZ_TEXT_PRE_NAME_MAX + 1];
     bool pre_assumed;
     liz_text_index by_piece; /* filled where pre->ignore_merges */
 

@@ -8,6 +8,8 @@
  * below 128 is one load. */
 #include "text/text_pre.h"
 
+#include <stdio.h>
+
 #define UPPERISH (LIZ_CHAR_LU | LIZ_CHAR_LT | LIZ_CHAR_LM | LIZ_CHAR_LO | LIZ_CHAR_M)
 #define LOWERISH (LIZ_CHAR_LL | LIZ_CHAR_LM | LIZ_CHAR_LO | LIZ_CHAR_M)
 #define WORDISH (LIZ_CHAR_L | LIZ_CHAR_M | LIZ_CHAR_ND | LIZ_CHAR_NL | LIZ_CHAR_PC) /* \w */
@@ -78,20 +80,23 @@ static size_t skip(const view *v, size_t pos, size_t n)
     return pos;
 }
 
-static bool is_walked(const view *v, size_t pos) { return pos >= v->walked->begin && pos < v->walked->end; }
+static bool is_walked(const liz_text_pre_stage *stage, const view *v, size_t pos)
+{
+    return v->walked->stage == stage && pos >= v->walked->begin && pos < v->walked->end;
+}
 
 /* \s*[\r\n]+|\s{512}(?!\S)|\s{256}(?!\S)|...|\s{4}(?!\S)|\s{1,2}(?!\S)|\s where white space stands at `pos`. */
-static size_t match_space_halves(const view *v, size_t pos)
+static size_t match_space_halves(const liz_text_pre_stage *stage, const view *v, size_t pos)
 {
     enum { LONGEST = 512 };
-    if (!is_walked(v, pos)) {
+    if (!is_walked(stage, v, pos)) {
         size_t after_line = pos, p = pos, len;
         for (; mask_at(v, p, &len) & LIZ_CHAR_SPACE; p += len)
             if (is_line_end(v->text[p]))
                 after_line = p + len;
         if (after_line > pos)
             return after_line;
-        *v->walked = (liz_text_pre_walked){pos, p, 1};
+        *v->walked = (liz_text_pre_walked){stage, pos, p, 1};
     }
     size_t p = pos, n = 0;
     for (; n <= LONGEST && p < v->walked->end; n++)
@@ -243,10 +248,9 @@ static size_t match_word(const liz_text_pre_stage *stage, const view *v, size_t 
     uint32_t letters = LIZ_CHAR_L | (stage->marks ? LIZ_CHAR_M : 0);
     if (!stage->phrase)
         return match_words_plain(v, pos, mask, len, letters);
-    if (mask & LIZ_CHAR_L)
-        return run_phrase(v, pos);
-    size_t end = (mask & LIZ_CHAR_N) || is_line_end(v->text[pos]) ? pos + len : run_phrase(v, pos + len);
-    return end > pos + len ? end : pos;
+    bool prefix = !(mask & (LIZ_CHAR_L | LIZ_CHAR_N)) && !is_line_end(v->text[pos]);
+    size_t start = prefix ? pos + len : pos, end = run_phrase(v, start);
+    return end > start ? end : pos;
 }
 
 /* What a run of signs that ends at `pos` takes with it. */
@@ -282,7 +286,7 @@ static size_t match_words(const liz_text_pre_stage *stage, const view *v, size_t
     size_t end = run_outside(v, p, others);
     if (end > p)
         return match_tail_of_signs(stage, v, end);
-    return stage->halves ? match_space_halves(v, pos) : match_space(v, pos, true);
+    return stage->halves ? match_space_halves(stage, v, pos) : match_space(v, pos, true);
 }
 
 static bool is_ascii_letter(char c) { return (unsigned char)((c | 0x20) - 'a') < 26; }
@@ -378,12 +382,12 @@ static size_t match_groups(const liz_text_pre_stage *stage, const view *v, size_
     size_t len;
     if (!(mask_at(v, pos, &len) & stage->set.mask))
         return pos;
-    if (!is_walked(v, pos)) {
+    if (!is_walked(stage, v, pos)) {
         size_t p = pos, n = 0;
         for (; mask_at(v, p, &len) & stage->set.mask; p += len)
             n++;
         bool goes_on = stage->bounded && (mask_at(v, p, &len) & WORDISH);
-        *v->walked = (liz_text_pre_walked){pos, p, goes_on ? 0 : n};
+        *v->walked = (liz_text_pre_walked){stage, pos, p, goes_on ? 0 : n};
     }
     size_t n = v->walked->n, odd = pos == v->walked->begin ? n % 3 : 0;
     return n == 0 ? pos : skip(v, pos, odd > 0 ? odd : 3);
@@ -404,11 +408,11 @@ static size_t thousands_end(const liz_text_pre_stage *stage, const view *v, size
 }
 
 /* What is white space before something else is no tail, and neither is any part of it. */
-static size_t match_tail(const view *v, size_t pos)
+static size_t match_tail(const liz_text_pre_stage *stage, const view *v, size_t pos)
 {
     size_t p = run_in(v, pos, LIZ_CHAR_SPACE);
     if (p < v->end)
-        *v->walked = (liz_text_pre_walked){pos, p, 0};
+        *v->walked = (liz_text_pre_walked){stage, pos, p, 0};
     return p == v->end ? p : pos;
 }
 
@@ -419,7 +423,7 @@ static size_t match_at(const liz_text_pre_stage *stage, const view *v, size_t po
     case LIZ_TEXT_PRE_DIGITS3: return match_digits3(v, pos);
     case LIZ_TEXT_PRE_GROUPS: return match_groups(stage, v, pos);
     case LIZ_TEXT_PRE_THOUSANDS: return thousands_end(stage, v, pos);
-    case LIZ_TEXT_PRE_TAIL: return match_tail(v, pos);
+    case LIZ_TEXT_PRE_TAIL: return match_tail(stage, v, pos);
     case LIZ_TEXT_PRE_GPT2: return match_gpt2(v, pos);
     case LIZ_TEXT_PRE_WORDS: return match_words(stage, v, pos);
     case LIZ_TEXT_PRE_DEEPSEEK: return match_deepseek(stage, v, pos);
@@ -434,7 +438,7 @@ static size_t piece_end(const liz_text_pre_stage *stage, const view *v, size_t p
     if (end > pos)
         return end;
     for (size_t p = pos; p < v->end;) {
-        p = is_walked(v, p) && v->walked->n == 0 ? v->walked->end : skip(v, p, 1);
+        p = is_walked(stage, v, p) && v->walked->n == 0 ? v->walked->end : skip(v, p, 1);
         if (p < v->end && match_at(stage, v, p) > p)
             return p;
     }
@@ -467,8 +471,12 @@ bool liz_text_pre_cursor_next(liz_text_pre_cursor *cursor, liz_str *piece)
 
 const liz_text_pre *liz_text_pre_find(liz_str name)
 {
-    for (size_t i = 0; i < liz_text_pre_table_len; i++)
-        if (liz_str_is(name, liz_text_pre_table[i].name))
+    char spaced[LIZ_TEXT_PRE_NAME_MAX + 3];
+    if (name.n == 0 || name.n > LIZ_TEXT_PRE_NAME_MAX || memchr(name.p, ' ', name.n) != NULL)
+        return NULL;
+    snprintf(spaced, sizeof spaced, " %.*s ", (int)name.n, name.p);
+    for (size_t i = 0; strlen(spaced) == name.n + 2 && i < liz_text_pre_table_len; i++)
+        if (strstr(liz_text_pre_table[i].names, spaced) != NULL)
             return &liz_text_pre_table[i];
     return NULL;
 }

@@ -54,7 +54,7 @@ typedef struct liz_text_pre_stage {
 } liz_text_pre_stage;
 
 typedef struct liz_text_pre {
-    const char *name;   /* as in tokenizer.ggml.pre */
+    const char *names;  /* as in tokenizer.ggml.pre, each between spaces */
     bool ignore_merges; /* a piece that is a token is that token, whatever the merges give */
     bool add_bos;       /* unless the file says otherwise */
     bool always_bos;    /* whatever the file says */
@@ -68,13 +68,16 @@ typedef struct liz_text_pre {
 /* NULL when the name is not known. "default" is llama.cpp's for a file that names none. */
 const liz_text_pre *liz_text_pre_find(liz_str name);
 
+/* The longest of all names. */
+enum { LIZ_TEXT_PRE_NAME_MAX = 31 };
+
 /* All known, for those who list or test them. */
 extern const liz_text_pre liz_text_pre_table[];
 extern const size_t liz_text_pre_table_len;
 
-/* A run that a matcher has walked through and need not walk again: `n` characters, 0 where nothing matches in it. A
- * table has one stage at most that keeps one. */
+/* A run that a stage has walked through and need not walk again: `n` characters, 0 where nothing matches in it. */
 typedef struct liz_text_pre_walked {
+    const liz_text_pre_stage *stage;
     size_t begin, end, n;
 } liz_text_pre_walked;
 

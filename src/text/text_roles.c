@@ -191,7 +191,7 @@ static void mark_phi3(liz_text_vocab *vocab, const liz_gguf *gguf)
 /* <mask> takes the space before it with it in XLM-R and its kin, which the file does not say either. */
 static void mark_mask(liz_text_vocab *vocab, const liz_gguf *gguf)
 {
-    liz_str name = {NULL, 0}, architecture = {NULL, 0}, pre = liz_str_of(vocab->pre != NULL ? vocab->pre->name : "");
+    liz_str name = {NULL, 0}, architecture = {NULL, 0}, pre = liz_str_of(vocab->pre_name);
     (void)liz_gguf_str(gguf, "general.name", &name);
     (void)liz_gguf_str(gguf, "general.architecture", &architecture);
     bool xlmr = liz_str_is(architecture, "nomic-bert-moe") || liz_str_is(architecture, "jina-bert-v3") ||
@@ -251,11 +251,14 @@ static liz_status choose_pre(liz_text_vocab *vocab, const liz_gguf *gguf, liz_er
         name = liz_str_of(vocab->model);
     else
         vocab->pre_assumed = !liz_gguf_str(gguf, key, &name) || name.n == 0;
-    vocab->pre = liz_text_pre_find(vocab->pre_assumed ? liz_str_of("default") : name);
+    if (vocab->pre_assumed)
+        name = liz_str_of("default");
+    vocab->pre = liz_text_pre_find(name);
     if (vocab->pre == NULL)
         return liz_fail(err, LIZ_E_UNSUPPORTED,
                         "%s: %s: pre-tokenizer \"%.*s\" is not known: docs/tokenizers.md lists those that are",
                         liz_gguf_path(gguf), key, name.n < 64 ? (int)name.n : 64, name.p);
+    memcpy(vocab->pre_name, name.p, name.n);
     return LIZ_OK;
 }
 

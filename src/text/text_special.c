@@ -33,7 +33,8 @@ liz_status liz_text_open_specials(liz_text_vocab *vocab, liz_error *err)
 size_t liz_text_special_next(const liz_text_trie *set, const char *text, size_t n, int32_t *id)
 {
     *id = -1;
-    for (size_t i = 0, len; i < n; i++) {
+    bool empty = set->child[0] == set->child[1];
+    for (size_t i = 0, len; i < n && !empty; i++) {
         if (set->first[(unsigned char)text[i]] == 0)
             continue;
         *id = liz_text_trie_longest(set, text + i, n - i, &len);

@@ -311,7 +311,7 @@ int32_t liz_text_vocab_size(const liz_text_vocab *vocab) { return vocab->n_token
 
 const char *liz_text_vocab_model(const liz_text_vocab *vocab) { return vocab->model; }
 
-const char *liz_text_vocab_pre(const liz_text_vocab *vocab) { return vocab->pre != NULL ? vocab->pre->name : ""; }
+const char *liz_text_vocab_pre(const liz_text_vocab *vocab) { return vocab->pre_name; }
 bool liz_text_vocab_pre_assumed(const liz_text_vocab *vocab) { return vocab->pre_assumed; }
 int32_t liz_text_vocab_bos(const liz_text_vocab *vocab) { return vocab->bos; }
 int32_t liz_text_vocab_eos(const liz_text_vocab *vocab) { return vocab->eos; }

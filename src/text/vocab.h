@@ -1,8 +1,8 @@
 /* vocab.h - a model's vocabulary: text to token ids and back.
  *
- * Read from a GGUF file's tokenizer.ggml.* keys. Three algorithms: SentencePiece (merges by score), byte-level
- * BPE behind the model's own pre-tokenizer, WordPiece. Immutable once open, so any thread may use it; what a
- * call needs beyond that it allocates for itself. */
+ * Read from a GGUF file's tokenizer.ggml.* keys. Five algorithms: SentencePiece (merges by score), BPE
+ * behind the model's own pre-tokenizer, WordPiece, Unigram, RWKV's. Immutable once open, so any thread may use it;
+ * what a call needs beyond that it allocates for itself. */
 #ifndef LIZ_TEXT_VOCAB_H
 #define LIZ_TEXT_VOCAB_H
 
@@ -26,7 +26,7 @@ LIZ_MUST_CHECK liz_status liz_text_vocab_open(liz_text_vocab **out, const liz_gg
 void liz_text_vocab_close(liz_text_vocab *vocab);
 
 int32_t liz_text_vocab_size(const liz_text_vocab *vocab);
-const char *liz_text_vocab_model(const liz_text_vocab *vocab); /* "llama", "gpt2", "bert" */
+const char *liz_text_vocab_model(const liz_text_vocab *vocab); /* "llama", "gpt2" and so on */
 const char *liz_text_vocab_pre(const liz_text_vocab *vocab);   /* pre-tokenizer in use, "" where none applies */
 bool liz_text_vocab_pre_assumed(const liz_text_vocab *vocab);  /* the file named none: llama.cpp's default */
 int32_t liz_text_vocab_bos(const liz_text_vocab *vocab);       /* -1 where there is none */

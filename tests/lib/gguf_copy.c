@@ -15,7 +15,7 @@
 
 /* A tensor as it is written. */
 typedef struct copied {
-    const liz_gguf_tensor *from;
+    const liz_gguf_tensor *from, *gate; /* `gate`: stands before each expert of `from` */
     char name[96];
     liz_dtype dtype;
     uint64_t shape[LIZ_GGUF_DIM_MAX], n_rows, n_cols, row_bytes;
@@ -45,6 +45,22 @@ static void put_changes(liz_gguf_writer *w, const gguf_edit *e)
     }
 }
 
+/* "blk.0.ffn_up_exps.bias" takes in "blk.0.ffn_gate_exps.bias" and becomes "blk.0.ffn_gate_up_exps.bias". */
+static void plan_merge(const liz_gguf *in, copied *t)
+{
+    char gate[96], both[96];
+    int layer;
+    char part[16];
+    if (sscanf(t->name, "blk.%d.ffn_up_exps.%15s", &layer, part) != 2)
+        return;
+    snprintf(gate, sizeof gate, "blk.%d.ffn_gate_exps.%s", layer, part);
+    snprintf(both, sizeof both, "blk.%d.ffn_gate_up_exps.%s", layer, part);
+    memcpy(t->name, both, sizeof both);
+    t->gate = liz_gguf_tensor_find(in, gate);
+    assert_non_null(t->gate);
+    t->shape[1] *= 2;
+}
+
 /* Routers stay in float, as in real files; so do rows that are no whole blocks, in a type that takes them. */
 static liz_dtype type_of(const gguf_edit *e, const copied *t)
 {
@@ -54,7 +70,7 @@ static liz_dtype type_of(const gguf_edit *e, const copied *t)
     return liz_dtype_row_bytes((uint32_t)e->dtype, t->n_cols, &bytes) ? e->dtype : LIZ_DTYPE_Q8_0;
 }
 
-static void plan_tensor(const gguf_edit *e, const liz_gguf_tensor *from, copied *t)
+static void plan_tensor(const gguf_edit *e, const liz_gguf *in, const liz_gguf_tensor *from, copied *t)
 {
     *t = (copied){.from = from, .dtype = from->dtype};
     bool renamed = e->rename_tensor != NULL && liz_str_is(from->name, e->rename_tensor);
@@ -63,6 +79,8 @@ static void plan_tensor(const gguf_edit *e, const liz_gguf_tensor *from, copied 
     else
         snprintf(t->name, sizeof t->name, "%.*s", LIZ_STR_ARG(from->name));
     memcpy(t->shape, from->shape, sizeof t->shape);
+    if (e->merge_gate_up)
+        plan_merge(in, t);
     bool of_layer = strncmp(t->name, "blk.", 4) == 0 || strcmp(t->name, "output.weight") == 0;
     t->is_random = e->randomise && of_layer && from->n_dim >= 2;
     bool of_expert = strstr(t->name, "_exps") != NULL || strstr(t->name, "ffn_gate_inp") != NULL;
@@ -88,8 +106,12 @@ static void write_tensor(liz_gguf_writer *w, const gguf_edit *e, const copied *t
         for (uint64_t row = 0; row < t->n_rows; row++)
             bench_weights_row(t->dtype, 1, number, row, t->n_cols, 1 / sqrt((double)t->n_cols),
                               data + row * t->row_bytes);
-    else
+    else if (t->gate == NULL)
         memcpy(data, t->from->data, n);
+    for (uint64_t i = 0, half = n / t->shape[0] / 2; t->gate != NULL && i < t->shape[0]; i++) {
+        memcpy(data + 2 * i * half, t->gate->data + i * half, half);
+        memcpy(data + (2 * i + 1) * half, t->from->data + i * half, half);
+    }
     if (e->poison != NULL && strcmp(t->name, e->poison) == 0)
         memcpy(data, &(float){NAN}, sizeof(float));
     assert_int_equal(liz_gguf_writer_data(w, data, n, err), LIZ_OK);
@@ -112,9 +134,10 @@ void gguf_copy(const char *from, const char *to, gguf_edit e)
     copied *tensors = calloc(n_in, sizeof *tensors);
     for (size_t i = 0; i < n_in; i++) {
         const liz_gguf_tensor *t = liz_gguf_tensor_at(in, i);
-        if (e.drop_tensor != NULL && liz_str_is(t->name, e.drop_tensor))
+        bool is_gate = memmem(t->name.p, t->name.n, "ffn_gate_exps", 13) != NULL;
+        if ((e.drop_tensor != NULL && liz_str_is(t->name, e.drop_tensor)) || (e.merge_gate_up && is_gate))
             continue;
-        plan_tensor(&e, t, &tensors[n]);
+        plan_tensor(&e, in, t, &tensors[n]);
         liz_gguf_declare_tensor(w, liz_str_of(tensors[n].name), tensors[n].dtype, t->n_dim, tensors[n].shape);
         n++;
     }

@@ -20,6 +20,7 @@ typedef struct gguf_edit {
     liz_dtype dtype;    /* of random matrices in place of the file's, where rows are whole blocks; see `randomise` */
     bool randomise;     /* replaces the matrices of layers and output */
     uint32_t n_expert;  /* with randomise: experts that the file's expert tensors become; 0: as they are */
+    bool merge_gate_up; /* experts' gate and up become one tensor each layer, ffn_gate_up_exps */
     const char *poison; /* the tensor whose first value becomes not a number */
 } gguf_edit;
 

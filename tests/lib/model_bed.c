@@ -58,7 +58,7 @@ const float *bed_step(model_bed *b, const int32_t *const *tokens, const int32_t 
     for (int s = 0; s < n_seqs; s++) {
         if (n_tok[s] == 0)
             continue;
-        assert_true(b->n_done[s] + n_tok[s] <= BED_PAGES_MAX * LIZ_PAGE_TOKENS);
+        assert_true(b->n_done[s] + n_tok[s] <= BED_TOKENS_MAX);
         seqs[n++] = (liz_batch_seq){.pages = b->pages[s],
                                     .n_past = b->n_done[s],
                                     .n_tok = n_tok[s],

@@ -152,6 +152,26 @@ static void test_settings_show(void **state)
     assert_true(shows("phi3-dense", orig, NULL, N_TOK + 1));
 }
 
+/* Gate and up of the experts in one tensor, biases too, are the same model. */
+static void test_merged_experts(void **state)
+{
+    (void)state;
+    require_reference();
+    static const char *const names[] = {"gpt-oss-moe", "qwen3moe-moe"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        int32_t tokens[N_TOK];
+        char path[128];
+        fill_tokens(tokens, 3);
+        snprintf(path, sizeof path, REFERENCE "%s.gguf", names[i]);
+        bed_opts o = {.tier = liz_cpu_tier_best(), .n_threads = 2};
+        float *apart = bed_logits(path, tokens, N_TOK, 0, o);
+        float *merged = bed_logits(edited(names[i], (gguf_edit){.merge_gate_up = true}), tokens, N_TOK, 0, o);
+        assert_memory_equal(apart, merged, (size_t)N_TOK * ROW_BYTES);
+        free(apart);
+        free(merged);
+    }
+}
+
 /* What the file says and what the error must name. */
 typedef struct refusal {
     const char *file;
@@ -248,11 +268,9 @@ static void test_factors_that_are_no_numbers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_window_cuts),
-        cmocka_unit_test(test_window_pattern),
-        cmocka_unit_test(test_settings_show),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_factors_that_are_no_numbers),
+        cmocka_unit_test(test_window_cuts),    cmocka_unit_test(test_window_pattern),
+        cmocka_unit_test(test_settings_show),  cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_merged_experts), cmocka_unit_test(test_factors_that_are_no_numbers),
     };
     return cmocka_run_group_tests_name("model settings", tests, NULL, NULL);
 }

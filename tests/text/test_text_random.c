@@ -87,16 +87,17 @@ static void put_lists(liz_gguf_writer *w, const liz_str *tokens, size_t n)
 
 static const char *write_vocabulary(liz_buf *bytes)
 {
-    static const char *const models[] = {"llama", "gpt2", "bert"};
+    static const char *const models[] = {"llama", "gpt2", "bert", "t5", "gemma4", "rwkv"};
+    char pre[LIZ_TEXT_PRE_NAME_MAX + 1];
+    sscanf(liz_text_pre_table[draw((unsigned)liz_text_pre_table_len)].names, " %31s", pre);
     liz_gguf_writer *w;
     liz_str tokens[TOKENS_MAX];
     const char *path = temp_path("random.gguf");
     size_t n = draw_tokens(bytes, tokens);
     assert_int_equal(liz_gguf_writer_open(&w, path, NULL), LIZ_OK);
     liz_gguf_put_str(w, "general.name", liz_str_of(draw(2) ? "phi-3" : "other"));
-    liz_gguf_put_str(w, "tokenizer.ggml.model", liz_str_of(models[draw(3)]));
-    liz_gguf_put_str(w, "tokenizer.ggml.pre",
-                     liz_str_of(liz_text_pre_table[draw((unsigned)liz_text_pre_table_len)].name));
+    liz_gguf_put_str(w, "tokenizer.ggml.model", liz_str_of(models[draw(6)]));
+    liz_gguf_put_str(w, "tokenizer.ggml.pre", liz_str_of(pre));
     liz_gguf_put_u32(w, "tokenizer.ggml.unknown_token_id", draw(2 * (unsigned)n));
     liz_gguf_put_i32(w, "tokenizer.ggml.bos_token_id", (int32_t)draw(2 * (unsigned)n) - 2);
     liz_gguf_put_u32(w, "tokenizer.ggml.eos_token_id", draw(2 * (unsigned)n));
