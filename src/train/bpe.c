@@ -9,7 +9,7 @@
 #include "base/hash.h"
 #include "text/text_impl.h"
 
-#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,6 +46,7 @@ typedef struct candidate {
 
 struct liz_bpe {
     const liz_text_pre *pre;
+    char pre_name[64];
     const liz_text_unicode *unicode;
     LIST(char) bytes;
     LIST(word) words;
@@ -87,6 +88,7 @@ liz_status liz_bpe_open(liz_bpe **out, const char *pre, liz_error *err)
     if (bpe == NULL)
         return liz_fail(err, LIZ_E_MEMORY, "no memory for a tokenizer");
     bpe->pre = found;
+    snprintf(bpe->pre_name, sizeof bpe->pre_name, "%s", pre);
     bpe->unicode = liz_text_unicode_get();
     *out = bpe;
     return LIZ_OK;
@@ -397,7 +399,7 @@ liz_status liz_bpe_put(const liz_bpe *bpe, liz_gguf_writer *writer, const char *
             strings[n_plain + i] = liz_str_of(specials[i]);
         slices(strings + n, &text, ends + n_plain, bpe->merges.n, at);
         liz_gguf_put_str(writer, LIZ_TEXT_KEY "model", liz_str_of("gpt2"));
-        liz_gguf_put_str(writer, LIZ_TEXT_KEY "pre", liz_str_of(bpe->pre->name));
+        liz_gguf_put_str(writer, LIZ_TEXT_KEY "pre", liz_str_of(bpe->pre_name));
         liz_gguf_put_strs(writer, LIZ_TEXT_KEY "tokens", strings, n);
         liz_gguf_put_array(writer, LIZ_TEXT_KEY "token_type", LIZ_GGUF_I32, kinds, n);
         liz_gguf_put_strs(writer, LIZ_TEXT_KEY "merges", strings + n, bpe->merges.n);
