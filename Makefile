@@ -13,6 +13,7 @@ WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer
 CFLAGS_ALL = -std=gnu17 $(OPT) -g $(WARN) -ffp-contract=off -fno-math-errno -fvisibility=hidden -fPIC -pthread \
     -Iinclude -Isrc -D_GNU_SOURCE $(SAN) $(DEFS) $(CFLAGS)
 LIBS = -lxxhash -lutf8proc -lm -pthread $(SAN)
+CLI_LIBS = -ledit
 
 ISA_avx2 = -mavx2 -mfma -mf16c -mbmi -mbmi2
 ISA_avx512 = $(ISA_avx2) -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512cd -mavx512vnni -mavx512vbmi -mavx512vbmi2 \
@@ -52,7 +53,8 @@ BENCH_LIB_OBJ := $(BENCH_LIB_SRC:%.c=$(BUILD)/%.o)
 FAKE_MODEL_OBJ := $(BUILD)/tests/lib/fake_model.o $(BUILD)/tests/lib/engine_harness.o
 FAKE_ENGINE_OBJ := $(BUILD)/tests/lib/fake_engine.o
 # Rooms that reach the engine through <lizzie.h> alone, for builds on the fake engine of the tests.
-LINE_OBJ := $(filter $(BUILD)/src/base/% $(BUILD)/src/sys/% $(BUILD)/src/verify/% $(BUILD)/src/line/%,$(LIB_OBJ) $(ABOVE_OBJ))
+LINE_OBJ := $(filter $(BUILD)/src/base/% $(BUILD)/src/sys/% $(BUILD)/src/verify/% $(BUILD)/src/line/% \
+    $(BUILD)/src/text/jinja% $(BUILD)/src/text/text_unicode.o $(BUILD)/src/engine/engine_template.o,$(LIB_OBJ) $(ABOVE_OBJ))
 TEST_BIN := $(TEST_SRC:tests/%.c=$(BUILD)/tests/%)
 BENCH_BIN := $(BENCH_SRC:bench/%.c=$(BUILD)/bench/%)
 FUZZ_BIN := $(FUZZ_SRC:fuzz/fuzz_%.c=$(BUILD)/fuzz/%)
@@ -108,7 +110,7 @@ $(BUILD)/libtests.a: $(TEST_LIB_OBJ)
 	$(call say,AR,$@)ar rcs $@ $^
 
 $(BUILD)/lizzie: $(CLI_OBJ) $(BUILD)/libabove.a $(BUILD)/liblizzie.a
-	$(call say,LD,$@)$(CC) -o $@ $^ $(LIBS)
+	$(call say,LD,$@)$(CC) -o $@ $^ $(CLI_LIBS) $(LIBS)
 
 # The manual's list of options is the program's own.
 $(BUILD)/lizzie.1: docs/lizzie.1 scripts/man-options $(BUILD)/lizzie
@@ -138,7 +140,7 @@ $(LINE_TEST_BIN): %: %.o $(BUILD)/libtests.a $(BUILD)/libline-fake.a
 	$(call say,LD,$@)$(CC) -o $@ $^ -lcmocka -lpcre2-8 $(LIBS)
 
 $(BUILD)/lizzie-fake: $(CLI_OBJ) $(BUILD)/libline-fake.a
-	$(call say,LD,$@)$(CC) -o $@ $^ $(LIBS)
+	$(call say,LD,$@)$(CC) -o $@ $^ $(CLI_LIBS) $(LIBS)
 
 $(BUILD)/bench/%: $(BUILD)/bench/%.o $(BENCH_LIB_OBJ) $(BUILD)/liblizzie.a
 	$(call say,LD,$@)$(CC) -o $@ $^ $(LIBS)

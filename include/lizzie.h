@@ -135,11 +135,56 @@ LIZ_API LIZ_MUST_CHECK liz_status liz_tokenize(const liz_vocab *vocab, const cha
 LIZ_API LIZ_MUST_CHECK liz_status liz_detokenize(const liz_vocab *vocab, const int32_t *tokens, size_t n_tokens,
                                                  unsigned flags, char **text, size_t *n_text, liz_error *err);
 
+/* ---- Chat templates ---------------------------------------------------------------------------- */
+
+/* What turns messages into the text that a model was trained on: a Jinja2 template (docs/templates.md). Immutable once
+ * open. A rendering is bounded in time, depth and memory, and a template can reach nothing but its variables. */
+typedef struct liz_template liz_template;
+
+/* Opens the template of a GGUF file, or a file that holds a template as text. `*out` is NULL where a model has none.
+ * LIZ_E_UNSUPPORTED names a construct that is not known, LIZ_E_FORMAT a mistake; both with err->line. */
+LIZ_API LIZ_MUST_CHECK liz_status liz_template_open(liz_template **out, const char *path, liz_error *err);
+LIZ_API void liz_template_close(liz_template *t); /* NULL is allowed */
+
+/* Which template it is: a hash of its text, in hexadecimal, owned by the template. */
+LIZ_API const char *liz_template_hash(const liz_template *t);
+
+/* A text, and the ranges of its bytes that came from the variables rather than from the template:
+ * data[2 * i] up to data[2 * i + 1], ascending. */
+typedef struct liz_rendered {
+    char *text; /* [n_text], NUL-terminated beyond its length */
+    size_t n_text;
+    size_t *data; /* [2 * n_data] */
+    size_t n_data;
+} liz_rendered;
+
+enum {
+    /* `messages` are as chat APIs write them: content in parts of text, and arguments of tool calls as JSON in a
+     * string, are given to the template in the form that it can take. */
+    LIZ_RENDER_CHAT = 1
+};
+
+/* `variables` [n_variables] is a JSON object: messages, tools, add_generation_prompt and whatever the template reads;
+ * a model's own bos_token and eos_token need not be among them. `now` is the clock of strftime_now as
+ * "YYYY-MM-DD[THH:MM[:SS]]", a zone after it being passed over; NULL: the present local time.
+ * Gives `*out`, to be released with `liz_rendered_free`. LIZ_E_CANCELLED: the template refuses the messages, and the
+ * text is its own; LIZ_E_FORMAT: the variables are no JSON object, or the template cannot work with them;
+ * LIZ_E_UNSUPPORTED, LIZ_E_LIMIT, LIZ_E_MEMORY; LIZ_E_USAGE: `now` is no time. */
+LIZ_API LIZ_MUST_CHECK liz_status liz_template_render(const liz_template *t, const char *variables, size_t n_variables,
+                                                      const char *now, unsigned flags, liz_rendered *out,
+                                                      liz_error *err);
+LIZ_API void liz_rendered_free(liz_rendered *rendered);
+
+/* As liz_tokenize, for a rendered text: control tokens that the template wrote are those tokens; written in data they
+ * are text. Neither BOS nor EOS is added, since templates write them. */
+LIZ_API LIZ_MUST_CHECK liz_status liz_tokenize_rendered(const liz_vocab *vocab, const liz_rendered *rendered,
+                                                        int32_t **tokens, size_t *n_tokens, liz_error *err);
+
 /* ---- Engine ------------------------------------------------------------------------------------ */
 
 typedef struct liz_engine liz_engine;
 
-typedef enum liz_cache_type { LIZ_CACHE_BF16 = 0, LIZ_CACHE_F32 = 1 } liz_cache_type;
+typedef enum liz_cache_type { LIZ_CACHE_BF16 = 0, LIZ_CACHE_F32 = 1, LIZ_CACHE_INT8 = 2 } liz_cache_type;
 
 /* Zero in any field means its default. */
 typedef struct liz_engine_opts {

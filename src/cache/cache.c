@@ -22,7 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ALIGN = 64, NONE = -1 };
+enum { ALIGN = 64, NONE = -1, SCALE_LEN = 32, SCALE_BYTES = 2 };
 
 /* Neighbours on the list of idle pages; `next` also links the stack of free ones. */
 typedef struct page {
@@ -32,7 +32,7 @@ typedef struct page {
     int32_t n_next;      /* published successors */
     int32_t bucket_next; /* index */
     int32_t older, newer;
-    bool published;
+    bool published, was_used;
 } page;
 
 typedef struct layer_place {
@@ -47,6 +47,7 @@ struct liz_cache {
     int32_t *buckets;   /* [n_buckets] heads of the index */
     uint32_t n_buckets; /* a power of two */
     int32_t n_pages, n_free, n_idle;
+    int n_layer;
     int32_t free_top;
     int32_t idle_oldest, idle_newest;
     uint64_t n_evictions;
@@ -56,11 +57,17 @@ struct liz_cache {
     size_t map_bytes;
 };
 
+size_t liz_cache_head_bytes(liz_cache_type type, int n_embd)
+{
+    size_t n = (size_t)n_embd, scales = liz_div_up(n, SCALE_LEN) * SCALE_BYTES;
+    return LIZ_PAGE_TOKENS * (type == LIZ_CACHE_F32 ? 4 * n : type == LIZ_CACHE_BF16 ? 2 * n : n + scales);
+}
+
 static bool stride_of(int n_head, int n_embd, liz_cache_type type, uint64_t *bytes)
 {
-    uint64_t elem_bytes = type == LIZ_CACHE_F32 ? 4 : 2;
-    return n_head >= 0 && n_embd >= 0 && liz_u64_mul((uint64_t)n_head, (uint64_t)n_embd, bytes) &&
-           liz_u64_mul(*bytes, LIZ_PAGE_TOKENS * elem_bytes, bytes) && liz_u64_round_up(*bytes, ALIGN, bytes);
+    return n_head >= 0 && n_embd >= 0 &&
+           liz_u64_mul((uint64_t)n_head, (uint64_t)liz_cache_head_bytes(type, n_embd), bytes) &&
+           liz_u64_round_up(*bytes, ALIGN, bytes);
 }
 
 bool liz_cache_page_bytes(const liz_cache_opts *opts, uint64_t *bytes)
@@ -114,6 +121,7 @@ liz_status liz_cache_open(liz_cache **out, const liz_cache_opts *opts, liz_error
     if (cache == NULL)
         goto fail;
     cache->n_pages = opts->n_pages;
+    cache->n_layer = opts->n_layer;
     cache->type = opts->type;
     cache->sharing_off = opts->sharing_off;
     cache->map_bytes = map_bytes;
@@ -278,6 +286,14 @@ static void page_release(liz_cache *cache, int32_t id)
         free_push(cache, id);
 }
 
+static void page_clear(liz_cache *cache, int32_t id)
+{
+    for (int layer = 0; layer < cache->n_layer; layer++) {
+        memset(liz_cache_k(cache, layer, id), 0, cache->layers[layer].k_stride);
+        memset(liz_cache_v(cache, layer, id), 0, cache->layers[layer].v_stride);
+    }
+}
+
 int32_t liz_cache_page_take(liz_cache *cache)
 {
     int32_t id;
@@ -292,6 +308,9 @@ int32_t liz_cache_page_take(liz_cache *cache)
     } else {
         return NONE;
     }
+    if (cache->pages[id].was_used)
+        page_clear(cache, id);
+    cache->pages[id].was_used = true;
     cache->pages[id].n_held = 1;
     return id;
 }

@@ -45,15 +45,18 @@ void liz_cache_close(liz_cache *cache);
 /* Bytes of one page over all layers under these options (n_pages aside); false on overflow. */
 bool liz_cache_page_bytes(const liz_cache_opts *opts, uint64_t *bytes);
 
-/* The bytes of keys and of values of a page in a layer, 64-byte aligned. Inside, head after head:
- * n_head_kv * LIZ_PAGE_TOKENS * n_embd elements, at first zero. */
+/* Bytes of one head's keys or values in a page: elements, and for int8 a scale of two bytes for each token and 32 of
+ * them. */
+size_t liz_cache_head_bytes(liz_cache_type type, int n_embd);
+
+/* The bytes of keys and of values of a page in a layer, 64-byte aligned, at first zero. Inside, head after head. */
 void *liz_cache_k(const liz_cache *cache, int layer, int32_t page);
 void *liz_cache_v(const liz_cache *cache, int layer, int32_t page);
 liz_cache_type liz_cache_elem_type(const liz_cache *cache);
 bool liz_cache_is_shared(const liz_cache *cache); /* not `sharing_off` */
 
-/* Takes a free page, evicting if it must; -1 when every page is held. Held once, by the caller. What a used page held
- * before is still in it. */
+/* Takes a free page, evicting if it must; -1 when every page is held. Held once, by the caller. Its bytes
+ * are zero: attention reads whole blocks of keys, and what another sequence left must not be a NaN in one of them. */
 int32_t liz_cache_page_take(liz_cache *cache);
 
 /* Gives up the pages of one sequence, `pages` [n] in the order of its tokens, each held by the caller. A sequence that

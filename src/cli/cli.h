@@ -21,6 +21,7 @@ typedef enum cli_command_id {
     CLI_SCORE = 4,
     CLI_TOKENIZE = 8,
     CLI_INSPECT = 16,
+    CLI_TEMPLATE = 32,
     CLI_BENCH = 64,
     CLI_ALL = 127
 } cli_command_id;
@@ -42,6 +43,7 @@ typedef struct cli_args {
     const char *breakers[LIZ_LINE_STOP_MAX];
     bool has_max_tokens;
     bool json, jsonl, special, pairs, verbose, help;
+    const char *messages; /* JSON text */
     const char *tokens, *ids, *logits_path;
     double price_kwh;
     cli_bench_args bench;
@@ -66,6 +68,7 @@ int cli_batch(cli_args *args);
 int cli_score(cli_args *args);
 int cli_tokenize(cli_args *args);
 int cli_inspect(cli_args *args);
+int cli_template(cli_args *args);
 int cli_bench(cli_args *args);
 
 /* Reads the arguments after the command's name. LIZ_E_USAGE; `err` then says what is wrong. */
@@ -122,7 +125,24 @@ void cli_progress_clear(void);
 /* The summary after a line. */
 void cli_summary_print(const liz_line_report *report, const cli_args *args);
 
-/* A chat template that this version cannot apply, and no --raw. */
-LIZ_MUST_CHECK liz_status cli_check_template(const liz_engine *engine, const cli_args *args, liz_error *err);
+/* ---- Chat --------------------------------------------------------------------------------------- */
+
+/* Appends a message as JSON, a comma before it where `messages` holds one. */
+void cli_message_add(liz_buf *messages, const char *role, liz_str content);
+/* Renders messages (JSON objects with commas between them) for an answer to come. */
+LIZ_MUST_CHECK liz_status cli_messages_render(const cli_args *args, const liz_template *t, const liz_buf *messages,
+                                              liz_rendered *out, liz_error *err);
+
+/* Generates as the options say and prints the text as it comes; `answer` (may be NULL) gets it too. */
+LIZ_MUST_CHECK liz_status cli_generate(const cli_args *args, liz_engine *engine, const int32_t *tokens, size_t n_tokens,
+                                       liz_buf *answer, liz_error *err);
+
+/* Talks on a terminal until the end of the input. */
+LIZ_MUST_CHECK liz_status cli_chat(cli_args *args, liz_engine *engine, const liz_template *t, liz_error *err);
+
+/* Sets an option of sampling, or the seed or --max-tokens, by its name. LIZ_E_USAGE. */
+LIZ_MUST_CHECK liz_status cli_option_change(cli_args *args, const char *name, const char *value, liz_error *err);
+/* Appends those options that are set, a line each. */
+void cli_options_show(const cli_args *args, liz_buf *out);
 
 #endif

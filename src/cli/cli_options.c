@@ -153,11 +153,13 @@ static liz_status read_shard(cli_args *args, const option *o, const char *value,
 
 static liz_status read_cache_type(cli_args *args, const option *o, const char *value, liz_error *err)
 {
-    if (strcmp(value, "int8") == 0)
-        return liz_fail(err, LIZ_E_USAGE, "--cache-type int8: is not in this version: use bf16 or f32");
-    if (strcmp(value, "f32") != 0 && strcmp(value, "bf16") != 0)
-        return bad(o, value, "f32 or bf16", err);
-    args->line.engine.cache_type = strcmp(value, "f32") == 0 ? LIZ_CACHE_F32 : LIZ_CACHE_BF16;
+    static const char *const names[] = {[LIZ_CACHE_BF16] = "bf16", [LIZ_CACHE_F32] = "f32", [LIZ_CACHE_INT8] = "int8"};
+    size_t i = 0;
+    while (i < sizeof names / sizeof *names && strcmp(value, names[i]) != 0)
+        i++;
+    if (i == sizeof names / sizeof *names)
+        return bad(o, value, "f32, bf16 or int8", err);
+    args->line.engine.cache_type = (liz_cache_type)i;
     return LIZ_OK;
 }
 
@@ -195,8 +197,14 @@ static const option options[] = {
     {"prompt", "TEXT", CLI_BATCH, KIND_TEXT, AT(line.prompt), 0, 0, NULL,
      "the prompt of each row; {{field}} stands for a field"},
     {"prompt-file", "FILE", CLI_BATCH, KIND_FILE, AT(line.prompt), 0, 0, NULL, "the same, read from a file"},
-    {"system", "TEXT", GENERATES, KIND_TEXT, AT(line.system), 0, 0, NULL, "instructions before the prompt"},
-    {"system-file", "FILE", GENERATES, KIND_FILE, AT(line.system), 0, 0, NULL, "the same, read from a file"},
+    {"system", "TEXT", GENERATES | CLI_TEMPLATE, KIND_TEXT, AT(line.system), 0, 0, NULL,
+     "instructions before the prompt"},
+    {"system-file", "FILE", GENERATES | CLI_TEMPLATE, KIND_FILE, AT(line.system), 0, 0, NULL,
+     "the same, read from a file"},
+    {"now", "TIME", GENERATES | CLI_TEMPLATE, KIND_TEXT, AT(line.now), 0, 0, NULL,
+     "what chat templates take for the present, as 2026-01-31T12:00:00"},
+    {"messages", "FILE", CLI_TEMPLATE, KIND_FILE, AT(messages), 0, 0, NULL,
+     "a JSON array of messages, or an object of all variables"},
     {"raw", NULL, GENERATES, KIND_FLAG, AT(line.raw), 0, 0, NULL,
      "give the texts to the model as they are, without its chat template"},
     {"output", "OUT", CLI_BATCH, KIND_TEXT, AT(line.out_path), 0, 0, NULL, "where the rows go; - is standard output"},
@@ -273,6 +281,8 @@ static const option options[] = {
     {"ids", "1,2,3", CLI_TOKENIZE, KIND_TEXT, AT(ids), 0, 0, NULL, "turn ids back into text"},
     {"jsonl", NULL, CLI_TOKENIZE, KIND_FLAG, AT(jsonl), 0, 0, NULL,
      "from standard input, {\"text\":...,\"special\":bool} a line in, {\"ids\":[...]} out"},
+    {"jsonl", NULL, CLI_TEMPLATE, KIND_FLAG, AT(jsonl), 0, 0, NULL,
+     "from standard input, an object of variables a line in, {\"text\":...} or {\"error\":...} out"},
     {"special", NULL, CLI_TOKENIZE, KIND_FLAG, AT(special), 0, 0, NULL,
      "control tokens written in the text are tokens"},
     {"prefill", "N", CLI_BENCH, KIND_INT, AT(bench.n_prefill), 1, 1 << 20, NULL,
@@ -286,12 +296,12 @@ static const option options[] = {
      "rows of the line that is timed; 0 is none (default 64)"},
     {"repeat", "N", CLI_BENCH, KIND_INT, AT(bench.n_rounds), 1, CLI_BENCH_ROUNDS_MAX, NULL,
      "rounds of each (default 3)"},
-    {"json", NULL, CLI_RUN | CLI_SCORE | CLI_TOKENIZE | CLI_INSPECT | CLI_BENCH, KIND_FLAG, AT(json), 0, 0, NULL,
-     "print JSON"},
+    {"json", NULL, CLI_RUN | CLI_SCORE | CLI_TOKENIZE | CLI_INSPECT | CLI_TEMPLATE | CLI_BENCH, KIND_FLAG, AT(json), 0,
+     0, NULL, "print JSON"},
     {"ctx-size", "N", OPENS | CLI_INSPECT, KIND_INT, AT(line.engine.n_ctx), 1, INT32_MAX, NULL,
      "tokens that a row may hold, prompt included (default: the model's)"},
-    {"cache-type", "f32|bf16", OPENS | CLI_INSPECT | CLI_BENCH, KIND_OTHER, 0, 0, 0, read_cache_type,
-     "number type of the attention cache: bf16 (default) or f32"},
+    {"cache-type", "f32|bf16|int8", OPENS | CLI_INSPECT | CLI_BENCH, KIND_OTHER, 0, 0, 0, read_cache_type,
+     "number type of the attention cache: bf16 (default), f32, or int8, half of bf16"},
     {"parallel", "N", OPENS | CLI_INSPECT, KIND_INT, AT(line.engine.n_parallel), 1, 4096, NULL,
      "rows worked on together (default 32)"},
     {"threads", "N", OPENS | CLI_INSPECT | CLI_BENCH, KIND_INT, AT(line.engine.n_threads), 1, 4096, NULL,
@@ -308,10 +318,9 @@ static const option options[] = {
 enum { N_OPTIONS = sizeof options / sizeof *options };
 
 static const option later_options[] = {
-    {.name = "schema", .value = "FILE"},  {.name = "choices", .value = "A,B"}, {.name = "checks", .value = "FILE"},
-    {.name = "lora", .value = "FILE"},    {.name = "now", .value = "TIME"},    {.name = "template", .value = "FILE"},
-    {.name = "grammar", .value = "FILE"}, {.name = "prove-private"},           {.name = "messages", .value = "FILE"},
-    {.name = "draft", .value = "MODEL"},
+    {.name = "schema", .value = "FILE"}, {.name = "choices", .value = "A,B"},   {.name = "checks", .value = "FILE"},
+    {.name = "lora", .value = "FILE"},   {.name = "template", .value = "FILE"}, {.name = "grammar", .value = "FILE"},
+    {.name = "prove-private"},           {.name = "messages", .value = "FILE"}, {.name = "draft", .value = "MODEL"},
 };
 enum { N_LATER = sizeof later_options / sizeof *later_options };
 
@@ -495,6 +504,39 @@ static liz_status option_read(cli_args *args, const cli_command *command, int ar
     if (args->n_owned == sizeof args->owned / sizeof *args->owned)
         return liz_fail(err, LIZ_E_USAGE, "--%s: options that read files are given too often", o->name);
     return option_set(args, o, value, err);
+}
+
+static bool is_changeable(const option *o)
+{
+    bool of_sampling = o->offset >= AT(line.sampling) && o->offset < AT(line.sampling) + sizeof(liz_line_sampling);
+    return (of_sampling && (o->kind == KIND_FLOAT || o->kind == KIND_INT)) || strcmp(o->name, "seed") == 0 ||
+           strcmp(o->name, "max-tokens") == 0;
+}
+
+liz_status cli_option_change(cli_args *args, const char *name, const char *value, liz_error *err)
+{
+    for (int i = 0; i < N_OPTIONS; i++)
+        if (strcmp(options[i].name, name) == 0 && is_changeable(&options[i]))
+            return option_set(args, &options[i], value, err);
+    return liz_fail(err, LIZ_E_USAGE, "%s: cannot be set here: /help lists what can", name);
+}
+
+void cli_options_show(const cli_args *args, liz_buf *out)
+{
+    for (int i = 0; i < N_OPTIONS; i++) {
+        const option *o = &options[i];
+        const void *at = (const char *)args + o->offset;
+        if (!is_changeable(o))
+            continue;
+        if (o->kind == KIND_FLOAT && !isnan(*(const float *)at))
+            liz_buf_printf(out, "  %s %g\n", o->name, (double)*(const float *)at);
+        else if (o->kind == KIND_INT && *(const int32_t *)at >= 0)
+            liz_buf_printf(out, "  %s %d\n", o->name, *(const int32_t *)at);
+        else if (o->kind == KIND_U64)
+            liz_buf_printf(out, "  %s %llu\n", o->name, (unsigned long long)*(const uint64_t *)at);
+        else
+            liz_buf_printf(out, "  %s (not set)\n", o->name);
+    }
 }
 
 static liz_status check_positionals(const cli_args *args, const cli_command *command, liz_error *err)

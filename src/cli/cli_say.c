@@ -50,15 +50,3 @@ void cli_signals_install(void)
 }
 
 int cli_exit_interrupted(void) { return 128 + cli_stop; }
-
-liz_status cli_check_template(const liz_engine *engine, const cli_args *args, liz_error *err)
-{
-    liz_engine_info info;
-    liz_engine_info_get(engine, &info);
-    if (info.chat_template == NULL || args->line.raw)
-        return LIZ_OK;
-    return liz_fail(err, LIZ_E_USAGE,
-                    "%s: carries a chat template, which this version cannot apply: add --raw to give "
-                    "the prompt to it as plain text",
-                    args->line.model_path);
-}

@@ -54,26 +54,13 @@ static liz_status read_stdin(liz_buf *text, liz_error *err)
     return LIZ_OK;
 }
 
+/* The user's part of the prompt. */
 static liz_status read_prompt(const cli_args *args, liz_buf *text, liz_error *err)
 {
-    if (args->line.system != NULL) {
-        liz_buf_puts(text, args->line.system);
-        liz_buf_puts(text, "\n\n");
-    }
-    if (args->n_positional > 1) {
-        liz_buf_puts(text, args->positional[1]);
-        return LIZ_OK;
-    }
-    if (isatty(STDIN_FILENO))
-        return liz_fail(err, LIZ_E_USAGE,
-                        "run: no prompt is given, and chat needs templates, which this version does not "
-                        "have: lizzie run MODEL 'PROMPT'");
-    liz_buf rest;
-    liz_buf_init(&rest, PROMPT_MAX);
-    liz_status status = read_stdin(&rest, err);
-    liz_buf_append_str(text, liz_buf_str(&rest));
-    liz_buf_free(&rest);
-    return status;
+    if (args->n_positional < 2)
+        return read_stdin(text, err);
+    liz_buf_puts(text, args->positional[1]);
+    return LIZ_OK;
 }
 
 /* ---- Generating --------------------------------------------------------------------------------- */
@@ -174,8 +161,8 @@ static liz_status submit_next(const cli_args *args, liz_engine *engine, liz_requ
     return status == LIZ_E_BUSY ? LIZ_OK : status;
 }
 
-static liz_status generate(const cli_args *args, liz_engine *engine, const int32_t *tokens, size_t n_tokens,
-                           liz_error *err)
+liz_status cli_generate(const cli_args *args, liz_engine *engine, const int32_t *tokens, size_t n_tokens,
+                        liz_buf *answer, liz_error *err)
 {
     stream s = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
     liz_request request = {.tokens = tokens, .n_tokens = n_tokens};
@@ -203,43 +190,90 @@ static liz_status generate(const cli_args *args, liz_engine *engine, const int32
         liz_seq_free(s.row.completions[i].seq);
     if (status == LIZ_OK && done)
         status = print_end(args, &s, liz_engine_vocab(engine), err);
+    if (answer != NULL && s.row.n_completions > 0)
+        liz_buf_append_str(answer, liz_buf_str(&s.row.completions[0].text));
     liz_line_row_free(&s.row);
     return status;
 }
 
-static liz_status run_on(const cli_args *args, liz_engine *engine, liz_str prompt, liz_error *err)
+/* Gives the prompt's tokens: turns of the chat template, or the text as it stands. */
+static liz_status tokens_of(const cli_args *args, const liz_template *t, const liz_vocab *vocab, liz_str prompt,
+                            int32_t **tokens, size_t *n_tokens, liz_error *err)
+{
+    liz_buf text;
+    liz_rendered rendered = {0};
+    liz_status status;
+    liz_buf_init(&text, PROMPT_MAX);
+    if (t != NULL) {
+        if (args->line.system != NULL)
+            cli_message_add(&text, "system", liz_str_of(args->line.system));
+        cli_message_add(&text, "user", prompt);
+        status = cli_messages_render(args, t, &text, &rendered, err);
+        if (status == LIZ_OK)
+            status = liz_tokenize_rendered(vocab, &rendered, tokens, n_tokens, err);
+    } else {
+        if (args->line.system != NULL)
+            liz_buf_printf(&text, "%s\n\n", args->line.system);
+        liz_buf_append_str(&text, prompt);
+        status = liz_tokenize(vocab, text.data ? text.data : "", text.len, LIZ_TOKENIZE_AFFIXES | LIZ_TOKENIZE_SPECIAL,
+                              tokens, n_tokens, err);
+    }
+    liz_rendered_free(&rendered);
+    liz_buf_free(&text);
+    return status;
+}
+
+static liz_status run_once(const cli_args *args, liz_engine *engine, const liz_template *t, liz_str prompt,
+                           liz_error *err)
 {
     int32_t *tokens = NULL;
     size_t n_tokens;
-    const liz_vocab *vocab = liz_engine_vocab(engine);
-    liz_status status = cli_check_template(engine, args, err);
-    if (status == LIZ_OK && vocab == NULL)
-        status = liz_fail(err, LIZ_E_UNSUPPORTED,
-                          "%s: has no vocabulary to read text with: only score --tokens works with it",
-                          args->line.model_path);
-    if (status == LIZ_OK)
-        status = liz_tokenize(vocab, prompt.p, prompt.n, LIZ_TOKENIZE_AFFIXES | LIZ_TOKENIZE_SPECIAL, &tokens,
-                              &n_tokens, err);
+    liz_status status = tokens_of(args, t, liz_engine_vocab(engine), prompt, &tokens, &n_tokens, err);
     if (status == LIZ_OK && n_tokens == 0)
         status = liz_fail(err, LIZ_E_USAGE, "run: the prompt is empty: give some text");
     if (status == LIZ_OK)
-        status = generate(args, engine, tokens, n_tokens, err);
+        status = cli_generate(args, engine, tokens, n_tokens, NULL, err);
     liz_free(tokens);
     return status;
+}
+
+static liz_status open_template(const cli_args *args, bool chats, liz_template **out, liz_error *err)
+{
+    const char *path = args->line.model_path;
+    liz_status status = args->line.raw ? LIZ_OK : liz_template_open(out, path, err);
+    if (status == LIZ_OK && chats && *out == NULL)
+        return liz_fail(err, LIZ_E_USAGE, "%s: cannot chat %s: give a prompt, lizzie run MODEL 'PROMPT'", path,
+                        args->line.raw ? "with --raw" : "as it has no chat template");
+    return status;
+}
+
+static liz_status run_on(cli_args *args, liz_engine *engine, const liz_template *t, bool chats, liz_str prompt,
+                         liz_error *err)
+{
+    if (liz_engine_vocab(engine) == NULL)
+        return liz_fail(err, LIZ_E_UNSUPPORTED,
+                        "%s: has no vocabulary to read text with: only score --tokens works with it",
+                        args->line.model_path);
+    return chats ? cli_chat(args, engine, t, err) : run_once(args, engine, t, prompt, err);
 }
 
 int cli_run(cli_args *args)
 {
     liz_engine *engine = NULL;
+    liz_template *t = NULL;
     liz_buf prompt;
     liz_error err;
     liz_buf_init(&prompt, PROMPT_MAX);
-    liz_status status = read_prompt(args, &prompt, &err);
+    bool chats = args->n_positional < 2 && isatty(STDIN_FILENO);
+    liz_status status = chats ? LIZ_OK : read_prompt(args, &prompt, &err);
+    if (status == LIZ_OK)
+        status = open_template(args, chats, &t, &err);
     if (status == LIZ_OK)
         status = liz_engine_open(&engine, args->line.model_path, &args->line.engine, &err);
     if (status == LIZ_OK)
-        status = run_on(args, engine, (liz_str){prompt.data ? prompt.data : "", prompt.len}, &err);
+        status = run_on(args, engine, t, chats, (liz_str){prompt.data ? prompt.data : "", prompt.len}, &err);
     liz_engine_close(engine);
+    liz_template_close(t);
     liz_buf_free(&prompt);
     if (status != LIZ_OK)
         return cli_fail(status, &err);

@@ -7,7 +7,8 @@
 #include <unistd.h>
 
 const cli_command cli_commands[] = {
-    {"run", CLI_RUN, "MODEL [PROMPT]", 1, 2, "Generates once. The prompt also comes from standard input.",
+    {"run", CLI_RUN, "MODEL [PROMPT]", 1, 2,
+     "Generates once; chats where no prompt is given. The prompt also comes from standard input.",
      "  lizzie run model.gguf 'Once upon a time'\n"
      "  echo 'Write a haiku about rain.' | lizzie run model.gguf --raw --max-tokens 60\n"
      "  lizzie run model.gguf 'A name for a cat:' --temperature 1 --seed 7 --json\n",
@@ -34,13 +35,18 @@ const cli_command cli_commands[] = {
      "  lizzie inspect model.gguf --ctx-size 4096 --parallel 8\n"
      "  lizzie inspect model.gguf --json\n",
      cli_inspect},
+    {"template", CLI_TEMPLATE, "MODEL|FILE [PROMPT]", 1, 2,
+     "Shows what a chat template makes of messages: of PROMPT, or of JSON from standard input.",
+     "  lizzie template model.gguf 'Hello' --system 'Be brief.'\n"
+     "  lizzie template chat.jinja --messages conversation.json --now 2026-01-31\n"
+     "  lizzie template model.gguf --jsonl < variables.jsonl > texts.jsonl\n",
+     cli_template},
     {"bench", CLI_BENCH, "MODEL", 1, 1, "How fast a model is here, beside what the machine can do at most.",
      "  lizzie bench model.gguf\n"
      "  lizzie bench model.gguf --sequences 1,16,64 --rows 0\n"
      "  lizzie bench model.gguf --threads 1 --repeat 5 --json\n",
      cli_bench},
     {.name = "serve"},
-    {.name = "template"},
     {.name = "quantize"},
     {.name = "merge"},
     {.name = "convert"},

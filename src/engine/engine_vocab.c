@@ -1,6 +1,10 @@
-/* engine_vocab.c - the public face of a vocabulary: a file opened for its tokenizer alone, text to tokens and back. */
+/* engine_vocab.c - the public face of a vocabulary: a file opened for its tokenizer or its chat template alone, text to
+ * tokens and back. */
 #include "engine/engine_core.h"
+#include "engine/engine_template.h"
+#include "sys/files.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 /* Detokenised text beyond this is taken for a mistake. */
@@ -67,4 +71,65 @@ liz_status liz_detokenize(const liz_vocab *vocab, const int32_t *tokens, size_t 
         return liz_fail(err, LIZ_E_MEMORY, "text of %zu tokens: no memory", n_tokens);
     }
     return LIZ_OK;
+}
+
+liz_status liz_tokenize_rendered(const liz_vocab *vocab, const liz_rendered *rendered, int32_t **tokens,
+                                 size_t *n_tokens, liz_error *err)
+{
+    return liz_text_encode_marked(vocab->text, (liz_str){rendered->text, rendered->n_text}, LIZ_TEXT_SPECIAL,
+                                  rendered->data, rendered->n_data, tokens, n_tokens, err);
+}
+
+/* ---- Templates of files -------------------------------------------------------------------------- */
+
+static bool is_gguf(const char *path)
+{
+    char magic[4] = "";
+    FILE *file = fopen(path, "re");
+    bool is = file != NULL && fread(magic, 1, sizeof magic, file) == sizeof magic && memcmp(magic, "GGUF", 4) == 0;
+    if (file != NULL)
+        fclose(file);
+    return is;
+}
+
+/* The text of the token whose id stands under `key`; empty where there is none. */
+static liz_str token_text(const liz_gguf *gguf, const char *key)
+{
+    const liz_gguf_entry *tokens = liz_gguf_find(gguf, "tokenizer.ggml.tokens");
+    uint64_t id;
+    if (tokens == NULL || tokens->elem_type != LIZ_GGUF_STRING || !liz_gguf_u64(gguf, key, &id) || id >= tokens->n)
+        return (liz_str){"", 0};
+    return tokens->strings[id];
+}
+
+static liz_status open_of_model(liz_template **out, const char *path, liz_error *err)
+{
+    liz_gguf *gguf;
+    liz_str source, with_tools = {"", 0};
+    liz_status status = liz_gguf_open(&gguf, path, err);
+    if (status != LIZ_OK)
+        return status;
+    if (liz_gguf_str(gguf, "tokenizer.chat_template", &source)) {
+        liz_gguf_str(gguf, "tokenizer.chat_template.tool_use", &with_tools);
+        status = liz_engine_template_new(out, source, with_tools, token_text(gguf, "tokenizer.ggml.bos_token_id"),
+                                         token_text(gguf, "tokenizer.ggml.eos_token_id"), err);
+        status = status != LIZ_OK ? liz_fail_within(err, status, "%s", path) : LIZ_OK;
+    }
+    liz_gguf_close(gguf);
+    return status;
+}
+
+liz_status liz_template_open(liz_template **out, const char *path, liz_error *err)
+{
+    liz_buf text;
+    liz_buf_init(&text, text_bytes_max);
+    *out = NULL;
+    bool of_model = is_gguf(path);
+    liz_status status =
+        of_model ? open_of_model(out, path, err) : liz_file_read_whole(liz_files_system(), path, &text, err);
+    if (status == LIZ_OK && !of_model)
+        status = liz_engine_template_new(out, (liz_str){text.data ? text.data : "", text.len}, (liz_str){"", 0},
+                                         (liz_str){"", 0}, (liz_str){"", 0}, err);
+    liz_buf_free(&text);
+    return status != LIZ_OK && !of_model ? liz_fail_within(err, status, "%s", path) : status;
 }

@@ -4,7 +4,9 @@
  * elements of a value, are read at once:
  *   keys, bf16:   [token / 16][i / 2][token % 16][i % 2]     keys, f32:   [token / 16][i][token % 16]
  *   values, bf16: [token / 2][i][token % 2]                  values, f32: [token][i]
- * (i: element of the head). Bytes of tokens not written yet must be finite numbers.
+ *   keys, int8:   [token / 16][i / 4][token % 16][i % 4]     values, int8: [token / 4][i][token % 4]
+ * (i: element of the head). int8 has a scale for each token and 32 elements, in bf16 after the bytes: [i / 32][token].
+ * Bytes of tokens not written yet must be finite numbers.
  *
  * The formula, per token and head: keys in blocks of LIZ_KEY_BLOCK counted from position 0, of which those before
  * `first_key` (outside a sliding window) do not take part. In a block, scores s = scale * (q . k), even and odd
@@ -12,7 +14,12 @@
  * c * tanh(s / c); m the greatest score; p = e^(s - m), rounded to bf16 likewise; l the sum of p in 16 lanes, key i in
  * lane i % 16; o the sum of p v over keys, even and odd keys in two fused chains for each 32, these added in order.
  * Blocks merge in order: with M = max(m, m'), (l, o) becomes (l e^(m-M) + l' e^(m'-M), o e^(m-M) + o' e^(m'-M)). A
- * sink z merges last, as a block with m' = z, l' = 1, o' = 0. The result is o / l. */
+ * sink z merges last, as a block with m' = z, l' = 1, o' = 0. The result is o / l.
+ *
+ * With int8, what meets the stored bytes is quantised too, to whole numbers n within 32,258 = 127 * 254 of a scale of
+ * its own for each 32, split into two bytes, n = 254 h + l: q by elements, and for each page and 32 elements of values
+ * the 32 weights p * d_v (p not rounded). Sums of products of bytes are exact integers H and L for each 32, and I =
+ * fma(H, 254, L): a score's sum is fma(I, d_k * d_q, sum), groups in order; o = fma(I, d_w, o), pages in order. */
 #ifndef LIZ_KERNEL_ATTENTION_H
 #define LIZ_KERNEL_ATTENTION_H
 
@@ -21,20 +28,32 @@
 
 enum { LIZ_KEY_BLOCK = 128, LIZ_ATTN_PAGE = 32 };
 
-/* Floats of scratch: the rounded query, a block's scores, the block's and the running value sums. */
-#define LIZ_ATTN_SCRATCH_FLOATS(n_embd_k, n_embd_v) ((size_t)(n_embd_k) + LIZ_KEY_BLOCK + 2 * ((size_t)(n_embd_v) + 16))
+/* Floats of scratch: the query as the cache type wants it, a block's scores, the block's and the running value sums. */
+#define LIZ_ATTN_SCRATCH_FLOATS(n_embd_k, n_embd_v)                                                                    \
+    ((size_t)(n_embd_k) + 16 + LIZ_KEY_BLOCK + 2 * ((size_t)(n_embd_v) + 16))
+
+/* The element types of a page, numbered as the cache numbers them. */
+typedef enum liz_attn_elem { LIZ_ATTN_BF16, LIZ_ATTN_F32, LIZ_ATTN_I8, LIZ_ATTN_ELEM_COUNT } liz_attn_elem;
 
 /* Where element i of a token's key or value stands in its page, in elements. */
-static inline size_t liz_attn_k_index(bool is_bf16, int n_embd, int token, int i)
+static inline size_t liz_attn_k_index(liz_attn_elem elem, int n_embd, int token, int i)
 {
     size_t tile = (size_t)(token / 16) * 16 * (size_t)n_embd, lane = (size_t)token % 16, at = (size_t)i;
-    return is_bf16 ? tile + at / 2 * 32 + 2 * lane + at % 2 : tile + at * 16 + lane;
+    size_t run = elem == LIZ_ATTN_F32 ? 1 : elem == LIZ_ATTN_BF16 ? 2 : 4; /* elements of a key side by side */
+    return tile + at / run * run * 16 + run * lane + at % run;
 }
 
-static inline size_t liz_attn_v_index(bool is_bf16, int n_embd, int token, int i)
+static inline size_t liz_attn_v_index(liz_attn_elem elem, int n_embd, int token, int i)
 {
     size_t row = (size_t)token, n = (size_t)n_embd, at = (size_t)i;
-    return is_bf16 ? (row / 2 * n + at) * 2 + row % 2 : row * n + at;
+    size_t run = elem == LIZ_ATTN_F32 ? 1 : elem == LIZ_ATTN_BF16 ? 2 : 4; /* tokens side by side */
+    return (row / run * n + at) * run + row % run;
+}
+
+/* Where the scale of 32 elements of a token stands in a page of int8, in bytes. */
+static inline size_t liz_attn_scale_at(int n_embd, int token, int group)
+{
+    return (size_t)(LIZ_ATTN_PAGE * n_embd) + 2 * (size_t)(group * LIZ_ATTN_PAGE + token);
 }
 
 #endif

@@ -1,9 +1,10 @@
 /* attention_body.h - attention over cache pages, written once for all tiers (see lanes.h and attention.h). */
 #include "kernel/attention.h"
 
-/* Scores of the 16 keys of one tile against q, unscaled. */
-LIZ_LANE_FN liz_v16 score_tile_bf16(const uint16_t *tile, const float *q, int n_embd)
+/* Scores of one half of a page's keys against q, unscaled. */
+LIZ_LANE_FN liz_v16 score_half_bf16(const uint16_t *page, int half, const float *q, int n_embd)
 {
+    const uint16_t *tile = page + half * 16 * (size_t)n_embd;
     liz_v16 sum = liz_v16_zero();
     for (int i = 0; i < n_embd; i += LIZ_GROUP_LEN) {
         liz_v16 even = liz_v16_zero(), odd = liz_v16_zero();
@@ -19,8 +20,9 @@ LIZ_LANE_FN liz_v16 score_tile_bf16(const uint16_t *tile, const float *q, int n_
     return sum;
 }
 
-LIZ_LANE_FN liz_v16 score_tile_f32(const float *tile, const float *q, int n_embd)
+LIZ_LANE_FN liz_v16 score_half_f32(const float *page, int half, const float *q, int n_embd)
 {
+    const float *tile = page + half * 16 * (size_t)n_embd;
     liz_v16 sum = liz_v16_zero();
     for (int i = 0; i < n_embd; i += LIZ_GROUP_LEN) {
         liz_v16 even = liz_v16_zero(), odd = liz_v16_zero();
@@ -61,6 +63,177 @@ LIZ_LANE_FN void value_page_f32(const float *page, const float *p, int n_embd, f
         liz_v16_store(o + i, liz_v16_add(liz_v16_load(o + i), liz_v16_add(even, odd)));
     }
 }
+
+LIZ_LANE_FN void query_bf16(const float *x, int n_embd, float *q) { ROWS(round_bf16)(x, (size_t)n_embd, q); }
+LIZ_LANE_FN void query_f32(const float *x, int n_embd, float *q) { memcpy(q, x, (size_t)n_embd * sizeof *q); }
+
+static void ROWS(store_key_bf16)(const float *x, int n_embd, int slot, void *page)
+{
+    for (int i = 0; i < n_embd; i++)
+        ((uint16_t *)page)[liz_attn_k_index(LIZ_ATTN_BF16, n_embd, slot, i)] = liz_f32_to_bf16(x[i]);
+}
+
+static void ROWS(store_key_f32)(const float *x, int n_embd, int slot, void *page)
+{
+    for (int i = 0; i < n_embd; i++)
+        ((float *)page)[liz_attn_k_index(LIZ_ATTN_F32, n_embd, slot, i)] = x[i];
+}
+
+static void ROWS(store_value_bf16)(const float *x, int n_embd, int slot, void *page)
+{
+    for (int i = 0; i < n_embd; i++)
+        ((uint16_t *)page)[liz_attn_v_index(LIZ_ATTN_BF16, n_embd, slot, i)] = liz_f32_to_bf16(x[i]);
+}
+
+static void ROWS(store_value_f32)(const float *x, int n_embd, int slot, void *page)
+{
+    memcpy((float *)page + slot * (size_t)n_embd, x, (size_t)n_embd * sizeof *x);
+}
+
+/* ---- int8 ---- */
+
+LIZ_LANE_FN int i8_groups(int n_embd) { return (n_embd + LIZ_GROUP_LEN - 1) / LIZ_GROUP_LEN; }
+LIZ_LANE_FN int i8_least(int a, int b) { return a < b ? a : b; }
+/* The scales behind a page's bytes. */
+LIZ_LANE_FN uint16_t *i8_scales(const void *page, int n_embd)
+{
+    return (uint16_t *)((uintptr_t)page + liz_attn_scale_at(n_embd, 0, 0));
+}
+
+/* The greatest of n (16 or 32) numbers, 0 where they are too small to divide by; not-a-number where one is not finite.
+ */
+LIZ_LANE_FN float i8_range(const float *x, int n)
+{
+    const liz_v16 infinite = liz_v16_set(INFINITY);
+    liz_v16 most = liz_v16_zero();
+    bool finite = true;
+    for (int i = 0; i < n; i += 16) {
+        liz_v16 v = liz_v16_abs(liz_v16_load(x + i));
+        finite = finite && liz_m16_all(liz_v16_lt(v, infinite));
+        most = liz_v16_max(v, most);
+    }
+    float greatest = liz_v16_max_lane(most);
+    return !finite ? NAN : greatest < 0x1p-100f ? 0.0f : greatest;
+}
+
+/* Whole numbers up to 127 and their scale, a bfloat16, rounded up. */
+LIZ_LANE_FN float i8_quantize(const float *x, int n, int8_t *q)
+{
+    float most = i8_range(x, n);
+    if (!(most > 0)) {
+        memset(q, 0, (size_t)n);
+        return most;
+    }
+    float d = liz_f32_from_bits((liz_f32_bits(most / 127.0f) + 0xFFFF) & 0xFFFF0000);
+    const liz_v16 inverse = liz_v16_set(1.0f / d);
+    for (int i = 0; i < n; i += 16)
+        liz_v16_store_i8(q + i, liz_v16_rint(liz_v16_mul(liz_v16_load(x + i), inverse)));
+    return d;
+}
+
+enum { WIDE_BASE = 254, WIDE_MOST = 127 * WIDE_BASE };
+
+/* What meets the stored bytes is finer: whole numbers up to 32,258 as 254 * high + low, and sums of each. */
+typedef struct i8_wide {
+    float d;
+    int32_t high_sum, low_sum;
+    int8_t high[LIZ_GROUP_LEN], low[LIZ_GROUP_LEN];
+} i8_wide;
+
+LIZ_LANE_FN void i8_widen(const float *x, int n, i8_wide *to)
+{
+    float most = i8_range(x, n);
+    *to = (i8_wide){.d = most / WIDE_MOST};
+    if (!(most > 0))
+        return;
+    const liz_v16 inverse = liz_v16_set(WIDE_MOST / most);
+    for (int i = 0; i < n; i += 16) {
+        liz_v16 whole = liz_v16_rint(liz_v16_mul(liz_v16_load(x + i), inverse));
+        liz_v16 high = liz_v16_rint(liz_v16_mul(whole, liz_v16_set(1.0f / WIDE_BASE)));
+        liz_v16_store_i8(to->high + i, high);
+        liz_v16_store_i8(to->low + i, liz_v16_fma(high, liz_v16_set(-WIDE_BASE), whole));
+    }
+    for (int i = 0; i < n; i++) {
+        to->high_sum += to->high[i];
+        to->low_sum += to->low[i];
+    }
+}
+
+/* The products of n stored numbers for each lane, `stride` bytes from four to four, with as many wide ones. */
+LIZ_LANE_FN liz_v16 i8_dot(const int8_t *x, size_t stride, const i8_wide *w, int n)
+{
+    liz_i16 high = liz_i16_begin(w->high_sum), low = liz_i16_begin(w->low_sum);
+    for (int i = 0; i < n; i += 4, x += stride) {
+        high = liz_i16_dot4(high, x, w->high + i);
+        low = liz_i16_dot4(low, x, w->low + i);
+    }
+    return liz_v16_fma(liz_v16_of_i16(high), liz_v16_set(WIDE_BASE), liz_v16_of_i16(low));
+}
+
+/* Bytes of a token's vector, for `place` to put into the page, and its scales. */
+LIZ_LANE_FN void i8_store(const float *x, int n_embd, int slot, void *page,
+                          size_t (*place)(liz_attn_elem, int, int, int))
+{
+    for (int i = 0, g = 0; i < n_embd; i += LIZ_GROUP_LEN, g++) {
+        int8_t q[LIZ_GROUP_LEN];
+        int n = i8_least(n_embd - i, LIZ_GROUP_LEN);
+        float d = i8_quantize(x + i, n, q);
+        i8_scales(page, n_embd)[g * LIZ_ATTN_PAGE + slot] = liz_f32_to_bf16(d);
+        for (int j = 0; j < n; j++)
+            ((int8_t *)page)[place(LIZ_ATTN_I8, n_embd, slot, i + j)] = q[j];
+    }
+}
+
+static void ROWS(store_key_i8)(const float *x, int n_embd, int slot, void *page)
+{
+    i8_store(x, n_embd, slot, page, liz_attn_k_index);
+}
+
+static void ROWS(store_value_i8)(const float *x, int n_embd, int slot, void *page)
+{
+    i8_store(x, n_embd, slot, page, liz_attn_v_index);
+}
+
+LIZ_LANE_FN void query_i8(const float *x, int n_embd, float *q)
+{
+    i8_wide *groups = (i8_wide *)(void *)q;
+    for (int i = 0; i < n_embd; i += LIZ_GROUP_LEN)
+        i8_widen(x + i, i8_least(n_embd - i, LIZ_GROUP_LEN), groups++);
+}
+
+LIZ_LANE_FN liz_v16 score_half_i8(const int8_t *page, int half, const float *q, int n_embd)
+{
+    const i8_wide *groups = (const i8_wide *)(const void *)q;
+    const int8_t *tile = page + half * 16 * n_embd;
+    const uint16_t *scales = i8_scales(page, n_embd) + 16 * half;
+    liz_v16 score = liz_v16_zero();
+    for (int i = 0; i < n_embd; i += LIZ_GROUP_LEN, scales += LIZ_ATTN_PAGE, groups++) {
+        liz_v16 dots = i8_dot(tile + 16 * i, 64, groups, i8_least(n_embd - i, LIZ_GROUP_LEN));
+        score = liz_v16_fma(dots, liz_v16_mul(liz_v16_load_bf16(scales), liz_v16_set(groups->d)), score);
+    }
+    return score;
+}
+
+LIZ_LANE_FN void value_page_i8(const int8_t *page, const float *p, int n_embd, float *o)
+{
+    const uint16_t *scales = i8_scales(page, n_embd);
+    for (int first = 0; first < n_embd; first += LIZ_GROUP_LEN, scales += LIZ_ATTN_PAGE) {
+        float weights[LIZ_ATTN_PAGE];
+        i8_wide w;
+        for (int t = 0; t < LIZ_ATTN_PAGE; t += 16) { /* of unseen keys the scales may be anything */
+            liz_v16 seen = liz_v16_load(p + t), scaled = liz_v16_mul(seen, liz_v16_load_bf16(scales + t));
+            scaled = liz_v16_select(liz_v16_lt(liz_v16_zero(), seen), scaled, liz_v16_zero());
+            liz_v16_store(weights + t, scaled);
+        }
+        i8_widen(weights, LIZ_ATTN_PAGE, &w);
+        for (int i = first; i < i8_least(n_embd, first + LIZ_GROUP_LEN); i += 16) {
+            liz_v16 dots = i8_dot(page + 4 * i, 4 * (size_t)n_embd, &w, LIZ_ATTN_PAGE);
+            liz_v16_store(o + i, liz_v16_fma(dots, liz_v16_set(w.d), liz_v16_load(o + i)));
+        }
+    }
+}
+
+/* ---- The softmax, and blocks together ---- */
 
 /* Scores of a block become p; returns their sum and the greatest score. Keys [first, end) of it are seen; p of the
  * others in their pages is zero. */
@@ -113,19 +286,17 @@ LIZ_LANE_FN void merge_block(float *m, float *l, float *o, float m_block, float 
 #define ATTEND_HEAD(TYPE, ROUND)                                                                                       \
     LIZ_LANE_FN void attend_head_##TYPE(const liz_attn_args *a, const float *q_head, const float *sink, float *out)    \
     {                                                                                                                  \
-        float *q = a->scratch, *s = q + a->n_embd_k, *o_block = s + LIZ_KEY_BLOCK, *o = o_block + a->n_embd_v + 16;    \
-        if (ROUND)                                                                                                     \
-            ROWS(round_bf16)(q_head, (size_t)a->n_embd_k, q);                                                          \
-        else                                                                                                           \
-            memcpy(q, q_head, (size_t)a->n_embd_k * sizeof *q);                                                        \
+        float *q = a->scratch, *s = q + a->n_embd_k + 16, *o_block = s + LIZ_KEY_BLOCK,                                \
+              *o = o_block + a->n_embd_v + 16;                                                                         \
+        query_##TYPE(q_head, a->n_embd_k, q);                                                                          \
         float m = 0, l = 0, *sums = o;                                                                                 \
         for (size_t at = a->first_key / LIZ_KEY_BLOCK * LIZ_KEY_BLOCK; at < a->n_keys; at += LIZ_KEY_BLOCK) {          \
             size_t first = a->first_key > at ? a->first_key - at : 0;                                                  \
             size_t end = a->n_keys - at < LIZ_KEY_BLOCK ? a->n_keys - at : LIZ_KEY_BLOCK;                              \
             size_t page = at / LIZ_GROUP_LEN, first_page = first / LIZ_GROUP_LEN;                                      \
             for (size_t t = 2 * first_page; 16 * t < end; t++) {                                                       \
-                const attend_##TYPE *tile = (const void *)a->k[page + t / 2];                                          \
-                liz_v16_store(s + 16 * t, score_tile_##TYPE(tile + t % 2 * 16 * (size_t)a->n_embd_k, q, a->n_embd_k)); \
+                const attend_##TYPE *keys = (const void *)a->k[page + t / 2];                                          \
+                liz_v16_store(s + 16 * t, score_half_##TYPE(keys, t % 2, q, a->n_embd_k));                             \
             }                                                                                                          \
             float m_block, l_block = softmax_block(s, first, end, a->scale, a->softcap, ROUND, &m_block);              \
             memset(sums, 0, (size_t)a->n_embd_v * sizeof *sums);                                                       \
@@ -155,5 +326,18 @@ LIZ_LANE_FN void merge_block(float *m, float *l, float *o, float m_block, float 
 
 typedef uint16_t attend_bf16;
 typedef float attend_f32;
+typedef int8_t attend_i8;
 ATTEND_HEAD(bf16, true)
 ATTEND_HEAD(f32, false)
+ATTEND_HEAD(i8, false)
+
+static void ROWS(liz_kernel_attention)(liz_kernel *kernel)
+{
+#define ATTENTION_ENTRIES(ID, name)                                                                                    \
+    kernel->store_key[LIZ_ATTN_##ID] = ROWS(store_key_##name);                                                         \
+    kernel->store_value[LIZ_ATTN_##ID] = ROWS(store_value_##name);                                                     \
+    kernel->attend[LIZ_ATTN_##ID] = ROWS(attend_##name);
+    ATTENTION_ENTRIES(BF16, bf16)
+    ATTENTION_ENTRIES(F32, f32)
+    ATTENTION_ENTRIES(I8, i8)
+}

@@ -48,9 +48,7 @@ static const struct {
     OP_AT(dot_f32, LIZ_PACK_BF16, "dot bf16"),
 #define DOT_AT(ID, name, types) OP_AT(dot_i8, LIZ_PACK_##ID, "dot " #name " (" types ")"),
 #define GEMM_AT(ID, name, types) OP_AT(gemm_i8, LIZ_PACK_##ID, "gemm " #name " (" types ")"),
-        LIZ_PACKS_INTEGER(DOT_AT)
-    LIZ_PACKS_INTEGER(GEMM_AT)
-    {"gemm bf16", offsetof(liz_kernel, gemm_bf16)},
+    LIZ_PACKS_INTEGER(DOT_AT) LIZ_PACKS_INTEGER(GEMM_AT){"gemm bf16", offsetof(liz_kernel, gemm_bf16)},
     OP(quantize_i8),
     OP(rms_norm),
     OP(layer_norm),
@@ -61,8 +59,9 @@ static const struct {
     OP(sigmoid),
     OP(softcap),
     OP(rope),
-    OP(attend_bf16),
-    OP(attend_f32),
+    OP_AT(attend, LIZ_ATTN_BF16, "attend bf16"),
+    OP_AT(attend, LIZ_ATTN_F32, "attend f32"),
+    OP_AT(attend, LIZ_ATTN_I8, "attend int8"),
 };
 
 size_t liz_kernel_count(void) { return sizeof ops / sizeof *ops; }

@@ -12,6 +12,7 @@
 #ifndef LIZ_KERNEL_KERNEL_H
 #define LIZ_KERNEL_KERNEL_H
 
+#include "kernel/attention.h"
 #include "kernel/pack.h"
 #include "sys/cpu.h"
 
@@ -106,8 +107,10 @@ typedef struct liz_kernel {
     /* Turns one head's x [n_dims] by angles given as cos, sin [n_dims / 2]. */
     void (*rope)(float *x, const float *cos, const float *sin, liz_rope_shape shape);
 
-    void (*attend_bf16)(const liz_attn_args *args);
-    void (*attend_f32)(const liz_attn_args *args);
+    /* By liz_attn_elem. A token's key or value x [n_embd] of one head into place `slot` of the head's page. */
+    void (*store_key[LIZ_ATTN_ELEM_COUNT])(const float *x, int n_embd, int slot, void *page);
+    void (*store_value[LIZ_ATTN_ELEM_COUNT])(const float *x, int n_embd, int slot, void *page);
+    void (*attend[LIZ_ATTN_ELEM_COUNT])(const liz_attn_args *args);
 
     /* For measuring the machine: rounds of multiplications and additions that need nothing but registers, by the best
      * instruction of the tier; returns how many operations that were. Between tiles_begin and tiles_end. */

@@ -112,4 +112,43 @@ LIZ_LANE_FN void liz_v16_pairs_bf16(const uint16_t *p, liz_v16 *even, liz_v16 *o
         (liz_v16){_mm256_castsi256_ps(_mm256_and_si256(lo, upper)), _mm256_castsi256_ps(_mm256_and_si256(hi, upper))};
 }
 
+LIZ_LANE_FN __m256 liz_v8_load_bf16(const uint16_t *p)
+{
+    __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
+}
+
+LIZ_LANE_FN liz_v16 liz_v16_load_bf16(const uint16_t *p)
+{
+    return (liz_v16){liz_v8_load_bf16(p), liz_v8_load_bf16(p + 8)};
+}
+
+typedef struct liz_i16 {
+    __m256i lo, hi;
+} liz_i16;
+
+LIZ_LANE_FN liz_i16 liz_i16_begin(int32_t w_sum)
+{
+    (void)w_sum;
+    return (liz_i16){_mm256_setzero_si256(), _mm256_setzero_si256()};
+}
+
+/* |x| * (w under x's sign): pairs cannot overflow 16 bits. */
+LIZ_LANE_FN __m256i liz_i8_dot4(__m256i sum, const int8_t *x, __m256i w)
+{
+    __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)x);
+    __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(v), _mm256_sign_epi8(w, v));
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+
+LIZ_LANE_FN liz_i16 liz_i16_dot4(liz_i16 sum, const int8_t *x, const int8_t *w)
+{
+    int32_t four;
+    memcpy(&four, w, sizeof four);
+    __m256i all = _mm256_set1_epi32(four);
+    return (liz_i16){liz_i8_dot4(sum.lo, x, all), liz_i8_dot4(sum.hi, x + 32, all)};
+}
+
+LIZ_LANE_FN liz_v16 liz_v16_of_i16(liz_i16 n) { return (liz_v16){_mm256_cvtepi32_ps(n.lo), _mm256_cvtepi32_ps(n.hi)}; }
+
 #endif

@@ -110,4 +110,25 @@ LIZ_LANE_FN void liz_v16_store_pairs(float *p, liz_v16 a, liz_v16 b)
     _mm512_storeu_ps(p + 16, _mm512_permutex2var_ps(a, _mm512_add_epi32(low, _mm512_set1_epi32(8)), b));
 }
 
+LIZ_LANE_FN liz_v16 liz_v16_load_bf16(const uint16_t *p)
+{
+    __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)p));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
+}
+
+/* VNNI wants one operand unsigned: x + 128, whose excess is taken off at the beginning. */
+typedef __m512i liz_i16;
+
+LIZ_LANE_FN liz_i16 liz_i16_begin(int32_t w_sum) { return _mm512_set1_epi32(-128 * w_sum); }
+
+LIZ_LANE_FN liz_i16 liz_i16_dot4(liz_i16 sum, const int8_t *x, const int8_t *w)
+{
+    int32_t four;
+    memcpy(&four, w, sizeof four);
+    __m512i above = _mm512_xor_si512(_mm512_loadu_si512(x), _mm512_set1_epi8(-128));
+    return _mm512_dpbusd_epi32(sum, above, _mm512_set1_epi32(four));
+}
+
+LIZ_LANE_FN liz_v16 liz_v16_of_i16(liz_i16 n) { return _mm512_cvtepi32_ps(n); }
+
 #endif

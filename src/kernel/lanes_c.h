@@ -88,4 +88,29 @@ LIZ_LANE_FN void liz_v16_pairs_bf16(const uint16_t *p, liz_v16 *even, liz_v16 *o
     }
 }
 
+/* 16 bfloat16. */
+LIZ_LANE_FN liz_v16 liz_v16_load_bf16(const uint16_t *p) { LIZ_EACH_LANE(liz_bf16_to_f32(p[i])); }
+
+/* Sums of products of whole numbers from -127 to 127: lane i takes x[4 i .. 4 i + 3] times w[0 .. 3]. A sum begins with
+ * what the tier needs to know of the w it will meet. */
+typedef struct liz_i16 {
+    int32_t a[16];
+} liz_i16;
+
+LIZ_LANE_FN liz_i16 liz_i16_begin(int32_t w_sum)
+{
+    (void)w_sum;
+    return (liz_i16){{0}};
+}
+
+LIZ_LANE_FN liz_i16 liz_i16_dot4(liz_i16 sum, const int8_t *x, const int8_t *w)
+{
+    for (int i = 0; i < 16; i++)
+        sum.a[i] += x[4 * i] * w[0] + x[4 * i + 1] * w[1] + x[4 * i + 2] * w[2] + x[4 * i + 3] * w[3];
+    return sum;
+}
+
+/* Sums below 2^24. */
+LIZ_LANE_FN liz_v16 liz_v16_of_i16(liz_i16 n) { LIZ_EACH_LANE((float)n.a[i]); }
+
 #endif

@@ -301,6 +301,5 @@ void ROWS(liz_kernel_rows)(liz_kernel *kernel)
     kernel->rope = ROWS(rope);
     kernel->dot_f32[LIZ_PACK_F32] = ROWS(dot_f32);
     kernel->dot_f32[LIZ_PACK_BF16] = ROWS(dot_bf16);
-    kernel->attend_bf16 = ROWS(attend_bf16);
-    kernel->attend_f32 = ROWS(attend_f32);
+    ROWS(liz_kernel_attention)(kernel);
 }

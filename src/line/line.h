@@ -88,6 +88,7 @@ typedef struct liz_line_opts {
     const char *stats_path;                      /* NULL: none */
     double watts;                                /* the machine's power, in place of its meter; 0: by the meter */
     const char *prompt, *system;                 /* texts, NULL: none */
+    const char *now;                             /* for the clock of the chat template; NULL: when the line began */
     bool raw;                                    /* texts stand as they are, though the model has a chat template */
     const char *id_field, *truncate_field;       /* NULL: none */
     const char *keep[LIZ_LINE_KEEP_MAX];

@@ -3,12 +3,14 @@
 #include "line/line_job.h"
 
 #include "base/status.h"
+#include "sys/clock.h"
 
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 
 /* ---- Options ------------------------------------------------------------------------------------ */
 
@@ -150,14 +152,48 @@ liz_status liz_line_check_opts(liz_line_job *job, liz_error *err)
     return status;
 }
 
-liz_status liz_line_check_template(const liz_line_job *job, bool has_template, liz_error *err)
+/* The clock of templates, where nobody set it: the local time, to the second. */
+static void take_now(char *out, size_t size)
 {
-    if (!has_template || job->template == NULL || job->opts->raw)
-        return LIZ_OK;
-    return liz_fail(err, LIZ_E_USAGE,
-                    "%s: carries a chat template, which this version cannot apply: add --raw to give --prompt and "
-                    "--system to it as plain text",
-                    job->opts->model_path);
+    time_t present = (time_t)liz_clock_unix_s();
+    struct tm now;
+    strftime(out, size, "%Y-%m-%dT%H:%M:%S", localtime_r(&present, &now));
+}
+
+/* LIZ_E_USAGE when --now is no time. */
+static liz_status check_now(const liz_line_job *job, liz_error *err)
+{
+    liz_rendered none = {0};
+    liz_error own;
+    liz_status status = liz_template_render(job->chat, "{}", 2, job->now, 0, &none, &own);
+    liz_rendered_free(&none);
+    return status == LIZ_E_USAGE ? liz_fail(err, LIZ_E_USAGE, "--now %s", own.text) : LIZ_OK;
+}
+
+liz_status liz_line_open_template(liz_line_job *job, liz_error *err)
+{
+    const liz_line_opts *o = job->opts;
+    liz_error own;
+    liz_status status = LIZ_OK;
+    const char *missing = "the model has no chat template to put them into";
+    if (o->raw)
+        missing = "--raw leaves the chat template out that they need";
+    else if ((status = liz_template_open(&job->chat, o->model_path, &own)) != LIZ_OK)
+        missing = own.text;
+    if ((status == LIZ_E_FORMAT || status == LIZ_E_UNSUPPORTED) && job->template != NULL)
+        return liz_fail(err, status, "%.400s: --raw does without it", own.text);
+    if (job->chat == NULL && job->first_is_chat)
+        return liz_fail(err, status != LIZ_OK ? status : LIZ_E_USAGE, "%s: its rows have \"messages\": %.400s",
+                        o->in_path, missing);
+    snprintf(job->chat_missing, sizeof job->chat_missing, "%s", missing);
+    if (o->now != NULL)
+        snprintf(job->now, sizeof job->now, "%s", o->now);
+    else
+        take_now(job->now, sizeof job->now);
+    job->prompter.chat = job->chat;
+    job->prompter.chat_missing = job->chat_missing;
+    job->prompter.now = job->now;
+    return job->chat != NULL ? check_now(job, err) : LIZ_OK;
 }
 
 /* ---- The first record --------------------------------------------------------------------------- */
@@ -197,21 +233,21 @@ static liz_status check_fields(const liz_line_job *job, const liz_line_record *r
     return LIZ_OK;
 }
 
-/* Rows bring their own prompts: the first one must have one that this version can use. */
-static liz_status check_own_prompt(const liz_line_job *job, const liz_line_record *record, liz_error *err)
+/* Rows bring their own prompts: the first one must have one. */
+static liz_status check_own_prompt(liz_line_job *job, const liz_line_record *record, liz_error *err)
 {
     const char *in = job->opts->in_path;
     if (job->template != NULL || liz_line_record_has(record, "prompt"))
         return LIZ_OK;
-    if (liz_line_record_has(record, "messages"))
-        return liz_fail(err, LIZ_E_USAGE,
-                        "%s: rows with \"messages\" need chat templates, which this version does not "
-                        "have: give \"prompt\" or use --prompt",
-                        in);
-    return liz_fail(err, LIZ_E_USAGE, "%s: its rows have no \"prompt\": give --prompt with the {{fields}} to use", in);
+    job->first_is_chat = liz_json_member(record->json, "messages") != NULL;
+    if (job->first_is_chat)
+        return LIZ_OK;
+    return liz_fail(err, LIZ_E_USAGE,
+                    "%s: its rows have no \"prompt\" and no \"messages\": give --prompt with the {{fields}} to use",
+                    in);
 }
 
-static liz_status check_openai(const liz_line_job *job, const liz_line_record *record, liz_error *err)
+static liz_status check_openai(liz_line_job *job, const liz_line_record *record, liz_error *err)
 {
     const liz_line_opts *o = job->opts;
     if (o->prompt != NULL || o->id_field != NULL || o->n_keep > 0 || o->truncate_field != NULL)
@@ -222,6 +258,7 @@ static liz_status check_openai(const liz_line_job *job, const liz_line_record *r
     liz_line_row row;
     liz_line_row_init(&row);
     bool ok = liz_line_openai_check(record, &row);
+    job->first_is_chat = row.is_chat;
     if (!ok)
         liz_fail(err, LIZ_E_USAGE, "%s: first row: %s", o->in_path, row.error_message.data);
     liz_line_row_free(&row);

@@ -67,6 +67,7 @@ static void ask_defaults(const liz_line_job *job, liz_line_ask *ask)
     ask->has_seed = false;
     ask->tokens = NULL;
     ask->n_tokens = 0;
+    ask->chat = NULL;
     ask->prompt = (liz_str){NULL, 0};
 }
 
@@ -92,6 +93,10 @@ static liz_status openai_tokens(feeder *f, const liz_line_record *record, liz_li
         if (*tokens == NULL)
             return liz_fail(err, LIZ_E_MEMORY, "no memory for the prompt of row %lu", row->index);
         memcpy(*tokens, ask->tokens, n * sizeof **tokens);
+    } else if (ask->chat != NULL) {
+        liz_status status = liz_line_chat_tokens(&f->job->prompter, ask->chat, row, tokens, &n, NULL, err);
+        if (status != LIZ_OK || row->error_code != NULL)
+            return status;
     } else {
         unsigned flags = LIZ_TOKENIZE_AFFIXES | LIZ_TOKENIZE_SPECIAL;
         const char *text = ask->prompt.n ? ask->prompt.p : "";

@@ -122,7 +122,8 @@ static void add_sampling(liz_line_fingerprint *fp, const liz_line_sampling *s)
     add_bias(fp, s);
 }
 
-void liz_line_fingerprint_make(liz_line_fingerprint *fp, const liz_line_opts *opts, const char *model_hash)
+void liz_line_fingerprint_make(liz_line_fingerprint *fp, const liz_line_opts *opts, const char *model_hash,
+                               const char *template_hash, const char *now)
 {
     char shard[32] = "whole", seed[32];
     if (opts->n_shards > 0)
@@ -134,6 +135,8 @@ void liz_line_fingerprint_make(liz_line_fingerprint *fp, const liz_line_opts *op
     add_text(fp, "system", opts->system);
     add_text(fp, "prompt", opts->prompt);
     add_text(fp, "raw", opts->raw ? "yes" : "no");
+    add_text(fp, "template", template_hash);
+    add_text(fp, "now", now);
     add_sampling(fp, &opts->sampling);
     add_text(fp, "seed", seed);
     add_list(fp, "stop", opts->stop_strings, opts->n_stop_strings);
@@ -145,7 +148,9 @@ void liz_line_fingerprint_make(liz_line_fingerprint *fp, const liz_line_opts *op
         add_text(fp, "ctx-size", "of the model");
     else
         add_number(fp, "ctx-size", opts->engine.n_ctx);
-    add_text(fp, "cache-type", opts->engine.cache_type == LIZ_CACHE_F32 ? "f32" : "bf16");
+    static const char *const cache_types[] = {
+        [LIZ_CACHE_BF16] = "bf16", [LIZ_CACHE_F32] = "f32", [LIZ_CACHE_INT8] = "int8"};
+    add_text(fp, "cache-type", cache_types[opts->engine.cache_type]);
     add_number(fp, "logprobs", opts->logprobs);
     add_number(fp, "prompt-logprobs", opts->prompt_logprobs);
     add_text(fp, "id", opts->id_field);
@@ -188,4 +193,17 @@ void liz_line_fingerprint_diff(liz_str was, liz_str is, const char *only, liz_bu
     else
         liz_buf_puts(out, "the side file is damaged");
     liz_arena_free(&arena);
+}
+
+bool liz_line_fingerprint_get(liz_str fingerprint, const char *name, char *out, size_t size)
+{
+    liz_arena arena = {.size_max = 64u << 20};
+    liz_json *json;
+    const liz_json *member =
+        liz_json_read(&json, fingerprint, &arena, NULL) == LIZ_OK ? liz_json_member(json, name) : NULL;
+    bool is = member != NULL && member->type == LIZ_JSON_STRING;
+    if (is)
+        snprintf(out, size, "%.*s", LIZ_STR_ARG(member->string));
+    liz_arena_free(&arena);
+    return is;
 }

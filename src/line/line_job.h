@@ -21,6 +21,10 @@ typedef struct liz_line_job {
     const liz_line_header *csv; /* &header, or NULL for JSONL */
     liz_line_form form;
     liz_line_template *template;
+    bool first_is_chat;     /* the first record brings messages */
+    liz_template *chat;     /* the model's; NULL: none, or not to be used */
+    char chat_missing[512]; /* then why */
+    char now[64];           /* of its clock */
     liz_line_prompter prompter;
     /* OUT */
     liz_line_journal journal;
@@ -57,8 +61,9 @@ LIZ_MUST_CHECK liz_status liz_line_check_opts(liz_line_job *job, liz_error *err)
 /* Opens IN, tells its form, and checks the fields that the options name against its header or first record. */
 LIZ_MUST_CHECK liz_status liz_line_check_input(liz_line_job *job, liz_error *err);
 
-/* A model that carries a chat template, which this version cannot apply, and no --raw: LIZ_E_USAGE. */
-LIZ_MUST_CHECK liz_status liz_line_check_template(const liz_line_job *job, bool has_template, liz_error *err);
+/* Opens the model's chat template, unless --raw; settles the time that it is told. LIZ_E_USAGE where the rows need one
+ * and there is none, or --now is no time; what opening returns where --prompt or the rows need it. */
+LIZ_MUST_CHECK liz_status liz_line_open_template(liz_line_job *job, liz_error *err);
 
 /* Takes OUT's lock, decides whether and where to go on, and moves the input there. Fills target_path, n_rows_have,
  * n_failed_have, target_bytes, attempt, is_over. */

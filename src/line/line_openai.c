@@ -1,4 +1,4 @@
-/* line_openai.c - requests of OpenAI batch files: POST /v1/completions.
+/* line_openai.c - requests of OpenAI batch files: POST /v1/completions and /v1/chat/completions.
  *
  * Each parameter of the body has one entry in a table: where it goes, or the value under which it changes nothing. What
  * is in no table is refused, so that nobody finds out from the results that a setting was dropped. Names beyond
@@ -29,6 +29,23 @@ static bool read_model(reading *r, const liz_json *value)
 {
     liz_buf_append_str(&r->row->model, value->source);
     return value->type == LIZ_JSON_STRING || wrong(r, "model", "a string");
+}
+
+/* What the chat template gets is picked out of the body as a whole. */
+static bool read_for_template(reading *r, const liz_json *value)
+{
+    (void)r;
+    (void)value;
+    return true;
+}
+
+static bool read_wants_logprobs(reading *r, const liz_json *value)
+{
+    if (value->type == LIZ_JSON_FALSE)
+        r->ask->logprobs = -1;
+    else if (r->ask->logprobs < 0)
+        r->ask->logprobs = 0;
+    return value->type == LIZ_JSON_FALSE || value->type == LIZ_JSON_TRUE || wrong(r, "logprobs", "true or false");
 }
 
 static bool read_token_list(reading *r, const liz_json *value)
@@ -166,6 +183,8 @@ typedef enum parameter_kind {
     KIND_HARMLESS, /* nothing reads it: `harmless` is the value under which it changes nothing, "" any */
 } parameter_kind;
 
+enum { COMPLETIONS = 1, CHAT = 2 };
+
 typedef struct parameter {
     const char *name;
     parameter_kind kind;
@@ -173,6 +192,7 @@ typedef struct parameter {
     int64_t min, max;
     parameter_fn *read;
     const char *harmless;
+    int endpoint; /* that alone has it; 0: both */
 } parameter;
 
 #define READ(fn) .kind = KIND_READ, .read = fn
@@ -182,8 +202,14 @@ typedef struct parameter {
 
 static const parameter parameters[] = {
     {"model", READ(read_model)},
-    {"prompt", READ(read_prompt)},
+    {"prompt", READ(read_prompt), .endpoint = COMPLETIONS},
+    {"messages", READ(read_for_template), .endpoint = CHAT},
+    {"tools", READ(read_for_template), .endpoint = CHAT},
+    {"documents", READ(read_for_template), .endpoint = CHAT},
+    {"reasoning_effort", READ(read_for_template), .endpoint = CHAT},
+    {"chat_template_kwargs", READ(read_for_template), .endpoint = CHAT},
     {"max_tokens", INT(max_tokens, 1, INT32_MAX)},
+    {"max_completion_tokens", INT(max_tokens, 1, INT32_MAX), .endpoint = CHAT},
     {"n", INT(n_completions, 1, LIZ_LINE_COMPLETIONS_MAX)},
     {"temperature", FLOAT(sampling.temperature)},
     {"top_p", FLOAT(sampling.top_p)},
@@ -201,17 +227,22 @@ static const parameter parameters[] = {
     {"dry_penalty_last_n", INT(sampling.dry_range, 1, INT32_MAX)},
     {"dry_sequence_breakers", READ(read_breakers)},
     {"logit_bias", READ(read_logit_bias)},
-    {"logprobs", INT(logprobs, 0, LIZ_LOGPROBS_TOP_MAX)},
+    {"logprobs", INT(logprobs, 0, LIZ_LOGPROBS_TOP_MAX), .endpoint = COMPLETIONS},
+    {"logprobs", READ(read_wants_logprobs), .endpoint = CHAT},
+    {"top_logprobs", INT(logprobs, 0, LIZ_LOGPROBS_TOP_MAX), .endpoint = CHAT},
     {"prompt_logprobs", INT(prompt_logprobs, 0, LIZ_LOGPROBS_TOP_MAX)},
     {"seed", READ(read_seed)},
     {"stop", READ(read_stop)},
     {"stop_token_ids", READ(read_stop_tokens)},
     {"ignore_eos", READ(read_ignore_eos)},
-    {"best_of", HARMLESS("1")},
-    {"echo", HARMLESS("false")},
+    {"best_of", HARMLESS("1"), .endpoint = COMPLETIONS},
+    {"echo", HARMLESS("false"), .endpoint = COMPLETIONS},
+    {"tool_choice", HARMLESS("\"auto\""), .endpoint = CHAT},
+    {"parallel_tool_calls", HARMLESS("true"), .endpoint = CHAT},
+    {"response_format", HARMLESS("{\"type\":\"text\"}"), .endpoint = CHAT},
     {"stream", HARMLESS("false")},
     {"stream_options", HARMLESS("null")},
-    {"suffix", HARMLESS("\"\"")},
+    {"suffix", HARMLESS("\"\""), .endpoint = COMPLETIONS},
     {"user", HARMLESS("")},
 };
 
@@ -243,7 +274,8 @@ static bool fail_unsupported(reading *r, const liz_json *member)
 static bool read_parameter(reading *r, const liz_json *member)
 {
     const parameter *p = parameters, *end = p + sizeof parameters / sizeof *parameters;
-    while (p < end && !liz_str_is(member->key, p->name))
+    int other = r->row->is_chat ? COMPLETIONS : CHAT;
+    while (p < end && (p->endpoint == other || !liz_str_is(member->key, p->name)))
         p++;
     if (p == end)
         return fail_unsupported(r, member);
@@ -271,11 +303,10 @@ bool liz_line_openai_check(const liz_line_record *record, liz_line_row *row)
     else if (url == NULL || url->type != LIZ_JSON_STRING)
         liz_line_row_fail(row, LIZ_ROW_INVALID_ROW, "its \"url\" is missing");
     else if (liz_str_is(url->string, "/v1/chat/completions"))
-        liz_line_row_fail(row, LIZ_ROW_UNSUPPORTED,
-                          "url /v1/chat/completions needs chat templates, which this version does not have: use "
-                          "/v1/completions");
+        row->is_chat = true;
     else if (!liz_str_is(url->string, "/v1/completions"))
-        liz_line_row_fail(row, LIZ_ROW_UNSUPPORTED, "url \"%.*s\" is not supported: use /v1/completions",
+        liz_line_row_fail(row, LIZ_ROW_UNSUPPORTED,
+                          "url \"%.*s\" is not supported: use /v1/chat/completions or /v1/completions",
                           LIZ_STR_ARG(url->string));
     return row->error_code == NULL;
 }
@@ -298,7 +329,9 @@ bool liz_line_openai_read(const liz_line_record *record, liz_arena *arena, liz_l
     for (const liz_json *member = body->first_child; member != NULL; member = member->next)
         if (!read_parameter(&r, member))
             return false;
-    if (liz_json_member(body, "prompt") == NULL)
-        liz_line_row_fail(row, LIZ_ROW_FIELD_MISSING, "body.prompt: is missing");
+    const char *wants = row->is_chat ? "messages" : "prompt";
+    if (liz_json_member(body, wants) == NULL)
+        liz_line_row_fail(row, LIZ_ROW_FIELD_MISSING, "body.%s: is missing", wants);
+    ask->chat = row->is_chat ? body : NULL;
     return row->error_code == NULL;
 }

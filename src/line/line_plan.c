@@ -16,14 +16,15 @@ typedef struct plan {
     bool shown; /* the first prompt */
 } plan;
 
-static void show_prompt(const liz_line_job *job, const liz_line_record *record, liz_buf *out)
+static liz_status show_prompt(const liz_line_job *job, const liz_line_record *record, liz_buf *out, liz_error *err)
 {
     liz_line_row row;
     liz_line_row_init(&row);
     liz_buf_puts(out, "first prompt:\n");
-    liz_line_prompt_text(&job->prompter, record, &row, out);
+    liz_status status = liz_line_prompt_text(&job->prompter, record, &row, out, err);
     liz_buf_puts(out, "\n---\n");
     liz_line_row_free(&row);
+    return status;
 }
 
 /* Tokens of one record; the row says what is wrong with it. */
@@ -40,16 +41,22 @@ static liz_status count_tokens(liz_line_job *job, const liz_line_cut *cut, liz_a
         if (!liz_line_openai_read(&record, arena, row, &ask))
             return LIZ_OK;
         row->n_prompt = ask.n_tokens;
-        if (ask.tokens == NULL)
+        liz_buf_puts(out, p->shown ? "" : "first prompt:\n");
+        if (ask.chat != NULL)
+            status = liz_line_chat_tokens(&job->prompter, ask.chat, row, &tokens, &row->n_prompt, p->shown ? NULL : out,
+                                          err);
+        else if (ask.tokens == NULL)
             status = liz_tokenize(job->prompter.vocab, ask.prompt.n ? ask.prompt.p : "", ask.prompt.n,
                                   LIZ_TOKENIZE_AFFIXES | LIZ_TOKENIZE_SPECIAL, &tokens, &row->n_prompt, err);
         if (!p->shown)
-            liz_buf_printf(out, "first prompt:\n%.*s\n---\n", LIZ_STR_ARG(ask.prompt));
-        liz_line_prompt_fits(&job->prompter, row->n_prompt, row);
+            liz_buf_printf(out, "%.*s\n---\n", LIZ_STR_ARG(ask.prompt));
+        if (row->error_code == NULL)
+            liz_line_prompt_fits(&job->prompter, row->n_prompt, row);
     } else {
         if (!p->shown)
-            show_prompt(job, &record, out);
-        status = liz_line_prompt_tokens(&job->prompter, &record, row, &tokens, err);
+            status = show_prompt(job, &record, out, err);
+        if (status == LIZ_OK)
+            status = liz_line_prompt_tokens(&job->prompter, &record, row, &tokens, err);
     }
     p->shown = true;
     liz_free(tokens);
@@ -94,7 +101,7 @@ static liz_status count_rows(liz_line_job *job, plan *p, liz_buf *out, liz_error
     return status;
 }
 
-/* What `inspect` tells without opening weights: memory, the context, and a template that could not be applied. */
+/* What `inspect` tells without opening weights: memory and the context. */
 static liz_status read_model(liz_line_job *job, liz_buf *memory_text, liz_error *err)
 {
     char *json = NULL;
@@ -106,12 +113,10 @@ static liz_status read_model(liz_line_job *job, liz_buf *memory_text, liz_error 
         status = liz_json_read(&root, liz_str_of(json), &arena, err);
     if (status == LIZ_OK) {
         const liz_json *memory = liz_json_member(root, "memory"), *error = liz_json_member(memory, "error");
-        const liz_json *template = liz_json_member(root, "chat_template");
         for (const liz_json *m = memory ? memory->first_child : NULL; m != NULL; m = m->next)
             liz_buf_printf(memory_text, "memory %.*s: %.*s\n", LIZ_STR_ARG(m->key), LIZ_STR_ARG(m->source));
         if (liz_json_int64(liz_json_member(memory, "ctx_size"), &n_ctx) && n_ctx > 0 && n_ctx <= INT32_MAX)
             job->prompter.n_ctx = (int32_t)n_ctx;
-        status = liz_line_check_template(job, template != NULL && template->type != LIZ_JSON_NULL, err);
         if (status == LIZ_OK && error != NULL && error->type == LIZ_JSON_STRING)
             status = liz_fail(err, LIZ_E_UNSUPPORTED, "%s: %.*s", job->opts->model_path, LIZ_STR_ARG(error->string));
     }

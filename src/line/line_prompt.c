@@ -21,6 +21,7 @@ struct liz_line_template {
     liz_arena arena;
     part *parts;
     size_t n_parts;
+    size_t n_system; /* of them, those of the system text */
 };
 
 /* ---- Compiling ---------------------------------------------------------------------------------- */
@@ -83,6 +84,21 @@ static liz_status compile_text(liz_line_template *template, const char *option, 
     return LIZ_OK;
 }
 
+/* The same with the last literal closed. */
+static liz_status compile_whole(liz_line_template *t, const char *option, const char *text, liz_buf *literal,
+                                liz_error *err)
+{
+    liz_status status = compile_text(t, option, text, literal, err);
+    if (status != LIZ_OK)
+        return status;
+    liz_str last = {liz_arena_strdup(&t->arena, literal->data, literal->len), literal->len};
+    if (liz_buf_failed(literal) || last.p == NULL)
+        return liz_fail(err, LIZ_E_MEMORY, "no memory for the prompt");
+    t->parts[t->n_parts++].literal = last;
+    liz_buf_clear(literal);
+    return LIZ_OK;
+}
+
 liz_status liz_line_template_compile(liz_line_template **out, const char *system, const char *prompt, liz_error *err)
 {
     liz_line_template *t = calloc(1, sizeof *t);
@@ -91,20 +107,13 @@ liz_status liz_line_template_compile(liz_line_template **out, const char *system
     if (t == NULL)
         return liz_fail(err, LIZ_E_MEMORY, "no memory for the prompt");
     liz_arena_init(&t->arena, (size_t)4 * PROMPT_MAX);
-    t->parts = liz_arena_array(&t->arena, n_openings(system) + n_openings(prompt) + 1, sizeof *t->parts);
+    t->parts = liz_arena_array(&t->arena, n_openings(system) + n_openings(prompt) + 2, sizeof *t->parts);
     liz_status status = t->parts ? LIZ_OK : liz_fail(err, LIZ_E_MEMORY, "no memory for the prompt");
-    if (status == LIZ_OK && system != NULL) {
-        status = compile_text(t, "--system", system, &literal, err);
-        liz_buf_puts(&literal, "\n\n");
-    }
+    if (status == LIZ_OK && system != NULL)
+        status = compile_whole(t, "--system", system, &literal, err);
+    t->n_system = t->n_parts;
     if (status == LIZ_OK)
-        status = compile_text(t, "--prompt", prompt, &literal, err);
-    if (status == LIZ_OK) {
-        liz_str last = {liz_arena_strdup(&t->arena, literal.data, literal.len), literal.len};
-        t->parts[t->n_parts++].literal = last;
-        if (liz_buf_failed(&literal) || last.p == NULL)
-            status = liz_fail(err, LIZ_E_MEMORY, "no memory for the prompt");
-    }
+        status = compile_whole(t, "--prompt", prompt, &literal, err);
     liz_buf_free(&literal);
     if (status != LIZ_OK)
         liz_line_template_free(t);
@@ -122,16 +131,19 @@ void liz_line_template_free(liz_line_template *template)
 
 const char *liz_line_template_field(const liz_line_template *template, size_t i)
 {
-    return template != NULL && i < template->n_parts ? template->parts[i].field : NULL;
+    for (size_t k = 0; template != NULL && k < template->n_parts; k++)
+        if (template->parts[k].field != NULL && i-- == 0)
+            return template->parts[k].field;
+    return NULL;
 }
 
 /* ---- Text --------------------------------------------------------------------------------------- */
 
-/* The template's text for a record, with `cut` bytes of `truncated` where that field stands. */
-static bool render(const liz_line_template *template, const liz_line_record *record, const char *truncated, size_t cut,
-                   liz_line_row *row, liz_buf *out)
+/* The text of parts [from, to) for a record, with `cut` bytes of `truncated` where that field stands. */
+static bool fill(const liz_line_template *template, size_t from, size_t to, const liz_line_record *record,
+                 const char *truncated, size_t cut, liz_line_row *row, liz_buf *out)
 {
-    for (size_t i = 0; i < template->n_parts; i++) {
+    for (size_t i = from; i < to; i++) {
         const part *p = &template->parts[i];
         liz_str text = {NULL, 0};
         liz_buf_append_str(out, p->literal);
@@ -155,32 +167,140 @@ static bool own_prompt(const liz_line_record *record, liz_line_row *row, liz_str
     }
     if (liz_line_record_text(record, "prompt", text))
         return true;
-    if (liz_json_member(record->json, "messages") != NULL)
-        liz_line_row_fail(row, LIZ_ROW_UNSUPPORTED,
-                          "rows with \"messages\" need chat templates, which this version does not have");
-    else
-        liz_line_row_fail(row, LIZ_ROW_FIELD_MISSING, "it has no field \"prompt\", and no --prompt is given");
+    liz_line_row_fail(row, LIZ_ROW_FIELD_MISSING, "it has no field \"prompt\", and no --prompt is given");
     return false;
 }
 
-static bool prompt_text_cut(const liz_line_prompter *prompter, const liz_line_record *record, size_t cut,
-                            liz_line_row *row, liz_buf *out)
+/* A turn with the text of parts [from, to). */
+static bool add_turn(const liz_line_prompter *p, const char *role, size_t from, size_t to,
+                     const liz_line_record *record, size_t cut, liz_line_row *row, liz_buf *out)
 {
-    if (prompter->template != NULL)
-        return render(prompter->template, record, prompter->truncate_field, cut, row, out);
+    liz_buf text;
+    liz_buf_init(&text, PROMPT_MAX);
+    bool ok = fill(p->template, from, to, record, p->truncate_field, cut, row, &text);
+    liz_buf_printf(out, "{\"role\":\"%s\",\"content\":", role);
+    liz_json_write_string(out, liz_buf_str(&text));
+    liz_buf_putc(out, '}');
+    out->failed = out->failed || liz_buf_failed(&text);
+    liz_buf_free(&text);
+    return ok;
+}
+
+/* The variables of a chat template for --system and --prompt. */
+static bool turns(const liz_line_prompter *p, const liz_line_record *record, size_t cut, liz_line_row *row,
+                  liz_buf *out)
+{
+    const liz_line_template *t = p->template;
+    liz_buf_puts(out, "{\"messages\":[");
+    bool ok = t->n_system == 0 || add_turn(p, "system", 0, t->n_system, record, cut, row, out);
+    liz_buf_puts(out, t->n_system ? "," : "");
+    ok = ok && add_turn(p, "user", t->n_system, t->n_parts, record, cut, row, out);
+    liz_buf_puts(out, "],\"add_generation_prompt\":true}");
+    return ok;
+}
+
+/* The variables for the messages of an object. */
+static bool conversation(const liz_json *object, liz_line_row *row, liz_buf *out)
+{
+    static const char *const names[] = {"messages", "tools", "documents", "reasoning_effort"};
+    const liz_json *messages = liz_json_member(object, "messages"),
+                   *more = liz_json_member(object, "chat_template_kwargs");
+    if (messages->type != LIZ_JSON_ARRAY || messages->n_children == 0) {
+        liz_line_row_fail(row, LIZ_ROW_INVALID_ROW, "its \"messages\" are not a list of messages");
+        return false;
+    }
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const liz_json *member = liz_json_member(object, names[i]);
+        if (member != NULL)
+            liz_buf_printf(out, "%s\"%s\":%.*s", i ? "," : "{", names[i], LIZ_STR_ARG(member->source));
+    }
+    for (const liz_json *m = more ? more->first_child : NULL; m != NULL; m = m->next) {
+        liz_buf_putc(out, ',');
+        liz_json_write_string(out, m->key);
+        liz_buf_putc(out, ':');
+        liz_buf_append_str(out, m->source);
+    }
+    bool asks = liz_json_member(more, "add_generation_prompt") != NULL;
+    liz_buf_puts(out, asks ? "}" : ",\"add_generation_prompt\":true}");
+    return true;
+}
+
+static liz_status chat_render(const liz_line_prompter *p, const liz_buf *variables, liz_line_row *row,
+                              liz_rendered *out, liz_error *err)
+{
+    liz_error own;
+    if (p->chat == NULL) {
+        liz_line_row_fail(row, LIZ_ROW_UNSUPPORTED, "it has \"messages\": %s", p->chat_missing);
+        return LIZ_OK;
+    }
+    liz_status status =
+        liz_buf_failed(variables)
+            ? liz_fail(&own, LIZ_E_MEMORY, "no memory for the prompt of row %lu", row->index)
+            : liz_template_render(p->chat, variables->data, variables->len, p->now, LIZ_RENDER_CHAT, out, &own);
+    if (status == LIZ_E_MEMORY)
+        return liz_fail(err, status, "%s", own.text);
+    if (status != LIZ_OK)
+        liz_line_row_fail(row, LIZ_ROW_TEMPLATE_FAILED, "%s", own.text);
+    return LIZ_OK;
+}
+
+static bool is_chat(const liz_line_prompter *p, const liz_line_record *record)
+{
+    if (p->template != NULL)
+        return p->chat != NULL;
+    return liz_json_member(record->json, "prompt") == NULL && liz_json_member(record->json, "messages") != NULL;
+}
+
+static bool raw_text(const liz_line_prompter *p, const liz_line_record *record, size_t cut, liz_line_row *row,
+                     liz_buf *out)
+{
+    const liz_line_template *t = p->template;
     liz_str text;
+    if (t != NULL) {
+        bool ok = fill(t, 0, t->n_system, record, p->truncate_field, cut, row, out);
+        liz_buf_puts(out, t->n_system ? "\n\n" : "");
+        return ok && fill(t, t->n_system, t->n_parts, record, p->truncate_field, cut, row, out);
+    }
     if (!own_prompt(record, row, &text))
         return false;
-    if (prompter->truncate_field != NULL && cut < text.n)
+    if (p->truncate_field != NULL && cut < text.n)
         text.n = cut;
     liz_buf_append_str(out, text);
     return true;
 }
 
-bool liz_line_prompt_text(const liz_line_prompter *prompter, const liz_line_record *record, liz_line_row *row,
-                          liz_buf *out)
+/* The prompt with `cut` bytes of the field to be shortened; no text when the row is an error row. */
+static liz_status text_cut(const liz_line_prompter *p, const liz_line_record *record, size_t cut, liz_line_row *row,
+                           liz_rendered *out, liz_error *err)
 {
-    return prompt_text_cut(prompter, record, SIZE_MAX, row, out);
+    liz_buf text;
+    liz_buf_init(&text, PROMPT_MAX);
+    liz_status status = LIZ_OK;
+    *out = (liz_rendered){0};
+    if (!is_chat(p, record)) {
+        if (raw_text(p, record, cut, row, &text)) {
+            liz_buf_putc(&text, '\0');
+            out->n_text = text.len - 1;
+            out->text = liz_buf_take(&text);
+            status =
+                out->text ? LIZ_OK : liz_fail(err, LIZ_E_MEMORY, "no memory for the prompt of row %lu", row->index);
+        }
+    } else if (p->template != NULL ? turns(p, record, cut, row, &text) : conversation(record->json, row, &text)) {
+        status = chat_render(p, &text, row, out, err);
+    }
+    liz_buf_free(&text);
+    return status;
+}
+
+liz_status liz_line_prompt_text(const liz_line_prompter *prompter, const liz_line_record *record, liz_line_row *row,
+                                liz_buf *out, liz_error *err)
+{
+    liz_rendered rendered;
+    liz_status status = text_cut(prompter, record, SIZE_MAX, row, &rendered, err);
+    if (rendered.text != NULL)
+        liz_buf_append(out, rendered.text, rendered.n_text);
+    liz_rendered_free(&rendered);
+    return status;
 }
 
 /* ---- Tokens ------------------------------------------------------------------------------------- */
@@ -204,7 +324,8 @@ liz_status liz_line_prompter_open(liz_line_prompter *prompter, liz_error *err)
 {
     const liz_line_template *t = prompter->template;
     liz_status status = LIZ_OK;
-    for (size_t i = 0; t != NULL && status == LIZ_OK && !prompter->has_control && i < t->n_parts; i++)
+    for (size_t i = 0;
+         t != NULL && prompter->chat == NULL && status == LIZ_OK && !prompter->has_control && i < t->n_parts; i++)
         status = holds_control(prompter->vocab, t->parts[i].literal, &prompter->has_control, err);
     return status;
 }
@@ -233,20 +354,36 @@ static liz_status check_fields(const liz_line_prompter *prompter, const liz_line
 static liz_status tokens_cut(const liz_line_prompter *prompter, const liz_line_record *record, size_t cut,
                              liz_line_row *row, int32_t **tokens, size_t *n_tokens, liz_error *err)
 {
-    liz_buf text;
-    liz_buf_init(&text, PROMPT_MAX);
+    liz_rendered text;
     unsigned flags = LIZ_TOKENIZE_AFFIXES;
     if (prompter->template == NULL || prompter->has_control)
         flags |= LIZ_TOKENIZE_SPECIAL;
+    *tokens = NULL;
+    liz_status status = text_cut(prompter, record, cut, row, &text, err);
+    if (status == LIZ_OK && text.text != NULL)
+        status = is_chat(prompter, record)
+                     ? liz_tokenize_rendered(prompter->vocab, &text, tokens, n_tokens, err)
+                     : liz_tokenize(prompter->vocab, text.text, text.n_text, flags, tokens, n_tokens, err);
+    liz_rendered_free(&text);
+    return status;
+}
+
+liz_status liz_line_chat_tokens(const liz_line_prompter *prompter, const liz_json *object, liz_line_row *row,
+                                int32_t **tokens, size_t *n_tokens, liz_buf *text, liz_error *err)
+{
+    liz_buf variables;
+    liz_rendered rendered = {0};
     liz_status status = LIZ_OK;
     *tokens = NULL;
-    if (prompt_text_cut(prompter, record, cut, row, &text)) {
-        if (liz_buf_failed(&text))
-            status = liz_fail(err, LIZ_E_MEMORY, "no memory for the prompt of row %lu", row->index);
-        else
-            status = liz_tokenize(prompter->vocab, text.data ? text.data : "", text.len, flags, tokens, n_tokens, err);
-    }
-    liz_buf_free(&text);
+    liz_buf_init(&variables, PROMPT_MAX);
+    if (conversation(object, row, &variables))
+        status = chat_render(prompter, &variables, row, &rendered, err);
+    if (status == LIZ_OK && rendered.text != NULL)
+        status = liz_tokenize_rendered(prompter->vocab, &rendered, tokens, n_tokens, err);
+    if (text != NULL && rendered.text != NULL)
+        liz_buf_append(text, rendered.text, rendered.n_text);
+    liz_rendered_free(&rendered);
+    liz_buf_free(&variables);
     return status;
 }
 

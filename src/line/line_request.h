@@ -26,13 +26,15 @@ typedef struct liz_line_ask {
     uint64_t seed;
     const int32_t *tokens; /* the prompt where the row gives it as tokens; else NULL */
     size_t n_tokens;
-    liz_str prompt; /* else this text */
+    const liz_json *chat; /* else the messages of this object, or NULL */
+    liz_str prompt;       /* else this text */
 } liz_line_ask;
 
 /* Whether a record of JSON is of an OpenAI batch file: an object with `custom_id` and `body`. */
 bool liz_line_openai_is(const liz_line_record *record);
 
-/* Checks method and url; false and an error row when they name something else than POST /v1/completions. */
+/* Checks method and url; false and an error row when they name an endpoint that is not known. Tells
+ * whether it is a chat's. */
 bool liz_line_openai_check(const liz_line_record *record, liz_line_row *row);
 
 /* Fills custom id, model and `ask` (which holds the job's settings) from a record; false and an error row when that

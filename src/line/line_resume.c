@@ -306,6 +306,16 @@ static liz_status resume_retry(liz_line_job *job, liz_error *err)
 
 /* ---- Beginning ---------------------------------------------------------------------------------- */
 
+/* The time for templates is that at which the line first began, unless --now is given. */
+static void recall_now(liz_line_job *job)
+{
+    char began[sizeof job->now];
+    bool kept = job->journal.exists && !job->opts->restart && job->opts->now == NULL &&
+                liz_line_fingerprint_get(liz_line_journal_fingerprint(&job->journal, 0), "now", began, sizeof began);
+    if (kept && strcmp(began, "none") != 0)
+        memcpy(job->now, began, sizeof began);
+}
+
 liz_status liz_line_resume(liz_line_job *job, liz_error *err)
 {
     const liz_line_opts *o = job->opts;
@@ -328,7 +338,9 @@ liz_status liz_line_resume(liz_line_job *job, liz_error *err)
         status = liz_model_identify(o->model_path, &job->journal.model, err);
     if (status != LIZ_OK)
         return status;
-    liz_line_fingerprint_make(&job->fingerprint, o, job->journal.model.hash);
+    recall_now(job);
+    liz_line_fingerprint_make(&job->fingerprint, o, job->journal.model.hash,
+                              job->chat ? liz_template_hash(job->chat) : NULL, job->chat ? job->now : NULL);
     if (liz_buf_failed(&job->fingerprint.json))
         return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for the settings", o->out_path);
     return o->retry_failed ? resume_retry(job, err) : resume_plain(job, out_bytes, err);

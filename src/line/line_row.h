@@ -20,6 +20,7 @@
 #define LIZ_ROW_TOO_LARGE "row_too_large"
 #define LIZ_ROW_FIELD_MISSING "field_missing"
 #define LIZ_ROW_CONTROL_TOKEN "control_token"
+#define LIZ_ROW_TEMPLATE_FAILED "template_failed"
 #define LIZ_ROW_PROMPT_EMPTY "prompt_empty"
 #define LIZ_ROW_PROMPT_TOO_LONG "prompt_too_long"
 #define LIZ_ROW_UNSUPPORTED "unsupported"
@@ -60,6 +61,7 @@ typedef struct liz_line_row {
     liz_buf id;    /* JSON text; empty: none */
     liz_buf keep;  /* members of "row" without the braces; empty: none */
     liz_buf model; /* OpenAI form: the model that the request names, as JSON text */
+    bool is_chat;  /* OpenAI form: of /v1/chat/completions */
     bool is_copy;  /* `line` is a line of OUT to be kept as it stands */
     liz_buf line;
     const char *error_code; /* NULL: no error */

@@ -277,7 +277,7 @@ static liz_status check_model(liz_line_job *job, liz_error *err)
     if (job->prompter.vocab == NULL)
         return liz_fail(err, LIZ_E_UNSUPPORTED,
                         "%s: has no vocabulary to read text with: only score --tokens works with it", path);
-    return liz_line_check_template(job, job->info.chat_template != NULL, err);
+    return LIZ_OK;
 }
 
 static liz_status open_model(liz_line_job *job, liz_error *err)
@@ -367,6 +367,8 @@ static liz_status run(liz_line_job *job, liz_line_report *report, liz_error *err
     liz_status status = liz_line_check_opts(job, err);
     if (status == LIZ_OK)
         status = liz_line_check_input(job, err);
+    if (status == LIZ_OK)
+        status = liz_line_open_template(job, err);
     if (status == LIZ_OK && job->opts->dry_run) {
         report->outcome = LIZ_LINE_PLANNED;
         return liz_line_plan(job, &report->plan, err);
@@ -394,6 +396,7 @@ static void job_close(liz_line_job *job)
     liz_line_journal_close(&job->journal);
     liz_line_fingerprint_free(&job->fingerprint);
     liz_line_template_free(job->template);
+    liz_template_close(job->chat);
     liz_line_header_free(&job->header);
     liz_line_input_close(job->in);
     free(job->target_path);

@@ -223,16 +223,50 @@ static void write_plain(const liz_line_row *row, const liz_vocab *vocab, liz_buf
     liz_buf_puts(out, "}\n");
 }
 
+static void write_chat_token(const liz_vocab *vocab, liz_token_logprob token, liz_buf *out)
+{
+    liz_buf_putc(out, '{');
+    write_token_logprob(vocab, token, out);
+    liz_buf_puts(out, ",\"bytes\":null");
+}
+
+static void write_chat_logprobs(const liz_line_completion *c, const liz_vocab *vocab, liz_buf *out)
+{
+    liz_buf_puts(out, "{\"content\":[");
+    for (size_t i = 0; i < n_row_tokens(&c->tokens); i++) {
+        liz_row_token token = row_token(&c->tokens, i);
+        liz_buf_puts(out, i ? "," : "");
+        write_chat_token(vocab, token.chosen, out);
+        liz_buf_puts(out, ",\"top_logprobs\":[");
+        for (uint32_t k = 0; k < token.n_top; k++) {
+            liz_buf_puts(out, k ? "," : "");
+            write_chat_token(vocab, row_top(&c->tokens, token.top + k), out);
+            liz_buf_putc(out, '}');
+        }
+        liz_buf_puts(out, "]}");
+    }
+    liz_buf_puts(out, "],\"refusal\":null}");
+}
+
 static void write_openai_choice(const liz_line_row *row, size_t i, const liz_vocab *vocab, liz_buf *out)
 {
     const liz_line_completion *c = &row->completions[i];
-    liz_buf_puts(out, i ? ",{\"text\":" : "{\"text\":");
-    liz_json_write_string(out, liz_buf_str(&c->text));
-    liz_buf_printf(out, ",\"index\":%zu,\"logprobs\":", i);
-    if (row->wants_logprobs)
-        write_openai_logprobs(c, vocab, out);
+    liz_buf_puts(out, i ? ",{" : "{");
+    if (row->is_chat)
+        liz_buf_printf(out, "\"index\":%zu,\"message\":{\"role\":\"assistant\",\"content\":", i);
     else
+        liz_buf_puts(out, "\"text\":");
+    liz_json_write_string(out, liz_buf_str(&c->text));
+    if (row->is_chat)
+        liz_buf_puts(out, ",\"refusal\":null},\"logprobs\":");
+    else
+        liz_buf_printf(out, ",\"index\":%zu,\"logprobs\":", i);
+    if (!row->wants_logprobs)
         liz_buf_puts(out, "null");
+    else if (row->is_chat)
+        write_chat_logprobs(c, vocab, out);
+    else
+        write_openai_logprobs(c, vocab, out);
     if (row->wants_prompt_logprobs && i == 0) {
         write_key(out, "prompt_logprobs");
         write_logprobs(&row->prompt, vocab, out);
@@ -243,9 +277,10 @@ static void write_openai_choice(const liz_line_row *row, size_t i, const liz_voc
 static void write_openai_response(const liz_line_row *row, const liz_vocab *vocab, liz_buf *out)
 {
     liz_buf_printf(out,
-                   "{\"status_code\":200,\"request_id\":\"req_%" PRIu64 "\",\"body\":{\"id\":\"cmpl-%" PRIu64
-                   "\",\"object\":\"text_completion\",\"created\":0,\"model\":",
-                   row->index, row->index);
+                   "{\"status_code\":200,\"request_id\":\"req_%" PRIu64 "\",\"body\":{\"id\":\"%s-%" PRIu64
+                   "\",\"object\":\"%s\",\"created\":0,\"model\":",
+                   row->index, row->is_chat ? "chatcmpl" : "cmpl", row->index,
+                   row->is_chat ? "chat.completion" : "text_completion");
     if (row->model.len > 0)
         liz_buf_append_str(out, liz_buf_str(&row->model));
     else

@@ -1,5 +1,4 @@
 /* model_attention.c - the first half of a layer: queries, keys and values, positions, the cache, attention over it. */
-#include "base/half.h"
 #include "kernel/attention.h"
 #include "model/model_core.h"
 
@@ -22,21 +21,40 @@ static void turn_heads(const liz_worker *w, int layer, const liz_norm *head_norm
     }
 }
 
-/* A build for tests has cache pages of one token: there elements lie in order, and attention brings them into its own
- * pages first. */
+_Static_assert((int)LIZ_ATTN_BF16 == (int)LIZ_CACHE_BF16 && (int)LIZ_ATTN_F32 == (int)LIZ_CACHE_F32 &&
+                   (int)LIZ_ATTN_I8 == (int)LIZ_CACHE_INT8,
+               "kernel and cache number their types alike");
+
+/* A build for tests has cache pages of one token: there elements lie in order, then scales, and attention brings them
+ * into its own pages first. */
 enum { SINGLE = LIZ_PAGE_TOKENS == 1 };
 _Static_assert(SINGLE || (int)LIZ_PAGE_TOKENS == (int)LIZ_ATTN_PAGE, "a page of the cache is one of attention");
 
-static void store_elements(void *page, bool bf16, size_t (*index)(bool, int, int, int), int n_embd, int slot,
-                           const float *x)
+typedef size_t index_fn(liz_attn_elem elem, int n_embd, int token, int i);
+
+/* Between place `slot` of attention's page and a page of one token. */
+static void move_token(liz_attn_elem elem, index_fn *index, int n_embd, uint8_t *page, int slot, uint8_t *single,
+                       bool into_page)
 {
-    for (int i = 0; i < n_embd; i++) {
-        size_t at = SINGLE ? (size_t)i : index(bf16, n_embd, slot, i);
-        if (bf16)
-            ((uint16_t *)page)[at] = liz_f32_to_bf16(x[i]);
-        else
-            ((float *)page)[at] = x[i];
+    size_t size = elem == LIZ_ATTN_F32 ? 4 : elem == LIZ_ATTN_BF16 ? 2 : 1;
+    for (int i = 0; i < n_embd; i++, single += size) {
+        uint8_t *at = page + index(elem, n_embd, slot, i) * size;
+        memcpy(into_page ? at : single, into_page ? single : at, size);
     }
+    for (int g = 0; g * LIZ_GROUP_LEN < n_embd && elem == LIZ_ATTN_I8; g++, single += 2) {
+        uint8_t *at = page + liz_attn_scale_at(n_embd, slot, g);
+        memcpy(into_page ? at : single, into_page ? single : at, 2);
+    }
+}
+
+/* One head's key or value to the cache. */
+static void store_head(const liz_worker *w, bool is_key, const float *x, int n_embd, int slot, uint8_t *page)
+{
+    liz_attn_elem elem = (liz_attn_elem)liz_cache_elem_type(w->cache);
+    uint8_t *to = SINGLE ? w->m->members[w->id].gathered : page;
+    (is_key ? w->m->kernel.store_key : w->m->kernel.store_value)[elem](x, n_embd, slot, to);
+    if (SINGLE)
+        move_token(elem, is_key ? liz_attn_k_index : liz_attn_v_index, n_embd, to, slot, page, false);
 }
 
 /* One token's keys and values into its page. */
@@ -47,13 +65,13 @@ static void store_kv(const liz_worker *w, int layer, size_t t, const float *k, c
     const liz_token *tok = &m->tokens[t];
     int32_t page = w->seqs[tok->seq].pages[tok->pos / LIZ_PAGE_TOKENS];
     int slot = tok->pos % LIZ_PAGE_TOKENS;
-    bool bf16 = liz_cache_elem_type(w->cache) == LIZ_CACHE_BF16;
-    size_t size = bf16 ? 2 : 4, k_head = (size_t)(LIZ_PAGE_TOKENS * h->n_embd_k) * size;
-    size_t v_head = (size_t)(LIZ_PAGE_TOKENS * h->n_embd_v) * size;
+    liz_cache_type type = liz_cache_elem_type(w->cache);
     uint8_t *k_page = liz_cache_k(w->cache, layer, page), *v_page = liz_cache_v(w->cache, layer, page);
-    for (int i = 0; i < h->n_head_kv; i++) {
-        store_elements(k_page + (size_t)i * k_head, bf16, liz_attn_k_index, h->n_embd_k, slot, k + i * h->n_embd_k);
-        store_elements(v_page + (size_t)i * v_head, bf16, liz_attn_v_index, h->n_embd_v, slot, v + i * h->n_embd_v);
+    for (int i = 0; i < h->n_head_kv; i++, k += h->n_embd_k, v += h->n_embd_v) {
+        store_head(w, true, k, h->n_embd_k, slot, k_page);
+        store_head(w, false, v, h->n_embd_v, slot, v_page);
+        k_page += liz_cache_head_bytes(type, h->n_embd_k);
+        v_page += liz_cache_head_bytes(type, h->n_embd_v);
     }
 }
 
@@ -72,32 +90,23 @@ static void finish_qkv(const liz_worker *w, int layer, size_t t)
     store_kv(w, layer, t, k, v);
 }
 
-static inline void copy_element(void *to, size_t at, const void *from, size_t i, bool bf16)
-{
-    if (bf16)
-        ((uint16_t *)to)[at] = ((const uint16_t *)from)[i];
-    else
-        ((float *)to)[at] = ((const float *)from)[i];
-}
-
 /* Page `p` of attention from pages of single tokens: its keys and values of one head. */
 static void gather_page(const liz_worker *w, int layer, int kv_head, const int32_t *pages, size_t p, size_t n_keys)
 {
     const liz_hparams *h = &w->m->h;
     liz_member *s = &w->m->members[w->id];
-    bool bf16 = liz_cache_elem_type(w->cache) == LIZ_CACHE_BF16;
-    size_t size = bf16 ? 2 : 4, n_k = (size_t)h->n_embd_k, n_v = (size_t)h->n_embd_v, first = p * LIZ_ATTN_PAGE;
+    liz_cache_type type = liz_cache_elem_type(w->cache);
+    liz_attn_elem elem = (liz_attn_elem)type;
+    size_t n_k = (size_t)h->n_embd_k, n_v = (size_t)h->n_embd_v, first = p * LIZ_ATTN_PAGE;
     uint8_t *k = s->gathered + first * (n_k + n_v) * sizeof(float), *v = k + LIZ_ATTN_PAGE * n_k * sizeof(float);
     memset(k, 0, LIZ_ATTN_PAGE * (n_k + n_v) * sizeof(float));
     for (size_t t = 0; t < LIZ_ATTN_PAGE && first + t < n_keys; t++) {
-        const uint8_t *k_from =
-            (uint8_t *)liz_cache_k(w->cache, layer, pages[first + t]) + (size_t)kv_head * n_k * size;
-        const uint8_t *v_from =
-            (uint8_t *)liz_cache_v(w->cache, layer, pages[first + t]) + (size_t)kv_head * n_v * size;
-        for (int i = 0; i < h->n_embd_k; i++)
-            copy_element(k, liz_attn_k_index(bf16, h->n_embd_k, (int)t, i), k_from, (size_t)i, bf16);
-        for (int i = 0; i < h->n_embd_v; i++)
-            copy_element(v, liz_attn_v_index(bf16, h->n_embd_v, (int)t, i), v_from, (size_t)i, bf16);
+        uint8_t *k_from = liz_cache_k(w->cache, layer, pages[first + t]);
+        uint8_t *v_from = liz_cache_v(w->cache, layer, pages[first + t]);
+        k_from += (size_t)kv_head * liz_cache_head_bytes(type, h->n_embd_k);
+        v_from += (size_t)kv_head * liz_cache_head_bytes(type, h->n_embd_v);
+        move_token(elem, liz_attn_k_index, h->n_embd_k, k, (int)t, k_from, true);
+        move_token(elem, liz_attn_v_index, h->n_embd_v, v, (int)t, v_from, true);
     }
     s->k_pages[p] = k;
     s->v_pages[p] = v;
@@ -111,12 +120,12 @@ static void attend(const liz_worker *w, int layer, size_t t, int kv_head)
     const liz_token *tok = &m->tokens[t];
     const float *sinks = m->w.layers[layer].sinks;
     liz_member *s = &m->members[w->id];
-    bool bf16 = liz_cache_elem_type(w->cache) == LIZ_CACHE_BF16;
-    size_t size = bf16 ? 2 : 4, n_keys = (size_t)tok->pos + 1;
+    liz_cache_type type = liz_cache_elem_type(w->cache);
+    size_t n_keys = (size_t)tok->pos + 1;
     size_t window = h->layers[layer].windowed ? (size_t)h->window : n_keys;
     size_t first_key = n_keys > window ? n_keys - window : 0;
-    size_t k_off = (size_t)(kv_head * LIZ_ATTN_PAGE * h->n_embd_k) * size;
-    size_t v_off = (size_t)(kv_head * LIZ_ATTN_PAGE * h->n_embd_v) * size;
+    size_t k_off = (size_t)kv_head * liz_cache_head_bytes(type, h->n_embd_k);
+    size_t v_off = (size_t)kv_head * liz_cache_head_bytes(type, h->n_embd_v);
     const int32_t *pages = w->seqs[tok->seq].pages;
     for (size_t p = first_key / LIZ_ATTN_PAGE; p * LIZ_ATTN_PAGE < n_keys; p++) {
         if (SINGLE) {
@@ -143,7 +152,7 @@ static void attend(const liz_worker *w, int layer, size_t t, int kv_head)
         .out = m->buf.attn + head * (size_t)h->n_embd_v,
         .scratch = s->attn,
     };
-    (bf16 ? m->kernel.attend_bf16 : m->kernel.attend_f32)(&args);
+    m->kernel.attend[type](&args);
 }
 
 /* Items go round the members, since later tokens see more keys. */

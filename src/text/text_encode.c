@@ -15,6 +15,8 @@ typedef struct encoding {
     liz_text_merger merger;
     liz_buf spaced;     /* a stretch with a space before it, or in its normal form */
     bool after_special; /* the next stretch takes the space */
+    const size_t *data; /* ranges of bytes that hold no control tokens; those behind are dropped */
+    size_t n_data;
 } encoding;
 
 static bool is_c_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
@@ -50,24 +52,50 @@ static void encode_stretch(encoding *e, liz_str text)
     e->merger.failed |= liz_buf_failed(&e->spaced);
 }
 
+/* Bytes from `at` to the next that is data. */
+static size_t n_until_data(encoding *e, size_t at)
+{
+    while (e->n_data > 0 && e->data[1] <= at) {
+        e->data += 2;
+        e->n_data--;
+    }
+    return e->n_data == 0 ? SIZE_MAX : e->data[0] > at ? e->data[0] - at : 0;
+}
+
+/* Where the next special token begins at or behind `at`, and which; text.n when there is none. */
+static size_t next_special(encoding *e, liz_str text, size_t at, const liz_text_trie *set, int32_t *id)
+{
+    for (size_t len;; at++) {
+        at += liz_text_special_next(set, text.p + at, text.n - at, id);
+        size_t n_free = *id >= 0 ? n_until_data(e, at) : SIZE_MAX;
+        if (*id < 0 || liz_text_of(e->vocab, *id).n <= n_free)
+            return at;
+        *id = n_free > 0 ? liz_text_trie_longest(set, text.p + at, n_free, &len) : -1;
+        if (*id < 0)
+            *id = liz_text_trie_longest(&e->vocab->defined, text.p + at, text.n - at, &len);
+        if (*id >= 0)
+            return at;
+    }
+}
+
 static void encode_all(encoding *e, liz_str text, const liz_text_trie *set)
 {
-    while (text.n > 0) {
+    for (size_t at = 0; at < text.n;) {
         int32_t id;
-        size_t n = liz_text_special_next(set, text.p, text.n, &id), n_stretch = n;
+        size_t next = next_special(e, text, at, set, &id), end = next;
         if (id >= 0 && (e->vocab->flags[id] & LIZ_TEXT_LSTRIP))
-            while (n_stretch > 0 && is_c_space(text.p[n_stretch - 1]))
-                n_stretch--;
-        encode_stretch(e, (liz_str){text.p, n_stretch});
-        if (id >= 0) {
-            liz_text_ids_push(&e->out, id);
-            e->after_special = true;
-            n += liz_text_of(e->vocab, id).n;
-            if (e->vocab->flags[id] & LIZ_TEXT_RSTRIP)
-                while (n < text.n && is_c_space(text.p[n]))
-                    n++;
-        }
-        text = (liz_str){text.p + n, text.n - n};
+            while (end > at && is_c_space(text.p[end - 1]))
+                end--;
+        encode_stretch(e, (liz_str){text.p + at, end - at});
+        at = next;
+        if (id < 0)
+            continue;
+        liz_text_ids_push(&e->out, id);
+        e->after_special = true;
+        at += liz_text_of(e->vocab, id).n;
+        if (e->vocab->flags[id] & LIZ_TEXT_RSTRIP)
+            while (at < text.n && is_c_space(text.p[at]))
+                at++;
     }
 }
 
@@ -85,11 +113,17 @@ static bool encoding_open(encoding *e, size_t n_text)
 liz_status liz_text_encode(const liz_text_vocab *vocab, liz_str text, unsigned flags, int32_t **tokens,
                            size_t *n_tokens, liz_error *err)
 {
+    return liz_text_encode_marked(vocab, text, flags, NULL, 0, tokens, n_tokens, err);
+}
+
+liz_status liz_text_encode_marked(const liz_text_vocab *vocab, liz_str text, unsigned flags, const size_t *data,
+                                  size_t n_data, int32_t **tokens, size_t *n_tokens, liz_error *err)
+{
     *tokens = NULL;
     *n_tokens = 0;
     if (text.n > INT32_MAX)
         return liz_fail(err, LIZ_E_LIMIT, "text: %zu bytes are more than %d: cut it", text.n, INT32_MAX);
-    encoding e = {.vocab = vocab};
+    encoding e = {.vocab = vocab, .data = data, .n_data = n_data};
     bool affixes = flags & LIZ_TEXT_AFFIXES;
     if (!encoding_open(&e, text.n))
         e.merger.failed = true;

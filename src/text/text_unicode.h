@@ -25,6 +25,7 @@
 #define LIZ_CHAR_PC (1u << 12)
 #define LIZ_CHAR_P (0x7Fu << 12)
 #define LIZ_CHAR_S (0xFu << 19)
+#define LIZ_CHAR_Z (0x7u << 23)
 #define LIZ_CHAR_CC (1u << 26)
 #define LIZ_CHAR_C (0xBu << 26 | 1u) /* controls, formats, private use, unassigned */
 #define LIZ_CHAR_HAN (1u << 28)

@@ -52,6 +52,12 @@ enum {
 LIZ_MUST_CHECK liz_status liz_text_encode(const liz_text_vocab *vocab, liz_str text, unsigned flags, int32_t **tokens,
                                           size_t *n_tokens, liz_error *err);
 
+/* The same for a text of which the ranges data[2 * i] up to data[2 * i + 1], ascending, are data: a control token that
+ * has a byte in one is text. */
+LIZ_MUST_CHECK liz_status liz_text_encode_marked(const liz_text_vocab *vocab, liz_str text, unsigned flags,
+                                                 const size_t *data, size_t n_data, int32_t **tokens, size_t *n_tokens,
+                                                 liz_error *err);
+
 /* Appends the bytes of one token as it stands within a text. `at_start` applies the rule for the first
  * token (SentencePiece drops the space it put there). Control and unknown tokens give nothing unless `special`,
  * and neither does an id outside the vocabulary. */

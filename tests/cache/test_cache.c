@@ -27,14 +27,14 @@ static liz_cache *pool_open(int32_t n_pages, liz_cache_type type, bool sharing_o
 static void test_bytes_are_apart(void **state)
 {
     (void)state;
-    for (int type = 0; type < 2; type++) {
-        size_t elem = type == LIZ_CACHE_F32 ? 4 : 2;
+    for (int type = LIZ_CACHE_BF16; type <= LIZ_CACHE_INT8; type++) {
         liz_cache *cache = pool_open(5, (liz_cache_type)type, false);
         for (int round = 0; round < 2; round++)
             for (int layer = 0; layer < 2; layer++)
                 for (int32_t page = 0; page < 5; page++) {
-                    size_t n_k = (size_t)(layers[layer].n_head_kv * LIZ_PAGE_TOKENS * layers[layer].n_embd_k) * elem;
-                    size_t n_v = (size_t)(layers[layer].n_head_kv * LIZ_PAGE_TOKENS * layers[layer].n_embd_v) * elem;
+                    size_t n_heads = (size_t)layers[layer].n_head_kv;
+                    size_t n_k = n_heads * liz_cache_head_bytes((liz_cache_type)type, layers[layer].n_embd_k);
+                    size_t n_v = n_heads * liz_cache_head_bytes((liz_cache_type)type, layers[layer].n_embd_v);
                     unsigned char *k = liz_cache_k(cache, layer, page), *v = liz_cache_v(cache, layer, page);
                     unsigned char mark = (unsigned char)(1 + layer * 50 + page * 2);
                     assert_int_equal((uintptr_t)k % 64, 0);
@@ -48,6 +48,40 @@ static void test_bytes_are_apart(void **state)
                 }
         liz_cache_close(cache);
     }
+}
+
+/* A page that was used comes back with nothing of its last owner in it. */
+static void test_pages_come_clean(void **state)
+{
+    (void)state;
+    liz_cache *cache = pool_open(1, LIZ_CACHE_F32, false);
+    for (int round = 0; round < 3; round++) {
+        int32_t page = liz_cache_page_take(cache);
+        for (int layer = 0; layer < 2; layer++) {
+            size_t n_heads = (size_t)layers[layer].n_head_kv;
+            size_t n_k = n_heads * liz_cache_head_bytes(LIZ_CACHE_F32, layers[layer].n_embd_k);
+            size_t n_v = n_heads * liz_cache_head_bytes(LIZ_CACHE_F32, layers[layer].n_embd_v);
+            unsigned char *k = liz_cache_k(cache, layer, page), *v = liz_cache_v(cache, layer, page);
+            for (size_t i = 0; i < n_k; i++)
+                assert_int_equal(k[i], 0);
+            for (size_t i = 0; i < n_v; i++)
+                assert_int_equal(v[i], 0);
+            memset(k, 0xFF, n_k); /* not-a-numbers */
+            memset(v, 0xFF, n_v);
+        }
+        liz_cache_pages_release(cache, &page, 1);
+    }
+    liz_cache_close(cache);
+}
+
+/* Bytes of a token: float elements; for int8 a byte each, and two for every 32 of them. */
+static void test_head_bytes(void **state)
+{
+    (void)state;
+    assert_int_equal(liz_cache_head_bytes(LIZ_CACHE_F32, 80), LIZ_PAGE_TOKENS * 320);
+    assert_int_equal(liz_cache_head_bytes(LIZ_CACHE_BF16, 80), LIZ_PAGE_TOKENS * 160);
+    assert_int_equal(liz_cache_head_bytes(LIZ_CACHE_INT8, 80), LIZ_PAGE_TOKENS * 86);
+    assert_int_equal(liz_cache_head_bytes(LIZ_CACHE_INT8, 16), LIZ_PAGE_TOKENS * 18);
 }
 
 static void test_absurd_sizes(void **state)
@@ -244,6 +278,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bytes_are_apart),
+        cmocka_unit_test(test_pages_come_clean),
+        cmocka_unit_test(test_head_bytes),
         cmocka_unit_test(test_absurd_sizes),
         cmocka_unit_test(test_find_compares_the_whole_beginning),
         cmocka_unit_test(test_publishing_twice_keeps_one),

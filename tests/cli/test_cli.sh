@@ -34,7 +34,7 @@ run '--version' 0 --version
 has "$out" "lizzie " "says its version"
 run 'unknown command' 2 bach
 is "$err" "lizzie: bach: is not a command: did you mean batch?" "suggests"
-for command in serve template quantize merge convert tune train pull list rm; do
+for command in serve quantize merge convert tune train pull list rm; do
     run "$command: not in this version" 2 $command model
     is "$err" "lizzie: $command: is not in this version: lizzie --help lists what is" "$command: said plainly"
 done
@@ -48,15 +48,13 @@ run 'unknown option' 2 batch model in.jsonl -o out --promt x
 is "$err" "lizzie: --promt: is not an option: did you mean --prompt?" "suggests"
 run 'option of another command' 2 tokenize model x --prompt y
 has "$err" "--prompt: is not an option of tokenize" "says of which not"
-for option in schema choices lora now; do
+for option in schema choices lora; do
     run "--$option: not in this version" 2 batch model in.jsonl -o out --$option x
     is "$err" "lizzie: --$option: is not in this version: leave it out" "--$option: said plainly"
 done
 run '--speculate ngram' 2 batch model in.jsonl -o out --prompt x --speculate ngram
 has "$err" "--speculate ngram: is not in this version" "said plainly"
-run '--cache-type int8' 2 batch model in.jsonl -o out --prompt x --cache-type int8
-has "$err" "is not in this version" "said plainly"
-for bad in '--temperature -1' '--temperature x' '--top-p 1.5' '--top-k -3' '--max-tokens 0' '--seed 1x' '--seed -1' \
+for bad in '--cache-type int4' '--temperature -1' '--temperature x' '--top-p 1.5' '--top-k -3' '--max-tokens 0' '--seed 1x' '--seed -1' \
     '--seed 18446744073709551616' '--shard 2/2' '--shard x' '--limit 0' '--logprobs 21' '--logit-bias 5' '--parallel 0' \
     '--prefix-cache maybe' '--watts 0' '--keep a,,b' '--stop=' '--n 0' '--n 129' '--n -1' '--typical 2' '--typical nan' \
     '--xtc-probability 1.1' '--xtc-threshold 0.9' '--dry-multiplier -1' '--dry-multiplier inf' '--dry-base 0.5' \
@@ -100,8 +98,9 @@ run 'a model that is not there' 1 batch no-model in.jsonl -o x --prompt '{{text}
 is "$err" "lizzie: no-model: cannot be opened: No such file or directory" "says so"
 run 'a model that does not fit' 1 batch huge in.jsonl -o x --prompt '{{text}}'
 run 'a model without vocabulary' 1 batch vocabless in.jsonl -o x --prompt '{{text}}'
-run 'a chat template without --raw' 2 batch templated in.jsonl -o x --prompt '{{text}}'
-has "$err" "add --raw" "says what to do"
+printf 'a\n{%% include "b" %%}' >odd.jinja && printf 'template=./odd.jinja\n' >odd
+run 'a chat template with what is not known' 1 batch odd in.jsonl -o x --prompt '{{text}}'
+has "$err" "chat template, line 2: Encountered unknown tag 'include': --raw does without it" "says what, where and what to do"
 run 'an input that is not there' 1 batch model none -o x --prompt '{{text}}'
 run 'an output folder that is not there' 1 batch model in.jsonl -o no/x --prompt '{{text}}'
 run 'OUT is a folder' 2 batch no-model in.jsonl -o . --prompt '{{text}}'
@@ -236,7 +235,7 @@ if command -v script >/dev/null; then
     has "$(cat screen)" " left" "and the time left"
     is "$(grep -c 'rows/s' tty)" 0 "none of it in OUT"
     out=$(TERM=xterm script -qec "$lizzie run model" /dev/null </dev/null 2>&1)
-    has "$out" "chat needs templates" "a bare run on a terminal is refused"
+    has "$out" "cannot chat as it has no chat template" "a chat without a template is refused"
 else
     skipped "progress on a terminal" "there is no script(1)"
 fi
@@ -277,7 +276,8 @@ has "$err" "nothing was left to do" "with the same settings"
 run 'batch --n 3 after --n 2' 1 batch model good.jsonl -o n2 --prompt '{{text}}' --n 3 --temperature 1 --stop-token '<|turn|>' --typical 0.9
 has "$err" "n (was 2, is 3)" "is refused"
 run 'an empty prompt file' 1 run no-model 'x'
-run 'run: a chat template without --raw' 2 run templated 'x'
+run 'run: through the chat template' 0 run templated '!echo!' --system 'Be kind.'
+has "$out" $'<|turn|>system\nBe kind.<|end|>\n<|turn|>user\n!echo!<|end|>\n<|turn|>assistant' "as turns"
 run 'run: with --raw' 0 run templated 'x' --raw
 "$lizzie" run slow '!long!' >streamed 2>/dev/null &
 pid=$!

@@ -49,6 +49,18 @@ for sampling in "${samplings[@]}"; do
     same '--prefill-chunk 1' 'steps' --prefill-chunk 1
     same '--prefill-chunk 7' 'steps' --prefill-chunk 7
 done
+# Other types of the cache give other numbers, each the same everywhere.
+cp whole other
+for sampling in '--cache-type int8' '--cache-type f32'; do
+    LIZZIE_ISA=c "$program" batch "$model" in.jsonl -o whole --restart --prompt 'In the quiet night of a long and cold year I dream of {{text}}' --max-tokens 16 \
+        --parallel 1 --threads 1 --prefix-cache off --logprobs 1 $sampling 2>/dev/null && ! cmp -s whole other
+    ok $? "$sampling: its own bytes"
+    cp whole other
+    for tier in $tiers; do
+        LIZZIE_ISA=$tier same "LIZZIE_ISA=$tier" "kernels $tier," --parallel 8 --logprobs 1
+    done
+    same '--prefix-cache on' '\([1-9][0-9]* of them saved' --prefix-cache on --prefill-chunk 7 --logprobs 1
+done
 sampling=''
 head -n 4 in.jsonl >few.jsonl && mv few.jsonl in.jsonl
 "$program" batch "$model" in.jsonl -o whole --restart --prompt 'In the quiet night of a long and cold year I dream of {{text}}' --max-tokens 16 2>/dev/null

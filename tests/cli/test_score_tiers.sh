@@ -32,14 +32,14 @@ check() {
     done
 }
 
-for type in F32 F16 BF16 Q4_0 Q5_0 Q8_0 Q4_K Q6_K; do
+for type in F32 F16 BF16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS MXFP4 TQ1_0 TQ2_0; do
     "$writer" tiny-gqa $type "$tap_dir/model.gguf" >/dev/null 2>&1
     check "$tap_dir/model.gguf" "tiny-gqa $type" "$tokens"
     rm -f "$tap_dir/model.gguf"
 done
 if [ -d "$reference" ]; then
     small=$(for i in $(seq 0 51); do printf '%s%d' "${comma:-}" $((i * 29 % 128)); comma=,; done)
-    for type in BF16 F16 Q4_0 Q5_0 Q8_0 Q4_K Q6_K; do
+    for type in BF16 F16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS TQ1_0 TQ2_0; do
         check "$reference/llama-$type.gguf" "reference $type" "$small"
     done
 else

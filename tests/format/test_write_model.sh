@@ -19,9 +19,9 @@ refuses() {
     result $? "$name"
 }
 
-echo 1..12
-types=(F32 F16 BF16 Q4_0 Q5_0 Q8_0 Q4_K Q6_K)
-for shape in tiny tiny-gqa tiny-qwen3; do
+echo 1..14
+types=(F32 F16 BF16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS TQ1_0 TQ2_0 MXFP4)
+for shape in tiny tiny-gqa tiny-qwen3 tiny-qwen3moe tiny-gemma3; do
     status=0
     for type in "${types[@]}"; do
         "$write_model" "$shape" "$type" "$dir/$shape-$type.gguf" || status=1
@@ -41,7 +41,7 @@ result $? 'other bytes for another seed'
 "$write_model" tiny q4_k "$dir/lower.gguf" && cmp -s "$dir/lower.gguf" "$dir/tiny-Q4_K.gguf"
 result $? 'the type in lower case'
 refuses 'shapes: llama-3.2-1b' 'an unknown shape' enormous Q4_0 "$dir/refused.gguf"
-refuses 'types: F32' 'a type that cannot be written' tiny Q2_K "$dir/refused.gguf"
+refuses 'types: F32' 'a type that cannot be written' tiny IQ1_S "$dir/refused.gguf"
 refuses 'usage' 'a seed that is no number' tiny Q4_0 "$dir/refused.gguf" --seed x
 refuses 'usage' 'no arguments'
 refuses 'cannot be written' 'a folder that is not there' tiny Q4_0 "$dir/none/refused.gguf"

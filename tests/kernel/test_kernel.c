@@ -42,7 +42,7 @@ static float rnd_gauss(void) { return sqrtf(-2 * logf(rnd_unit() + 1e-9f)) * cos
 
 /* ---- Memory with a guard page behind and canaries beside ---- */
 
-enum { CANARY = 64, CANARY_BYTE = 0xA5, GUARDS_MAX = 64 };
+enum { CANARY = 64, CANARY_BYTE = 0xA5, GUARDS_MAX = 80 };
 
 static struct {
     void *map;
@@ -623,27 +623,40 @@ static void test_tanh_is_right(void **state)
 
 /* ---- Attention ---- */
 
-static void fill_pages(bool bf16, size_t n_pages, int n_embd, bool values, const float *x, const uint8_t **pages)
+static size_t attn_page_bytes(liz_attn_elem elem, size_t n)
 {
-    for (size_t p = 0; p < n_pages; p++) {
-        size_t n = (size_t)LIZ_ATTN_PAGE * (size_t)n_embd;
-        void *page = guarded(n * (bf16 ? 2 : 4));
-        for (int t = 0; t < LIZ_ATTN_PAGE; t++)
-            for (int i = 0; i < n_embd; i++) {
-                float v = x[(p * LIZ_ATTN_PAGE + (size_t)t) * (size_t)n_embd + (size_t)i];
-                size_t at = values ? liz_attn_v_index(bf16, n_embd, t, i) : liz_attn_k_index(bf16, n_embd, t, i);
-                if (bf16)
-                    ((uint16_t *)page)[at] = liz_f32_to_bf16(v);
-                else
-                    ((float *)page)[at] = v;
+    size_t scales = (n + LIZ_GROUP_LEN - 1) / LIZ_GROUP_LEN * 2;
+    return LIZ_ATTN_PAGE * (elem == LIZ_ATTN_F32 ? 4 * n : elem == LIZ_ATTN_BF16 ? 2 * n : n + scales);
+}
+
+/* Pages of x [n, n_embd] by the tier's own store, which must be the reference's. What is not stored is finite, but for
+ * scales of int8, which may be anything. */
+static void fill_pages(liz_attn_elem elem, size_t n, int n_embd, bool values, const float *x, const uint8_t **pages)
+{
+    size_t bytes = attn_page_bytes(elem, (size_t)n_embd);
+    uint8_t *page[2] = {NULL, NULL};
+    for (size_t t = 0; t < n; t++) {
+        int slot = (int)(t % LIZ_ATTN_PAGE);
+        for (int i = 0; i < 2; i++) {
+            const liz_kernel *kernel = i ? &tested : &ref;
+            if (slot == 0) {
+                page[i] = guarded(bytes);
+                memset(page[i], elem == LIZ_ATTN_I8 ? 0xFF : 0, bytes);
             }
-        pages[p] = page;
+            entry = values ? "store_value" : "store_key";
+            (values ? kernel->store_value : kernel->store_key)[elem](x + t * (size_t)n_embd, n_embd, slot, page[i]);
+        }
+        if (slot == LIZ_ATTN_PAGE - 1 || t == n - 1) {
+            assert_memory_equal(page[0], page[1], bytes);
+            pages[t / LIZ_ATTN_PAGE] = page[0];
+        }
     }
 }
 
 /* What a case of attention varies beside the number of keys. */
 typedef struct attn_case {
-    bool bf16, sinks;
+    liz_attn_elem elem;
+    bool sinks;
     size_t first_key, n_keys;
     int n_group, n_embd;
     float softcap;
@@ -685,8 +698,8 @@ static void check_attention(attn_case c)
     float *q = gauss_floats(n_group * n_embd), *k = gauss_floats(n_kv), *v = gauss_floats(n_kv);
     float *sinks = gauss_floats(n_group);
     const uint8_t *k_pages[PAGES_MAX], *v_pages[PAGES_MAX];
-    fill_pages(c.bf16, n_pages, c.n_embd, false, k, k_pages);
-    fill_pages(c.bf16, n_pages, c.n_embd, true, v, v_pages);
+    fill_pages(c.elem, c.n_keys, c.n_embd, false, k, k_pages);
+    fill_pages(c.elem, c.n_keys, c.n_embd, true, v, v_pages);
     for (size_t p = 0; p < c.first_key / LIZ_ATTN_PAGE; p++)
         k_pages[p] = v_pages[p] = NULL; /* outside the window: must not be looked at */
     size_t n_out = n_group * n_embd;
@@ -705,16 +718,17 @@ static void check_attention(attn_case c)
                        .sinks = c.sinks ? sinks : NULL,
                        .out = want,
                        .scratch = scratch};
-    entry = c.bf16 ? "attend_bf16" : "attend_f32";
-    (c.bf16 ? ref.attend_bf16 : ref.attend_f32)(&a);
+    static const char *const names[] = {"attend bf16", "attend f32", "attend int8"};
+    entry = names[c.elem];
+    ref.attend[c.elem](&a);
     a.out = (float *)(void *)got;
-    (c.bf16 ? tested.attend_bf16 : tested.attend_f32)(&a);
+    tested.attend[c.elem](&a);
     compare(want, (float *)(void *)got, n_out, entry, c.n_keys, n_group);
     for (size_t h = 0; h < n_group; h++) { /* the reference against double */
         double right[256];
         attend_double(&c, q + h * n_embd, k, v, c.sinks ? sinks + h : NULL, right);
         for (size_t i = 0; i < n_embd; i++)
-            assert_true(fabs(right[i] - (double)want[h * n_embd + i]) < (c.bf16 ? 0.05 : 2e-5));
+            assert_true(fabs(right[i] - (double)want[h * n_embd + i]) < (c.elem == LIZ_ATTN_F32 ? 2e-5 : 0.05));
     }
     canaries_check(got, n_out * 4, entry);
     guards_release();
@@ -726,13 +740,16 @@ static void test_attention(void **state)
     static const size_t lengths[] = {1, 2, 15, 16, 17, 31, 32, 33, 100, 128, 129, 160, 257, 300};
     static const size_t windows[] = {1, 16, 17, 40, 130};
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++)
-        for (int bf16 = 0; bf16 < 2; bf16++) {
+        for (int elem = 0; elem < LIZ_ATTN_ELEM_COUNT; elem++) {
             size_t n = lengths[i];
-            check_attention((attn_case){.bf16 = bf16, .n_keys = n, .n_group = 1 + (int)(i % 4), .n_embd = 64});
-            check_attention((attn_case){.bf16 = bf16, .n_keys = n, .n_group = 1, .n_embd = 16, .softcap = 1.5f});
-            check_attention((attn_case){.bf16 = bf16, .n_keys = n, .n_group = 2, .n_embd = 80, .sinks = true});
+            check_attention(
+                (attn_case){.elem = (liz_attn_elem)elem, .n_keys = n, .n_group = 1 + (int)(i % 4), .n_embd = 64});
+            check_attention(
+                (attn_case){.elem = (liz_attn_elem)elem, .n_keys = n, .n_group = 1, .n_embd = 16, .softcap = 1.5f});
+            check_attention(
+                (attn_case){.elem = (liz_attn_elem)elem, .n_keys = n, .n_group = 2, .n_embd = 80, .sinks = true});
             for (size_t w = 0; w < sizeof windows / sizeof *windows; w++)
-                check_attention((attn_case){.bf16 = bf16,
+                check_attention((attn_case){.elem = (liz_attn_elem)elem,
                                             .first_key = n > windows[w] ? n - windows[w] : 0,
                                             .n_keys = n,
                                             .n_group = 2,
@@ -787,7 +804,45 @@ static void bench_matmul(liz_dtype dtype, int32_t n_out, int32_t n_in, size_t n_
     guards_release();
 }
 
-/* `arg`: the only weight type to time, or NULL. */
+/* One token's group of four heads over 4,096 keys of one kv head. */
+static void bench_attention(liz_attn_elem elem, int n_embd)
+{
+    enum { N_KEYS = 4096, N_GROUP = 4, N_PAGES = N_KEYS / LIZ_ATTN_PAGE };
+    static const char *const names[] = {"bf16", "f32", "int8"};
+    size_t n = (size_t)n_embd, bytes = attn_page_bytes(elem, n);
+    uint8_t *k = guarded(N_PAGES * bytes), *v = guarded(N_PAGES * bytes);
+    float *q = gauss_floats(N_GROUP * n), *x = gauss_floats(n), *out = guarded(4 * N_GROUP * n);
+    const uint8_t *k_pages[N_PAGES], *v_pages[N_PAGES];
+    for (int t = 0; t < N_KEYS; t++) {
+        k_pages[t / LIZ_ATTN_PAGE] = k + (size_t)t / LIZ_ATTN_PAGE * bytes;
+        v_pages[t / LIZ_ATTN_PAGE] = v + (size_t)t / LIZ_ATTN_PAGE * bytes;
+        tested.store_key[elem](x, n_embd, t % LIZ_ATTN_PAGE, k + (size_t)t / LIZ_ATTN_PAGE * bytes);
+        tested.store_value[elem](x, n_embd, t % LIZ_ATTN_PAGE, v + (size_t)t / LIZ_ATTN_PAGE * bytes);
+    }
+    liz_attn_args a = {.q = q,
+                       .k = k_pages,
+                       .v = v_pages,
+                       .n_keys = N_KEYS,
+                       .n_group = N_GROUP,
+                       .n_embd_k = n_embd,
+                       .n_embd_v = n_embd,
+                       .scale = 0.125f,
+                       .out = out,
+                       .scratch = guarded(4 * LIZ_ATTN_SCRATCH_FLOATS(n_embd, n_embd))};
+    double best = 1e9;
+    for (int r = 0; r < 9; r++) {
+        double t = seconds();
+        tested.attend[elem](&a);
+        t = seconds() - t;
+        best = t < best ? t : best;
+    }
+    printf("%s,attend %s,%d keys x %d,%d,warm,%.0f,%.2f,%.1f\n", liz_cpu_tier_name(tested.tier), names[elem], N_KEYS,
+           n_embd, N_GROUP, best * 1e9, 2.0 * N_PAGES * (double)bytes / best / 1e9,
+           4.0 * N_GROUP * N_KEYS * (double)n / best / 1e9);
+    guards_release();
+}
+
+/* `arg`: the only weight type to time, or "attend", or NULL. */
 static void bench(void *arg, int member, int n_members)
 {
     (void)member, (void)n_members;
@@ -795,6 +850,9 @@ static void bench(void *arg, int member, int n_members)
     static const size_t tokens[] = {1, 4, 8, 16, 32, 64, 512};
     for (int tier = LIZ_TIER_C; tier <= (int)liz_cpu_tier_best(); tier++) {
         liz_kernel_init(&tested, (liz_tier_id)tier);
+        for (int elem = 0; elem < LIZ_ATTN_ELEM_COUNT && (arg == NULL || strcmp(arg, "attend") == 0); elem++)
+            for (int n_embd = 64; n_embd <= 128; n_embd *= 2)
+                bench_attention((liz_attn_elem)elem, n_embd);
         for (int i = 0; i < N_DTYPES; i++)
             for (size_t t = 0; t < sizeof tokens / sizeof *tokens; t++) {
                 bool chosen = arg == NULL || strcmp(arg, liz_dtype_info_get(dtypes[i])->name) == 0;

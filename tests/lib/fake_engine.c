@@ -5,10 +5,11 @@
  * that advances up to n_parallel sequences together, a bounded queue, whole UTF-8 characters, stop strings held back,
  * sequences that end out of order. Stress comes with random delays.
  *
- * A "model" is a text file of NAME=VALUE lines, all optional: ctx, template, temperature, min_p, vocab (0: none),
- * step_us (a random delay of up to so many microseconds each step), open_ms, memory_fails (1: refused at open).
+ * A "model" is a text file of NAME=VALUE lines, all optional: ctx, temperature, min_p, vocab (0: none), template (1: it
+ * has the chat template below; or the path of one), step_us (a random delay of up to so many microseconds each step),
+ * open_ms, memory_fails (1: refused at open).
  * A prompt that holds "!nan!" ends with LIZ_E_NUMERIC, one with "!nan?" for every third seed only; one that holds
- * "!long!" never ends by itself.
+ * "!long!" never ends by itself; one that holds "!echo!" gives the prompt's bytes back.
  *
  * Tokens: 0-255 are bytes, 256 BOS, 257 "<|end|>" (ends the text), 258 "<|turn|>", from 259 words that are only ever
  * generated. */
@@ -17,7 +18,9 @@
 #include "base/json.h"
 #include "base/philox.h"
 #include "base/status.h"
+#include "engine/engine_template.h"
 #include "lizzie.h"
+#include "sys/files.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -36,7 +39,14 @@ enum { N_WORDS = sizeof words / sizeof *words, N_VOCAB = TOKEN_WORD + N_WORDS };
 typedef struct fake_model {
     int ctx, template, vocab, step_us, open_ms, memory_fails;
     double temperature, min_p;
+    char template_path[256];
 } fake_model;
+
+/* Each message is "<|turn|>role\ncontent<|end|>\n". */
+static const char template_text[] =
+    "{%- for m in messages %}{{ '<|turn|>' + m.role + '\n' + m.content + '<|end|>\n' }}{% endfor %}"
+    "{% if tools %}{{ 'tools ' ~ tools|tojson ~ '\n' }}{% endif %}{{ strftime_now('') }}"
+    "{% if add_generation_prompt %}<|turn|>assistant\n{% endif %}";
 
 struct liz_vocab {
     int unused;
@@ -54,8 +64,8 @@ struct liz_seq {
     liz_buf text; /* all that was generated; up to `n_sent` it was reported */
     size_t n_sent;
     liz_seq_stats stats;
-    bool endless, broken, is_sometimes; /* broken with every third seed only */
-    bool cancelled, done;               /* engine->lock */
+    bool endless, broken, echoes, is_sometimes; /* broken with every third seed only */
+    bool cancelled, done;                       /* engine->lock */
 };
 
 struct liz_engine {
@@ -86,6 +96,10 @@ static void model_set(fake_model *model, const char *name, const char *value)
     for (size_t i = 0; i < sizeof ints / sizeof *ints; i++)
         if (strcmp(name, ints[i].name) == 0)
             *ints[i].value = atoi(value);
+    if (strcmp(name, "template") == 0 && strchr(value, '/') != NULL) {
+        snprintf(model->template_path, sizeof model->template_path, "%s", value);
+        model->template = 1;
+    }
     if (strcmp(name, "temperature") == 0)
         model->temperature = atof(value);
     if (strcmp(name, "min_p") == 0)
@@ -161,10 +175,21 @@ bool liz_vocab_is_end(const liz_vocab *vocab, int32_t token)
     return token == TOKEN_END;
 }
 
-liz_status liz_tokenize(const liz_vocab *vocab, const char *text, size_t n_text, unsigned flags, int32_t **tokens,
-                        size_t *n_tokens, liz_error *err)
+/* Whether the `n` bytes at `at` are all of the template's own. */
+static bool is_own(const liz_rendered *r, size_t at, size_t n)
+{
+    for (size_t i = 0; i < r->n_data; i++)
+        if (at < r->data[2 * i + 1] && at + n > r->data[2 * i])
+            return false;
+    return true;
+}
+
+static liz_status tokenize_marked(const liz_vocab *vocab, const liz_rendered *r, unsigned flags, int32_t **tokens,
+                                  size_t *n_tokens, liz_error *err)
 {
     (void)vocab;
+    const char *text = r->text;
+    size_t n_text = r->n_text;
     int32_t *out = malloc((n_text + 1) * sizeof *out);
     if (out == NULL)
         return liz_fail(err, LIZ_E_MEMORY, "no memory for tokens");
@@ -173,14 +198,49 @@ liz_status liz_tokenize(const liz_vocab *vocab, const char *text, size_t n_text,
         out[n++] = TOKEN_BOS;
     for (size_t i = 0; i < n_text;) {
         liz_str rest = {text + i, n_text - i};
-        bool end = (flags & LIZ_TOKENIZE_SPECIAL) && liz_str_starts(rest, "<|end|>");
-        bool turn = (flags & LIZ_TOKENIZE_SPECIAL) && liz_str_starts(rest, "<|turn|>");
+        bool special = flags & LIZ_TOKENIZE_SPECIAL;
+        bool end = special && liz_str_starts(rest, "<|end|>") && is_own(r, i, 7);
+        bool turn = special && liz_str_starts(rest, "<|turn|>") && is_own(r, i, 8);
         out[n++] = end ? TOKEN_END : turn ? TOKEN_TURN : (unsigned char)text[i];
         i += end ? 7 : turn ? 8 : 1;
     }
     *tokens = out;
     *n_tokens = n;
     return LIZ_OK;
+}
+
+liz_status liz_tokenize(const liz_vocab *vocab, const char *text, size_t n_text, unsigned flags, int32_t **tokens,
+                        size_t *n_tokens, liz_error *err)
+{
+    return tokenize_marked(vocab, &(liz_rendered){.text = (char *)text, .n_text = n_text}, flags, tokens, n_tokens,
+                           err);
+}
+
+liz_status liz_tokenize_rendered(const liz_vocab *vocab, const liz_rendered *rendered, int32_t **tokens,
+                                 size_t *n_tokens, liz_error *err)
+{
+    return tokenize_marked(vocab, rendered, LIZ_TOKENIZE_SPECIAL, tokens, n_tokens, err);
+}
+
+liz_status liz_template_open(liz_template **out, const char *path, liz_error *err)
+{
+    fake_model model;
+    liz_buf text;
+    const liz_str none = {"", 0};
+    liz_buf_init(&text, 1u << 24);
+    liz_status status = model_read(&model, path, err);
+    bool is_template = strlen(path) > 6 && strcmp(path + strlen(path) - 6, ".jinja") == 0;
+    const char *source = is_template ? path : model.template_path;
+    *out = NULL;
+    if (status == LIZ_OK && *source != '\0')
+        status = liz_file_read_whole(liz_files_system(), source, &text, err);
+    else if (status == LIZ_OK && model.template)
+        liz_buf_puts(&text, template_text);
+    if (status == LIZ_OK && (is_template || model.template))
+        status = liz_engine_template_new(out, (liz_str){text.data ? text.data : "", text.len}, none, liz_str_of("<s>"),
+                                         liz_str_of("</s>"), err);
+    liz_buf_free(&text);
+    return status;
 }
 
 static void piece_append(liz_buf *buf, int32_t token, bool special)
@@ -307,13 +367,17 @@ static bool seq_step(liz_seq *seq)
     uint64_t h = seq_hash(seq, 1);
     int32_t token = TOKEN_WORD + (int32_t)(h / 16 % N_WORDS);
     bool stops = h % 16 == 0 && !seq->endless && !seq->request.ignore_end;
+    if (seq->echoes) {
+        stops = seq->stats.n_completion == seq->n_tokens;
+        token = stops ? 0 : seq->tokens[seq->stats.n_completion];
+    }
     for (size_t i = 0; i < seq->request.n_stop_tokens; i++)
         stops = stops || seq->stop_tokens[i] == token;
     if (stops) {
         seq_finish(seq, LIZ_FINISH_STOP, LIZ_OK, seq->text.len);
         return true;
     }
-    piece_append(&seq->text, token, false);
+    piece_append(&seq->text, token, seq->echoes);
     seq->stats.n_completion++;
     ssize_t stop_at = find_stop(seq);
     size_t n = stop_at >= 0 ? 0 : n_certain(seq);
@@ -482,6 +546,7 @@ static liz_seq *seq_new(liz_engine *e, const liz_request *request)
         memcpy(seq->stop_tokens, request->stop_tokens, request->n_stop_tokens * sizeof *seq->stop_tokens);
     seq->key = request_key(request);
     seq->endless = prompt_holds(request, "!long!");
+    seq->echoes = prompt_holds(request, "!echo!");
     seq->is_sometimes = prompt_holds(request, "!nan?");
     seq->broken = seq->is_sometimes || prompt_holds(request, "!nan!");
     liz_buf_init(&seq->text, 64u << 20);
@@ -569,7 +634,7 @@ liz_status liz_engine_open(liz_engine **out, const char *path, const liz_engine_
                                 .n_ctx = e->opts.n_ctx ? e->opts.n_ctx : model.ctx,
                                 .n_parallel = e->opts.n_parallel ? e->opts.n_parallel : 32,
                                 .n_threads = e->opts.n_threads ? e->opts.n_threads : 1,
-                                .chat_template = model.template ? "{{ messages }}" : NULL,
+                                .chat_template = model.template ? template_text : NULL,
                                 .temperature = (float)model.temperature,
                                 .top_p = NAN,
                                 .min_p = (float)model.min_p,
@@ -644,7 +709,7 @@ liz_status liz_inspect(const char *path, const liz_engine_opts *opts, char **jso
                        ",\"chat_template\":%s,\"memory\":{\"ctx_size\":%d,\"weights_bytes\":0,\"cache_bytes\":4096},"
                        "\"kernels\":[{\"op\":"
                        "\"none\",\"variant\":\"c\"}]}",
-                       model.template ? "\"{{ messages }}\"" : "null", opts && opts->n_ctx ? opts->n_ctx : model.ctx);
+                       model.template ? "\"...\"" : "null", opts && opts->n_ctx ? opts->n_ctx : model.ctx);
     *json = liz_buf_take(&buf);
     return LIZ_OK;
 }

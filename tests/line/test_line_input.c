@@ -175,7 +175,7 @@ static void test_templates(void **state)
         assert_int_equal(status, cases[i].text ? LIZ_OK : LIZ_E_USAGE);
         if (status == LIZ_OK) {
             liz_line_prompter prompter = {.template = template};
-            assert_true(liz_line_prompt_text(&prompter, &record, &row, &out));
+            assert_int_equal(liz_line_prompt_text(&prompter, &record, &row, &out, NULL), LIZ_OK);
             liz_buf_puts(&out, "");
             assert_string_equal(out.data ? out.data : "", cases[i].text);
             liz_line_template_free(template);

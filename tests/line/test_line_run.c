@@ -138,7 +138,7 @@ static void test_openai_form(void **state)
         "\"n\":1,\"stream\":false,\"user\":\"u\"}}",
         "{\"custom_id\":\"c\",\"method\":\"POST\",\"url\":\"/v1/"
         "completions\",\"body\":{\"prompt\":\"hi\",\"echo\":true}}",
-        "{\"custom_id\":\"d\",\"method\":\"POST\",\"url\":\"/v1/chat/completions\",\"body\":{\"messages\":[]}}",
+        "{\"custom_id\":\"d\",\"method\":\"POST\",\"url\":\"/v1/chat/completions\",\"body\":{\"messages\":[{}]}}",
         "{\"custom_id\":\"e\",\"method\":\"POST\",\"url\":\"/v1/completions\",\"body\":{}}",
         "{\"custom_id\":\"f\",\"method\":\"POST\",\"url\":\"/v1/"
         "completions\",\"body\":{\"prompt\":\"hi\",\"top_p\":2}}",
@@ -738,9 +738,11 @@ static void test_usage(void **state)
     o = base, o.prompt = NULL, lab_run_fails(&o, LIZ_E_USAGE, "its rows have no \"prompt\"");
     o = base, o.prompt = NULL, o.system = "s",
     lab_run_fails(&o, LIZ_E_USAGE, "--system: rows with a prompt of their own");
-    o = base, o.prompt = NULL, o.in_path = "messages.jsonl", lab_run_fails(&o, LIZ_E_USAGE, "need chat templates");
-    o = base, o.prompt = NULL, o.in_path = "chat.jsonl",
-    lab_run_fails(&o, LIZ_E_USAGE, "/v1/chat/completions needs chat templates");
+    lab_puts("plain", "");
+    o = base, o.prompt = NULL, o.model_path = "plain", o.in_path = "messages.jsonl",
+    lab_run_fails(&o, LIZ_E_USAGE, "its rows have \"messages\": the model has no chat template");
+    o.in_path = "chat.jsonl", lab_run_fails(&o, LIZ_E_USAGE, "its rows have \"messages\"");
+    o.raw = true, lab_run_fails(&o, LIZ_E_USAGE, "--raw leaves the chat template out");
     o = base, o.in_path = "in.csv", lab_run_fails(&o, LIZ_E_USAGE, "its fields are a, b");
     o = base, o.in_path = "double.csv", lab_run_fails(&o, LIZ_E_USAGE, "names \"a\" twice");
     o = base, o.in_path = "empty.csv", lab_run_fails(&o, LIZ_E_USAGE, "has no CSV header");
@@ -759,12 +761,13 @@ static void test_models(void **state)
 {
     (void)state;
     lab_make_input("in.jsonl", 3, false);
-    lab_puts("templated", "template=1\n");
+    lab_puts("odd.jinja", "{% include 'x' %}");
+    lab_puts("templated", "template=./odd.jinja\n");
     lab_puts("vocabless", "vocab=0\n");
     lab_puts("huge", "memory_fails=1\n");
     liz_line_opts opts = lab_opts("in.jsonl", "out");
     opts.model_path = "templated";
-    lab_run_fails(&opts, LIZ_E_USAGE, "carries a chat template, which this version cannot apply: add --raw");
+    lab_run_fails(&opts, LIZ_E_UNSUPPORTED, "unknown tag 'include': --raw does without it");
     opts.raw = true;
     lab_run_ok(&opts, LIZ_LINE_DONE);
     opts.model_path = "vocabless";
@@ -811,7 +814,10 @@ static void test_dry_run(void **state)
     assert_int_not_equal(access("out", F_OK), 0);
     lab_puts("templated", "template=1\n");
     opts.model_path = "templated";
-    lab_run_fails(&opts, LIZ_E_USAGE, "carries a chat template");
+    assert_int_equal(liz_line_run(&opts, &report, &err), LIZ_OK);
+    assert_non_null(
+        strstr(report.plan.data, "first prompt:\n<|turn|>user\nSay: message 0<|end|>\n<|turn|>assistant\n"));
+    liz_line_report_free(&report);
 }
 
 #define TEST(name) cmocka_unit_test_setup(name, fresh)

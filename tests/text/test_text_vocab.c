@@ -328,6 +328,41 @@ static void test_special_tokens(void **state)
     liz_text_vocab_close(vocab);
 }
 
+/* A control token with a byte in data is text; user-defined tokens are tokens everywhere. */
+static void test_marked_text(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        size_t data[4], n_data;
+        const char *same; /* as this text, plain */
+        int32_t n_before; /* after so many control tokens <s> */
+    } cases[] = {{"<s>a", {0, 3}, 1, "<s>a", 0},
+                 {"<s><s>", {3, 6}, 1, "<s>", 1},
+                 {"<s>", {2, 3}, 1, "<s>", 0},
+                 {"<s>", {0, 1}, 1, "<s>", 0},
+                 {"<s>a", {3, 4}, 1, "a", 1},
+                 {"<s><s>a", {0, 0}, 0, "a", 2},
+                 {"<s><t>a", {3, 7}, 1, "<t>a", 1},
+                 {"<s>a<s>", {3, 4, 5, 6}, 2, "a<s>", 1},
+                 {"<s><s><t", {3, 4, 6, 8}, 2, "<s><t", 1}};
+    liz_text_vocab *vocab = vocab_open(put_special);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int32_t *ids, *same;
+        size_t n, n_same, n_before = (size_t)cases[i].n_before;
+        assert_int_equal(liz_text_encode_marked(vocab, liz_str_of(cases[i].text), LIZ_TEXT_SPECIAL, cases[i].data,
+                                                cases[i].n_data, &ids, &n, NULL),
+                         LIZ_OK);
+        assert_int_equal(liz_text_encode(vocab, liz_str_of(cases[i].same), 0, &same, &n_same, NULL), LIZ_OK);
+        assert_int_equal(n, n_before + n_same);
+        for (size_t k = 0; k < n; k++)
+            assert_int_equal(ids[k], k < n_before ? 1 : same[k - n_before]);
+        free(ids);
+        free(same);
+    }
+    liz_text_vocab_close(vocab);
+}
+
 static void put_phi3(liz_gguf_writer *w)
 {
     put_model(w, "llama",
@@ -453,12 +488,19 @@ static void test_limits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refused),        cmocka_unit_test(test_odd_spm),
-        cmocka_unit_test(test_odd_bpe),        cmocka_unit_test(test_no_merges),
-        cmocka_unit_test(test_spaced),         cmocka_unit_test(test_rwkv),
-        cmocka_unit_test(test_special_tokens), cmocka_unit_test(test_phi3_swallows_space),
-        cmocka_unit_test(test_ends),           cmocka_unit_test(test_wordpiece),
-        cmocka_unit_test(test_linear),         cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_odd_spm),
+        cmocka_unit_test(test_odd_bpe),
+        cmocka_unit_test(test_no_merges),
+        cmocka_unit_test(test_spaced),
+        cmocka_unit_test(test_rwkv),
+        cmocka_unit_test(test_special_tokens),
+        cmocka_unit_test(test_marked_text),
+        cmocka_unit_test(test_phi3_swallows_space),
+        cmocka_unit_test(test_ends),
+        cmocka_unit_test(test_wordpiece),
+        cmocka_unit_test(test_linear),
+        cmocka_unit_test(test_limits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,246 @@
+/* cli_chat.c - lizzie run on a terminal: a conversation.
+ *
+ * The conversation is kept as the JSON of its messages and rendered anew for each turn; the engine's prefix cache knows
+ * all but the last turn already. Lines are edited by libedit. Ctrl-C stops an answer, which is kept as far as it came;
+ * at the prompt it ends the program, as does the end of the input. */
+#include "cli/cli.h"
+
+#include "base/json.h"
+#include "base/status.h"
+#include "sys/files.h"
+
+#include <editline/readline.h>
+#include <fcntl.h>
+#include <locale.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { MESSAGES_MAX = 1 << 30 };
+
+typedef struct chat {
+    cli_args *args;
+    liz_engine *engine;
+    const liz_template *template;
+    liz_buf messages; /* JSON objects, commas between them; the system text is not among them */
+    liz_buf system;
+    bool over;
+} chat;
+
+static const char help_text[] = "  /system TEXT      instructions before the conversation; without TEXT: none\n"
+                                "  /set NAME VALUE   an option of generating; /set shows them\n"
+                                "  /clear            forget the conversation\n"
+                                "  /save FILE        write the conversation, as a JSON array of messages\n"
+                                "  /load FILE        go on with one\n"
+                                "  /exit             end; so does Ctrl-D\n"
+                                "A line that ends with \\ goes on in the next. Ctrl-C stops an answer.\n";
+
+static void say(const char *text)
+{
+    liz_error err;
+    if (cli_print(liz_str_of(text), &err) != LIZ_OK)
+        exit(EXIT_FAILED); /* the terminal is gone */
+}
+
+static void say_error(const liz_error *err) { fprintf(stderr, "lizzie: %s\n", err->text); }
+
+/* ---- Turns -------------------------------------------------------------------------------------- */
+
+/* The system text and the messages, as an array without its brackets. */
+static void all_messages(const chat *c, liz_buf *out)
+{
+    if (c->system.len > 0)
+        cli_message_add(out, "system", liz_buf_str(&c->system));
+    if (out->len > 0 && c->messages.len > 0)
+        liz_buf_putc(out, ',');
+    liz_buf_append_str(out, liz_buf_str(&c->messages));
+}
+
+static liz_status answer(chat *c, liz_buf *text, liz_error *err)
+{
+    liz_buf messages;
+    liz_rendered rendered;
+    int32_t *tokens = NULL;
+    size_t n_tokens;
+    liz_buf_init(&messages, MESSAGES_MAX);
+    all_messages(c, &messages);
+    liz_status status = cli_messages_render(c->args, c->template, &messages, &rendered, err);
+    if (status == LIZ_OK)
+        status = liz_tokenize_rendered(liz_engine_vocab(c->engine), &rendered, &tokens, &n_tokens, err);
+    if (status == LIZ_OK)
+        status = cli_generate(c->args, c->engine, tokens, n_tokens, text, err);
+    liz_free(tokens);
+    liz_rendered_free(&rendered);
+    liz_buf_free(&messages);
+    return status;
+}
+
+/* A turn that fails is taken back, so that one can go on. */
+static void take_turn(chat *c, const char *line)
+{
+    liz_buf text;
+    liz_error err;
+    size_t before = c->messages.len;
+    liz_buf_init(&text, MESSAGES_MAX);
+    cli_message_add(&c->messages, "user", liz_str_of(line));
+    liz_status status = answer(c, &text, &err);
+    cli_at_work = false;
+    if (status == LIZ_OK) {
+        cli_message_add(&c->messages, "assistant", liz_buf_str(&text));
+        say(cli_stop ? "\n" : "");
+    } else {
+        c->messages.len = before;
+        say_error(&err);
+    }
+    c->over = cli_stop != 0 && cli_stop != SIGINT;
+    if (!c->over)
+        cli_stop = 0;
+    liz_buf_free(&text);
+}
+
+/* ---- Commands ----------------------------------------------------------------------------------- */
+
+static liz_status save(chat *c, const char *path, liz_error *err)
+{
+    liz_buf all, out;
+    int fd = -1;
+    liz_buf_init(&all, MESSAGES_MAX);
+    liz_buf_init(&out, MESSAGES_MAX);
+    all_messages(c, &all);
+    liz_buf_printf(&out, "[%s]\n", all.len ? all.data : "");
+    liz_status status = liz_buf_failed(&out)
+                            ? liz_fail(err, LIZ_E_MEMORY, "%s: no memory to write it", path)
+                            : liz_file_open(liz_files_system(), path, O_WRONLY | O_CREAT | O_TRUNC, &fd, err);
+    if (status == LIZ_OK)
+        status = liz_file_write(liz_files_system(), fd, path, out.data, out.len, err);
+    liz_file_close(liz_files_system(), &fd);
+    liz_buf_free(&all);
+    liz_buf_free(&out);
+    return status;
+}
+
+/* Takes the messages of a JSON array over; a system text at its beginning becomes the chat's. */
+static liz_status take_messages(chat *c, const liz_json *list, const char *path, liz_error *err)
+{
+    if (list->type != LIZ_JSON_ARRAY)
+        return liz_fail(err, LIZ_E_FORMAT, "%s: is no JSON array of messages", path);
+    const liz_json *m = list->first_child, *role = liz_json_member(m, "role"), *text = liz_json_member(m, "content");
+    liz_buf_clear(&c->messages);
+    liz_buf_clear(&c->system);
+    if (role != NULL && liz_str_is(role->string, "system") && text != NULL && text->type == LIZ_JSON_STRING) {
+        liz_buf_append_str(&c->system, text->string);
+        m = m->next;
+    }
+    for (; m != NULL; m = m->next) {
+        liz_buf_puts(&c->messages, c->messages.len ? "," : "");
+        liz_buf_append_str(&c->messages, m->source);
+    }
+    return LIZ_OK;
+}
+
+static liz_status load(chat *c, const char *path, liz_error *err)
+{
+    liz_buf text;
+    liz_arena arena = {.size_max = (size_t)4 << 30};
+    liz_json *list;
+    liz_buf_init(&text, MESSAGES_MAX);
+    liz_status status = liz_file_read_whole(liz_files_system(), path, &text, err);
+    if (status == LIZ_OK && liz_json_read(&list, liz_buf_str(&text), &arena, err) != LIZ_OK)
+        status = liz_fail_within(err, LIZ_E_FORMAT, "%s", path);
+    if (status == LIZ_OK)
+        status = take_messages(c, list, path, err);
+    liz_arena_free(&arena);
+    liz_buf_free(&text);
+    return status;
+}
+
+static liz_status set(chat *c, char *rest, liz_error *err)
+{
+    char *name = strsep(&rest, " ");
+    if (*name != '\0')
+        return cli_option_change(c->args, name, rest ? rest : "", err);
+    liz_buf shown;
+    liz_buf_init(&shown, 1 << 16);
+    cli_options_show(c->args, &shown);
+    say(shown.data);
+    liz_buf_free(&shown);
+    return LIZ_OK;
+}
+
+/* A line that begins with "/". */
+static void command(chat *c, char *line)
+{
+    liz_error err;
+    char *rest = line;
+    const char *name = strsep(&rest, " ");
+    liz_status status = LIZ_OK;
+    rest = rest ? rest + strspn(rest, " ") : line + strlen(line);
+    if (strcmp(name, "/exit") == 0 || strcmp(name, "/quit") == 0 || strcmp(name, "/bye") == 0) {
+        c->over = true;
+    } else if (strcmp(name, "/help") == 0) {
+        say(help_text);
+    } else if (strcmp(name, "/system") == 0) {
+        liz_buf_clear(&c->system);
+        liz_buf_puts(&c->system, rest);
+    } else if (strcmp(name, "/clear") == 0) {
+        liz_buf_clear(&c->messages);
+    } else if (strcmp(name, "/set") == 0) {
+        status = set(c, rest, &err);
+    } else if ((strcmp(name, "/save") == 0 || strcmp(name, "/load") == 0) && *rest != '\0') {
+        status = name[1] == 's' ? save(c, rest, &err) : load(c, rest, &err);
+    } else {
+        status = liz_fail(&err, LIZ_E_USAGE, "%s: is not a command, or lacks something: /help lists them", name);
+    }
+    if (status != LIZ_OK)
+        say_error(&err);
+}
+
+/* ---- Lines -------------------------------------------------------------------------------------- */
+
+/* Gives a line of the user, or several joined by backslashes; NULL at the end of the input. */
+static char *read_lines(void)
+{
+    char *all = NULL;
+    for (const char *prompt = "> ";; prompt = ". ") {
+        char *line = readline(prompt), *joined;
+        if (line == NULL || all == NULL) {
+            joined = line ? line : all;
+        } else {
+            if (asprintf(&joined, "%s\n%s", all, line) < 0)
+                joined = NULL;
+            free(line);
+            free(all);
+        }
+        all = joined;
+        size_t n = all ? strlen(all) : 0;
+        if (line == NULL || n == 0 || all[n - 1] != '\\')
+            return all;
+        all[n - 1] = '\0';
+    }
+}
+
+liz_status cli_chat(cli_args *args, liz_engine *engine, const liz_template *t, liz_error *err)
+{
+    chat c = {.args = args, .engine = engine, .template = t};
+    char *line;
+    (void)err;
+    setlocale(LC_CTYPE, ""); /* for the widths of characters; numbers stay as they are */
+    liz_buf_init(&c.messages, MESSAGES_MAX);
+    liz_buf_init(&c.system, MESSAGES_MAX);
+    liz_buf_puts(&c.system, args->line.system ? args->line.system : "");
+    rl_readline_name = "lizzie";
+    using_history();
+    say("/help lists the commands.\n");
+    while (!c.over && (line = read_lines()) != NULL) {
+        if (*line != '\0')
+            add_history(line);
+        if (*line == '/')
+            command(&c, line);
+        else if (*line != '\0')
+            take_turn(&c, line);
+        free(line);
+    }
+    liz_buf_free(&c.messages);
+    liz_buf_free(&c.system);
+    return LIZ_OK;
+}

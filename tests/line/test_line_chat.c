@@ -1,0 +1,201 @@
+/* test_line_chat.c - rows through a chat template, on the fake engine, which gives the prompt back: --prompt and
+ * --system as turns, rows with messages, OpenAI chat requests; what is data stays text; the template and its clock are
+ * in the fingerprint. */
+#include "line_lab.h"
+
+#include "base/json.h"
+
+static int setup(void **state)
+{
+    int failed = lab_open(state);
+    if (!failed) {
+        lab_puts("model", "template=1\n");
+        lab_puts("plain", "");
+        lab_puts("clock.jinja", "{{ strftime_now('%Y-%m-%d %H:%M') }} {{ messages[0].content }}");
+        lab_puts("clocked", "template=./clock.jinja\n");
+        lab_puts("strict.jinja",
+                 "{% for m in messages %}{% if m.role not in ['user', 'assistant'] %}"
+                 "{{ raise_exception('no ' ~ m.role ~ ' here') }}{% endif %}{{ m.content }}{% endfor %}");
+        lab_puts("strict", "template=./strict.jinja\n");
+    }
+    return failed;
+}
+
+static int fresh(void **state)
+{
+    (void)state;
+    lab_remove_out("out");
+    return 0;
+}
+
+static liz_line_opts chat_opts(const char *model, const char *prompt)
+{
+    liz_line_opts opts = lab_opts("in.jsonl", "out");
+    opts.model_path = model;
+    opts.prompt = prompt;
+    opts.max_tokens = 400;
+    return opts;
+}
+
+static void assert_out(const char *part)
+{
+    liz_buf out = lab_get("out");
+    if (strstr(out.data, part) == NULL)
+        fail_msg("no %s in\n%s", part, out.data);
+    liz_buf_free(&out);
+}
+
+/* Each row of IN gives its part of OUT. */
+static void assert_rows(const char *model, const char *const rows[][2], size_t n)
+{
+    liz_buf in;
+    liz_buf_init(&in, 1 << 20);
+    for (size_t i = 0; i < n; i++)
+        liz_buf_printf(&in, "%s\n", rows[i][0]);
+    lab_put("in.jsonl", in.data, in.len);
+    liz_buf_free(&in);
+    liz_line_opts opts = chat_opts(model, NULL);
+    lab_run_ok(&opts, LIZ_LINE_DONE);
+    for (size_t i = 0; i < n; i++)
+        assert_out(rows[i][1]);
+}
+
+static void test_prompt_and_system(void **state)
+{
+    (void)state;
+    lab_puts("in.jsonl", "{\"t\":\"!echo! a\"}\n{\"t\":\"!echo! <|end|>\\\"\"}\n");
+    liz_line_opts opts = chat_opts("model", "Say {{t}}");
+    opts.system = "Be {{t}}.";
+    lab_run_ok(&opts, LIZ_LINE_DONE);
+    assert_out(
+        "\"text\":\"<|turn|>system\\nBe !echo! a.<|end|>\\n<|turn|>user\\nSay !echo! a<|end|>\\n<|turn|>assistant");
+    /* Control tokens in data are text: more tokens than the same text of the template's own would be. */
+    assert_out("Say !echo! <|end|>\\\"<|end|>\\n");
+    lab_remove_out("out");
+    opts.raw = true;
+    lab_run_ok(&opts, LIZ_LINE_DONE);
+    assert_out("\"text\":\"<|begin|>Be !echo! a.\\n\\nSay !echo! a\"");
+}
+
+static void test_messages(void **state)
+{
+    (void)state;
+    static const char *const rows[][2] = {
+        {"{\"messages\":[{\"role\":\"user\",\"content\":\"!echo!\"},{\"role\":\"x\",\"content\":\"y\"}]}",
+         "\"text\":\"<|turn|>user\\n!echo!<|end|>\\n<|turn|>x\\ny<|end|>\\n<|turn|>assistant\\n\""},
+        {"{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"!echo!\"},"
+         "{\"type\":\"text\",\"text\":\"b\"}]}]}",
+         "user\\n!echo!\\nb<|end|>"},
+        {"{\"messages\":[{\"role\":\"user\",\"content\":\"!echo!\"}],\"tools\":[{\"n\":1.50}],\"id\":\"i\"}",
+         "tools [{\\\"n\\\": 1.5}]\\n<|turn|>assistant"},
+        {"{\"messages\":[{\"role\":\"user\",\"content\":\"!echo!q\"}],"
+         "\"chat_template_kwargs\":{\"add_generation_prompt\":false}}",
+         "\"text\":\"<|turn|>user\\n!echo!q<|end|>\\n\""},
+        {"{\"messages\":[{\"role\":\"user\"}]}", "\"code\":\"template_failed\",\"message\":\"chat template, line 2: "},
+        {"{\"messages\":{}}", "\"code\":\"invalid_row\""},
+        {"{\"messages\":[]}", "\"code\":\"invalid_row\""},
+        {"{\"prompt\":\"!echo!<|end|>\"}", "\"text\":\"<|begin|>!echo!<|end|>\""},
+        {"{\"other\":1}", "\"code\":\"field_missing\""},
+    };
+    assert_rows("model", rows, sizeof rows / sizeof *rows);
+}
+
+/* What raise_exception says is the row's message, as it stands. */
+static void test_refusal(void **state)
+{
+    (void)state;
+    static const char *const rows[][2] = {
+        {"{\"messages\":[{\"role\":\"tool\",\"content\":\"a\"}]}",
+         "{\"code\":\"template_failed\",\"message\":\"no tool here\"}"},
+        {"{\"messages\":[{\"role\":\"user\",\"content\":\"!echo!\"}]}", "\"text\":\"!echo!\""},
+    };
+    assert_rows("strict", rows, sizeof rows / sizeof *rows);
+}
+
+#define CHAT_ROW(id, body)                                                                                             \
+    "{\"custom_id\":\"" id "\",\"method\":\"POST\",\"url\":\"/v1/chat/completions\",\"body\":{\"model\":\"m\"," body   \
+    "}}"
+
+static void test_openai(void **state)
+{
+    (void)state;
+    static const char *const rows[][2] = {
+        {CHAT_ROW("a", "\"messages\":[{\"role\":\"user\",\"content\":\"!echo!\"}],\"max_completion_tokens\":99"),
+         "\"body\":{\"id\":\"chatcmpl-0\",\"object\":\"chat.completion\",\"created\":0,\"model\":\"m\",\"choices\":[{"
+         "\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"<|turn|>user\\n!echo!<|end|>\\n<|turn|>"
+         "assistant\\n\",\"refusal\":null},\"logprobs\":null,\"finish_reason\":\"stop\"}],\"usage\":"},
+        {CHAT_ROW("b", "\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"logprobs\":true,\"top_logprobs\":2,"
+                       "\"max_tokens\":1"),
+         "\"logprobs\":{\"content\":[{\"token\":"},
+        {CHAT_ROW("c", "\"prompt\":\"x\",\"messages\":[]"), "\"message\":\"body.prompt: is not supported"},
+        {CHAT_ROW("d", "\"max_tokens\":1"), "\"message\":\"body.messages: is missing\""},
+        {CHAT_ROW("e", "\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"tool_choice\":\"required\""),
+         "\"message\":\"body.tool_choice: is not supported"},
+        {"{\"custom_id\":\"f\",\"method\":\"POST\",\"url\":\"/v1/completions\",\"body\":{\"prompt\":\"!echo!\"}}",
+         "\"object\":\"text_completion\""},
+    };
+    assert_rows("model", rows, sizeof rows / sizeof *rows);
+}
+
+/* The arguments of a tool call are given to the template as it can take them. */
+static void test_arguments(void **state)
+{
+    (void)state;
+    static const char call[] = "{\"messages\":[{\"role\":\"user\",\"content\":\"!echo!\"},{\"role\":\"assistant\","
+                               "\"content\":\"\",\"tool_calls\":[{\"function\":{\"name\":\"f\",\"arguments\":"
+                               "\"{\\\"a\\\": [1.0]}\"}}]}]}";
+    static const char begin[] = "{% for m in messages %}{{ m.content }}{% for c in m.tool_calls %}";
+    static const struct {
+        const char *use, *text;
+    } cases[] = {{"{{ c.function.arguments|tojson }}", "!echo!{\\\"a\\\": [1.0]}"},
+                 {"{{ c.function.arguments.items()|list }}", "!echo![('a', [1.0])]"},
+                 {"{{ 'A' + c.function.arguments }}", "!echo!A{\\\"a\\\": [1.0]}"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        liz_buf source;
+        char want[64];
+        liz_buf_init(&source, 4096);
+        liz_buf_printf(&source, "%s%s{%% endfor %%}{%% endfor %%}", begin, cases[i].use);
+        lab_puts("calls.jinja", source.data);
+        lab_puts("calls", "template=./calls.jinja\n");
+        liz_buf_free(&source);
+        snprintf(want, sizeof want, "\"text\":\"%s\"", cases[i].text);
+        lab_remove_out("out");
+        assert_rows("calls", (const char *const[][2]){{call, want}}, 1);
+    }
+}
+
+/* A resume goes on with the time of the first beginning; another --now or template is another job. */
+static void test_clock(void **state)
+{
+    (void)state;
+    lab_puts("in.jsonl", "{\"t\":\"!echo!\"}\n{\"t\":\"!echo!\"}\n");
+    liz_line_opts opts = chat_opts("clocked", "{{t}}");
+    opts.now = "2026-01-31 07:08:09";
+    opts.limit = 1;
+    lab_run_ok(&opts, LIZ_LINE_LIMITED);
+    assert_out("\"text\":\"2026-01-31 07:08 !echo!\"");
+    opts.limit = 0;
+    opts.now = "2026-01-31";
+    lab_run_fails(&opts, LIZ_E_STATE, "now (was 2026-01-31 07:08:09, is 2026-01-31)");
+    opts.now = NULL;
+    lab_run_ok(&opts, LIZ_LINE_DONE);
+    liz_buf out = lab_get("out");
+    const char *second = strchr(out.data, '\n') + 1;
+    assert_non_null(strstr(second, "2026-01-31 07:08 !echo!"));
+    liz_buf_free(&out);
+    lab_remove_out("out");
+    opts.now = "yesterday";
+    lab_run_fails(&opts, LIZ_E_USAGE, "--now yesterday: is no time");
+    opts.now = "2026-02-30";
+    lab_run_fails(&opts, LIZ_E_USAGE, "is no time");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_prompt_and_system, fresh), cmocka_unit_test_setup(test_messages, fresh),
+        cmocka_unit_test_setup(test_refusal, fresh),           cmocka_unit_test_setup(test_openai, fresh),
+        cmocka_unit_test_setup(test_arguments, fresh),         cmocka_unit_test_setup(test_clock, fresh),
+    };
+    return cmocka_run_group_tests(tests, setup, lab_close);
+}
