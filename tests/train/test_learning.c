@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-enum { N_TOK = 96, N_STEPS = 12 };
+enum { N_TOK = 96, N_STEPS = 5 };
 
 typedef struct outcome {
     double first, last;
@@ -105,7 +105,9 @@ static void check_same(setting s)
     printf("# %s%s: loss %.4f, after %d steps %.4f\n", s.lora_rank > 0 ? "adapters" : "all weights",
            s.muon ? ", Muon" : "", one.first, N_STEPS, one.last);
     assert_true(one.last < 0.7 * one.first);
-    for (int tier = getenv("X") ? LIZ_TIER_C : LIZ_TIER_AVX2; tier <= (int)best; tier++) {
+    /* Muon and all weights in plain C, or plain C under a sanitizer, would take minutes. */
+    bool slow = s.lora_rank == 0 || getenv("LIZZIE_TEST_SANITIZED") != NULL;
+    for (int tier = slow ? LIZ_TIER_AVX2 : LIZ_TIER_C; tier <= (int)best; tier++) {
         s.tier = (liz_tier_id)tier;
         s.n_threads = 2 + tier % 2;
         s.recompute = tier % 2 == 0;
