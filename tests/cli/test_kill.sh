@@ -45,7 +45,7 @@ in_middle=0 all_same=0 n_runs=0 n_kills=0
 RANDOM=${KILL_SEED:-4242}
 while [ $in_middle -lt "$kills" ] && [ $n_runs -lt $((kills * 3 + 20)) ]; do
     rm -f out.jsonl out.jsonl.lizzie
-    n_runs=$((n_runs + 1))
+    n_runs=$((n_runs + 1)) fresh=1
     while :; do
         begun=$(date +%s%N)
         "$program" batch "$model" "$input" -o out.jsonl "${args[@]}" >/dev/null 2>out.jsonl.err &
@@ -54,11 +54,13 @@ while [ $in_middle -lt "$kills" ] && [ $n_runs -lt $((kills * 3 + 20)) ]; do
         kill -9 $pid 2>/dev/null
         wait $pid 2>/dev/null
         status=$?
-        if [ $status -ne 137 ]; then # it ended before the kill: the machine may have less to do now
+        if [ $status -ne 137 ]; then
+            # A whole run that ended before its kill: the machine has less to do now than at first.
             ended_ms=$((($(date +%s%N) - begun) / 1000000))
-            [ $ended_ms -ge $took_ms ] || took_ms=$ended_ms
+            [ $fresh -eq 0 ] || [ $ended_ms -ge $took_ms ] || took_ms=$ended_ms
             break
         fi
+        fresh=0
         n_kills=$((n_kills + 1))
         rows=$([ -f out.jsonl ] && wc -l <out.jsonl || echo 0)
         [ "$rows" -gt 0 ] && [ "$rows" -lt "$n_rows" ] && in_middle=$((in_middle + 1))
