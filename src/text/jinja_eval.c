@@ -2,58 +2,18 @@
 #include "text/jinja_impl.h"
 
 #include <math.h>
-#include <stdio.h>
 
-/* ---- Names -------------------------------------------------------------------------------------- */
-
-typedef struct jinja_variable {
-    jinja_str name;
-    jinja_value value;
-    bool is_set;
-    struct jinja_variable *next;
-} jinja_variable;
-
-jinja_value *liz_jinja_lookup(jinja_scope *scope, jinja_str name)
+static jinja_value eval_name(jinja *j, const jinja_node *node, const jinja_scope *scope)
 {
-    for (; scope != NULL; scope = scope->parent)
-        for (jinja_variable *v = scope->first; v != NULL; v = v->next)
-            if (v->is_set && liz_str_eq(liz_jinja_plain(v->name), liz_jinja_plain(name)))
-                return &v->value;
-    return NULL;
-}
-
-void liz_jinja_forget(jinja_scope *scope)
-{
-    for (jinja_variable *v = scope->first; v != NULL; v = v->next)
-        v->is_set = false;
-}
-
-void liz_jinja_assign(jinja *j, jinja_scope *scope, jinja_str name, jinja_value value)
-{
-    jinja_variable *v = scope->first;
-    while (v != NULL && !liz_str_eq(liz_jinja_plain(v->name), liz_jinja_plain(name)))
-        v = v->next;
-    if (v == NULL) {
-        v = liz_jinja_alloc(j, 1, sizeof *v);
-        v->name = name;
-        v->next = scope->first;
-        scope->first = v;
+    for (; scope != NULL; scope = scope->parent) {
+        const jinja_value *there = liz_jinja_dict_get(j, &scope->names, node->value);
+        if (there != NULL)
+            return *there;
     }
-    v->value = value;
-    v->is_set = true;
-}
-
-static jinja_value eval_name(jinja *j, const jinja_node *node, jinja_scope *scope)
-{
-    const jinja_value *there = liz_jinja_lookup(scope, node->value.str);
-    if (there != NULL)
-        return *there;
-    const jinja_function *f = liz_jinja_global(node->value.str);
-    if (f == NULL)
-        return liz_jinja_missing(node->value.str.p, node->value.str.n, NULL);
-    jinja_callable *callable = liz_jinja_alloc(j, 1, sizeof *callable);
-    *callable = (jinja_callable){.function = f};
-    return (jinja_value){JINJA_CALLABLE, {.callable = callable}};
+    const jinja_function *f = liz_jinja_find(JINJA_GLOBAL, node->value.str);
+    if (f == NULL && (liz_jinja_is(node->value.str, "varargs") || liz_jinja_is(node->value.str, "kwargs")))
+        liz_jinja_fail(j, LIZ_E_UNSUPPORTED, "'%.*s' of a macro is not known", LIZ_STR_ARG(node->value.str));
+    return f ? liz_jinja_callable(j, (jinja_callable){.function = f}) : liz_jinja_missing(node->value.str, NULL);
 }
 
 /* ---- Operators ---------------------------------------------------------------------------------- */
@@ -87,43 +47,35 @@ static jinja_value float_binary(jinja *j, uint16_t op, double x, double y)
     }
 }
 
-static bool int_power(int64_t x, int64_t n, int64_t *out)
+/* Every step fits twice the bits; a base beyond 1 overflows before the 64th. */
+static __int128 int_power(int64_t x, int64_t n)
 {
-    bool overflows = false;
-    for (*out = 1; n > 0 && !overflows; n >>= 1) {
-        if (n & 1)
-            overflows = __builtin_mul_overflow(*out, x, out);
-        if (n > 1)
-            overflows |= __builtin_mul_overflow(x, x, &x);
-    }
-    return overflows;
+    __int128 out = 1;
+    for (n = n > 64 ? 64 + (n & 1) : n; n > 0 && out >= INT64_MIN && out <= INT64_MAX; n--)
+        out *= x;
+    return out;
 }
 
 static jinja_value int_binary(jinja *j, uint16_t op, int64_t x, int64_t y)
 {
-    int64_t out = 0;
-    bool overflows = false, divides = op == '%' || op == JINJA_OP('/', '/');
+    __int128 out = 0, rest = 0;
     if (op == '/' || (op == JINJA_OP('*', '*') && y < 0))
         return float_binary(j, op, (double)x, (double)y);
-    if (divides && y == 0)
+    if (y == 0 && (op == '%' || op == JINJA_OP('/', '/')))
         liz_jinja_fail(j, LIZ_E_FORMAT, "integer division or modulo by zero");
-    if (divides && y == -1) {
-        overflows = op != '%' && __builtin_sub_overflow(0, x, &out);
-    } else if (divides) {
-        int64_t rest = x % y, carry = rest != 0 && (rest < 0) != (y < 0);
-        out = op == '%' ? rest + carry * y : x / y - carry;
-    } else if (op == '+') {
-        overflows = __builtin_add_overflow(x, y, &out);
-    } else if (op == '-') {
-        overflows = __builtin_sub_overflow(x, y, &out);
-    } else if (op == '*') {
-        overflows = __builtin_mul_overflow(x, y, &out);
-    } else {
-        overflows = int_power(x, y, &out);
+    if (op == '%' || op == JINJA_OP('/', '/'))
+        rest = (__int128)x % y + ((__int128)x % y != 0 && (x < 0) != (y < 0) ? y : 0);
+    switch (op) {
+    case '+': out = (__int128)x + y; break;
+    case '-': out = (__int128)x - y; break;
+    case '*': out = (__int128)x * y; break;
+    case '%': out = rest; break;
+    case JINJA_OP('/', '/'): out = (x - rest) / y; break;
+    default: out = int_power(x, y); break;
     }
-    if (overflows)
+    if (out < INT64_MIN || out > INT64_MAX)
         liz_jinja_fail(j, LIZ_E_UNSUPPORTED, "an integer grows beyond 64 bits");
-    return liz_jinja_int(out);
+    return liz_jinja_int((int64_t)out);
 }
 
 static jinja_value repeated(jinja *j, jinja_value v, int64_t times)
@@ -141,15 +93,14 @@ static jinja_value repeated(jinja *j, jinja_value v, int64_t times)
         for (size_t k = 0; v.type == JINJA_LIST && k < n; k++)
             liz_jinja_push(list, v.list->v[k]);
     }
-    return v.type == JINJA_LIST ? list : liz_jinja_string(liz_jinja_text_str(&text));
+    return v.type == JINJA_LIST ? list : liz_jinja_text(&text);
 }
 
 static jinja_value joined(jinja *j, jinja_value a, jinja_value b)
 {
     jinja_value out = liz_jinja_list(j, a.list->kind, a.list->n + b.list->n);
-    memcpy(out.list->v, a.list->v, a.list->n * sizeof a);
-    memcpy(out.list->v + a.list->n, b.list->v, b.list->n * sizeof b);
-    out.list->n = a.list->n + b.list->n;
+    for (size_t i = 0; i < a.list->n + b.list->n; i++)
+        liz_jinja_push(out, i < a.list->n ? a.list->v[i] : b.list->v[i - a.list->n]);
     return out;
 }
 
@@ -164,7 +115,7 @@ jinja_value liz_jinja_binary(jinja *j, uint16_t op, jinja_value a, jinja_value b
     if (op == '~') {
         liz_jinja_add(j, &text, liz_jinja_str(j, a));
         liz_jinja_add(j, &text, liz_jinja_str(j, b));
-        return liz_jinja_string(liz_jinja_text_str(&text));
+        return liz_jinja_text(&text);
     }
     if (op == '%' && a.type == JINJA_STRING)
         return liz_jinja_percent(j, a.str, b);
@@ -192,30 +143,7 @@ static jinja_value eval_unary(jinja *j, const jinja_node *node, jinja_scope *sco
         liz_jinja_fail(j, LIZ_E_FORMAT, "bad operand type for unary %c: '%s'", node->op, liz_jinja_type_name(v));
     if (v.type == JINJA_FLOAT)
         return liz_jinja_float(node->op == '-' ? -v.real : v.real);
-    if (v.type == JINJA_BIG) {
-        jinja_text text = {0};
-        bool negative = *v.str.p == '-';
-        liz_jinja_puts(j, &text, negative == (node->op == '-') ? "" : "-");
-        liz_jinja_add(j, &text, liz_jinja_cut(v.str, negative, v.str.n));
-        return liz_jinja_number(j, liz_jinja_plain(liz_jinja_text_str(&text)));
-    }
     return int_binary(j, node->op, 0, liz_jinja_whole(j, v));
-}
-
-static bool compares(jinja *j, uint16_t op, jinja_value a, jinja_value b)
-{
-    bool is_nan = (a.type == JINJA_FLOAT && isnan(a.real)) || (b.type == JINJA_FLOAT && isnan(b.real));
-    switch (op) {
-    case JINJA_OP('=', '='): return liz_jinja_equal(j, a, b, 0);
-    case JINJA_OP('!', '='): return !liz_jinja_equal(j, a, b, 0);
-    case 'i': return liz_jinja_contains(j, b, a);
-    case 'n': return !liz_jinja_contains(j, b, a);
-    default: break;
-    }
-    int order = liz_jinja_compare(j, a, b, 0);
-    if (is_nan)
-        return false;
-    return op == '<' ? order < 0 : op == '>' ? order > 0 : op == JINJA_OP('<', '=') ? order <= 0 : order >= 0;
 }
 
 static jinja_value eval_compare(jinja *j, const jinja_node *node, jinja_scope *scope)
@@ -223,7 +151,7 @@ static jinja_value eval_compare(jinja *j, const jinja_node *node, jinja_scope *s
     jinja_value left = liz_jinja_eval(j, node->a, scope);
     for (const jinja_node *n = node->b; n != NULL; n = n->next) {
         jinja_value right = liz_jinja_eval(j, n->a, scope);
-        if (!compares(j, n->op, left, right))
+        if (!liz_jinja_compares(j, n->op, left, right))
             return liz_jinja_bool(false);
         left = right;
     }
@@ -232,22 +160,17 @@ static jinja_value eval_compare(jinja *j, const jinja_node *node, jinja_scope *s
 
 /* ---- Calls -------------------------------------------------------------------------------------- */
 
-static void args_reserve(jinja *j, jinja_args *args, size_t n_more)
-{
-    jinja_args bigger = *args;
-    bigger.v = liz_jinja_alloc(j, args->n + n_more, sizeof *bigger.v);
-    bigger.names = liz_jinja_alloc(j, args->n + n_more, sizeof *bigger.names);
-    for (size_t i = 0; i < args->n; i++) {
-        bigger.v[i] = args->v[i];
-        bigger.names[i] = args->names[i];
-    }
-    *args = bigger;
-}
-
 static void add_arg(jinja *j, jinja_args *args, jinja_str name, jinja_value v)
 {
-    if (args->n % 8 == 0)
-        args_reserve(j, args, 8);
+    if (args->n % 8 == 0) {
+        jinja_args old = *args;
+        args->v = liz_jinja_alloc(j, old.n + 8, sizeof *args->v);
+        args->names = liz_jinja_alloc(j, old.n + 8, sizeof *args->names);
+        for (size_t i = 0; i < old.n; i++) {
+            args->v[i] = old.v[i];
+            args->names[i] = old.names[i];
+        }
+    }
     args->n_positional += name.p == NULL;
     args->names[args->n] = name;
     args->v[args->n++] = v;
@@ -255,16 +178,14 @@ static void add_arg(jinja *j, jinja_args *args, jinja_str name, jinja_value v)
 
 static void add_unpacked(jinja *j, jinja_args *args, uint16_t op, jinja_value v)
 {
-    if (op == '*') {
-        const jinja_list *items = liz_jinja_items(j, v);
-        for (size_t i = 0; i < items->n; i++)
-            add_arg(j, args, (jinja_str){0}, items->v[i]);
-        return;
-    }
-    if (v.type != JINJA_DICT)
+    if (op != '*' && v.type != JINJA_DICT)
         liz_jinja_fail(j, LIZ_E_FORMAT, "argument after ** must be a mapping, not %s", liz_jinja_type_name(v));
-    for (size_t i = 0; i < v.dict->n; i++)
-        add_arg(j, args, liz_jinja_str(j, v.dict->keys[i]), v.dict->values[i]);
+    const jinja_list *items = liz_jinja_items(j, v); /* of a dict: its keys */
+    for (size_t i = 0; i < items->n; i++)
+        if (op == '*')
+            add_arg(j, args, (jinja_str){0}, items->v[i]);
+        else
+            add_arg(j, args, liz_jinja_str(j, items->v[i]), v.dict->values[i]);
 }
 
 static jinja_args eval_args(jinja *j, const jinja_node *written, jinja_scope *scope)
@@ -284,59 +205,61 @@ static jinja_args eval_args(jinja *j, const jinja_node *written, jinja_scope *sc
     return args;
 }
 
-/* Where the parameter `name` stands among those of `params`; 0 for nowhere, since the subject is first. */
-static size_t param_index(const char *params, jinja_str name)
+void liz_jinja_bind(jinja *j, jinja_str callee, const jinja_str *names, size_t n, const jinja_args *args,
+                    jinja_value *out, bool *given)
 {
-    for (size_t i = 1; *params != '\0'; i++) {
-        size_t n = strcspn(params, " !");
-        if (n == name.n && memcmp(params, name.p, n) == 0)
-            return i;
-        params += n + strspn(params + n, " !");
+    if (args->n_positional > n)
+        liz_jinja_fail(j, LIZ_E_FORMAT, "%.*s() takes not more than %zu argument(s), and there are %zu",
+                       LIZ_STR_ARG(callee), n, args->n_positional);
+    for (size_t i = 0, at = 0; i < args->n; i++, at = i) {
+        jinja_str name = args->names[i];
+        for (at = name.p ? 0 : i; name.p != NULL && at < n; at++)
+            if (liz_jinja_same(names[at], name))
+                break;
+        if (at == n)
+            liz_jinja_fail(j, LIZ_E_FORMAT, "%.*s() takes no keyword argument '%.*s'", LIZ_STR_ARG(callee),
+                           LIZ_STR_ARG(name));
+        if (given[at])
+            liz_jinja_fail(j, LIZ_E_FORMAT, "%.*s() got multiple values for argument '%.*s'", LIZ_STR_ARG(callee),
+                           LIZ_STR_ARG(name));
+        out[at] = args->v[i];
+        given[at] = true;
     }
-    return 0;
 }
 
 jinja_value liz_jinja_call_function(jinja *j, const jinja_function *f, jinja_value subject, const jinja_args *args)
 {
-    jinja_value arg[JINJA_PARAMS_MAX + 1] = {subject};
-    size_t n_params = 0;
-    bool more = strchr(f->params, '*') != NULL;
-    for (const char *p = f->params; *p != '\0' && *p != '*'; p += strspn(p, " !")) {
-        p += strcspn(p, " !");
-        n_params++;
-        arg[n_params] = liz_jinja_missing("argument", 8, NULL);
+    jinja_value arg[JINJA_PARAMS_MAX] = {subject};
+    jinja_str names[JINJA_PARAMS_MAX] = {{0}};
+    bool given[JINJA_PARAMS_MAX] = {false}, required[JINJA_PARAMS_MAX] = {false};
+    size_t n = 0;
+    for (const char *p = f->params; *p != '\0' && *p != '*'; p += strspn(p, " !"), n++) {
+        names[n] = (jinja_str){p, NULL, strcspn(p, " !")};
+        p += names[n].n;
+        required[n] = *p == '!';
     }
-    if (args->n_positional > n_params && !more)
-        liz_jinja_fail(j, LIZ_E_FORMAT, "%s() takes at most %zu arguments (%zu given)", f->name, n_params,
-                       args->n_positional);
-    for (size_t i = 0; i < args->n; i++) {
-        size_t at = args->names[i].p == NULL ? i + 1 : param_index(f->params, args->names[i]);
-        if (at == 0 && !more)
-            liz_jinja_fail(j, LIZ_E_FORMAT, "%s() got an unexpected keyword argument '%.*s'", f->name,
-                           (int)args->names[i].n, args->names[i].p);
-        if (at > 0 && at <= n_params)
-            arg[at] = args->v[i];
-    }
-    size_t i = 1;
-    for (const char *p = f->params; *p != '\0' && *p != '*'; p += strspn(p, " !"), i++) {
-        size_t n = strcspn(p, " !");
-        if (p[n] == '!' && i > args->n_positional && arg[i].type == JINJA_UNDEFINED && arg[i].missing.n == 8)
-            liz_jinja_fail(j, LIZ_E_FORMAT, "%s() missing required argument '%.*s'", f->name, (int)n, p);
-        p += n;
-    }
+    if (*f->params != '*')
+        liz_jinja_bind(j, (jinja_str){f->name, NULL, strcspn(f->name, " ")}, names, n, args, arg + 1, given);
+    for (size_t i = 0; i < n; i++)
+        if (required[i] && !given[i])
+            liz_jinja_fail(j, LIZ_E_FORMAT, "%s() missing required argument '%.*s'", f->name, LIZ_STR_ARG(names[i]));
     liz_jinja_work(j, 1);
-    return f->fn(j, arg, args);
+    return f->fn(j, arg, args, f->how);
 }
 
-jinja_value liz_jinja_call(jinja *j, jinja_value callee, const jinja_args *args)
+static jinja_value eval_call(jinja *j, const jinja_node *node, jinja_scope *scope)
 {
+    jinja_value callee = liz_jinja_eval(j, node->a, scope);
+    jinja_args args = eval_args(j, node->b, scope);
+    if (node->c != NULL)
+        add_arg(j, &args, JINJA_STR("caller"),
+                liz_jinja_callable(j, (jinja_callable){.macro = node->c, .scope = scope}));
+    j->line = node->line;
     liz_jinja_defined(j, callee);
-    if (callee.type == JINJA_LOOP)
-        return liz_jinja_call_loop(j, callee.loop, args);
     if (callee.type != JINJA_CALLABLE)
         liz_jinja_fail(j, LIZ_E_FORMAT, "'%s' object is not callable", liz_jinja_type_name(callee));
     const jinja_callable *c = callee.callable;
-    return c->function ? liz_jinja_call_function(j, c->function, c->self, args) : liz_jinja_call_macro(j, c, args);
+    return c->function ? liz_jinja_call_function(j, c->function, c->self, &args) : liz_jinja_call_macro(j, c, &args);
 }
 
 static jinja_value eval_applied(jinja *j, const jinja_node *node, jinja_scope *scope)
@@ -346,7 +269,7 @@ static jinja_value eval_applied(jinja *j, const jinja_node *node, jinja_scope *s
     j->line = node->line;
     if (node->function == NULL)
         liz_jinja_fail(j, LIZ_E_UNSUPPORTED, "No %s named '%.*s' found.",
-                       node->kind == JINJA_K_FILTER ? "filter" : "test", (int)node->value.str.n, node->value.str.p);
+                       node->kind == JINJA_K_FILTER ? "filter" : "test", LIZ_STR_ARG(node->value.str));
     return liz_jinja_call_function(j, node->function, subject, &args);
 }
 
@@ -366,68 +289,49 @@ static jinja_value eval_list(jinja *j, const jinja_node *node, jinja_scope *scop
 static jinja_value eval_dict(jinja *j, const jinja_node *node, jinja_scope *scope)
 {
     jinja_value out = liz_jinja_dict(j, 4);
-    for (const jinja_node *key = node->a; key != NULL; key = key->next->next) {
-        jinja_value k = liz_jinja_eval(j, key, scope);
-        liz_jinja_dict_set(j, out.dict, k, liz_jinja_eval(j, key->next, scope));
+    for (const jinja_node *pair = node->a; pair != NULL; pair = pair->next) {
+        jinja_value key = liz_jinja_eval(j, pair->a, scope);
+        liz_jinja_dict_set(j, out.dict, key, liz_jinja_eval(j, pair->b, scope));
     }
     return out;
 }
 
-static jinja_value eval_item(jinja *j, const jinja_node *node, jinja_scope *scope)
-{
-    jinja_value v = liz_jinja_eval(j, node->a, scope), part[3];
-    if (node->b->kind != JINJA_K_SLICE)
-        return liz_jinja_item(j, v, liz_jinja_eval(j, node->b, scope));
-    const jinja_node *ends[3] = {node->b->a, node->b->b, node->b->c};
-    for (int i = 0; i < 3; i++)
-        part[i] = ends[i] ? liz_jinja_eval(j, ends[i], scope) : liz_jinja_none();
-    return liz_jinja_slice(j, v, part[0], part[1], part[2]);
-}
-
-static jinja_value eval_call(jinja *j, const jinja_node *node, jinja_scope *scope)
-{
-    jinja_value callee = liz_jinja_eval(j, node->a, scope);
-    jinja_args args = eval_args(j, node->b, scope);
-    if (j->caller != NULL && j->caller_node == node)
-        add_arg(j, &args, JINJA_STR("caller"), *j->caller);
-    j->line = node->line;
-    return liz_jinja_call(j, callee, &args);
-}
-
 static jinja_value eval(jinja *j, const jinja_node *node, jinja_scope *scope)
 {
-    jinja_value v;
+    const jinja_node *ends[] = {node->b, node->c, node->d};
+    jinja_value v, part[3];
     switch (node->kind) {
     case JINJA_K_CONST: return node->value;
     case JINJA_K_NAME: return eval_name(j, node, scope);
-    case JINJA_K_SUBJECT: return j->subject;
     case JINJA_K_LIST:
     case JINJA_K_TUPLE: return eval_list(j, node, scope);
     case JINJA_K_DICT: return eval_dict(j, node, scope);
-    case JINJA_K_ATTR: return liz_jinja_attr(j, liz_jinja_eval(j, node->a, scope), node->value.str);
-    case JINJA_K_ITEM: return eval_item(j, node, scope);
     case JINJA_K_CALL: return eval_call(j, node, scope);
     case JINJA_K_FILTER:
     case JINJA_K_TEST: return eval_applied(j, node, scope);
-    case JINJA_K_NOT: return liz_jinja_bool(!liz_jinja_truth(liz_jinja_eval(j, node->a, scope)));
+    case JINJA_K_CAPTURE: return liz_jinja_capture(j, node->a, scope);
     case JINJA_K_UNARY: return eval_unary(j, node, scope);
-    case JINJA_K_BINARY:
-        v = liz_jinja_eval(j, node->a, scope);
-        return liz_jinja_binary(j, node->op, v, liz_jinja_eval(j, node->b, scope));
     case JINJA_K_COMPARE: return eval_compare(j, node, scope);
-    case JINJA_K_AND:
-        v = liz_jinja_eval(j, node->a, scope);
-        return liz_jinja_truth(v) ? liz_jinja_eval(j, node->b, scope) : v;
-    case JINJA_K_OR:
-        v = liz_jinja_eval(j, node->a, scope);
-        return liz_jinja_truth(v) ? v : liz_jinja_eval(j, node->b, scope);
     case JINJA_K_COND:
         if (liz_jinja_truth(liz_jinja_eval(j, node->b, scope)))
             return liz_jinja_eval(j, node->a, scope);
         return node->c ? liz_jinja_eval(j, node->c, scope)
-                       : liz_jinja_missing("the value of an if without else", 31, NULL);
-    default: liz_jinja_fail(j, LIZ_E_FORMAT, "a statement stands where an expression should");
+                       : liz_jinja_missing(JINJA_STR("the value of an if without else"), NULL);
+    default: break;
     }
+    v = liz_jinja_eval(j, node->a, scope);
+    switch (node->kind) {
+    case JINJA_K_ATTR: return liz_jinja_attr(j, v, node->value.str);
+    case JINJA_K_ITEM: return liz_jinja_item(j, v, liz_jinja_eval(j, node->b, scope));
+    case JINJA_K_NOT: return liz_jinja_bool(!liz_jinja_truth(v));
+    case JINJA_K_BINARY: return liz_jinja_binary(j, node->op, v, liz_jinja_eval(j, node->b, scope));
+    case JINJA_K_AND: return liz_jinja_truth(v) ? liz_jinja_eval(j, node->b, scope) : v;
+    case JINJA_K_OR: return liz_jinja_truth(v) ? v : liz_jinja_eval(j, node->b, scope);
+    default: break;
+    }
+    for (int i = 0; i < 3; i++) /* JINJA_K_SLICE */
+        part[i] = ends[i] ? liz_jinja_eval(j, ends[i], scope) : liz_jinja_none();
+    return liz_jinja_slice(j, v, part[0], part[1], part[2]);
 }
 
 jinja_value liz_jinja_eval(jinja *j, const jinja_node *node, jinja_scope *scope)

@@ -1,0 +1,369 @@
+/* jinja_string.c - characters, and the functions that make text of text: methods of strings and the filters like them,
+ * and the two ways to fill in a format. */
+#include "text/jinja_impl.h"
+#include "text/text_unicode.h"
+
+#include <utf8proc.h>
+
+/* ---- Characters --------------------------------------------------------------------------------- */
+
+uint32_t liz_jinja_char(const char *s, size_t n, size_t *len, unsigned *code)
+{
+    return liz_text_char(liz_text_unicode_get(), s, n, len, code);
+}
+
+bool liz_jinja_is_space(const char *s, size_t n, size_t *len)
+{
+    unsigned code;
+    return (liz_jinja_char(s, n, len, &code) & LIZ_CHAR_SPACE) || (code >= 0x1C && code <= 0x1F);
+}
+
+static bool begins_char(char c) { return ((unsigned char)c & 0xC0) != 0x80; }
+
+size_t liz_jinja_n_chars(jinja_str s)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < s.n; i++)
+        n += begins_char(s.p[i]);
+    return n;
+}
+
+size_t liz_jinja_char_at(jinja_str s, size_t index)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (begins_char(s.p[i]) && index-- == 0)
+            return i;
+    return s.n;
+}
+
+static bool strips(jinja_str s, size_t at, size_t n, const jinja_str *chars)
+{
+    return chars ? memmem(chars->p, chars->n, s.p + at, n) != NULL : liz_jinja_is_space(s.p + at, n, &n);
+}
+
+jinja_str liz_jinja_strip(jinja_str s, const jinja_str *chars, int sides)
+{
+    size_t begin = 0, end = s.n;
+    for (size_t n; (sides & JINJA_LEFT) && begin < end; begin += n) {
+        for (n = 1; begin + n < end && !begins_char(s.p[begin + n]);)
+            n++;
+        if (!strips(s, begin, n, chars))
+            break;
+    }
+    for (size_t n; (sides & JINJA_RIGHT) && begin < end; end -= n) {
+        for (n = 1; n < end - begin && !begins_char(s.p[end - n]);)
+            n++;
+        if (!strips(s, end - n, n, chars))
+            break;
+    }
+    return liz_jinja_cut(s, begin, end);
+}
+
+static jinja_str want_str(jinja *j, jinja_value v)
+{
+    if (v.type != JINJA_STRING)
+        liz_jinja_fail(j, LIZ_E_FORMAT, "expected str instance, %s found", liz_jinja_type_name(v));
+    return v.str;
+}
+
+/* Where `part` first stands in `s`, or last; s.n when nowhere. */
+static size_t find(jinja_str s, jinja_str part, bool last)
+{
+    if (!last) {
+        const char *at = memmem(s.p, s.n, part.p, part.n);
+        return at ? (size_t)(at - s.p) : s.n;
+    }
+    for (size_t i = part.n <= s.n ? s.n - part.n + 1 : 0; i-- > 0;)
+        if (memcmp(s.p + i, part.p, part.n) == 0)
+            return i;
+    return s.n;
+}
+
+/* ---- Stripping and splitting -------------------------------------------------------------------- */
+
+JINJA_FN(fn_strip)
+{
+    const jinja_str *chars = arg[1].type == JINJA_STRING ? &arg[1].str : NULL;
+    return liz_jinja_string(liz_jinja_strip(liz_jinja_str(j, *arg), chars, how));
+}
+
+/* Where `s` is next cut, and how many bytes go: at `part`, or at white space where that is NULL; s.n for nowhere. */
+static size_t find_cut(jinja_str s, const jinja_str *part, bool right, size_t *n)
+{
+    size_t best = s.n, len;
+    if (part != NULL) {
+        *n = part->n;
+        return find(s, *part, right);
+    }
+    for (size_t i = 0; i < s.n && (right || best == s.n); i += len)
+        if (liz_jinja_is_space(s.p + i, s.n - i, &len)) {
+            best = i;
+            *n = len;
+        }
+    return best;
+}
+
+JINJA_FN(fn_split)
+{
+    bool right = how == JINJA_RIGHT;
+    int64_t max = liz_jinja_whole_or(j, arg[2], -1);
+    jinja_str part = liz_jinja_given(arg[1]) ? want_str(j, arg[1]) : JINJA_STR(" ");
+    const jinja_str *at = liz_jinja_given(arg[1]) ? &part : NULL;
+    jinja_str s = at ? arg->str : liz_jinja_strip(arg->str, NULL, JINJA_LEFT | JINJA_RIGHT);
+    size_t n = 2, taken = 0;
+    if (part.n == 0)
+        liz_jinja_fail(j, LIZ_E_FORMAT, "empty separator");
+    for (size_t i = 0; i < s.n; i++)
+        n += at == NULL || s.p[i] == *part.p;
+    jinja_value out = liz_jinja_list(j, JINJA_PLAIN, n);
+    for (size_t i; max != 0 && (i = find_cut(s, at, right, &taken)) < s.n; max--) {
+        jinja_str head = liz_jinja_cut(s, 0, i), tail = liz_jinja_cut(s, i + taken, s.n);
+        liz_jinja_push(out, liz_jinja_string(right ? tail : head));
+        s = right ? head : tail;
+        s = at ? s : liz_jinja_strip(s, NULL, right ? JINJA_RIGHT : JINJA_LEFT);
+        liz_jinja_work(j, 1 + (right && !at ? s.n / 64 : 0));
+    }
+    if (at != NULL || s.n > 0)
+        liz_jinja_push(out, liz_jinja_string(s));
+    if (!right)
+        return out;
+    jinja_value turned = liz_jinja_list(j, JINJA_PLAIN, out.list->n);
+    for (size_t i = out.list->n; i-- > 0;)
+        liz_jinja_push(turned, out.list->v[i]);
+    return turned;
+}
+
+/* The bytes of a line end at `s`, 0 when there is none: \n, \r\n and the others that Python knows. */
+static size_t line_end(const char *s, size_t n)
+{
+    size_t len;
+    unsigned code;
+    if (n > 1 && s[0] == '\r' && s[1] == '\n')
+        return 2;
+    liz_jinja_char(s, n, &len, &code);
+    bool ends = (code >= '\n' && code <= '\r') || (code >= 0x1C && code <= 0x1E) || (code == 0x85 && len == 2) ||
+                code == 0x2028 || code == 0x2029;
+    return ends ? len : 0;
+}
+
+static jinja_value lines(jinja *j, jinja_str s)
+{
+    size_t n_lines = 1, end = 0, n = 0;
+    for (size_t i = 0; i < s.n; i++)
+        n_lines += line_end(s.p + i, s.n - i) > 0;
+    jinja_value out = liz_jinja_list(j, JINJA_PLAIN, n_lines);
+    for (; s.n > 0; s = liz_jinja_cut(s, end + n, s.n)) {
+        for (end = 0, n = 0; end < s.n && (n = line_end(s.p + end, s.n - end)) == 0;)
+            end++;
+        liz_jinja_push(out, liz_jinja_string(liz_jinja_cut(s, 0, end)));
+    }
+    return out;
+}
+JINJA_FN(fn_indent)
+{
+    jinja_value space = liz_jinja_string(JINJA_STR(" "));
+    jinja_value indent = arg[1].type == JINJA_STRING
+                             ? arg[1]
+                             : liz_jinja_binary(j, '*', space, liz_jinja_int(liz_jinja_whole_or(j, arg[1], 4)));
+    jinja_value text = liz_jinja_binary(j, '~', *arg, liz_jinja_string(JINJA_STR("\n")));
+    const jinja_list *all_lines = lines(j, text.str).list;
+    jinja_text out = {0};
+    for (size_t i = 0; i < all_lines->n; i++) {
+        jinja_str line = all_lines->v[i].str;
+        liz_jinja_puts(j, &out, i ? "\n" : "");
+        if (i ? line.n > 0 || liz_jinja_truth(arg[3]) : liz_jinja_truth(arg[2]))
+            liz_jinja_add(j, &out, indent.str);
+        liz_jinja_add(j, &out, line);
+    }
+    return liz_jinja_text(&out);
+}
+
+/* ---- Finding ------------------------------------------------------------------------------------ */
+
+static bool has_end(jinja_str s, jinja_str part, int side)
+{
+    return part.n <= s.n && memcmp(side == JINJA_LEFT ? s.p : s.p + s.n - part.n, part.p, part.n) == 0;
+}
+
+JINJA_FN(fn_has_end)
+{
+    bool has = arg[1].type != JINJA_LIST && has_end(arg->str, want_str(j, arg[1]), how);
+    for (size_t i = 0; arg[1].type == JINJA_LIST && i < arg[1].list->n && !has; i++)
+        has = has_end(arg->str, want_str(j, arg[1].list->v[i]), how);
+    return liz_jinja_bool(has);
+}
+
+JINJA_FN(fn_find)
+{
+    jinja_str s = arg->str, part = want_str(j, arg[1]);
+    bool found = memmem(s.p, s.n, part.p, part.n) != NULL;
+    jinja_str before = liz_jinja_cut(s, 0, find(s, part, how == JINJA_RIGHT));
+    return liz_jinja_int(found ? (int64_t)liz_jinja_n_chars(before) : -1);
+}
+
+JINJA_FN(fn_replace)
+{
+    jinja_str s = liz_jinja_str(j, arg[0]), old = liz_jinja_str(j, arg[1]), new = liz_jinja_str(j, arg[2]);
+    jinja_text out = {0};
+    for (int64_t max = liz_jinja_whole_or(j, arg[3], -1); max != 0; max--) {
+        size_t at = find(s, old, false), taken = old.n;
+        if (at == s.n && old.n > 0)
+            break;
+        liz_jinja_add(j, &out, liz_jinja_cut(s, 0, at));
+        liz_jinja_add(j, &out, new);
+        liz_jinja_work(j, 1);
+        if (old.n == 0) { /* it stands before every character and at the end */
+            if (s.n == 0)
+                break;
+            taken = liz_jinja_char_at(s, 1);
+            liz_jinja_add(j, &out, liz_jinja_cut(s, 0, taken));
+            at = 0;
+        }
+        s = liz_jinja_cut(s, at + taken, s.n);
+    }
+    liz_jinja_add(j, &out, s);
+    return liz_jinja_text(&out);
+}
+
+/* The filter join(items, d, attribute), and the method d.join(items), which takes strings alone. */
+enum { BY_FILTER, BY_METHOD };
+JINJA_FN(fn_join)
+{
+    const jinja_list *items = liz_jinja_items(j, arg[how == BY_METHOD]);
+    jinja_value between = arg[how == BY_FILTER];
+    jinja_text out = {0};
+    for (size_t i = 0; i < items->n; i++) {
+        bool by_path = how == BY_FILTER && liz_jinja_given(arg[2]);
+        jinja_value v = by_path ? liz_jinja_path(j, items->v[i], arg[2]) : items->v[i];
+        if (i > 0 && liz_jinja_given(between))
+            liz_jinja_add(j, &out, liz_jinja_str(j, between));
+        liz_jinja_add(j, &out, how == BY_METHOD ? want_str(j, v) : liz_jinja_str(j, v));
+    }
+    return liz_jinja_text(&out);
+}
+
+/* ---- Case --------------------------------------------------------------------------------------- */
+
+typedef enum casing {
+    UPPER,
+    LOWER,
+    CAPITALIZE,
+    TITLE,      /* str.title(): after everything but letters */
+    TITLE_WORDS /* the filter: after spaces, hyphens and brackets */
+} casing;
+
+static void add_cased(jinja *j, jinja_text *out, jinja_str c, unsigned code, bool upper)
+{
+    bool doubled = upper && code == 0xDF && c.n == 2, is_code = c.n > 1 || code < 0x80;
+    utf8proc_int32_t to = upper ? utf8proc_toupper((utf8proc_int32_t)code) : utf8proc_tolower((utf8proc_int32_t)code);
+    char bytes[4] = "SS";
+    uint8_t mask[4] = {1, 1, 1, 1};
+    size_t n = doubled ? 2 : is_code ? liz_utf8_encode((unsigned)to, bytes) : 1;
+    liz_jinja_add(j, out, (jinja_str){is_code ? bytes : c.p, c.mask && *c.mask ? mask : NULL, n});
+}
+
+static jinja_value cased(jinja *j, jinja_str s, casing how)
+{
+    jinja_text out = {0};
+    bool begins = true;
+    for (size_t i = 0, n; i < s.n; i += n) {
+        unsigned code;
+        uint32_t flags = liz_jinja_char(s.p + i, s.n - i, &n, &code);
+        add_cased(j, &out, liz_jinja_cut(s, i, i + n), code, how == UPPER || (how != LOWER && begins));
+        begins = how == TITLE         ? !(flags & LIZ_CHAR_L)
+                 : how == TITLE_WORDS ? (flags & LIZ_CHAR_SPACE) || memchr("-([{<", s.p[i], 5) != NULL
+                                      : false;
+    }
+    return liz_jinja_text(&out);
+}
+JINJA_FN(fn_case) { return cased(j, liz_jinja_str(j, *arg), (casing)how); }
+jinja_value liz_jinja_lower(jinja *j, jinja_str s) { return cased(j, s, LOWER); }
+
+/* ---- Formats ------------------------------------------------------------------------------------ */
+
+/* '{} {0} {name}'.format(...), without what may follow a colon. */
+JINJA_FN(fn_format)
+{
+    jinja_str s = arg->str;
+    jinja_text out = {0};
+    size_t turn = 0, begin = 0;
+    for (size_t i = 0; i < s.n; i++) {
+        if (s.p[i] != '{' && s.p[i] != '}')
+            continue;
+        liz_jinja_add(j, &out, liz_jinja_cut(s, begin, i));
+        begin = i + 1;
+        if (i + 1 < s.n && s.p[i + 1] == s.p[i]) { /* one of two stands for itself */
+            i++;
+            continue;
+        }
+        const char *close = memchr(s.p + i, '}', s.n - i);
+        if (s.p[i] == '}' || close == NULL)
+            liz_jinja_fail(j, LIZ_E_FORMAT, "Single '%c' encountered in format string", s.p[i]);
+        jinja_str name = liz_jinja_cut(s, begin, (size_t)(close - s.p));
+        bool by_turn = name.n == 0, by_place = name.n == 1 && *name.p >= '0' && *name.p <= '9';
+        size_t at = by_turn ? turn++ : by_place ? (size_t)(*name.p - '0') : all->n_positional;
+        while (!by_turn && !by_place && at < all->n && !liz_jinja_same(name, all->names[at]))
+            at++;
+        if (at >= (by_turn || by_place ? all->n_positional : all->n))
+            liz_jinja_fail(j, LIZ_E_UNSUPPORTED, "format: '{%.*s}' is no argument, or has a form that is not known",
+                           LIZ_STR_ARG(name));
+        liz_jinja_add(j, &out, liz_jinja_str(j, all->v[at]));
+        i = (size_t)(close - s.p);
+        begin = i + 1;
+    }
+    liz_jinja_add(j, &out, liz_jinja_cut(s, begin, s.n));
+    return liz_jinja_text(&out);
+}
+
+/* Places are %s and %d, with nothing between, and %% for a percent sign. */
+jinja_value liz_jinja_percent(jinja *j, jinja_str format, jinja_value values)
+{
+    jinja_text out = {0};
+    jinja_value one[] = {values};
+    bool tuple = values.type == JINJA_LIST && values.list->kind == JINJA_TUPLE;
+    const jinja_value *v = tuple ? values.list->v : one, *end = v + (tuple ? values.list->n : 1);
+    for (size_t at = 0, n; (at = find(format, JINJA_STR("%"), false)) < format.n;
+         format = liz_jinja_cut(format, n, format.n)) {
+        liz_jinja_add(j, &out, liz_jinja_cut(format, 0, at++));
+        char type = at < format.n ? format.p[at] : '\0';
+        n = at;
+        if (type != '%' && type != 's' && type != 'd')
+            liz_jinja_fail(j, LIZ_E_UNSUPPORTED, "format string: '%%%.*s' is not known", type != '\0', format.p + at);
+        if (type != '%' && v == end)
+            liz_jinja_fail(j, LIZ_E_FORMAT, "not enough arguments for format string");
+        jinja_value shown = type == '%' ? liz_jinja_string(JINJA_STR("%")) : *v++;
+        liz_jinja_add(j, &out, liz_jinja_str(j, type == 'd' ? liz_jinja_int(liz_jinja_whole(j, shown)) : shown));
+        n++;
+    }
+    liz_jinja_add(j, &out, format);
+    if (values.type != JINJA_DICT && v < end)
+        liz_jinja_fail(j, LIZ_E_FORMAT, "not all arguments converted during string formatting");
+    return liz_jinja_text(&out);
+}
+
+/* ---- The table ---------------------------------------------------------------------------------- */
+
+enum { S = JINJA_OF_STRING, F = JINJA_FILTER, BOTH = JINJA_OF_STRING | JINJA_FILTER };
+enum { LEFT = JINJA_LEFT, RIGHT = JINJA_RIGHT, AROUND = JINJA_LEFT | JINJA_RIGHT };
+
+const jinja_function liz_jinja_strings[] = {{"strip", S, "chars", fn_strip, AROUND},
+                                            {"trim", F, "chars", fn_strip, AROUND},
+                                            {"lstrip", S, "chars", fn_strip, LEFT},
+                                            {"rstrip", S, "chars", fn_strip, RIGHT},
+                                            {"split", S, "sep maxsplit", fn_split, LEFT},
+                                            {"rsplit", S, "sep maxsplit", fn_split, RIGHT},
+                                            {"indent", F, "width first blank", fn_indent, 0},
+                                            {"startswith", S, "prefix!", fn_has_end, LEFT},
+                                            {"endswith", S, "suffix!", fn_has_end, RIGHT},
+                                            {"find", S, "sub!", fn_find, LEFT},
+                                            {"rfind", S, "sub!", fn_find, RIGHT},
+                                            {"replace", BOTH, "old! new! count", fn_replace, 0},
+                                            {"join", F, "d attribute", fn_join, BY_FILTER},
+                                            {"join", S, "iterable!", fn_join, BY_METHOD},
+                                            {"upper", BOTH, "", fn_case, UPPER},
+                                            {"lower", BOTH, "", fn_case, LOWER},
+                                            {"capitalize", BOTH, "", fn_case, CAPITALIZE},
+                                            {"title", S, "", fn_case, TITLE},
+                                            {"title", F, "", fn_case, TITLE_WORDS},
+                                            {"format", S, "*", fn_format, 0},
+                                            {0}};
