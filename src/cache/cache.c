@@ -32,7 +32,7 @@ typedef struct page {
     int32_t n_next;      /* published successors */
     int32_t bucket_next; /* index */
     int32_t older, newer;
-    bool published;
+    bool published, was_used;
 } page;
 
 typedef struct layer_place {
@@ -47,6 +47,7 @@ struct liz_cache {
     int32_t *buckets;   /* [n_buckets] heads of the index */
     uint32_t n_buckets; /* a power of two */
     int32_t n_pages, n_free, n_idle;
+    int n_layer;
     int32_t free_top;
     int32_t idle_oldest, idle_newest;
     uint64_t n_evictions;
@@ -120,6 +121,7 @@ liz_status liz_cache_open(liz_cache **out, const liz_cache_opts *opts, liz_error
     if (cache == NULL)
         goto fail;
     cache->n_pages = opts->n_pages;
+    cache->n_layer = opts->n_layer;
     cache->type = opts->type;
     cache->sharing_off = opts->sharing_off;
     cache->map_bytes = map_bytes;
@@ -284,6 +286,14 @@ static void page_release(liz_cache *cache, int32_t id)
         free_push(cache, id);
 }
 
+static void page_clear(liz_cache *cache, int32_t id)
+{
+    for (int layer = 0; layer < cache->n_layer; layer++) {
+        memset(liz_cache_k(cache, layer, id), 0, cache->layers[layer].k_stride);
+        memset(liz_cache_v(cache, layer, id), 0, cache->layers[layer].v_stride);
+    }
+}
+
 int32_t liz_cache_page_take(liz_cache *cache)
 {
     int32_t id;
@@ -298,6 +308,9 @@ int32_t liz_cache_page_take(liz_cache *cache)
     } else {
         return NONE;
     }
+    if (cache->pages[id].was_used)
+        page_clear(cache, id);
+    cache->pages[id].was_used = true;
     cache->pages[id].n_held = 1;
     return id;
 }

@@ -55,8 +55,8 @@ void *liz_cache_v(const liz_cache *cache, int layer, int32_t page);
 liz_cache_type liz_cache_elem_type(const liz_cache *cache);
 bool liz_cache_is_shared(const liz_cache *cache); /* not `sharing_off` */
 
-/* Takes a free page, evicting if it must; -1 when every page is held. Held once, by the caller. What a used page held
- * before is still in it. */
+/* Takes a free page, evicting if it must; -1 when every page is held. Held once, by the caller. Its bytes
+ * are zero: attention reads whole blocks of keys, and what another sequence left must not be a NaN in one of them. */
 int32_t liz_cache_page_take(liz_cache *cache);
 
 /* Gives up the pages of one sequence, `pages` [n] in the order of its tokens, each held by the caller. A sequence that

@@ -33,6 +33,7 @@ LIZ_LANE_FN liz_v16 liz_v16_mul(liz_v16 a, liz_v16 b) { return LIZ_BOTH(_mm256_m
 LIZ_LANE_FN liz_v16 liz_v16_div(liz_v16 a, liz_v16 b) { return LIZ_BOTH(_mm256_div_ps, a, b); }
 LIZ_LANE_FN liz_v16 liz_v16_fma(liz_v16 a, liz_v16 b, liz_v16 c) { return LIZ_BOTH(_mm256_fmadd_ps, a, b, c); }
 LIZ_LANE_FN liz_v16 liz_v16_max(liz_v16 a, liz_v16 b) { return LIZ_BOTH(_mm256_max_ps, a, b); }
+LIZ_LANE_FN liz_v16 liz_v16_sqrt(liz_v16 a) { return LIZ_BOTH(_mm256_sqrt_ps, a); }
 
 LIZ_LANE_FN liz_v16 liz_v16_abs(liz_v16 a)
 {

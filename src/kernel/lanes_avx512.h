@@ -19,6 +19,7 @@ LIZ_LANE_FN liz_v16 liz_v16_div(liz_v16 a, liz_v16 b) { return _mm512_div_ps(a, 
 LIZ_LANE_FN liz_v16 liz_v16_fma(liz_v16 a, liz_v16 b, liz_v16 c) { return _mm512_fmadd_ps(a, b, c); }
 LIZ_LANE_FN liz_v16 liz_v16_max(liz_v16 a, liz_v16 b) { return _mm512_max_ps(a, b); }
 LIZ_LANE_FN liz_v16 liz_v16_abs(liz_v16 a) { return _mm512_abs_ps(a); }
+LIZ_LANE_FN liz_v16 liz_v16_sqrt(liz_v16 a) { return _mm512_sqrt_ps(a); }
 
 LIZ_LANE_FN liz_m16 liz_v16_lt(liz_v16 a, liz_v16 b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
 LIZ_LANE_FN bool liz_m16_all(liz_m16 mask) { return mask == 0xFFFF; }
@@ -65,6 +66,48 @@ LIZ_LANE_FN void liz_v16_pairs_bf16(const uint16_t *p, liz_v16 *even, liz_v16 *o
     __m512i pairs = _mm512_loadu_si512(p);
     *even = _mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16));
     *odd = _mm512_castsi512_ps(_mm512_and_si512(pairs, _mm512_set1_epi32((int)0xFFFF0000)));
+}
+
+/* The 16 x 16 transpose of 32-bit words: within 128-bit lanes first, then the lanes themselves. */
+LIZ_LANE_FN void liz_transpose_words(__m512i *x)
+{
+    __m512i y[16];
+    for (int i = 0; i < 16; i += 4) {
+        __m512i ab_lo = _mm512_unpacklo_epi32(x[i], x[i + 1]), ab_hi = _mm512_unpackhi_epi32(x[i], x[i + 1]);
+        __m512i cd_lo = _mm512_unpacklo_epi32(x[i + 2], x[i + 3]), cd_hi = _mm512_unpackhi_epi32(x[i + 2], x[i + 3]);
+        y[i] = _mm512_unpacklo_epi64(ab_lo, cd_lo);
+        y[i + 1] = _mm512_unpackhi_epi64(ab_lo, cd_lo);
+        y[i + 2] = _mm512_unpacklo_epi64(ab_hi, cd_hi);
+        y[i + 3] = _mm512_unpackhi_epi64(ab_hi, cd_hi);
+    }
+    for (int i = 0; i < 4; i++) {
+        __m512i even_lo = _mm512_shuffle_i32x4(y[i], y[i + 4], 0x88),
+                odd_lo = _mm512_shuffle_i32x4(y[i], y[i + 4], 0xDD);
+        __m512i even_hi = _mm512_shuffle_i32x4(y[i + 8], y[i + 12], 0x88);
+        __m512i odd_hi = _mm512_shuffle_i32x4(y[i + 8], y[i + 12], 0xDD);
+        x[i] = _mm512_shuffle_i32x4(even_lo, even_hi, 0x88);
+        x[i + 8] = _mm512_shuffle_i32x4(even_lo, even_hi, 0xDD);
+        x[i + 4] = _mm512_shuffle_i32x4(odd_lo, odd_hi, 0x88);
+        x[i + 12] = _mm512_shuffle_i32x4(odd_lo, odd_hi, 0xDD);
+    }
+}
+
+LIZ_LANE_FN void liz_v16_transpose(liz_v16 *x)
+{
+    __m512i words[16];
+    for (int i = 0; i < 16; i++)
+        words[i] = _mm512_castps_si512(x[i]);
+    liz_transpose_words(words);
+    for (int i = 0; i < 16; i++)
+        x[i] = _mm512_castsi512_ps(words[i]);
+}
+
+/* a0 b0 a1 b1 ... */
+LIZ_LANE_FN void liz_v16_store_pairs(float *p, liz_v16 a, liz_v16 b)
+{
+    const __m512i low = _mm512_set_epi32(23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+    _mm512_storeu_ps(p, _mm512_permutex2var_ps(a, low, b));
+    _mm512_storeu_ps(p + 16, _mm512_permutex2var_ps(a, _mm512_add_epi32(low, _mm512_set1_epi32(8)), b));
 }
 
 LIZ_LANE_FN liz_v16 liz_v16_load_bf16(const uint16_t *p)

@@ -32,6 +32,7 @@ LIZ_LANE_FN liz_v16 liz_v16_fma(liz_v16 a, liz_v16 b, liz_v16 c) { LIZ_EACH_LANE
 /* The greater; b where either is not a number. */
 LIZ_LANE_FN liz_v16 liz_v16_max(liz_v16 a, liz_v16 b) { LIZ_EACH_LANE(a.a[i] > b.a[i] ? a.a[i] : b.a[i]); }
 LIZ_LANE_FN liz_v16 liz_v16_abs(liz_v16 a) { LIZ_EACH_LANE(fabsf(a.a[i])); }
+LIZ_LANE_FN liz_v16 liz_v16_sqrt(liz_v16 a) { LIZ_EACH_LANE(sqrtf(a.a[i])); }
 
 LIZ_LANE_FN liz_m16 liz_v16_lt(liz_v16 a, liz_v16 b)
 {

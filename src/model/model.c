@@ -194,16 +194,10 @@ static liz_status scratch_open(liz_model *m, liz_error *err)
 
 /* ---- Loading ---- */
 
-/* Layers whose window has a rope of its own scale nothing by factors if they scale nothing else. */
 static liz_status positions_open(liz_model *m, liz_error *err)
 {
-    bool is_long = (double)m->opts.n_ctx > m->h.rope[0].n_ctx_orig;
-    const float *factors = is_long && m->w.rope_long != NULL ? m->w.rope_long : m->w.rope_short;
-    if (factors == NULL)
-        factors = m->w.rope_factors;
     for (int i = 0; i < m->h.n_rope; i++) {
-        bool plain = i == 1 && m->h.family->window_rope_plain;
-        liz_status status = liz_rope_fill(&m->h.rope[i], plain ? NULL : factors, m->opts.n_ctx, m->rope_freqs[i], err);
+        liz_status status = liz_weights_rope(&m->w, &m->h, i, m->opts.n_ctx, m->rope_freqs[i], err);
         if (status != LIZ_OK)
             return liz_fail_within(err, status, "%s", liz_gguf_path(m->gguf));
     }

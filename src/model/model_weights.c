@@ -317,3 +317,14 @@ void liz_weights_close(liz_weights *w)
     liz_arena_free(&w->arena);
     *w = (liz_weights){0};
 }
+
+/* Layers whose window has a rope of its own scale nothing by factors if they scale nothing else. */
+liz_status liz_weights_rope(const liz_weights *w, const liz_hparams *h, int which, int32_t n_ctx, double *freqs,
+                            liz_error *err)
+{
+    bool is_long = (double)n_ctx > h->rope[0].n_ctx_orig, plain = which == 1 && h->family->window_rope_plain;
+    const float *factors = is_long && w->rope_long != NULL ? w->rope_long : w->rope_short;
+    if (factors == NULL)
+        factors = w->rope_factors;
+    return liz_rope_fill(&h->rope[which], plain ? NULL : factors, n_ctx, freqs, err);
+}

@@ -68,6 +68,11 @@ typedef struct liz_weights {
 
 LIZ_MUST_CHECK liz_status liz_weights_bind(liz_weights *w, liz_hparams *h, const liz_gguf *gguf, liz_error *err);
 
+/* freqs [n_dims / 2] of rope `which` of the model, for contexts of up to n_ctx: with the file's factors, where it has
+ * some for such contexts. LIZ_E_FORMAT as liz_rope_fill. */
+LIZ_MUST_CHECK liz_status liz_weights_rope(const liz_weights *w, const liz_hparams *h, int which, int32_t n_ctx,
+                                           double *freqs, liz_error *err);
+
 /* `on_progress` may be NULL; bytes of the file. */
 LIZ_MUST_CHECK liz_status liz_weights_load(liz_weights *w, const liz_hparams *h, const liz_gguf *gguf, liz_team *team,
                                            void (*on_progress)(void *user, uint64_t done, uint64_t total), void *user,

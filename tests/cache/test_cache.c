@@ -50,6 +50,30 @@ static void test_bytes_are_apart(void **state)
     }
 }
 
+/* A page that was used comes back with nothing of its last owner in it. */
+static void test_pages_come_clean(void **state)
+{
+    (void)state;
+    liz_cache *cache = pool_open(1, LIZ_CACHE_F32, false);
+    for (int round = 0; round < 3; round++) {
+        int32_t page = liz_cache_page_take(cache);
+        for (int layer = 0; layer < 2; layer++) {
+            size_t n_heads = (size_t)layers[layer].n_head_kv;
+            size_t n_k = n_heads * liz_cache_head_bytes(LIZ_CACHE_F32, layers[layer].n_embd_k);
+            size_t n_v = n_heads * liz_cache_head_bytes(LIZ_CACHE_F32, layers[layer].n_embd_v);
+            unsigned char *k = liz_cache_k(cache, layer, page), *v = liz_cache_v(cache, layer, page);
+            for (size_t i = 0; i < n_k; i++)
+                assert_int_equal(k[i], 0);
+            for (size_t i = 0; i < n_v; i++)
+                assert_int_equal(v[i], 0);
+            memset(k, 0xFF, n_k); /* not-a-numbers */
+            memset(v, 0xFF, n_v);
+        }
+        liz_cache_pages_release(cache, &page, 1);
+    }
+    liz_cache_close(cache);
+}
+
 /* Bytes of a token: float elements; for int8 a byte each, and two for every 32 of them. */
 static void test_head_bytes(void **state)
 {
@@ -254,6 +278,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bytes_are_apart),
+        cmocka_unit_test(test_pages_come_clean),
         cmocka_unit_test(test_head_bytes),
         cmocka_unit_test(test_absurd_sizes),
         cmocka_unit_test(test_find_compares_the_whole_beginning),

@@ -6,7 +6,9 @@ dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 n=0
 status=0
-for model in tiny-gqa:Q4_K tiny-qwen3:Q4_0 tiny-qwen3moe:Q4_K:short tiny-gemma3:Q8_0:short; do
+models="tiny-gqa:Q4_K tiny-qwen3:Q4_0 tiny-qwen3moe:Q4_K:short tiny-gemma3:Q8_0:short"
+[ "${LIZZIE_TEST_SANITIZED:-0}" = 1 ] && models="tiny-qwen3moe:Q4_K:short"
+for model in $models; do
     name=$dir/model.gguf
     IFS=: read -r shape type short <<<"$model"
     "$BUILD/bench/write_model" "$shape" "$type" "$name" >"$dir/err" 2>&1 || { cat "$dir/err"; exit 1; }

@@ -8,6 +8,7 @@
  * bf16: tokens are the left operand; tiles accumulate in floating point over all of k, in the order that
  * docs/kernels.md takes as the definition, so nothing is left to do but store. */
 #include "kernel/kernel_tiers.h"
+#include "kernel/lanes.h"
 #include "kernel/x86/decode_avx512.h"
 
 #include <string.h>
@@ -33,30 +34,6 @@ static void tiles_begin(void)
 
 static void tiles_end(void) { _tile_release(); }
 
-/* The 16 x 16 transpose of 32-bit words: within 128-bit lanes first, then the lanes themselves. */
-LIZ_INLINE void transpose_words(__m512i *x)
-{
-    __m512i y[16];
-    for (int i = 0; i < 16; i += 4) {
-        __m512i ab_lo = _mm512_unpacklo_epi32(x[i], x[i + 1]), ab_hi = _mm512_unpackhi_epi32(x[i], x[i + 1]);
-        __m512i cd_lo = _mm512_unpacklo_epi32(x[i + 2], x[i + 3]), cd_hi = _mm512_unpackhi_epi32(x[i + 2], x[i + 3]);
-        y[i] = _mm512_unpacklo_epi64(ab_lo, cd_lo);
-        y[i + 1] = _mm512_unpackhi_epi64(ab_lo, cd_lo);
-        y[i + 2] = _mm512_unpacklo_epi64(ab_hi, cd_hi);
-        y[i + 3] = _mm512_unpackhi_epi64(ab_hi, cd_hi);
-    }
-    for (int i = 0; i < 4; i++) {
-        __m512i even_lo = _mm512_shuffle_i32x4(y[i], y[i + 4], 0x88),
-                odd_lo = _mm512_shuffle_i32x4(y[i], y[i + 4], 0xDD);
-        __m512i even_hi = _mm512_shuffle_i32x4(y[i + 8], y[i + 12], 0x88);
-        __m512i odd_hi = _mm512_shuffle_i32x4(y[i + 8], y[i + 12], 0xDD);
-        x[i] = _mm512_shuffle_i32x4(even_lo, even_hi, 0x88);
-        x[i + 8] = _mm512_shuffle_i32x4(even_lo, even_hi, 0xDD);
-        x[i + 4] = _mm512_shuffle_i32x4(odd_lo, odd_hi, 0x88);
-        x[i + 12] = _mm512_shuffle_i32x4(odd_lo, odd_hi, 0xDD);
-    }
-}
-
 /* Groups of four bytes are words: a tile is the transpose of 16 tokens' 64 bytes. */
 static void tile_i8(const int8_t *q, size_t q_stride, int8_t *tile)
 {
@@ -64,7 +41,7 @@ static void tile_i8(const int8_t *q, size_t q_stride, int8_t *tile)
         __m512i x[16];
         for (size_t t = 0; t < 16; t++)
             x[t] = _mm512_loadu_si512(q + t * q_stride + 64 * c);
-        transpose_words(x);
+        liz_transpose_words(x);
         for (int k = 0; k < 16; k++)
             _mm512_store_si512(tile + c * TILE_BYTES + 64 * k, x[k]);
     }
@@ -201,7 +178,7 @@ LIZ_INLINE void store_group(const sums *s, size_t g, float *y, size_t y_stride, 
     for (int panel = 0; panel < 2; panel++) {
         for (int r = 0; r < 16; r++)
             columns[panel][r] = _mm512_load_si512(s->acc[panel][g][r]);
-        transpose_words(columns[panel]);
+        liz_transpose_words(columns[panel]);
     }
     uint32_t rows = n_rows >= 32 ? 0xFFFFFFFFu : (1u << n_rows) - 1;
     for (size_t t = 0; t < n_tok; t++) {

@@ -1,0 +1,286 @@
+/* graph.c - walks the layers of a model and puts its operations on the tape, in the order of model_forward.c. */
+#include "train/graph.h"
+
+#include "base/checked.h"
+#include "base/philox.h"
+#include "tensor/quant.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct liz_graph {
+    liz_hparams h;
+    liz_weights w;
+    liz_tape *tape;
+    liz_graph_opts opts;
+    double *frequencies[2];
+    liz_param *table, *positions;
+};
+
+typedef struct builder {
+    liz_graph *g;
+    int layer;
+    char name[64];
+} builder;
+
+static const char *name_in_layer(builder *b, const char *tensor)
+{
+    snprintf(b->name, sizeof b->name, "blk.%d.%s", b->layer, tensor);
+    return b->name;
+}
+
+/* ---- Weights as parameters ---- */
+
+static liz_param *matrix_param(builder *b, const char *name, const liz_linear *l)
+{
+    bool is_trained = b->g->opts.lora_rank == 0;
+    size_t n_out = (size_t)l->matrix.n_out, n_in = (size_t)l->matrix.n_in;
+    liz_param *p = liz_tape_param(b->g->tape, name, n_out, n_in, is_trained);
+    p->dtype = l->tensor->dtype;
+    uint64_t row_bytes = 0;
+    LIZ_ASSERT(liz_dtype_row_bytes(p->dtype, n_in, &row_bytes));
+    p->file_row_bytes = row_bytes;
+    p->file = l->tensor->data + l->row * row_bytes;
+    return p;
+}
+
+static liz_param *vector_param(builder *b, const char *name, float *values, size_t n)
+{
+    if (values == NULL)
+        return NULL;
+    liz_param *p = liz_tape_param(b->g->tape, name, 1, n, b->g->opts.lora_rank == 0);
+    if (p->is_trained)
+        p->initial = values;
+    else
+        p->w = values;
+    return p;
+}
+
+static liz_param *adapter(builder *b, const char *name, const char *suffix, size_t n_out, size_t n_in)
+{
+    char full[96];
+    snprintf(full, sizeof full, "%s.%s", name, suffix);
+    return liz_tape_param(b->g->tape, full, n_out, n_in, true);
+}
+
+/* W x + bias, with its adapter where there is one. `tensor`: its name without .weight. */
+static liz_tensor_id linear(builder *b, liz_tensor_id x, const char *tensor, const liz_linear *l, unsigned target)
+{
+    liz_graph *g = b->g;
+    char weight[64], bias[64];
+    snprintf(weight, sizeof weight, "blk.%d.%s.weight", b->layer, tensor);
+    snprintf(bias, sizeof bias, "blk.%d.%s.bias", b->layer, tensor);
+    liz_tensor_id y = liz_tape_linear(g->tape, x, matrix_param(b, weight, l),
+                                      vector_param(b, bias, l->bias, (size_t)l->matrix.n_out));
+    if (g->opts.lora_rank == 0 || (g->opts.lora_targets & target) == 0)
+        return y;
+    size_t rank = (size_t)g->opts.lora_rank;
+    liz_param *a = adapter(b, weight, "lora_a", rank, (size_t)l->matrix.n_in);
+    liz_param *up = adapter(b, weight, "lora_b", (size_t)l->matrix.n_out, rank);
+    liz_tensor_id low = liz_tape_linear(g->tape, x, a, NULL);
+    return liz_tape_add(g->tape, y, liz_tape_linear(g->tape, low, up, NULL), g->opts.lora_alpha / (float)rank);
+}
+
+static liz_tensor_id norm(builder *b, liz_tensor_id x, const char *tensor, const liz_norm *n, size_t width,
+                          size_t n_groups)
+{
+    char weight[64], bias[64];
+    bool centred = b->g->h.family->norm == LIZ_NORM_LAYER;
+    snprintf(weight, sizeof weight, "%s.weight", tensor);
+    snprintf(bias, sizeof bias, "%s.bias", tensor);
+    return liz_tape_norm(b->g->tape, x, vector_param(b, weight, n->weight, width),
+                         vector_param(b, bias, n->bias, width), centred, b->g->h.norm_eps, n_groups);
+}
+
+/* ---- A layer ---- */
+
+/* Queries or keys: norm and positions of their heads. */
+static liz_tensor_id turn(builder *b, liz_tensor_id x, const char *tensor, const liz_norm *n, int n_head)
+{
+    const liz_hparams *h = &b->g->h;
+    size_t hd = (size_t)h->n_embd_k;
+    if (h->family->head_norm != LIZ_HEAD_NORM_NONE) {
+        bool each = h->family->head_norm == LIZ_HEAD_NORM_EACH;
+        char weight[64];
+        snprintf(weight, sizeof weight, "blk.%d.%s.weight", b->layer, tensor);
+        liz_param *p = vector_param(b, weight, n->weight, each ? hd : hd * (size_t)n_head);
+        x = liz_tape_norm(b->g->tape, x, p, NULL, false, h->norm_eps, each ? (size_t)n_head : 1);
+    }
+    if (!h->layers[b->layer].roped)
+        return x;
+    int which = h->layers[b->layer].windowed ? h->n_rope - 1 : 0;
+    liz_rope_plan plan = {.n_head = n_head,
+                          .n_embd = h->n_embd_k,
+                          .shape = {h->rope[which].n_dims, h->family->rope == LIZ_ROPE_NEOX},
+                          .frequencies = b->g->frequencies[which],
+                          .gain = (float)h->rope[which].magnitude};
+    return liz_tape_rope(b->g->tape, x, &plan);
+}
+
+static liz_tensor_id attention(builder *b, liz_tensor_id x)
+{
+    const liz_hparams *h = &b->g->h;
+    const liz_layer *l = &b->g->w.layers[b->layer];
+    liz_tensor_id q = linear(b, x, "attn_q", &l->q, LIZ_LORA_Q), k = linear(b, x, "attn_k", &l->k, LIZ_LORA_K);
+    liz_tensor_id v = linear(b, x, "attn_v", &l->v, LIZ_LORA_V);
+    q = turn(b, q, "attn_q_norm", &l->q_norm, h->n_head);
+    k = turn(b, k, "attn_k_norm", &l->k_norm, h->n_head_kv);
+    liz_attend_shape shape = {.n_head = h->n_head,
+                              .n_head_kv = h->n_head_kv,
+                              .n_embd = h->n_embd_k,
+                              .scale = h->attn_scale,
+                              .softcap = h->attn_softcap,
+                              .window = h->layers[b->layer].windowed ? (size_t)h->window : 0};
+    return linear(b, liz_tape_attend(b->g->tape, q, k, v, shape), "attn_output", &l->o, LIZ_LORA_O);
+}
+
+static liz_tensor_id feed_forward(builder *b, liz_tensor_id x)
+{
+    const liz_layer *l = &b->g->w.layers[b->layer];
+    bool gelu = b->g->h.family->ffn == LIZ_FFN_GELU, gated = l->gate.tensor != NULL;
+    liz_tensor_id gate = gated ? linear(b, x, "ffn_gate", &l->gate, LIZ_LORA_GATE) : LIZ_NO_TENSOR;
+    liz_tensor_id y = linear(b, x, "ffn_up", &l->up, LIZ_LORA_UP);
+    if (!gated)
+        y = liz_tape_gelu(b->g->tape, y);
+    else if (gelu)
+        y = liz_tape_mul(b->g->tape, liz_tape_gelu(b->g->tape, gate), y);
+    else
+        y = liz_tape_silu_mul(b->g->tape, gate, y);
+    return linear(b, y, "ffn_down", &l->down, LIZ_LORA_DOWN);
+}
+
+/* One half of a layer: norms where the family has them, and the way back into the stream. */
+static liz_tensor_id half(builder *b, liz_tensor_id x, liz_tensor_id (*body)(builder *, liz_tensor_id),
+                          const char *name, const liz_norm *before, const char *post_name, const liz_norm *after)
+{
+    size_t n = (size_t)b->g->h.n_embd;
+    liz_tensor_id y = before->weight != NULL ? norm(b, x, name_in_layer(b, name), before, n, 1) : x;
+    y = body(b, y);
+    if (after->weight != NULL)
+        y = norm(b, y, name_in_layer(b, post_name), after, n, 1);
+    return liz_tape_add(b->g->tape, x, y, b->g->h.residual_scale);
+}
+
+/* ---- The whole ---- */
+
+static liz_status refuse(const liz_hparams *h, liz_error *err)
+{
+    const char *what = NULL;
+    if (h->n_expert > 0)
+        what = "mixtures of experts";
+    else if (h->family->sinks)
+        what = "attention sinks";
+    else if (h->n_embd_k != h->n_embd_v)
+        what = "keys and values of different sizes";
+    if (what == NULL)
+        return LIZ_OK;
+    return liz_fail(err, LIZ_E_UNSUPPORTED, "%s: training cannot compute %s yet", h->family->arch, what);
+}
+
+static liz_status fill_frequencies(liz_graph *g, int32_t n_ctx, liz_error *err)
+{
+    for (int i = 0; i < g->h.n_rope; i++) {
+        g->frequencies[i] = calloc((size_t)g->h.rope[i].n_dims, sizeof(double));
+        if (g->frequencies[i] == NULL)
+            return liz_fail(err, LIZ_E_MEMORY, "no memory for rotary positions");
+        liz_status status = liz_weights_rope(&g->w, &g->h, i, n_ctx, g->frequencies[i], err);
+        if (status != LIZ_OK)
+            return status;
+    }
+    return LIZ_OK;
+}
+
+static liz_param *table_param(builder *b, const char *name, const liz_gguf_tensor *t)
+{
+    liz_linear all = {.tensor = t, .matrix = {.n_out = (int32_t)t->shape[0], .n_in = (int32_t)t->shape[1]}};
+    return matrix_param(b, name, &all);
+}
+
+static void build(liz_graph *g)
+{
+    builder b = {.g = g};
+    size_t n = (size_t)g->h.n_embd;
+    g->table = table_param(&b, "token_embd.weight", g->w.token_embd);
+    liz_tensor_id x = liz_tape_embed(g->tape, g->table, g->h.embd_scale);
+    if (g->w.position_embd != NULL) {
+        g->positions = table_param(&b, "position_embd.weight", g->w.position_embd);
+        x = liz_tape_add(g->tape, x, liz_tape_place(g->tape, g->positions), 1);
+    }
+    for (b.layer = 0; b.layer < g->h.n_layer; b.layer++) {
+        const liz_layer *l = &g->w.layers[b.layer];
+        const char *ffn_norm = g->h.family->ffn_norm != NULL ? g->h.family->ffn_norm : "ffn_norm";
+        liz_tape_block(g->tape);
+        x = half(&b, x, attention, "attn_norm", &l->attn_norm, "post_attention_norm", &l->attn_post_norm);
+        x = half(&b, x, feed_forward, ffn_norm, &l->ffn_norm, "post_ffw_norm", &l->ffn_post_norm);
+    }
+    liz_tape_block(g->tape);
+    x = norm(&b, x, "output_norm", &g->w.output_norm, n, 1);
+    bool tied = g->w.output.tensor == g->w.token_embd;
+    liz_param *head = tied ? g->table : matrix_param(&b, "output.weight", &g->w.output);
+    liz_param *bias = vector_param(&b, "output.bias", g->w.output.bias, (size_t)g->h.n_vocab);
+    liz_tape_loss(g->tape, x, head, bias, 1 / g->h.logit_divisor, g->h.logit_softcap);
+}
+
+/* What trained parameters begin as: the file's values; of adapters, A uniform within sqrt(3 / n_in) and B zero. */
+static void fill(const liz_graph *g, liz_param *p, size_t which)
+{
+    bool is_a = p->file == NULL && p->initial == NULL && strstr(p->name, "lora_a") != NULL;
+    for (size_t r = 0; p->file != NULL && r < p->n_out; r++)
+        liz_dequantize_row(p->dtype, p->file + r * p->file_row_bytes, p->w + r * p->n_in, p->n_in);
+    if (p->initial != NULL)
+        memcpy(p->w, p->initial, p->n_in * sizeof *p->w);
+    for (size_t i = 0; is_a && i < p->n_out * p->n_in; i++)
+        p->w[i] = (float)((liz_draw(g->opts.seed, i, (uint32_t)which) * 2 - 1) * sqrt(3.0 / (double)p->n_in));
+}
+
+static liz_status open_parts(liz_graph *g, const liz_gguf *gguf, int32_t n_ctx, liz_error *err)
+{
+    liz_status status = liz_hparams_read(&g->h, gguf, err);
+    if (status == LIZ_OK)
+        status = refuse(&g->h, err);
+    if (status == LIZ_OK)
+        status = liz_weights_bind(&g->w, &g->h, gguf, err);
+    if (status == LIZ_OK)
+        status = fill_frequencies(g, n_ctx, err);
+    if (status != LIZ_OK)
+        return status;
+    build(g);
+    status = liz_tape_plan(g->tape, err);
+    for (size_t i = 0; status == LIZ_OK && i < liz_tape_param_count(g->tape); i++)
+        if (liz_tape_param_at(g->tape, i)->is_trained)
+            fill(g, liz_tape_param_at(g->tape, i), i);
+    if (status == LIZ_OK)
+        liz_tape_refresh(g->tape);
+    return status;
+}
+
+liz_status liz_graph_open(liz_graph **out, const liz_gguf *gguf, liz_tape *tape, const liz_graph_opts *opts,
+                          liz_error *err)
+{
+    liz_graph *g = calloc(1, sizeof *g);
+    if (g == NULL)
+        return liz_fail(err, LIZ_E_MEMORY, "no memory for a model's graph");
+    g->tape = tape;
+    g->opts = *opts;
+    liz_status status = open_parts(g, gguf, opts->n_ctx, err);
+    if (status != LIZ_OK) {
+        liz_graph_close(g);
+        return status;
+    }
+    *out = g;
+    return LIZ_OK;
+}
+
+void liz_graph_close(liz_graph *graph)
+{
+    if (graph == NULL)
+        return;
+    for (int i = 0; i < 2; i++)
+        free(graph->frequencies[i]);
+    liz_weights_close(&graph->w);
+    free(graph);
+}
+
+const liz_hparams *liz_graph_hparams(const liz_graph *graph) { return &graph->h; }

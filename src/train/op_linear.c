@@ -1,0 +1,142 @@
+/* op_linear.c - y = x W^T + bias: trained weights as operands that are kept current, frozen ones decoded on the way,
+ * a slice at a time, so that a quantised model is never whole in memory. */
+#include "base/checked.h"
+#include "tensor/quant.h"
+#include "train/tape_ops.h"
+
+#include <string.h>
+
+/* Of a transpose, what is decoded together: columns (a multiple of every type's block) and rows. */
+enum { COLUMNS = 256, ROWS_DECODED = 32 };
+
+static size_t least(size_t a, size_t b) { return a < b ? a : b; }
+
+/* Panels [begin, end) of W at `to`: 16 rows of the file each. */
+static void decode_ahead(liz_tape *tape, const liz_param *p, size_t begin, size_t end, uint8_t *to, float *own)
+{
+    size_t stride = liz_div_up(p->n_in, LIZ_GROUP_LEN) * LIZ_GROUP_LEN;
+    float *rows = own, *scratch = own + LIZ_PANEL_ROWS * stride;
+    for (size_t i = begin; i < end; i++) {
+        size_t row = i * LIZ_PANEL_ROWS, n = least(p->n_out - row, LIZ_PANEL_ROWS);
+        for (size_t r = 0; r < n; r++)
+            liz_dequantize_row(p->dtype, p->file + (row + r) * p->file_row_bytes, rows + r * stride, p->n_in);
+        liz_panels one = {to + (i - begin) * liz_panels_bytes(&tape->gemm, 1, p->n_in), n, p->n_in};
+        liz_panels_put(&tape->gemm, &one, (liz_source){rows, stride, false}, 0, 1, scratch);
+    }
+}
+
+/* Rows [row, row + n) of up to 256 columns from `column`, into their places in the panels of W's transpose. */
+static void decode_square(liz_tape *tape, const liz_param *p, size_t row, size_t column, size_t n_columns, uint8_t *to,
+                          float *own)
+{
+    float *square = own, *scratch = own + ROWS_DECODED * COLUMNS;
+    size_t n = least(p->n_out - row, ROWS_DECODED), elem = tape->gemm.exact ? sizeof(float) : sizeof(uint16_t);
+    uint64_t at = 0;
+    LIZ_ASSERT(liz_dtype_row_bytes(p->dtype, column, &at));
+    for (size_t r = 0; r < n; r++)
+        liz_dequantize_row(p->dtype, p->file + (row + r) * p->file_row_bytes + at, square + r * COLUMNS, n_columns);
+    for (size_t c = 0; c < n_columns; c += LIZ_PANEL_ROWS) {
+        uint8_t *panel =
+            to + c / LIZ_PANEL_ROWS * liz_panels_bytes(&tape->gemm, 1, p->n_out) + row * LIZ_PANEL_ROWS * elem;
+        tape->grad.pack_columns(square + c, COLUMNS, least(n_columns - c, LIZ_PANEL_ROWS), n, ROWS_DECODED, scratch);
+        if (tape->gemm.exact)
+            memcpy(panel, scratch, ROWS_DECODED * LIZ_PANEL_ROWS * elem);
+        else
+            tape->kernel.to_bf16(scratch, ROWS_DECODED * LIZ_PANEL_ROWS, (uint16_t *)(void *)panel);
+    }
+}
+
+/* Panels [begin, end) of W's transpose at `to`; begin is a multiple of COLUMNS / 16. */
+static void decode_back(liz_tape *tape, const liz_param *p, size_t begin, size_t end, uint8_t *to, float *own)
+{
+    size_t first = begin * LIZ_PANEL_ROWS, past = least(end * LIZ_PANEL_ROWS, p->n_in);
+    for (size_t column = first; column < past; column += COLUMNS)
+        for (size_t row = 0; row < p->n_out; row += ROWS_DECODED)
+            decode_square(tape, p, row, column, least(past - column, COLUMNS),
+                          to + (column - first) / LIZ_PANEL_ROWS * liz_panels_bytes(&tape->gemm, 1, p->n_out), own);
+}
+
+void liz_tape_mul_weight(liz_tape *tape, const liz_rows *left, const liz_param *p, bool back, float *c, bool add,
+                         int member, int n_members)
+{
+    size_t n = back ? p->n_in : p->n_out, k = back ? p->n_out : p->n_in, begin, end;
+    float *own = liz_tape_own(tape, member);
+    if (p->w != NULL) {
+        liz_team_share(liz_panel_count(n), 2, member, n_members, &begin, &end);
+        liz_gemm_mul(&tape->gemm, left, back ? &p->back : &p->ahead, 0, left->m, begin, end, c, n, add, own);
+        return;
+    }
+    size_t unit = COLUMNS / LIZ_PANEL_ROWS, panel_bytes = liz_panels_bytes(&tape->gemm, 1, k);
+    size_t slice = tape->space.weights_bytes / panel_bytes / unit * unit;
+    for (size_t first = 0; first < liz_panel_count(n); first += slice) {
+        size_t n_slice = least(liz_panel_count(n) - first, slice);
+        liz_team_share(n_slice, unit, member, n_members, &begin, &end);
+        uint8_t *to = tape->space.weights.data + begin * panel_bytes;
+        (back ? decode_back : decode_ahead)(tape, p, first + begin, first + end, to, own);
+        liz_team_barrier(tape->team);
+        liz_panels panels = {tape->space.weights.data, n - first * LIZ_PANEL_ROWS, k};
+        liz_gemm_mul(&tape->gemm, left, &panels, 0, left->m, begin, end, c + first * LIZ_PANEL_ROWS, n, add, own);
+        liz_team_barrier(tape->team);
+    }
+}
+
+void liz_tape_mul_gradient(liz_tape *tape, const liz_param *p, int member, int n_members)
+{
+    size_t begin, end;
+    liz_team_share(liz_panel_count(p->n_in), 2, member, n_members, &begin, &end);
+    liz_gemm_mul(&tape->gemm, &tape->space.columns, &tape->space.panels, 0, p->n_out, begin, end, p->grad, p->n_in,
+                 true, liz_tape_own(tape, member));
+}
+
+static void put_rows(liz_tape *tape, const float *x, size_t n_tok, size_t width, int member, int n_members)
+{
+    size_t begin, end;
+    liz_rows *rows = &tape->space.rows;
+    rows->m = n_tok;
+    rows->k = width;
+    liz_team_share(n_tok, 1, member, n_members, &begin, &end);
+    liz_rows_put(&tape->gemm, rows, (liz_source){x, width, false}, begin, end, NULL);
+}
+
+void liz_op_linear_forward(liz_tape *tape, const liz_op *op, int member, int n_members)
+{
+    const liz_tensor *x = liz_tape_at(tape, op->in[0]), *y = liz_tape_at(tape, op->out);
+    size_t n_tok = tape->batch->n_tok, begin, end;
+    if (op->flag) {
+        put_rows(tape, x->x, n_tok, x->width, member, n_members);
+        liz_team_barrier(tape->team);
+    }
+    liz_tape_mul_weight(tape, &tape->space.rows, op->weight, false, y->x, false, member, n_members);
+    if (op->bias == NULL)
+        return;
+    liz_team_barrier(tape->team);
+    liz_team_share(n_tok, 1, member, n_members, &begin, &end);
+    for (size_t t = begin; t < end; t++)
+        tape->kernel.add(y->x + t * y->width, op->bias->w, y->width, y->x + t * y->width);
+}
+
+void liz_op_linear_backward(liz_tape *tape, const liz_op *op, int member, int n_members)
+{
+    const liz_tensor *x = liz_tape_at(tape, op->in[0]), *y = liz_tape_at(tape, op->out);
+    size_t n_tok = tape->batch->n_tok, begin, end;
+    float *own = liz_tape_own(tape, member);
+    put_rows(tape, y->dx, n_tok, y->width, member, n_members);
+    if (op->weight->is_trained) {
+        tape->space.columns = (liz_rows){tape->space.columns.data, y->width, n_tok};
+        tape->space.panels = (liz_panels){tape->space.panels.data, x->width, n_tok};
+        liz_team_share(y->width, LIZ_PANEL_ROWS, member, n_members, &begin, &end);
+        liz_rows_put(&tape->gemm, &tape->space.columns, (liz_source){y->dx, y->width, true}, begin, end, own);
+        liz_team_share(liz_panel_count(x->width), 1, member, n_members, &begin, &end);
+        liz_panels_put(&tape->gemm, &tape->space.panels, (liz_source){x->x, x->width, true}, begin, end, own);
+    }
+    liz_team_barrier(tape->team);
+    if (x->dx != NULL)
+        liz_tape_mul_weight(tape, &tape->space.rows, op->weight, true, x->dx, !op->first[0], member, n_members);
+    if (op->weight->is_trained)
+        liz_tape_mul_gradient(tape, op->weight, member, n_members);
+    if (op->bias != NULL && op->bias->is_trained) {
+        liz_team_share(y->width, 16, member, n_members, &begin, &end);
+        for (size_t t = 0; t < n_tok; t++)
+            tape->kernel.add_scaled(y->dx + t * y->width + begin, 1, end - begin, op->bias->grad + begin);
+    }
+}

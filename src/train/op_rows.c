@@ -1,0 +1,253 @@
+/* op_rows.c - operations that work on one token at a time: embedding, norms, rotary positions, activations, sums. */
+#include "kernel/angle.h"
+#include "tensor/quant.h"
+#include "train/tape_ops.h"
+#include "train/tape_rows.h"
+
+#include <string.h>
+
+/* This member's tokens. */
+typedef struct span {
+    size_t begin, end;
+} span;
+
+static span tokens_of(const liz_tape *tape, int member, int n_members)
+{
+    span s;
+    liz_team_share(tape->batch->n_tok, 1, member, n_members, &s.begin, &s.end);
+    return s;
+}
+
+/* Prepares an input's gradient to be added to. */
+static void begin_gradient(const liz_op *op, int which, const liz_tensor *x, span s)
+{
+    if (op->first[which])
+        memset(x->dx + s.begin * x->width, 0, (s.end - s.begin) * x->width * sizeof(float));
+}
+
+/* ---- Embedding ---- */
+
+/* Where document positions come from: a walk along the segments. */
+static size_t position_of(const liz_tape *tape, size_t t, size_t *segment)
+{
+    while (t >= tape->batch->segments[*segment].begin + tape->batch->segments[*segment].n)
+        ++*segment;
+    return t - tape->batch->segments[*segment].begin;
+}
+
+static size_t row_of(const liz_tape *tape, const liz_op *op, size_t t, size_t *segment)
+{
+    return op->flag ? position_of(tape, t, segment) : (size_t)tape->batch->tokens[t];
+}
+
+void liz_op_embed_forward(liz_tape *tape, const liz_op *op, int member, int n_members)
+{
+    const liz_tensor *y = liz_tape_at(tape, op->out);
+    const liz_param *p = op->weight;
+    span s = tokens_of(tape, member, n_members);
+    size_t segment = 0;
+    for (size_t t = s.begin; t < s.end; t++) {
+        float *to = y->x + t * y->width;
+        size_t row = row_of(tape, op, t, &segment);
+        if (p->w != NULL)
+            memcpy(to, p->w + row * y->width, y->width * sizeof *to);
+        else
+            liz_dequantize_row(p->dtype, p->file + row * p->file_row_bytes, to, y->width);
+        if (op->a != 1)
+            tape->kernel.scale(to, op->a, y->width, to);
+    }
+}
+
+/* By columns, so that tokens that occur twice add up in order. */
+void liz_op_embed_backward(liz_tape *tape, const liz_op *op, int member, int n_members)
+{
+    const liz_tensor *y = liz_tape_at(tape, op->out);
+    size_t begin, end, segment = 0;
+    if (!op->weight->is_trained)
+        return;
+    liz_team_share(y->width, 16, member, n_members, &begin, &end);
+    for (size_t t = 0; t < tape->batch->n_tok; t++)
+        tape->kernel.add_scaled(y->dx + t * y->width + begin, op->a, end - begin,
+                                op->weight->grad + row_of(tape, op, t, &segment) * y->width + begin);
+}
+
+/* ---- Norms ---- */
+
+void liz_op_norm_forward(liz_tape *tape, const liz_op *op, int member, int n_members)
+{
+    const liz_tensor *x = liz_tape_at(tape, op->in[0]), *y = liz_tape_at(tape, op->out);
+    size_t n = x->width / op->n_groups;
+    span s = tokens_of(tape, member, n_members);
+    for (size_t i = s.begin * op->n_groups; i < s.end * op->n_groups; i++) {
+        if (op->flag)
+            tape->kernel.layer_norm(x->x + i * n, op->weight->w, op->bias != NULL ? op->bias->w : NULL, op->a, n,
+                                    y->x + i * n);
+        else
+            tape->kernel.rms_norm(x->x + i * n, op->weight != NULL ? op->weight->w : NULL, op->a, n, y->x + i * n);
+    }
+}
+
+/* weight += dy (x - mean) inverse, bias += dy, over tokens in order, by columns. */
+static void norm_parameters(liz_tape *tape, const liz_op *op, int member, int n_members)
+{
+    const liz_tensor *x = liz_tape_at(tape, op->in[0]), *y = liz_tape_at(tape, op->out);
+    size_t n = x->width / op->n_groups, begin, end;
+    liz_team_share(n, 16, member, n_members, &begin, &end);
+    for (size_t i = 0; i < tape->batch->n_tok * op->n_groups && begin < end; i++) {
+        const float *dy = y->dx + i * n + begin, *stats = tape->space.stats + 2 * i;
+        float *to = op->weight->grad + begin;
+        tape->grad.mul_add(dy, x->x + i * n + begin, stats[1], end - begin, to);
+        if (op->flag)
+            tape->kernel.add_scaled(dy, -stats[0] * stats[1], end - begin, to);
+        if (op->bias != NULL && op->bias->is_trained)
+            tape->kernel.add_scaled(dy, 1, end - begin, op->bias->grad + begin);
+    }
+}
+
+void liz_op_norm_backward(liz_tape *tape, const liz_op *op, int member, int n_members)
+{
+    const liz_tensor *x = liz_tape_at(tape, op->in[0]), *y = liz_tape_at(tape, op->out);
+    size_t n = x->width / op->n_groups;
+    span s = tokens_of(tape, member, n_members);
+    begin_gradient(op, 0, x, s);
+    for (size_t i = s.begin * op->n_groups; i < s.end * op->n_groups; i++) {
+        float *stats = tape->space.stats + 2 * i;
+        tape->grad.norm_stats(x->x + i * n, op->a, n, op->flag ? &stats[0] : NULL, &stats[1]);
+        tape->grad.norm_back(x->x + i * n, op->weight != NULL ? op->weight->w : NULL, y->dx + i * n,
+                             op->flag ? &stats[0] : NULL, stats[1], n, x->dx + i * n);
+    }
+    if (op->weight == NULL || !op->weight->is_trained)
+        return;
+    liz_team_barrier(tape->team);
+    norm_parameters(tape, op, member, n_members);
+}
+
+/* ---- Rotary positions ---- */
+
+/* Cosines and sines [n_tok, n_dims / 2, 2] of a batch's positions, shared by the operations of one plan. */
+static void prepare_angles(const liz_tape *tape, const liz_rope_plan *plan, float *angles, span s)
+{
+    size_t half = (size_t)plan->shape.n_dims / 2, segment = 0;
+    for (size_t t = s.begin; t < s.end; t++) {
+        double position = (double)position_of(tape, t, &segment);
+        for (size_t i = 0; i < half; i++) {
+            double sine, cosine;
+            liz_angle_sincos(position * plan->frequencies[i], &sine, &cosine);
+            angles[2 * t * half + i] = (float)cosine * plan->gain;
+            angles[(2 * t + 1) * half + i] = (float)sine * plan->gain;
+        }
+    }
+}
+
+static void turn(liz_tape *tape, const liz_op *op, float *x, size_t width, bool back, span s)
+{
+    const liz_rope_plan *plan = &op->rope;
+    size_t half = (size_t)plan->shape.n_dims / 2;
+    for (size_t t = s.begin; t < s.end; t++) {
+        const float *cos = op->saved + 2 * t * half, *sin = cos + half;
+        float minus[1024];
+        for (size_t i = 0; i < half && back; i++)
+            minus[i] = -sin[i];
+        for (int h = 0; h < plan->n_head; h++)
+            tape->kernel.rope(x + t * width + (size_t)(h * plan->n_embd), cos, back ? minus : sin, plan->shape);
+    }
+}
+
+void liz_op_rope_forward(liz_tape *tape, const liz_op *op, int member, int n_members)
+{
+    const liz_tensor *y = liz_tape_at(tape, op->out);
+    span s = tokens_of(tape, member, n_members);
+    if (op->flag)
+        prepare_angles(tape, &op->rope, op->saved, s);
+    turn(tape, op, y->x, y->width, false, s);
+}
+
+/* Forward prepared the angles of this member's tokens. */
+void liz_op_rope_backward(liz_tape *tape, const liz_op *op, int member, int n_members)
+{
+    const liz_tensor *y = liz_tape_at(tape, op->out);
+    turn(tape, op, y->dx, y->width, true, tokens_of(tape, member, n_members));
+}
+
+/* ---- Activations and sums ---- */
+
+void liz_op_silu_mul_forward(liz_tape *tape, const liz_op *op, int member, int n_members)
+{
+    const liz_tensor *gate = liz_tape_at(tape, op->in[0]), *up = liz_tape_at(tape, op->in[1]);
+    const liz_tensor *y = liz_tape_at(tape, op->out);
+    span s = tokens_of(tape, member, n_members);
+    size_t at = s.begin * y->width;
+    tape->kernel.silu_mul(gate->x + at, up->x + at, (s.end - s.begin) * y->width, y->x + at);
+}
+
+void liz_op_silu_mul_backward(liz_tape *tape, const liz_op *op, int member, int n_members)
+{
+    const liz_tensor *gate = liz_tape_at(tape, op->in[0]), *up = liz_tape_at(tape, op->in[1]);
+    const liz_tensor *y = liz_tape_at(tape, op->out);
+    span s = tokens_of(tape, member, n_members);
+    size_t at = s.begin * y->width;
+    tape->grad.silu_mul_back(gate->x + at, up->x + at, y->dx + at, (s.end - s.begin) * y->width, gate->dx + at,
+                             up->dx + at);
+}
+
+void liz_op_gelu_forward(liz_tape *tape, const liz_op *op, int member, int n_members)
+{
+    const liz_tensor *x = liz_tape_at(tape, op->in[0]), *y = liz_tape_at(tape, op->out);
+    span s = tokens_of(tape, member, n_members);
+    size_t at = s.begin * y->width;
+    tape->kernel.gelu_mul(x->x + at, NULL, (s.end - s.begin) * y->width, y->x + at);
+}
+
+void liz_op_gelu_backward(liz_tape *tape, const liz_op *op, int member, int n_members)
+{
+    const liz_tensor *x = liz_tape_at(tape, op->in[0]), *y = liz_tape_at(tape, op->out);
+    span s = tokens_of(tape, member, n_members);
+    size_t at = s.begin * y->width;
+    begin_gradient(op, 0, x, s);
+    tape->grad.gelu_back(x->x + at, y->dx + at, (s.end - s.begin) * y->width, x->dx + at);
+}
+
+void liz_op_mul_forward(liz_tape *tape, const liz_op *op, int member, int n_members)
+{
+    const liz_tensor *a = liz_tape_at(tape, op->in[0]), *b = liz_tape_at(tape, op->in[1]);
+    const liz_tensor *y = liz_tape_at(tape, op->out);
+    span s = tokens_of(tape, member, n_members);
+    for (size_t i = s.begin * y->width; i < s.end * y->width; i++)
+        y->x[i] = a->x[i] * b->x[i];
+}
+
+void liz_op_mul_backward(liz_tape *tape, const liz_op *op, int member, int n_members)
+{
+    const liz_tensor *y = liz_tape_at(tape, op->out);
+    span s = tokens_of(tape, member, n_members);
+    size_t at = s.begin * y->width, n = (s.end - s.begin) * y->width;
+    for (int i = 0; i < 2; i++) {
+        const liz_tensor *x = liz_tape_at(tape, op->in[i]), *other = liz_tape_at(tape, op->in[1 - i]);
+        begin_gradient(op, i, x, s);
+        tape->grad.mul_add(y->dx + at, other->x + at, 1, n, x->dx + at);
+    }
+}
+
+void liz_op_add_forward(liz_tape *tape, const liz_op *op, int member, int n_members)
+{
+    const liz_tensor *a = liz_tape_at(tape, op->in[0]), *b = liz_tape_at(tape, op->in[1]);
+    const liz_tensor *y = liz_tape_at(tape, op->out);
+    span s = tokens_of(tape, member, n_members);
+    size_t at = s.begin * y->width, n = (s.end - s.begin) * y->width;
+    memcpy(y->x + at, a->x + at, n * sizeof(float));
+    tape->kernel.add_scaled(b->x + at, op->a, n, y->x + at);
+}
+
+void liz_op_add_backward(liz_tape *tape, const liz_op *op, int member, int n_members)
+{
+    const liz_tensor *y = liz_tape_at(tape, op->out);
+    span s = tokens_of(tape, member, n_members);
+    size_t at = s.begin * y->width, n = (s.end - s.begin) * y->width;
+    for (int i = 0; i < 2; i++) {
+        const liz_tensor *x = liz_tape_at(tape, op->in[i]);
+        if (x->dx == NULL)
+            continue;
+        begin_gradient(op, i, x, s);
+        tape->kernel.add_scaled(y->dx + at, i == 0 ? 1 : op->a, n, x->dx + at);
+    }
+}

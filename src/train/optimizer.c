@@ -1,0 +1,279 @@
+/* optimizer.c - the step, run by the whole team. */
+#include "train/optimizer.h"
+
+#include "base/checked.h"
+#include "kernel/angle.h"
+#include "sys/memory.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PIECE = 1 << 16, NEWTON_STEPS = 5 }; /* elements of a piece of a norm */
+
+struct liz_optimizer {
+    liz_tape *tape;
+    liz_team *team;
+    const liz_gemm *gemm;
+    liz_optimizer_opts opts;
+    double *pieces; /* sums of squares, by piece */
+    /* Muon's, for the largest matrix: X, two squares of the shorter side, operands. */
+    float *x, *square, *poly;
+    liz_rows left;
+    liz_panels right;
+    size_t longest;
+    float *own; /* [members, own_floats] */
+    size_t own_floats;
+    uint8_t *memory;
+    size_t memory_bytes;
+    /* This step's. */
+    liz_adam adam;
+    float norm;
+};
+
+static size_t size_of(const liz_param *p) { return p->n_out * p->n_in; }
+static size_t least(size_t a, size_t b) { return a < b ? a : b; }
+static size_t most(size_t a, size_t b) { return a > b ? a : b; }
+static size_t pieces_of(size_t n) { return liz_div_up(n, PIECE); }
+
+static bool takes_muon(const liz_optimizer *o, const liz_param *p)
+{
+    return o->opts.muon && p->multiplies && !p->is_table;
+}
+
+/* ---- Opening ---- */
+
+/* Places the arrays; with base NULL only counts. */
+static size_t place(liz_optimizer *o, uint8_t *base)
+{
+    size_t n_all = 0, n_x = 0, n_square = 0, left = 0, right = 0;
+    for (size_t i = 0; i < liz_tape_param_count(o->tape); i++) {
+        const liz_param *p = liz_tape_param_at(o->tape, i);
+        size_t shorter = least(p->n_out, p->n_in), longer = most(p->n_out, p->n_in);
+        n_all += p->is_trained ? pieces_of(size_of(p)) : 0;
+        if (!p->is_trained || !takes_muon(o, p))
+            continue;
+        o->longest = most(o->longest, longer);
+        n_x = most(n_x, size_of(p));
+        n_square = most(n_square, shorter * shorter);
+        left = most(left, most(liz_rows_bytes(o->gemm, shorter, longer), liz_rows_bytes(o->gemm, longer, shorter)));
+        right =
+            most(right, most(liz_panels_bytes(o->gemm, longer, shorter), liz_panels_bytes(o->gemm, shorter, longer)));
+    }
+    o->own_floats = LIZ_GEMM_MUL_FLOATS + LIZ_GEMM_PANEL_FLOATS(o->longest);
+    struct {
+        void **field;
+        size_t bytes;
+    } parts[] = {
+        {(void **)&o->pieces, n_all * sizeof(double)},
+        {(void **)&o->x, n_x * sizeof(float)},
+        {(void **)&o->square, n_square * sizeof(float)},
+        {(void **)&o->poly, n_square * sizeof(float)},
+        {(void **)&o->left.data, left},
+        {(void **)&o->right.data, right},
+        {(void **)&o->own, (size_t)liz_team_size(o->team) * o->own_floats * sizeof(float)},
+    };
+    size_t used = 0;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        if (base != NULL)
+            *parts[i].field = base + used;
+        used += liz_div_up(parts[i].bytes, 64) * 64;
+    }
+    return used;
+}
+
+liz_status liz_optimizer_open(liz_optimizer **out, liz_tape *tape, liz_team *team, const liz_optimizer_opts *opts,
+                              liz_error *err)
+{
+    liz_optimizer *o = calloc(1, sizeof *o);
+    if (o == NULL)
+        return liz_fail(err, LIZ_E_MEMORY, "no memory for an optimizer");
+    o->tape = tape;
+    o->team = team;
+    o->gemm = liz_tape_gemm(tape);
+    o->opts = *opts;
+    o->memory_bytes = place(o, NULL);
+    o->memory = liz_memory_map(o->memory_bytes);
+    if (o->memory == NULL) {
+        free(o);
+        return liz_fail(err, LIZ_E_MEMORY, "no memory for an optimizer");
+    }
+    place(o, o->memory);
+    *out = o;
+    return LIZ_OK;
+}
+
+void liz_optimizer_close(liz_optimizer *optimizer)
+{
+    if (optimizer == NULL)
+        return;
+    liz_memory_unmap(optimizer->memory, optimizer->memory_bytes);
+    free(optimizer);
+}
+
+/* ---- Norms ---- */
+
+/* This member's share of the sums of squares of x [n], at `pieces`. */
+static void sum_squares(const liz_optimizer *o, const float *x, size_t n, double *pieces, int member, int n_members)
+{
+    size_t begin, end;
+    liz_team_share(pieces_of(n), 1, member, n_members, &begin, &end);
+    for (size_t i = begin; i < end; i++) {
+        size_t at = i * PIECE;
+        pieces[i] = (double)o->gemm->grad->dot(x + at, x + at, least(n - at, PIECE));
+    }
+}
+
+static double add_up(const double *pieces, size_t n)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += pieces[i];
+    return sum;
+}
+
+static void clip_run(void *arg, int member, int n_members)
+{
+    liz_optimizer *o = arg;
+    size_t at = 0;
+    for (size_t i = 0; i < liz_tape_param_count(o->tape); i++) {
+        const liz_param *p = liz_tape_param_at(o->tape, i);
+        if (!p->is_trained)
+            continue;
+        sum_squares(o, p->grad, size_of(p), o->pieces + at, member, n_members);
+        at += pieces_of(size_of(p));
+    }
+    liz_team_barrier(o->team);
+    if (member == 0)
+        o->norm = (float)sqrt(add_up(o->pieces, at));
+}
+
+/* ---- Muon ---- */
+
+/* What of W [n_out, n_in] a product reads: the array by rows or by columns. */
+typedef struct side {
+    const float *x;
+    size_t n, k, stride;
+    bool by_columns;
+} side;
+
+/* c [left.n, right.n] = left right^T. Ends with a barrier. */
+static void product(liz_optimizer *o, side left, side right, float *c, int member, int n_members)
+{
+    size_t begin, end;
+    float *own = o->own + (size_t)member * o->own_floats;
+    o->left = (liz_rows){o->left.data, left.n, left.k};
+    o->right = (liz_panels){o->right.data, right.n, right.k};
+    liz_team_share(left.n, LIZ_PANEL_ROWS, member, n_members, &begin, &end);
+    liz_rows_put(o->gemm, &o->left, (liz_source){left.x, left.stride, left.by_columns}, begin, end, own);
+    liz_team_share(liz_panel_count(right.n), 1, member, n_members, &begin, &end);
+    liz_panels_put(o->gemm, &o->right, (liz_source){right.x, right.stride, right.by_columns}, begin, end, own);
+    liz_team_barrier(o->team);
+    liz_team_share(liz_panel_count(right.n), 2, member, n_members, &begin, &end);
+    liz_gemm_mul(o->gemm, &o->left, &o->right, 0, left.n, begin, end, c, right.n, false, own);
+    liz_team_barrier(o->team);
+}
+
+/* X becomes a X + (b A + c A^2) X with A = X X^T, or the same from the right where X is tall; coefficients of Jordan.
+ */
+static void newton_step(liz_optimizer *o, const liz_param *p, int member, int n_members)
+{
+    static const float a = 3.4445f, b = -4.7750f, c = 2.0315f;
+    bool tall = p->n_out > p->n_in;
+    size_t shorter = least(p->n_out, p->n_in), longer = most(p->n_out, p->n_in), begin, end;
+    side x = {o->x, shorter, longer, p->n_in, tall}, whole = {o->square, shorter, shorter, shorter, false};
+    product(o, x, x, o->square, member, n_members);
+    product(o, whole, whole, o->poly, member, n_members);
+    liz_team_share(shorter * shorter, 16, member, n_members, &begin, &end);
+    o->gemm->kernel->scale(o->poly + begin, c, end - begin, o->poly + begin);
+    o->gemm->kernel->add_scaled(o->square + begin, b, end - begin, o->poly + begin);
+    for (size_t i = 0; i < shorter; i++) /* a X is the polynomial's constant */
+        if (i * (shorter + 1) >= begin && i * (shorter + 1) < end)
+            o->poly[i * (shorter + 1)] += a;
+    liz_team_barrier(o->team);
+    side poly = {o->poly, shorter, shorter, shorter, false}, rows = {o->x, p->n_out, p->n_in, p->n_in, false};
+    side columns = {o->x, p->n_in, p->n_out, p->n_in, true};
+    if (tall)
+        product(o, rows, poly, o->x, member, n_members);
+    else
+        product(o, poly, columns, o->x, member, n_members);
+}
+
+static void muon(liz_optimizer *o, liz_param *p, int member, int n_members)
+{
+    const liz_kernel *kernel = o->gemm->kernel;
+    size_t begin, end, n = size_of(p), count;
+    liz_team_share(n, 16, member, n_members, &begin, &end);
+    count = end - begin;
+    kernel->scale(p->m + begin, o->opts.momentum, count, p->m + begin);
+    kernel->add_scaled(p->grad + begin, o->adam.scale, count, p->m + begin);
+    kernel->scale(p->m + begin, o->opts.momentum, count, o->x + begin); /* Nesterov's look ahead */
+    kernel->add_scaled(p->grad + begin, o->adam.scale, count, o->x + begin);
+    liz_team_barrier(o->team);
+    sum_squares(o, o->x, n, o->pieces, member, n_members);
+    liz_team_barrier(o->team);
+    float inverse = 1.0f / ((float)sqrt(add_up(o->pieces, pieces_of(n))) * 1.02f + 1e-7f);
+    kernel->scale(o->x + begin, inverse, count, o->x + begin);
+    liz_team_barrier(o->team);
+    for (int i = 0; i < NEWTON_STEPS; i++)
+        newton_step(o, p, member, n_members);
+    kernel->scale(p->w + begin, 1 - o->adam.decay, count, p->w + begin);
+    kernel->add_scaled(o->x + begin, -o->adam.rate * 0.2f * sqrtf((float)most(p->n_out, p->n_in)), count, p->w + begin);
+    liz_team_barrier(o->team);
+}
+
+/* ---- The step ---- */
+
+static void step_run(void *arg, int member, int n_members)
+{
+    liz_optimizer *o = arg;
+    for (size_t i = 0; i < liz_tape_param_count(o->tape); i++) {
+        liz_param *p = liz_tape_param_at(o->tape, i);
+        size_t begin, end;
+        if (!p->is_trained)
+            continue;
+        liz_team_share(size_of(p), 16, member, n_members, &begin, &end);
+        if (takes_muon(o, p)) {
+            muon(o, p, member, n_members);
+        } else {
+            liz_adam adam = o->adam;
+            adam.decay = p->decays ? adam.decay : 0;
+            o->gemm->grad->adam(&adam, p->grad + begin, end - begin, p->w + begin, p->m + begin, p->v + begin);
+        }
+        memset(p->grad + begin, 0, (end - begin) * sizeof *p->grad);
+    }
+}
+
+static void clear_run(void *arg, int member, int n_members)
+{
+    liz_optimizer *o = arg;
+    for (size_t i = 0; i < liz_tape_param_count(o->tape); i++) {
+        liz_param *p = liz_tape_param_at(o->tape, i);
+        size_t begin, end;
+        liz_team_share(p->is_trained ? size_of(p) : 0, 16, member, n_members, &begin, &end);
+        if (end > begin)
+            memset(p->grad + begin, 0, (end - begin) * sizeof *p->grad);
+    }
+}
+
+float liz_optimizer_step(liz_optimizer *o, uint64_t step, float share)
+{
+    liz_team_run(o->team, clip_run, o);
+    if (!isfinite(o->norm)) {
+        liz_team_run(o->team, clear_run, o);
+        return o->norm;
+    }
+    const liz_optimizer_opts *opts = &o->opts;
+    bool clips = opts->clip > 0 && o->norm > opts->clip;
+    o->adam = (liz_adam){.rate = opts->rate * share,
+                         .beta1 = opts->beta1,
+                         .beta2 = opts->beta2,
+                         .eps = opts->eps,
+                         .decay = opts->decay * opts->rate * share,
+                         .fix1 = (float)(1 / (1 - liz_angle_pow((double)opts->beta1, (double)least(step, 100000)))),
+                         .fix2 = (float)(1 / (1 - liz_angle_pow((double)opts->beta2, (double)least(step, 100000)))),
+                         .scale = clips ? opts->clip / o->norm : 1};
+    liz_team_run(o->team, step_run, o);
+    liz_tape_refresh(o->tape);
+    return o->norm;
+}

@@ -1,0 +1,474 @@
+/* tape.c - building a tape, placing its memory, and running it. */
+#include "train/tape.h"
+
+#include "base/checked.h"
+#include "sys/memory.h"
+#include "train/tape_ops.h"
+#include "train/tape_rows.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Bytes of frozen weights that are decoded together, at least. */
+#define SLICE_BYTES ((size_t)48 << 20)
+
+static const liz_tape_op_fns op_fns[] = {
+    [LIZ_OP_EMBED] = {liz_op_embed_forward, liz_op_embed_backward},
+    [LIZ_OP_NORM] = {liz_op_norm_forward, liz_op_norm_backward},
+    [LIZ_OP_LINEAR] = {liz_op_linear_forward, liz_op_linear_backward},
+    [LIZ_OP_ROPE] = {liz_op_rope_forward, liz_op_rope_backward},
+    [LIZ_OP_ATTEND] = {liz_op_attend_forward, liz_op_attend_backward},
+    [LIZ_OP_SILU_MUL] = {liz_op_silu_mul_forward, liz_op_silu_mul_backward},
+    [LIZ_OP_GELU] = {liz_op_gelu_forward, liz_op_gelu_backward},
+    [LIZ_OP_MUL] = {liz_op_mul_forward, liz_op_mul_backward},
+    [LIZ_OP_ADD] = {liz_op_add_forward, liz_op_add_backward},
+    [LIZ_OP_LOSS] = {liz_op_loss_forward, liz_op_loss_backward},
+};
+
+static size_t most(size_t a, size_t b) { return a > b ? a : b; }
+
+liz_status liz_tape_open(liz_tape **out, liz_team *team, liz_tier_id tier, const liz_tape_opts *opts, liz_error *err)
+{
+    liz_tape *tape = calloc(1, sizeof *tape);
+    if (tape == NULL)
+        return liz_fail(err, LIZ_E_MEMORY, "no memory for a tape");
+    tape->team = team;
+    tape->opts = *opts;
+    liz_kernel_init(&tape->kernel, tier);
+    liz_grad_kernel_init(&tape->grad, tier);
+    tape->gemm = (liz_gemm){&tape->kernel, &tape->grad, opts->exact};
+    *out = tape;
+    return LIZ_OK;
+}
+
+void liz_tape_close(liz_tape *tape)
+{
+    if (tape == NULL)
+        return;
+    liz_memory_unmap(tape->memory, tape->memory_bytes);
+    for (size_t i = 0; i < tape->n_params; i++)
+        free(tape->params[i]);
+    free(tape->params);
+    free(tape->tensors);
+    free(tape->ops);
+    free(tape);
+}
+
+/* ---- Building ---- */
+
+/* Room for one more in an array that doubles. */
+static bool grow(liz_tape *tape, void **array, size_t n, size_t size)
+{
+    if (n != 0 && (n & (n - 1)) != 0)
+        return true;
+    void *larger = realloc(*array, (n == 0 ? 1 : 2 * n) * size);
+    if (larger == NULL) {
+        tape->status = LIZ_E_MEMORY;
+        return false;
+    }
+    *array = larger;
+    return true;
+}
+
+liz_param *liz_tape_param(liz_tape *tape, const char *name, size_t n_out, size_t n_in, bool is_trained)
+{
+    static liz_param none; /* stands in after memory ran out, which liz_tape_plan tells */
+    liz_param *p = calloc(1, sizeof *p);
+    if (p == NULL || !grow(tape, (void **)&tape->params, tape->n_params, sizeof(liz_param *))) {
+        free(p);
+        tape->status = LIZ_E_MEMORY;
+        return &none;
+    }
+    snprintf(p->name, sizeof p->name, "%s", name);
+    p->n_out = n_out;
+    p->n_in = n_in;
+    p->is_trained = is_trained;
+    p->decays = n_out > 1;
+    tape->params[tape->n_params++] = p;
+    return p;
+}
+
+void liz_tape_block(liz_tape *tape)
+{
+    if (tape->n_ops > 0)
+        tape->tensors[tape->ops[tape->n_ops - 1].out].is_result = true;
+    tape->n_blocks++;
+}
+
+static liz_tensor_id tensor_new(liz_tape *tape, size_t width)
+{
+    if (!grow(tape, (void **)&tape->tensors, (size_t)tape->n_tensors, sizeof(liz_tensor)))
+        return 0;
+    tape->tensors[tape->n_tensors] = (liz_tensor){.width = width, .block = tape->n_blocks};
+    return tape->n_tensors++;
+}
+
+/* An operation whose result is a new tensor of this width; 0: none. */
+static liz_op *op_new(liz_tape *tape, liz_op_kind kind, size_t width)
+{
+    static liz_op none;
+    liz_tensor_id out = width != 0 ? tensor_new(tape, width) : LIZ_NO_TENSOR;
+    if (tape->status != LIZ_OK || !grow(tape, (void **)&tape->ops, (size_t)tape->n_ops, sizeof(liz_op)))
+        return &none;
+    liz_op *op = &tape->ops[tape->n_ops++];
+    *op = (liz_op){
+        .kind = kind, .block = tape->n_blocks, .in = {LIZ_NO_TENSOR, LIZ_NO_TENSOR, LIZ_NO_TENSOR}, .out = out};
+    return op;
+}
+
+liz_tensor_id liz_tape_embed(liz_tape *tape, liz_param *table, float scale)
+{
+    liz_op *op = op_new(tape, LIZ_OP_EMBED, table->n_in);
+    op->weight = table;
+    table->is_table = true;
+    op->a = scale;
+    return op->out;
+}
+
+liz_tensor_id liz_tape_place(liz_tape *tape, liz_param *table)
+{
+    liz_tensor_id y = liz_tape_embed(tape, table, 1);
+    tape->ops[tape->n_ops - 1].flag = true;
+    return y;
+}
+
+liz_tensor_id liz_tape_norm(liz_tape *tape, liz_tensor_id x, liz_param *weight, liz_param *bias, bool centred,
+                            float eps, size_t n_groups)
+{
+    liz_op *op = op_new(tape, LIZ_OP_NORM, tape->tensors[x].width);
+    op->in[0] = x;
+    op->weight = weight;
+    op->bias = bias;
+    op->flag = centred;
+    op->a = eps;
+    op->n_groups = n_groups;
+    return op->out;
+}
+
+liz_tensor_id liz_tape_linear(liz_tape *tape, liz_tensor_id x, liz_param *weight, liz_param *bias)
+{
+    bool same = tape->n_ops > 0 && tape->ops[tape->n_ops - 1].kind == LIZ_OP_LINEAR &&
+                tape->ops[tape->n_ops - 1].in[0] == x && tape->ops[tape->n_ops - 1].block == tape->n_blocks;
+    liz_op *op = op_new(tape, LIZ_OP_LINEAR, weight->n_out);
+    op->in[0] = x;
+    op->weight = weight;
+    op->bias = bias;
+    op->flag = !same; /* lays out x; the next product of the same x finds it laid out */
+    weight->multiplies = true;
+    return op->out;
+}
+
+liz_tensor_id liz_tape_rope(liz_tape *tape, liz_tensor_id x, const liz_rope_plan *plan)
+{
+    liz_op *op = op_new(tape, LIZ_OP_ROPE, 0);
+    op->in[0] = op->out = x;
+    op->rope = *plan;
+    return x;
+}
+
+liz_tensor_id liz_tape_attend(liz_tape *tape, liz_tensor_id q, liz_tensor_id k, liz_tensor_id v, liz_attend_shape shape)
+{
+    liz_op *op = op_new(tape, LIZ_OP_ATTEND, tape->tensors[q].width);
+    op->in[0] = q;
+    op->in[1] = k;
+    op->in[2] = v;
+    op->attend = shape;
+    return op->out;
+}
+
+static liz_tensor_id product_of(liz_tape *tape, liz_op_kind kind, liz_tensor_id a, liz_tensor_id b)
+{
+    liz_op *op = op_new(tape, kind, tape->tensors[a].width);
+    op->in[0] = a;
+    op->in[1] = b;
+    return op->out;
+}
+
+liz_tensor_id liz_tape_silu_mul(liz_tape *tape, liz_tensor_id gate, liz_tensor_id up)
+{
+    return product_of(tape, LIZ_OP_SILU_MUL, gate, up);
+}
+
+liz_tensor_id liz_tape_mul(liz_tape *tape, liz_tensor_id a, liz_tensor_id b)
+{
+    return product_of(tape, LIZ_OP_MUL, a, b);
+}
+
+liz_tensor_id liz_tape_gelu(liz_tape *tape, liz_tensor_id x)
+{
+    liz_op *op = op_new(tape, LIZ_OP_GELU, tape->tensors[x].width);
+    op->in[0] = x;
+    return op->out;
+}
+
+liz_tensor_id liz_tape_add(liz_tape *tape, liz_tensor_id a, liz_tensor_id b, float b_scale)
+{
+    liz_op *op = op_new(tape, LIZ_OP_ADD, tape->tensors[a].width);
+    op->in[0] = a;
+    op->in[1] = b;
+    op->a = b_scale;
+    return op->out;
+}
+
+void liz_tape_loss(liz_tape *tape, liz_tensor_id x, liz_param *head, liz_param *bias, float scale, float softcap)
+{
+    liz_op *op = op_new(tape, LIZ_OP_LOSS, 0);
+    op->in[0] = x;
+    op->weight = head;
+    op->bias = bias;
+    op->a = scale;
+    op->b = softcap;
+    head->multiplies = head->is_table = true;
+}
+
+/* ---- Memory ---- */
+
+/* Hands out 64-byte aligned pieces; with base NULL only counts. */
+typedef struct bump {
+    uint8_t *base;
+    size_t used;
+} bump;
+
+static void *bump_take(bump *b, size_t n, size_t size)
+{
+    void *p = b->base != NULL ? b->base + b->used : NULL;
+    b->used += liz_div_up(n * size, 64) * 64;
+    return p;
+}
+
+static void place_params(liz_tape *tape, bump *b)
+{
+    for (size_t i = 0; i < tape->n_params; i++) {
+        liz_param *p = tape->params[i];
+        size_t n = p->n_out * p->n_in;
+        if (p->is_trained) {
+            p->w = bump_take(b, n, sizeof(float));
+            p->grad = bump_take(b, n, sizeof(float));
+            p->m = bump_take(b, n, sizeof(float));
+            p->v = bump_take(b, n, sizeof(float));
+        }
+        if (p->multiplies && (p->is_trained || p->file == NULL)) {
+            p->ahead =
+                (liz_panels){bump_take(b, liz_panels_bytes(&tape->gemm, p->n_out, p->n_in), 1), p->n_out, p->n_in};
+            p->back =
+                (liz_panels){bump_take(b, liz_panels_bytes(&tape->gemm, p->n_in, p->n_out), 1), p->n_in, p->n_out};
+        }
+    }
+}
+
+/* Inner tensors of a block begin where those of the one before did, if blocks share their memory; so do gradients. */
+static void place_tensors(liz_tape *tape, bump *b)
+{
+    size_t n_tok = tape->opts.n_tok_max;
+    for (int i = 0; i < tape->n_tensors; i++)
+        if (tape->tensors[i].is_result || !tape->opts.recompute)
+            tape->tensors[i].x = bump_take(b, n_tok * tape->tensors[i].width, sizeof(float));
+    size_t begin = b->used, end = begin;
+    for (int block = 0; block <= tape->n_blocks; block++) {
+        b->used = begin;
+        for (int i = 0; i < tape->n_tensors; i++) {
+            liz_tensor *t = &tape->tensors[i];
+            if (t->block != block)
+                continue;
+            if (!t->is_result && tape->opts.recompute)
+                t->x = bump_take(b, n_tok * t->width, sizeof(float));
+            if (!t->is_result)
+                t->dx = bump_take(b, n_tok * t->width, sizeof(float));
+        }
+        end = most(end, b->used);
+    }
+    b->used = end;
+    float *turn[2] = {NULL, NULL};
+    size_t widest = 0;
+    for (int i = 0; i < tape->n_tensors; i++)
+        widest = most(widest, tape->tensors[i].is_result ? tape->tensors[i].width : 0);
+    for (int i = 0; i < 2; i++)
+        turn[i] = bump_take(b, n_tok * widest, sizeof(float));
+    for (int i = 0; i < tape->n_tensors; i++)
+        if (tape->tensors[i].is_result)
+            tape->tensors[i].dx = turn[tape->tensors[i].block % 2];
+}
+
+static void need_linear(liz_tape *tape, liz_tape_space *s, const liz_param *p, size_t n_rows)
+{
+    const liz_gemm *g = &tape->gemm;
+    s->rows_bytes = most(s->rows_bytes, most(liz_rows_bytes(g, n_rows, p->n_in), liz_rows_bytes(g, n_rows, p->n_out)));
+    s->member_floats = most(s->member_floats, LIZ_GEMM_MUL_FLOATS + LIZ_GEMM_PANEL_FLOATS(most(p->n_in, n_rows)) +
+                                                  LIZ_GEMM_PANEL_FLOATS(p->n_in) + 32 * 256);
+    if (p->is_trained) {
+        s->columns_bytes = most(s->columns_bytes, liz_rows_bytes(g, p->n_out, n_rows));
+        s->panels_bytes = most(s->panels_bytes, liz_panels_bytes(g, p->n_in, n_rows));
+    } else {
+        size_t unit = most(liz_panels_bytes(g, 256, p->n_in), liz_panels_bytes(g, 256, p->n_out));
+        s->weights_bytes = most(s->weights_bytes, most(unit, SLICE_BYTES));
+    }
+}
+
+/* Log-sums of attention, and the angles of a rope plan, which its first operation prepares for all. */
+static void place_saved(liz_tape *tape, liz_op *op, bump *b)
+{
+    size_t n_tok = tape->opts.n_tok_max;
+    if (op->kind == LIZ_OP_ATTEND)
+        op->saved = bump_take(b, n_tok * (size_t)op->attend.n_head, sizeof(float));
+    if (op->kind != LIZ_OP_ROPE)
+        return;
+    const liz_op *first = tape->ops;
+    while (first->kind != LIZ_OP_ROPE || first->rope.frequencies != op->rope.frequencies)
+        first++;
+    op->flag = first == op;
+    op->saved = op->flag ? bump_take(b, n_tok * (size_t)op->rope.shape.n_dims, sizeof(float)) : first->saved;
+}
+
+static void place_space(liz_tape *tape, bump *b)
+{
+    liz_tape_space *s = &tape->space;
+    size_t n_tok = tape->opts.n_tok_max, n_groups = 0, n_vocab = 0;
+    *s = (liz_tape_space){0};
+    for (int i = 0; i < tape->n_ops; i++) {
+        const liz_op *op = &tape->ops[i];
+        if (op->kind == LIZ_OP_LINEAR)
+            need_linear(tape, s, op->weight, n_tok);
+        if (op->kind == LIZ_OP_LOSS) {
+            need_linear(tape, s, op->weight, LIZ_TAPE_LOSS_TOKENS);
+            n_vocab = op->weight->n_out;
+            s->member_floats = most(s->member_floats, n_vocab);
+        }
+        if (op->kind == LIZ_OP_ATTEND)
+            s->member_floats = most(s->member_floats, liz_op_attend_floats(tape, op));
+        n_groups = most(n_groups, op->n_groups);
+    }
+    s->member_floats = liz_div_up(s->member_floats, 16) * 16;
+    s->rows.data = bump_take(b, s->rows_bytes, 1);
+    s->columns.data = bump_take(b, s->columns_bytes, 1);
+    s->panels.data = bump_take(b, s->panels_bytes, 1);
+    s->weights.data = bump_take(b, s->weights_bytes, 1);
+    s->stats = bump_take(b, n_tok * n_groups * 2, sizeof(float));
+    s->logits = bump_take(b, LIZ_TAPE_LOSS_TOKENS * n_vocab, sizeof(float));
+    s->losses = bump_take(b, n_tok, sizeof(double));
+    s->member = bump_take(b, (size_t)liz_team_size(tape->team) * s->member_floats, sizeof(float));
+    for (int i = 0; i < tape->n_ops; i++)
+        place_saved(tape, &tape->ops[i], b);
+}
+
+static size_t place(liz_tape *tape, uint8_t *base)
+{
+    bump b = {base, 0};
+    place_params(tape, &b);
+    place_tensors(tape, &b);
+    place_space(tape, &b);
+    return b.used;
+}
+
+uint64_t liz_tape_bytes(const liz_tape *tape) { return place((liz_tape *)tape, NULL); }
+
+/* Who writes an input's gradient first when operations run backwards. */
+static void mark_first(liz_tape *tape)
+{
+    bool *written = calloc((size_t)tape->n_tensors + 1, sizeof *written);
+    if (written == NULL) {
+        tape->status = LIZ_E_MEMORY;
+        return;
+    }
+    for (int i = tape->n_ops - 1; i >= 0; i--) {
+        liz_op *op = &tape->ops[i];
+        for (int j = 0; j < 3 && op->kind != LIZ_OP_ROPE; j++)
+            if (op->in[j] != LIZ_NO_TENSOR) {
+                op->first[j] = !written[op->in[j]];
+                written[op->in[j]] = true;
+            }
+    }
+    free(written);
+}
+
+liz_status liz_tape_plan(liz_tape *tape, liz_error *err)
+{
+    mark_first(tape);
+    if (tape->status == LIZ_OK) {
+        tape->memory_bytes = place(tape, NULL);
+        tape->memory = liz_memory_map(tape->memory_bytes);
+    }
+    if (tape->memory == NULL)
+        return liz_fail(err, LIZ_E_MEMORY,
+                        "training takes %.1f MiB, which are not there: take a smaller model or batch",
+                        (double)tape->memory_bytes / 1048576);
+    place(tape, tape->memory);
+    return LIZ_OK;
+}
+
+/* ---- Running ---- */
+
+static void refresh(void *arg, int member, int n_members)
+{
+    liz_tape *tape = arg;
+    for (size_t i = 0; i < tape->n_params; i++) {
+        const liz_param *p = tape->params[i];
+        size_t begin, end;
+        if (p->ahead.data == NULL)
+            continue;
+        float *own = liz_tape_own(tape, member);
+        liz_team_share(liz_panel_count(p->n_out), 1, member, n_members, &begin, &end);
+        liz_panels_put(&tape->gemm, &p->ahead, (liz_source){p->w, p->n_in, false}, begin, end, own);
+        liz_team_share(liz_panel_count(p->n_in), 1, member, n_members, &begin, &end);
+        liz_panels_put(&tape->gemm, &p->back, (liz_source){p->w, p->n_in, true}, begin, end, own);
+    }
+}
+
+void liz_tape_refresh(liz_tape *tape) { liz_team_run(tape->team, refresh, tape); }
+
+/* Operations [begin, end) forwards, but for the loss where gradients are wanted: its backward computes it too. */
+static void run_ahead(liz_tape *tape, int begin, int end, int member, int n_members)
+{
+    for (int i = begin; i < end; i++) {
+        if (tape->ops[i].kind == LIZ_OP_LOSS && !tape->wants_loss)
+            continue;
+        op_fns[tape->ops[i].kind].forward(tape, &tape->ops[i], member, n_members);
+        liz_team_barrier(tape->team);
+    }
+}
+
+static void forward_run(void *arg, int member, int n_members)
+{
+    liz_tape *tape = arg;
+    run_ahead(tape, 0, tape->n_ops, member, n_members);
+}
+
+static void backward_run(void *arg, int member, int n_members)
+{
+    liz_tape *tape = arg;
+    run_ahead(tape, 0, tape->n_ops, member, n_members);
+    for (int end = tape->n_ops, begin; end > 0; end = begin) {
+        int block = tape->ops[end - 1].block;
+        for (begin = end; begin > 0 && tape->ops[begin - 1].block == block; begin--)
+            ;
+        if (tape->opts.recompute && end < tape->n_ops)
+            run_ahead(tape, begin, end, member, n_members);
+        for (int i = end - 1; i >= begin; i--) {
+            op_fns[tape->ops[i].kind].backward(tape, &tape->ops[i], member, n_members);
+            liz_team_barrier(tape->team);
+        }
+    }
+}
+
+static double run(liz_tape *tape, const liz_train_batch *batch, bool wants_loss)
+{
+    tape->batch = batch;
+    tape->wants_loss = wants_loss;
+    liz_team_run(tape->team, wants_loss ? forward_run : backward_run, tape);
+    double sum = 0;
+    for (size_t t = 0; t < batch->n_tok; t++)
+        sum += tape->space.losses[t];
+    return sum;
+}
+
+double liz_tape_forward(liz_tape *tape, const liz_train_batch *batch) { return run(tape, batch, true); }
+double liz_tape_backward(liz_tape *tape, const liz_train_batch *batch) { return run(tape, batch, false); }
+
+const liz_gemm *liz_tape_gemm(const liz_tape *tape) { return &tape->gemm; }
+size_t liz_tape_param_count(const liz_tape *tape) { return tape->n_params; }
+liz_param *liz_tape_param_at(liz_tape *tape, size_t i) { return tape->params[i]; }
+
+const float *liz_tape_tensor(const liz_tape *tape, liz_tensor_id id)
+{
+    return tape->opts.recompute ? NULL : tape->tensors[id].x;
+}

@@ -1,0 +1,119 @@
+/* tape.h - a model as a list of operations that run forwards and backwards.
+ *
+ * A tape is built once: tensors [n_tok, width] (f32), parameters, and operations in order, grouped into blocks (a
+ * decoder layer is one). `liz_tape_plan` places everything in one mapping; after that nothing is allocated. Each
+ * operation is a row of the table in tape.c: a forward that fills its result, a backward that turns the result's
+ * gradient into those of its inputs and parameters. All members of a team run the whole list together and meet at a
+ * barrier after each operation; an operation shares its work by tokens, outputs or heads, never by splitting a sum,
+ * so that no bit depends on the number of threads.
+ *
+ * With `recompute`, blocks share the memory of their inner tensors and a block's forward runs again before its
+ * backward (gradient checkpointing, Chen et al. 2016): memory for the results of the blocks only, a third more time. */
+#ifndef LIZ_TRAIN_TAPE_H
+#define LIZ_TRAIN_TAPE_H
+
+#include "sys/team.h"
+#include "tensor/dtype.h"
+#include "train/gemm.h"
+
+typedef struct liz_tape liz_tape;
+
+/* A weight: a matrix [n_out, n_in], or a vector (n_out 1). */
+typedef struct liz_param {
+    char name[64];
+    size_t n_out, n_in;
+    bool is_trained;
+    float *w;            /* f32; NULL where `file` holds it */
+    const uint8_t *file; /* frozen, as the model file has it: rows of `dtype` */
+    liz_dtype dtype;
+    size_t file_row_bytes;
+    const float *initial;   /* trained: what w begins as, where `file` does not say */
+    float *grad, *m, *v;    /* trained: the gradient, added up over a step's batches, and Adam's averages */
+    liz_panels ahead, back; /* W and its transpose as operands, of those that multiply */
+    bool multiplies, decays;
+    bool is_table; /* its rows stand for tokens */
+} liz_param;
+
+/* Documents lie one after the other in a batch and do not see each other. */
+typedef struct liz_segment {
+    size_t begin, n;
+} liz_segment;
+
+typedef struct liz_train_batch {
+    size_t n_tok, n_segments;
+    const int32_t *tokens;       /* [n_tok] */
+    const int32_t *targets;      /* [n_tok] the token to predict; negative: none */
+    const liz_segment *segments; /* [n_segments], covering all tokens */
+    float scale;                 /* of the loss: one over the step's targets */
+} liz_train_batch;
+
+typedef int liz_tensor_id;
+enum { LIZ_NO_TENSOR = -1 };
+
+typedef struct liz_attend_shape {
+    int n_head, n_head_kv, n_embd; /* elements of a head */
+    float scale, softcap;
+    size_t window; /* keys a token sees, itself included; 0: all */
+} liz_attend_shape;
+
+typedef struct liz_rope_plan {
+    int n_head, n_embd; /* elements of a head */
+    liz_rope_shape shape;
+    const double *frequencies; /* [shape.n_dims / 2] radians a position; borrowed */
+    float gain;                /* of cos and sin */
+} liz_rope_plan;
+
+typedef struct liz_tape_opts {
+    size_t n_tok_max, n_segments_max;
+    bool recompute, exact;
+} liz_tape_opts;
+
+LIZ_MUST_CHECK liz_status liz_tape_open(liz_tape **out, liz_team *team, liz_tier_id tier, const liz_tape_opts *opts,
+                                        liz_error *err);
+void liz_tape_close(liz_tape *tape);
+
+/* ---- Building: errors are kept and told by liz_tape_plan ---- */
+
+/* A parameter [n_out, n_in]; w, or file and dtype, are set by the caller, who also says what it is for. */
+liz_param *liz_tape_param(liz_tape *tape, const char *name, size_t n_out, size_t n_in, bool is_trained);
+
+/* Operations that follow belong to a new block; its first input is the result of the block before. */
+void liz_tape_block(liz_tape *tape);
+
+liz_tensor_id liz_tape_embed(liz_tape *tape, liz_param *table, float scale); /* rows by token */
+liz_tensor_id liz_tape_place(liz_tape *tape, liz_param *table);              /* rows by position in the document */
+/* By groups of `width / n_groups` elements, each with the same weight (heads); layer norm where `bias` or `centred`. */
+liz_tensor_id liz_tape_norm(liz_tape *tape, liz_tensor_id x, liz_param *weight, liz_param *bias, bool centred,
+                            float eps, size_t n_groups);
+liz_tensor_id liz_tape_linear(liz_tape *tape, liz_tensor_id x, liz_param *weight, liz_param *bias);
+liz_tensor_id liz_tape_rope(liz_tape *tape, liz_tensor_id x, const liz_rope_plan *plan); /* in place */
+liz_tensor_id liz_tape_attend(liz_tape *tape, liz_tensor_id q, liz_tensor_id k, liz_tensor_id v,
+                              liz_attend_shape shape);
+liz_tensor_id liz_tape_silu_mul(liz_tape *tape, liz_tensor_id gate, liz_tensor_id up);
+liz_tensor_id liz_tape_gelu(liz_tape *tape, liz_tensor_id x);
+liz_tensor_id liz_tape_mul(liz_tape *tape, liz_tensor_id a, liz_tensor_id b);
+liz_tensor_id liz_tape_add(liz_tape *tape, liz_tensor_id a, liz_tensor_id b, float b_scale); /* a + b_scale * b */
+/* The loss: cross-entropy of softmax(scale * (x W^T + bias)), soft-capped where `softcap` > 0. The last operation. */
+void liz_tape_loss(liz_tape *tape, liz_tensor_id x, liz_param *head, liz_param *bias, float scale, float softcap);
+
+/* Bytes that planning will map; then maps them, panels included. */
+uint64_t liz_tape_bytes(const liz_tape *tape);
+LIZ_MUST_CHECK liz_status liz_tape_plan(liz_tape *tape, liz_error *err);
+
+/* ---- Running ---- */
+
+/* Brings the operands of trained parameters up to date with w; once after w was set or changed. */
+void liz_tape_refresh(liz_tape *tape);
+
+/* The sum over targets of -log p, in double. */
+double liz_tape_forward(liz_tape *tape, const liz_train_batch *batch);
+/* Forward and backward: gradients are added to the parameters'. Returns as forward does. */
+double liz_tape_backward(liz_tape *tape, const liz_train_batch *batch);
+
+const liz_gemm *liz_tape_gemm(const liz_tape *tape);
+size_t liz_tape_param_count(const liz_tape *tape);
+liz_param *liz_tape_param_at(liz_tape *tape, size_t i);
+/* [n_tok, width] of the last forward; NULL where blocks share memory. For tests. */
+const float *liz_tape_tensor(const liz_tape *tape, liz_tensor_id id);
+
+#endif

@@ -1,0 +1,99 @@
+/* tape_ops.h - what the operations of a tape share; private to the train room. */
+#ifndef LIZ_TRAIN_TAPE_OPS_H
+#define LIZ_TRAIN_TAPE_OPS_H
+
+#include "train/tape.h"
+
+enum { LIZ_TAPE_QUERIES = 64, LIZ_TAPE_LOSS_TOKENS = 256 }; /* both are part of the order of sums */
+
+typedef enum liz_op_kind {
+    LIZ_OP_EMBED,
+    LIZ_OP_NORM,
+    LIZ_OP_LINEAR,
+    LIZ_OP_ROPE,
+    LIZ_OP_ATTEND,
+    LIZ_OP_SILU_MUL,
+    LIZ_OP_GELU,
+    LIZ_OP_MUL,
+    LIZ_OP_ADD,
+    LIZ_OP_LOSS
+} liz_op_kind;
+
+typedef struct liz_tensor {
+    size_t width;
+    int block;      /* it belongs to; results of blocks outlive the recomputing of others */
+    bool is_result; /* of a block */
+    float *x, *dx;  /* [n_tok_max, width] */
+} liz_tensor;
+
+typedef struct liz_op {
+    liz_op_kind kind;
+    int block;
+    liz_tensor_id in[3], out;
+    bool first[3]; /* the backward of this operation is the first to write that input's gradient: it does not add */
+    liz_param *weight, *bias;
+    float a, b;
+    size_t n_groups;
+    bool flag;
+    liz_attend_shape attend;
+    liz_rope_plan rope;
+    float *saved; /* attend: [n_tok, n_head] log-sums; rope: [n_tok, n_dims] cosines and sines */
+} liz_op;
+
+/* What members share of working space, and their own. */
+typedef struct liz_tape_space {
+    liz_rows rows, columns;     /* left operands: of x or dy, and of dy's transpose */
+    liz_panels panels, weights; /* right operands: of x's transpose, and of a slice of frozen weights */
+    float *stats;               /* [n_tok, groups, 2] */
+    float *logits;              /* [LIZ_TAPE_LOSS_TOKENS, n_vocab] */
+    double *losses;             /* [n_tok] */
+    float *member;              /* [n_members, member_floats] */
+    size_t rows_bytes, columns_bytes, panels_bytes, weights_bytes, member_floats;
+} liz_tape_space;
+
+struct liz_tape {
+    liz_team *team;
+    liz_kernel kernel;
+    liz_grad_kernel grad;
+    liz_gemm gemm;
+    liz_tape_opts opts;
+    liz_tensor *tensors;
+    liz_op *ops;
+    liz_param **params;
+    int n_tensors, n_ops, n_blocks, n_tensors_max, n_ops_max;
+    size_t n_params, n_params_max;
+    liz_status status; /* of building */
+    liz_tape_space space;
+    uint8_t *memory;
+    size_t memory_bytes;
+    const liz_train_batch *batch;
+    bool wants_loss;
+};
+
+typedef struct liz_tape_op_fns {
+    void (*forward)(liz_tape *tape, const liz_op *op, int member, int n_members);
+    void (*backward)(liz_tape *tape, const liz_op *op, int member, int n_members);
+} liz_tape_op_fns;
+
+static inline liz_tensor *liz_tape_at(const liz_tape *tape, liz_tensor_id id) { return &tape->tensors[id]; }
+static inline float *liz_tape_own(const liz_tape *tape, int member)
+{
+    return tape->space.member + (size_t)member * tape->space.member_floats;
+}
+
+void liz_op_linear_forward(liz_tape *tape, const liz_op *op, int member, int n_members);
+void liz_op_linear_backward(liz_tape *tape, const liz_op *op, int member, int n_members);
+void liz_op_attend_forward(liz_tape *tape, const liz_op *op, int member, int n_members);
+void liz_op_attend_backward(liz_tape *tape, const liz_op *op, int member, int n_members);
+void liz_op_loss_forward(liz_tape *tape, const liz_op *op, int member, int n_members);
+void liz_op_loss_backward(liz_tape *tape, const liz_op *op, int member, int n_members);
+size_t liz_op_attend_floats(const liz_tape *tape, const liz_op *op); /* of a member's own space */
+
+/* c = or += left * W^T, or with `back` left * W; frozen weights are decoded a slice at a time. Meets barriers where the
+ * weights are frozen. */
+void liz_tape_mul_weight(liz_tape *tape, const liz_rows *left, const liz_param *p, bool back, float *c, bool add,
+                         int member, int n_members);
+/* dW += dy^T x: `tape->space.columns` and `panels` hold the operands. */
+void liz_tape_mul_gradient(liz_tape *tape, const liz_param *p, int member, int n_members);
+
+#endif
