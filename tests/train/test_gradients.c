@@ -293,7 +293,7 @@ static void check(const shape *s, bool exact, bool recompute, liz_tier_id tier, 
         targets[t] = t == 69 || t == 70 || t == 89 ? -1 : (int32_t)((t * 17 + 3) % N_VOCAB);
     }
     liz_train_batch batch = {N_TOK, 3, tokens, targets, segments, 1.0f / 64};
-    liz_tape_opts opts = {.n_tok_max = N_TOK, .n_segments_max = 3, .recompute = recompute, .exact = exact};
+    liz_tape_opts opts = {.n_tok_max = N_TOK, .recompute = recompute, .exact = exact};
     liz_tape *tape;
     weights w = {0};
     liz_error err;

@@ -62,13 +62,13 @@ static double tape_loss(const char *name, const reference *r, int lora_rank, boo
 {
     char path[256];
     snprintf(path, sizeof path, FOLDER "%s.gguf", name);
-    liz_gguf *gguf;
-    liz_tape *tape;
-    liz_graph *graph;
+    liz_gguf *gguf = NULL;
+    liz_tape *tape = NULL;
+    liz_graph *graph = NULL;
     liz_error err;
     liz_tier_id tier;
     size_t n = (size_t)r->n_tok;
-    liz_tape_opts tape_opts = {.n_tok_max = n, .n_segments_max = 1, .exact = exact};
+    liz_tape_opts tape_opts = {.n_tok_max = n, .exact = exact};
     liz_graph_opts opts = {.lora_rank = lora_rank, .lora_alpha = 16, .lora_targets = LIZ_LORA_ALL, .n_ctx = r->n_tok};
     if (liz_cpu_tier(&tier, &err) != LIZ_OK || liz_gguf_open(&gguf, path, &err) != LIZ_OK ||
         liz_tape_open(&tape, team, tier, &tape_opts, &err) != LIZ_OK ||

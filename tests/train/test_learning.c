@@ -54,17 +54,17 @@ static liz_hash weights_hash(const liz_tape *tape)
 
 static outcome learn(setting s)
 {
-    liz_team *team;
-    liz_gguf *gguf;
-    liz_tape *tape;
-    liz_graph *graph;
-    liz_optimizer *optimizer;
+    liz_team *team = NULL;
+    liz_gguf *gguf = NULL;
+    liz_tape *tape = NULL;
+    liz_graph *graph = NULL;
+    liz_optimizer *optimizer = NULL;
     liz_error err;
     outcome o = {0};
     int32_t tokens[N_TOK], targets[N_TOK];
     liz_segment segments[2];
     liz_train_batch batch = batch_make(tokens, targets, segments);
-    liz_tape_opts tape_opts = {.n_tok_max = N_TOK, .n_segments_max = 2, .recompute = s.recompute};
+    liz_tape_opts tape_opts = {.n_tok_max = N_TOK, .recompute = s.recompute};
     liz_graph_opts graph_opts = {
         .lora_rank = s.lora_rank, .lora_alpha = 8, .lora_targets = LIZ_LORA_ALL, .seed = 5, .n_ctx = N_TOK};
     liz_optimizer_opts opts = {.rate = s.lora_rank > 0 ? 1e-2f : 3e-3f,
