@@ -15,8 +15,8 @@ typedef struct liz_adam {
 } liz_adam;
 
 typedef struct liz_grad_kernel {
-    /* y = (x - mean) * inverse * weight, with the statistics that the backward needs; mean NULL: a root mean square
-     * norm, whose mean is 0. dx += ...; `inverse` and `mean` as forward found them. */
+    /* Of y = (x - mean) * inverse * weight: the statistics, and dx += from them. `mean` NULL: a root mean square norm,
+     * whose mean is 0; `weight` NULL is ones. */
     void (*norm_stats)(const float *x, float eps, size_t n, float *mean, float *inverse);
     void (*norm_back)(const float *x, const float *weight, const float *dy, const float *mean, float inverse, size_t n,
                       float *dx);
@@ -25,13 +25,11 @@ typedef struct liz_grad_kernel {
     void (*gelu_back)(const float *x, const float *dy, size_t n, float *dx);               /* dx += */
     void (*softcap_back)(const float *y, float cap, const float *dy, size_t n, float *dx); /* y the result; dx = */
 
-    /* x [n] scores to probabilities e^(x - max) / sum, in place; returns max + log(sum). `sink`: a score more. */
-    float (*softmax)(float *x, size_t n, const float *sink);
+    /* x [n] scores to probabilities e^(x - max) / sum, in place; returns max + log(sum). */
+    float (*softmax)(float *x, size_t n);
     /* p = e^(x - log_sum). */
     void (*exp_of)(const float *x, float log_sum, size_t n, float *p);
-    /* ds = p * (dp - shift) * scale, over dp. */
-    void (*softmax_back)(const float *p, float shift, float scale, size_t n, float *dp);
-
+    void (*mul_scaled)(const float *a, float c, size_t n, float *y);              /* y = a y c */
     void (*mul_add)(const float *a, const float *b, float c, size_t n, float *y); /* y += a b c */
     float (*dot)(const float *a, const float *b, size_t n);
 
@@ -42,7 +40,7 @@ typedef struct liz_grad_kernel {
      * (pack_rows), or n columns of k rows (pack_columns). k is padded with zeros to `k_pad`, a multiple of 32. */
     void (*pack_rows)(const float *src, size_t stride, size_t n, size_t k, size_t k_pad, float *panel);
     void (*pack_columns)(const float *src, size_t stride, size_t n, size_t k, size_t k_pad, float *panel);
-    /* dst[c * dst_stride + r] = src[r * stride + c] for 16 x 16; */
+    /* dst[c * dst_stride + r] = src[r * stride + c] for 16 x 16 elements. */
     void (*transpose)(const float *src, size_t stride, float *dst, size_t dst_stride);
 } liz_grad_kernel;
 

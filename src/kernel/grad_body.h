@@ -105,13 +105,11 @@ static void GRAD(softcap_back)(const float *y, float cap, const float *dy, size_
 
 /* ---- Softmax ---- */
 
-static float GRAD(softmax)(float *x, size_t n, const float *sink)
+static float GRAD(softmax)(float *x, size_t n)
 {
     liz_v16 most = liz_v16_set(-INFINITY), sums = liz_v16_zero();
-    EACH most = liz_v16_max(liz_v16_keep_n(AT(x), n - i, liz_v16_set(-INFINITY)), most);
+    EACH most = liz_v16_max(liz_v16_keep_n(AT(x), n - i, most), most);
     float max = liz_v16_max_lane(most);
-    if (sink != NULL && *sink > max)
-        max = *sink;
     liz_v16 shift = liz_v16_set(max);
     EACH
     {
@@ -119,12 +117,7 @@ static float GRAD(softmax)(float *x, size_t n, const float *sink)
         sums = liz_v16_add(sums, e);
         PUT(x, e);
     }
-    float sum = liz_v16_sum(sums), own = sink != NULL ? *sink - max : 0;
-    if (sink != NULL) {
-        float e[16];
-        liz_v16_store(e, liz_v16_exp(liz_v16_set(own)));
-        sum += e[0];
-    }
+    float sum = liz_v16_sum(sums);
     liz_v16 inverse = liz_v16_set(1.0f / sum);
     EACH PUT(x, liz_v16_mul(AT(x), inverse));
     return max + (float)liz_angle_log(sum);
@@ -136,13 +129,13 @@ static void GRAD(exp_of)(const float *x, float log_sum, size_t n, float *p)
     EACH PUT(p, liz_v16_exp(liz_v16_sub(AT(x), shift)));
 }
 
-static void GRAD(softmax_back)(const float *p, float shift, float scale, size_t n, float *dp)
-{
-    liz_v16 s = liz_v16_set(shift), by = liz_v16_set(scale);
-    EACH PUT(dp, liz_v16_mul(liz_v16_mul(AT(p), liz_v16_sub(AT(dp), s)), by));
-}
-
 /* ---- Vectors ---- */
+
+static void GRAD(mul_scaled)(const float *a, float c, size_t n, float *y)
+{
+    liz_v16 by = liz_v16_set(c);
+    EACH PUT(y, liz_v16_mul(liz_v16_mul(AT(a), AT(y)), by));
+}
 
 static void GRAD(mul_add)(const float *a, const float *b, float c, size_t n, float *y)
 {
@@ -219,7 +212,7 @@ void GRAD(liz_grad_kernel)(liz_grad_kernel *kernel)
         .softcap_back = GRAD(softcap_back),
         .softmax = GRAD(softmax),
         .exp_of = GRAD(exp_of),
-        .softmax_back = GRAD(softmax_back),
+        .mul_scaled = GRAD(mul_scaled),
         .mul_add = GRAD(mul_add),
         .dot = GRAD(dot),
         .adam = GRAD(adam),

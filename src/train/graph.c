@@ -16,7 +16,6 @@ struct liz_graph {
     liz_tape *tape;
     liz_graph_opts opts;
     double *frequencies[2];
-    liz_param *table, *positions;
 };
 
 typedef struct builder {
@@ -202,11 +201,11 @@ static void build(liz_graph *g)
 {
     builder b = {.g = g};
     size_t n = (size_t)g->h.n_embd;
-    g->table = table_param(&b, "token_embd.weight", g->w.token_embd);
-    liz_tensor_id x = liz_tape_embed(g->tape, g->table, g->h.embd_scale);
+    liz_param *table = table_param(&b, "token_embd.weight", g->w.token_embd);
+    liz_tensor_id x = liz_tape_embed(g->tape, table, g->h.embd_scale);
     if (g->w.position_embd != NULL) {
-        g->positions = table_param(&b, "position_embd.weight", g->w.position_embd);
-        x = liz_tape_add(g->tape, x, liz_tape_place(g->tape, g->positions), 1);
+        liz_param *positions = table_param(&b, "position_embd.weight", g->w.position_embd);
+        x = liz_tape_add(g->tape, x, liz_tape_place(g->tape, positions), 1);
     }
     for (b.layer = 0; b.layer < g->h.n_layer; b.layer++) {
         const liz_layer *l = &g->w.layers[b.layer];
@@ -218,7 +217,7 @@ static void build(liz_graph *g)
     liz_tape_block(g->tape);
     x = norm(&b, x, "output_norm", &g->w.output_norm, n, 1);
     bool tied = g->w.output.tensor == g->w.token_embd;
-    liz_param *head = tied ? g->table : matrix_param(&b, "output.weight", &g->w.output);
+    liz_param *head = tied ? table : matrix_param(&b, "output.weight", &g->w.output);
     liz_param *bias = vector_param(&b, "output.bias", g->w.output.bias, (size_t)g->h.n_vocab);
     liz_tape_loss(g->tape, x, head, bias, 1 / g->h.logit_divisor, g->h.logit_softcap);
 }
@@ -235,7 +234,7 @@ static void fill(const liz_graph *g, liz_param *p, size_t which)
         p->w[i] = (float)((liz_draw(g->opts.seed, i, (uint32_t)which) * 2 - 1) * sqrt(3.0 / (double)p->n_in));
 }
 
-static liz_status open_parts(liz_graph *g, const liz_gguf *gguf, int32_t n_ctx, liz_error *err)
+static liz_status open_parts(liz_graph *g, const liz_gguf *gguf, liz_error *err)
 {
     liz_status status = liz_hparams_read(&g->h, gguf, err);
     if (status == LIZ_OK)
@@ -243,7 +242,7 @@ static liz_status open_parts(liz_graph *g, const liz_gguf *gguf, int32_t n_ctx, 
     if (status == LIZ_OK)
         status = liz_weights_bind(&g->w, &g->h, gguf, err);
     if (status == LIZ_OK)
-        status = fill_frequencies(g, n_ctx, err);
+        status = fill_frequencies(g, g->opts.n_ctx, err);
     if (status != LIZ_OK)
         return status;
     build(g);
@@ -264,7 +263,7 @@ liz_status liz_graph_open(liz_graph **out, const liz_gguf *gguf, liz_tape *tape,
         return liz_fail(err, LIZ_E_MEMORY, "no memory for a model's graph");
     g->tape = tape;
     g->opts = *opts;
-    liz_status status = open_parts(g, gguf, opts->n_ctx, err);
+    liz_status status = open_parts(g, gguf, err);
     if (status != LIZ_OK) {
         liz_graph_close(g);
         return status;
@@ -282,5 +281,3 @@ void liz_graph_close(liz_graph *graph)
     liz_weights_close(&graph->w);
     free(graph);
 }
-
-const liz_hparams *liz_graph_hparams(const liz_graph *graph) { return &graph->h; }

@@ -37,6 +37,4 @@ LIZ_MUST_CHECK liz_status liz_graph_open(liz_graph **out, const liz_gguf *gguf, 
                                          const liz_graph_opts *opts, liz_error *err);
 void liz_graph_close(liz_graph *graph);
 
-const liz_hparams *liz_graph_hparams(const liz_graph *graph);
-
 #endif

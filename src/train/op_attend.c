@@ -27,19 +27,11 @@ typedef struct item {
     float *scratch;
 } item;
 
-static float *take(float **at, size_t n_bytes)
-{
-    float *p = *at;
-    *at += liz_div_up(n_bytes, 64) * 16;
-    return p;
-}
-
 /* With `own` NULL only counts. Returns the floats taken. */
 static size_t item_space(item *it, float *own)
 {
     const liz_gemm *g = &it->tape->gemm;
     size_t n = it->n, hd = (size_t)it->hd, longest = n > hd ? n : hd;
-    float *at = own, *none = NULL;
     struct {
         void **field;
         size_t bytes;
@@ -60,9 +52,9 @@ static size_t item_space(item *it, float *own)
     };
     size_t n_floats = 0;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-        n_floats += liz_div_up(parts[i].bytes, 64) * 16;
         if (own != NULL)
-            *parts[i].field = take(own != NULL ? &at : &none, parts[i].bytes);
+            *parts[i].field = own + n_floats;
+        n_floats += liz_div_up(parts[i].bytes, 64) * 16;
     }
     return n_floats;
 }
@@ -113,6 +105,13 @@ static float *q_at(const item *it, float *x, int h, size_t query)
     return x + (it->begin + query) * it->q_width + (size_t)((it->kv_head * group + h) * it->hd);
 }
 
+/* The log-sum of a query's scores, which forward leaves for backward. */
+static float *log_sum_at(const item *it, int h, size_t query)
+{
+    int n_head = it->op->attend.n_head, head = it->kv_head * (n_head / it->op->attend.n_head_kv) + h;
+    return it->op->saved + (it->begin + query) * (size_t)n_head + (size_t)head;
+}
+
 static size_t first_key(const item *it, size_t query)
 {
     size_t window = it->op->attend.window;
@@ -130,12 +129,12 @@ static void scores(item *it, int h, size_t q0, size_t q1)
     mul(it, &it->left, &it->k, q1, it->s, it->n_pad, false);
     for (size_t q = q0; q < q1; q++) {
         float *s = it->s + (q - q0) * it->n_pad;
-        for (size_t j = 0; j < first_key(it, q); j++)
+        size_t first = first_key(it, q), n = q + 1 - first;
+        for (size_t j = 0; j < first; j++)
             s[j] = -INFINITY;
-        for (size_t j = first_key(it, q); j <= q; j++)
-            s[j] *= shape->scale;
+        tape->kernel.scale(s + first, shape->scale, n, s + first);
         if (shape->softcap > 0)
-            tape->kernel.softcap(s + first_key(it, q), shape->softcap, q + 1 - first_key(it, q), s + first_key(it, q));
+            tape->kernel.softcap(s + first, shape->softcap, n, s + first);
         for (size_t j = q + 1; j < q1; j++)
             s[j] = -INFINITY;
     }
@@ -145,13 +144,11 @@ static void forward_item(item *it, int h)
 {
     const liz_tape *tape = it->tape;
     float *out = liz_tape_at(tape, it->op->out)->x;
-    int head = it->kv_head * (it->op->attend.n_head / it->op->attend.n_head_kv) + h;
     for (size_t q0 = 0; q0 < it->n; q0 += LIZ_TAPE_QUERIES) {
         size_t q1 = least(q0 + LIZ_TAPE_QUERIES, it->n);
         scores(it, h, q0, q1);
         for (size_t q = q0; q < q1; q++)
-            it->op->saved[(it->begin + q) * (size_t)it->op->attend.n_head + (size_t)head] =
-                tape->grad.softmax(it->s + (q - q0) * it->n_pad, q1, NULL);
+            *log_sum_at(it, h, q) = tape->grad.softmax(it->s + (q - q0) * it->n_pad, q1);
         put_rows(it, &it->left, q1 - q0, q1, rows_of(it->s, it->n_pad));
         mul(it, &it->left, &it->v_back, (size_t)it->hd, q_at(it, out, h, q0), it->q_width, false);
     }
@@ -163,28 +160,17 @@ static void score_gradients(item *it, int h, size_t q0, size_t q1)
     const liz_tape *tape = it->tape;
     const liz_attend_shape *shape = &it->op->attend;
     const liz_tensor *out = liz_tape_at(tape, it->op->out);
-    int head = it->kv_head * (shape->n_head / shape->n_head_kv) + h;
     for (size_t q = q0; q < q1; q++) {
         float *s = it->s + (q - q0) * it->n_pad, *dp = it->dp + (q - q0) * it->n_pad;
-        float log_sum = it->op->saved[(it->begin + q) * (size_t)shape->n_head + (size_t)head];
         float shift = tape->grad.dot(q_at(it, out->x, h, q), q_at(it, out->dx, h, q), (size_t)it->hd);
-        if (shape->softcap > 0) { /* the slope first: it needs the scores */
-            float slope[1024];
-            for (size_t j = 0; j < q1; j += 1024) {
-                size_t n = least(q1 - j, 1024);
-                for (size_t i = 0; i < n; i++) {
-                    float r = s[j + i] / shape->softcap;
-                    slope[i] = 1 - r * r;
-                }
-                tape->grad.exp_of(s + j, log_sum, n, s + j);
-                tape->grad.softmax_back(s + j, shift, shape->scale, n, dp + j);
-                for (size_t i = 0; i < n; i++)
-                    dp[j + i] = s[j + i] > 0 ? dp[j + i] * slope[i] : 0;
-            }
-        } else {
-            tape->grad.exp_of(s, log_sum, q1, s);
-            tape->grad.softmax_back(s, shift, shape->scale, q1, dp);
+        for (size_t j = 0; j < q1; j++)
+            dp[j] -= shift;
+        if (shape->softcap > 0) { /* while the scores are still there; keys that are not seen have none */
+            size_t first = first_key(it, q);
+            tape->grad.softcap_back(s + first, shape->softcap, dp + first, q + 1 - first, dp + first);
         }
+        tape->grad.exp_of(s, *log_sum_at(it, h, q), q1, s);
+        tape->grad.mul_scaled(s, shape->scale, q1, dp);
     }
 }
 

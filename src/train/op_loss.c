@@ -24,14 +24,15 @@ static double row_loss(liz_tape *tape, const liz_op *op, float *z, size_t n_voca
         tape->kernel.softcap(z, cap, n_vocab, z);
         memcpy(own, z, n_vocab * sizeof *z);
     }
-    float of_target = z[target], log_sum = grad->softmax(z, n_vocab, NULL);
-    z[target] -= 1;
+    float of_target = z[target];
+    double loss = (double)grad->softmax(z, n_vocab) - (double)of_target;
     if (tape->wants_loss)
-        return (double)log_sum - (double)of_target;
+        return loss;
+    z[target] -= 1;
     if (cap > 0)
         grad->softcap_back(own, cap, z, n_vocab, z);
     tape->kernel.scale(z, tape->batch->scale * scale, n_vocab, z);
-    return (double)log_sum - (double)of_target;
+    return loss;
 }
 
 /* Logits of tokens [first, first + n) of x and, from them, losses and gradients. */

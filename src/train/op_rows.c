@@ -2,7 +2,6 @@
 #include "kernel/angle.h"
 #include "tensor/quant.h"
 #include "train/tape_ops.h"
-#include "train/tape_rows.h"
 
 #include <string.h>
 

@@ -4,7 +4,6 @@
 #include "base/checked.h"
 #include "sys/memory.h"
 #include "train/tape_ops.h"
-#include "train/tape_rows.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,18 +12,8 @@
 /* Bytes of frozen weights that are decoded together, at least. */
 #define SLICE_BYTES ((size_t)48 << 20)
 
-static const liz_tape_op_fns op_fns[] = {
-    [LIZ_OP_EMBED] = {liz_op_embed_forward, liz_op_embed_backward},
-    [LIZ_OP_NORM] = {liz_op_norm_forward, liz_op_norm_backward},
-    [LIZ_OP_LINEAR] = {liz_op_linear_forward, liz_op_linear_backward},
-    [LIZ_OP_ROPE] = {liz_op_rope_forward, liz_op_rope_backward},
-    [LIZ_OP_ATTEND] = {liz_op_attend_forward, liz_op_attend_backward},
-    [LIZ_OP_SILU_MUL] = {liz_op_silu_mul_forward, liz_op_silu_mul_backward},
-    [LIZ_OP_GELU] = {liz_op_gelu_forward, liz_op_gelu_backward},
-    [LIZ_OP_MUL] = {liz_op_mul_forward, liz_op_mul_backward},
-    [LIZ_OP_ADD] = {liz_op_add_forward, liz_op_add_backward},
-    [LIZ_OP_LOSS] = {liz_op_loss_forward, liz_op_loss_backward},
-};
+#define FUNCTIONS(upper, lower) [LIZ_OP_##upper] = {liz_op_##lower##_forward, liz_op_##lower##_backward},
+static const liz_tape_op_fns op_fns[] = {LIZ_TAPE_OPS(FUNCTIONS)};
 
 static size_t most(size_t a, size_t b) { return a > b ? a : b; }
 
@@ -360,8 +349,6 @@ static size_t place(liz_tape *tape, uint8_t *base)
     return b.used;
 }
 
-uint64_t liz_tape_bytes(const liz_tape *tape) { return place((liz_tape *)tape, NULL); }
-
 /* Who writes an input's gradient first when operations run backwards. */
 static void mark_first(liz_tape *tape)
 {
@@ -467,8 +454,3 @@ double liz_tape_backward(liz_tape *tape, const liz_train_batch *batch) { return 
 const liz_gemm *liz_tape_gemm(const liz_tape *tape) { return &tape->gemm; }
 size_t liz_tape_param_count(const liz_tape *tape) { return tape->n_params; }
 liz_param *liz_tape_param_at(liz_tape *tape, size_t i) { return tape->params[i]; }
-
-const float *liz_tape_tensor(const liz_tape *tape, liz_tensor_id id)
-{
-    return tape->opts.recompute ? NULL : tape->tensors[id].x;
-}

@@ -64,7 +64,7 @@ typedef struct liz_rope_plan {
 } liz_rope_plan;
 
 typedef struct liz_tape_opts {
-    size_t n_tok_max, n_segments_max;
+    size_t n_tok_max;
     bool recompute, exact;
 } liz_tape_opts;
 
@@ -96,8 +96,7 @@ liz_tensor_id liz_tape_add(liz_tape *tape, liz_tensor_id a, liz_tensor_id b, flo
 /* The loss: cross-entropy of softmax(scale * (x W^T + bias)), soft-capped where `softcap` > 0. The last operation. */
 void liz_tape_loss(liz_tape *tape, liz_tensor_id x, liz_param *head, liz_param *bias, float scale, float softcap);
 
-/* Bytes that planning will map; then maps them, panels included. */
-uint64_t liz_tape_bytes(const liz_tape *tape);
+/* Places everything in memory. LIZ_E_MEMORY says how much it would take. */
 LIZ_MUST_CHECK liz_status liz_tape_plan(liz_tape *tape, liz_error *err);
 
 /* ---- Running ---- */
@@ -113,7 +112,5 @@ double liz_tape_backward(liz_tape *tape, const liz_train_batch *batch);
 const liz_gemm *liz_tape_gemm(const liz_tape *tape);
 size_t liz_tape_param_count(const liz_tape *tape);
 liz_param *liz_tape_param_at(liz_tape *tape, size_t i);
-/* [n_tok, width] of the last forward; NULL where blocks share memory. For tests. */
-const float *liz_tape_tensor(const liz_tape *tape, liz_tensor_id id);
 
 #endif

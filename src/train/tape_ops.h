@@ -6,18 +6,22 @@
 
 enum { LIZ_TAPE_QUERIES = 64, LIZ_TAPE_LOSS_TOKENS = 256 }; /* both are part of the order of sums */
 
-typedef enum liz_op_kind {
-    LIZ_OP_EMBED,
-    LIZ_OP_NORM,
-    LIZ_OP_LINEAR,
-    LIZ_OP_ROPE,
-    LIZ_OP_ATTEND,
-    LIZ_OP_SILU_MUL,
-    LIZ_OP_GELU,
-    LIZ_OP_MUL,
-    LIZ_OP_ADD,
-    LIZ_OP_LOSS
-} liz_op_kind;
+/* The operations; each has a forward and a backward. */
+#define LIZ_TAPE_OPS(X)                                                                                                \
+    X(EMBED, embed)                                                                                                    \
+    X(NORM, norm)                                                                                                      \
+    X(LINEAR, linear)                                                                                                  \
+    X(ROPE, rope)                                                                                                      \
+    X(ATTEND, attend)                                                                                                  \
+    X(SILU_MUL, silu_mul)                                                                                              \
+    X(GELU, gelu)                                                                                                      \
+    X(MUL, mul)                                                                                                        \
+    X(ADD, add)                                                                                                        \
+    X(LOSS, loss)
+
+#define KIND(upper, lower) LIZ_OP_##upper,
+typedef enum liz_op_kind { LIZ_TAPE_OPS(KIND) } liz_op_kind;
+#undef KIND
 
 typedef struct liz_tensor {
     size_t width;
@@ -32,9 +36,9 @@ typedef struct liz_op {
     liz_tensor_id in[3], out;
     bool first[3]; /* the backward of this operation is the first to write that input's gradient: it does not add */
     liz_param *weight, *bias;
-    float a, b;
+    float a, b; /* embed, loss: scale; add: the second's scale; norm: epsilon. b, loss: soft-cap */
     size_t n_groups;
-    bool flag;
+    bool flag; /* embed: rows by position; norm: centred; linear: lays out its input; rope: prepares the angles */
     liz_attend_shape attend;
     liz_rope_plan rope;
     float *saved; /* attend: [n_tok, n_head] log-sums; rope: [n_tok, n_dims] cosines and sines */
@@ -81,12 +85,12 @@ static inline float *liz_tape_own(const liz_tape *tape, int member)
     return tape->space.member + (size_t)member * tape->space.member_floats;
 }
 
-void liz_op_linear_forward(liz_tape *tape, const liz_op *op, int member, int n_members);
-void liz_op_linear_backward(liz_tape *tape, const liz_op *op, int member, int n_members);
-void liz_op_attend_forward(liz_tape *tape, const liz_op *op, int member, int n_members);
-void liz_op_attend_backward(liz_tape *tape, const liz_op *op, int member, int n_members);
-void liz_op_loss_forward(liz_tape *tape, const liz_op *op, int member, int n_members);
-void liz_op_loss_backward(liz_tape *tape, const liz_op *op, int member, int n_members);
+#define DECLARE(upper, lower)                                                                                          \
+    void liz_op_##lower##_forward(liz_tape *tape, const liz_op *op, int member, int n_members);                        \
+    void liz_op_##lower##_backward(liz_tape *tape, const liz_op *op, int member, int n_members);
+LIZ_TAPE_OPS(DECLARE)
+#undef DECLARE
+
 size_t liz_op_attend_floats(const liz_tape *tape, const liz_op *op); /* of a member's own space */
 
 /* c = or += left * W^T, or with `back` left * W; frozen weights are decoded a slice at a time. Meets barriers where the
