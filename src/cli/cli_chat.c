@@ -83,6 +83,7 @@ static void take_turn(chat *c, const char *line)
     size_t before = c->messages.len;
     liz_buf_init(&text, MESSAGES_MAX);
     cli_message_add(&c->messages, "user", liz_str_of(line));
+    cli_at_work = true; /* an interrupt stops this answer from here on */
     liz_status status = answer(c, &text, &err);
     cli_at_work = false;
     if (status == LIZ_OK) {

@@ -45,20 +45,28 @@ if ! command -v script >/dev/null; then
     exit
 fi
 
-# Types lines at a terminal, each when the prompt is there again; ^C stands for an interrupt after a moment.
+# Waits until COMMAND works, ten seconds at most.
+until_it() {
+    for _ in $(seq 200); do
+        "$@" && return
+        sleep 0.05
+    done
+}
+prompted() { tail -c 2 screen | grep -q '[>.] $'; }
+answering() { [ "$(($(stat -c %s screen) - typed))" -gt 200 ]; }
+
+# Types lines at a terminal, each when the prompt is there again; ^C stands for an interrupt in the middle of an answer.
 chat() {
     : >screen
     {
         for line in "$@"; do
             if [ "$line" = ^C ]; then
-                sleep 0.4
+                until_it answering
                 printf '\003'
                 continue
             fi
-            for _ in $(seq 100); do
-                tail -c 2 screen | grep -q '[>.] $' && break
-                sleep 0.05
-            done
+            until_it prompted
+            typed=$(stat -c %s screen)
             printf '%s\n' "$line"
             sleep 0.15
         done
