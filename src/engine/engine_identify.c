@@ -7,6 +7,7 @@
 #include "base/status.h"
 #include "format/gguf.h"
 #include "lizzie.h"
+#include "sys/files.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +21,7 @@ enum { BLOCK_BYTES = 1 << 17 }; /* stays in a core's cache between read and hash
 
 static liz_status refused(liz_error *err, const char *path, const char *what)
 {
-    return liz_fail(err, LIZ_E_IO, "%s: %s: %s", path, what, strerror(errno));
+    return liz_fail(err, LIZ_E_IO, "%s: %s: %s%s", path, what, strerror(errno), liz_file_hint(errno));
 }
 
 /* The parts' stamps are many and long; a hash of them is as good. */

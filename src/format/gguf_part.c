@@ -9,6 +9,8 @@
  * checked here: touching the missing pages raises SIGBUS, as it does in every program that maps files. */
 #include "format/gguf_part.h"
 
+#include "sys/files.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -121,7 +123,7 @@ static liz_status file_open(liz_gguf_part *part, liz_error *err)
 {
     int fd = open(part->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* opening a pipe must not wait for a writer */
     if (fd < 0)
-        return liz_fail(err, LIZ_E_IO, "cannot be opened: %s", strerror(errno));
+        return liz_fail(err, LIZ_E_IO, "cannot be opened: %s%s", strerror(errno), liz_file_hint(errno));
     liz_status status = file_map(part, fd, err);
     close(fd); /* the mapping stays */
     return status;

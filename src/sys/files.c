@@ -80,10 +80,25 @@ const liz_files *liz_files_system(void)
     return &system_files;
 }
 
+const char *liz_file_hint(int code)
+{
+    switch (code) {
+    case ENOSPC:
+    case EDQUOT: return ": make room and run the same command again";
+    case ENOENT:
+    case ENOTDIR: return ": check its name";
+    case EACCES:
+    case EPERM:
+    case EROFS: return ": check its permissions";
+    case EISDIR: return ": name a file";
+    case ENAMETOOLONG: return ": give it a shorter one";
+    default: return "";
+    }
+}
+
 static liz_status fail_io(liz_error *err, const char *path, const char *doing, int code)
 {
-    const char *hint = code == ENOSPC || code == EDQUOT ? ": make room and run the same command again" : "";
-    return liz_fail(err, LIZ_E_IO, "%s: %s: %s%s", path, doing, strerror(code), hint);
+    return liz_fail(err, LIZ_E_IO, "%s: %s: %s%s", path, doing, strerror(code), liz_file_hint(code));
 }
 
 bool liz_file_is_same(const char *a, const char *b)
@@ -139,21 +154,27 @@ liz_status liz_file_read(const liz_files *files, int fd, const char *path, void 
     return LIZ_OK;
 }
 
+liz_status liz_file_read_rest(const liz_files *files, int fd, const char *path, liz_buf *out, liz_error *err)
+{
+    for (;;) {
+        char piece[16384];
+        size_t n = 0;
+        liz_status status = liz_file_read(files, fd, path, piece, sizeof piece, &n, err);
+        if (status != LIZ_OK || n == 0)
+            return status;
+        liz_buf_append(out, piece, n);
+        if (liz_buf_failed(out))
+            return out->is_full ? liz_fail(err, LIZ_E_LIMIT, "%s: is larger than %zu bytes", path, out->len_max)
+                                : liz_fail(err, LIZ_E_MEMORY, "%s: no memory to read it", path);
+    }
+}
+
 liz_status liz_file_read_whole(const liz_files *files, const char *path, liz_buf *out, liz_error *err)
 {
     int fd = -1;
     liz_status status = liz_file_open(files, path, O_RDONLY, &fd, err);
-    while (status == LIZ_OK) {
-        char piece[16384];
-        size_t n = 0;
-        status = liz_file_read(files, fd, path, piece, sizeof piece, &n, err);
-        if (status != LIZ_OK || n == 0)
-            break;
-        liz_buf_append(out, piece, n);
-        if (liz_buf_failed(out))
-            status = out->is_full ? liz_fail(err, LIZ_E_LIMIT, "%s: is larger than %zu bytes", path, out->len_max)
-                                  : liz_fail(err, LIZ_E_MEMORY, "%s: no memory to read it", path);
-    }
+    if (status == LIZ_OK)
+        status = liz_file_read_rest(files, fd, path, out, err);
     liz_file_close(files, &fd);
     return status;
 }
@@ -203,7 +224,7 @@ static bool names_open_file(const char *path, int fd)
            named.st_dev == opened.st_dev;
 }
 
-static liz_status take_lock(const liz_files *files, int fd, const char *path, liz_error *err)
+liz_status liz_file_lock(const liz_files *files, int fd, const char *path, liz_error *err)
 {
     int result = files->lock(files->user, fd);
     if (result == -EWOULDBLOCK)
@@ -217,7 +238,7 @@ liz_status liz_file_open_locked(const liz_files *files, const char *path, int *f
         int opened = -1;
         liz_status status = liz_file_open(files, path, O_RDWR | O_CREAT, &opened, err);
         if (status == LIZ_OK)
-            status = take_lock(files, opened, path, err);
+            status = liz_file_lock(files, opened, path, err);
         if (status == LIZ_OK && names_open_file(path, opened)) {
             *fd = opened;
             return LIZ_OK;
@@ -234,7 +255,7 @@ static liz_status write_replacement(const liz_files *files, const char *tmp, con
 {
     liz_status status = liz_file_open(files, tmp, O_RDWR | O_CREAT | O_TRUNC, fd, err);
     if (status == LIZ_OK)
-        status = take_lock(files, *fd, tmp, err);
+        status = liz_file_lock(files, *fd, tmp, err);
     if (status == LIZ_OK)
         status = liz_file_write(files, *fd, tmp, data, n, err);
     if (status == LIZ_OK)

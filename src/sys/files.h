@@ -35,6 +35,9 @@ const liz_files *liz_files_system(void);
 /* Whether two paths lead to one ordinary file that is there. */
 bool liz_file_is_same(const char *a, const char *b);
 
+/* What to do about an error of the system, to follow its text: ": check its name", or nothing. */
+const char *liz_file_hint(int code);
+
 /* Opens `path` close-on-exec. Gives `*fd`. LIZ_E_IO. */
 LIZ_MUST_CHECK liz_status liz_file_open(const liz_files *files, const char *path, int flags, int *fd, liz_error *err);
 /* Closes where `*fd` is open and sets it to -1. A zeroed struct's fd must be set to -1 before. */
@@ -49,7 +52,10 @@ LIZ_MUST_CHECK liz_status liz_file_write(const liz_files *files, int fd, const c
 LIZ_MUST_CHECK liz_status liz_file_read(const liz_files *files, int fd, const char *path, void *data, size_t n,
                                         size_t *n_read, liz_error *err);
 
-/* Appends the whole of a file to `out`, up to its maximum. LIZ_E_IO, LIZ_E_LIMIT, LIZ_E_MEMORY. */
+/* Appends what an open file still has, or the whole of one, to `out`, up to its maximum. LIZ_E_IO, LIZ_E_LIMIT,
+ * LIZ_E_MEMORY. */
+LIZ_MUST_CHECK liz_status liz_file_read_rest(const liz_files *files, int fd, const char *path, liz_buf *out,
+                                             liz_error *err);
 LIZ_MUST_CHECK liz_status liz_file_read_whole(const liz_files *files, const char *path, liz_buf *out, liz_error *err);
 
 LIZ_MUST_CHECK liz_status liz_file_sync(const liz_files *files, int fd, const char *path, liz_error *err);
@@ -60,6 +66,9 @@ LIZ_MUST_CHECK liz_status liz_file_truncate(const liz_files *files, int fd, cons
 
 /* Renames, and makes the new name durable by syncing its folder. LIZ_E_IO. */
 LIZ_MUST_CHECK liz_status liz_file_rename(const liz_files *files, const char *from, const char *to, liz_error *err);
+
+/* Takes the lock of an open file, until it is closed. LIZ_E_BUSY when another process holds it, LIZ_E_IO. */
+LIZ_MUST_CHECK liz_status liz_file_lock(const liz_files *files, int fd, const char *path, liz_error *err);
 
 /* Opens `path` (created where absent) and takes its lock. Whoever replaces a locked file does so by
  * `liz_file_replace_locked`, so a lock on a file that no longer has the name is dropped and tried anew. Gives `*fd`.

@@ -95,7 +95,7 @@ static void test_errors(void **state)
     liz_buf buf;
     liz_buf_init(&buf, 3);
     assert_int_equal(liz_file_open(liz_files_system(), "none", O_RDONLY, &fd, &err), LIZ_E_IO);
-    assert_string_equal(err.text, "none: cannot be opened: No such file or directory");
+    assert_string_equal(err.text, "none: cannot be opened: No such file or directory: check its name");
     put("four", "1234");
     assert_int_equal(liz_file_read_whole(liz_files_system(), "four", &buf, &err), LIZ_E_LIMIT);
     liz_buf_free(&buf);
