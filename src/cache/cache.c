@@ -11,9 +11,9 @@
  * - a sequence gives its pages up from the end, so that on the idle list a successor is always older than its
  * predecessor. `n_next` counts published successors to assert it.
  *
- * The bytes: one mapping, in it for each layer the keys of all pages, then the values of all pages. Nothing is cleared
- * when a page changes hands: attention may read past the tokens there are, but masks them, and the bytes were zero or
- * finite numbers. */
+ * The bytes: one mapping, in it for each layer the keys of all pages, then the values of all pages. A page is cleared
+ * when it changes hands: attention reads whole blocks and gives what lies past the tokens a weight of zero, which times
+ * a NaN that another sequence left would still be a NaN. */
 #include "cache/cache.h"
 
 #include "base/checked.h"

@@ -182,6 +182,15 @@ static bool name_ends(const char *path, const char *end)
     return n >= n_end && strcasecmp(path + n - n_end, end) == 0;
 }
 
+/* Of text in UTF-16, which need not begin with a mark, every other byte is NUL. */
+static bool looks_like_utf16(liz_str head)
+{
+    if (liz_str_starts(head, "\xFF\xFE") || liz_str_starts(head, "\xFE\xFF"))
+        return true;
+    bool even = head.n >= 4 && head.p[0] == '\0' && head.p[2] == '\0', odd = head.n >= 4 && !head.p[1] && !head.p[3];
+    return even != odd;
+}
+
 static liz_status skip_mark(liz_line_input *in, liz_error *err)
 {
     while (in->buf.len < 4 && !in->at_end) {
@@ -190,7 +199,7 @@ static liz_status skip_mark(liz_line_input *in, liz_error *err)
             return status;
     }
     liz_str head = liz_buf_str(&in->buf);
-    if (liz_str_starts(head, "\xFF\xFE") || liz_str_starts(head, "\xFE\xFF"))
+    if (looks_like_utf16(head))
         return liz_fail(err, LIZ_E_FORMAT, "%s: is UTF-16: convert it to UTF-8, for example with iconv -t utf-8",
                         in->path);
     in->scanned = liz_str_starts(head, "\xEF\xBB\xBF") ? 3 : 0;

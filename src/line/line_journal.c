@@ -107,9 +107,6 @@ liz_status liz_line_journal_open(liz_line_journal *journal, const liz_files *fil
         return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for a path", out_path);
     }
     liz_status status = liz_file_open_locked(files, journal->path, &journal->fd, err);
-    if (status == LIZ_E_BUSY)
-        return liz_fail(err, LIZ_E_BUSY, "%s: another lizzie is at work on it: wait for it to end, or name another OUT",
-                        out_path);
     return status == LIZ_OK ? read_file(journal, err) : status;
 }
 

@@ -11,6 +11,7 @@
 #include "base/status.h"
 #include "sys/clock.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -134,6 +135,24 @@ static liz_status skip_old_rows(liz_line_job *job, uint64_t n_rows, liz_error *e
 }
 
 /* ---- Decisions ---------------------------------------------------------------------------------- */
+
+static liz_status fail_busy(const liz_line_job *job, liz_error *err)
+{
+    return liz_fail(err, LIZ_E_BUSY, "%s: another lizzie is at work on it: wait for it to end, or name another OUT",
+                    job->opts->out_path);
+}
+
+/* OUT can have several names (links), each with a side file of its own: only its own lock keeps their lines apart. */
+static liz_status open_locked(liz_line_job *job, int flags, liz_error *err)
+{
+    if (job->target_fd >= 0)
+        return LIZ_OK;
+    flags |= O_WRONLY | O_APPEND;
+    liz_status status = liz_file_open(job->files, job->target_path, flags, &job->target_fd, err);
+    if (status == LIZ_OK)
+        status = liz_file_lock(job->files, job->target_fd, job->target_path, err);
+    return status == LIZ_E_BUSY ? fail_busy(job, err) : status;
+}
 
 /* OUT's kind: a file (perhaps not there yet) can be resumed; a pipe, a device and "-" cannot. */
 static bool out_is_file(const char *path, uint64_t *size)
@@ -326,14 +345,18 @@ liz_status liz_line_resume(liz_line_job *job, liz_error *err)
     if (job->target_path == NULL)
         return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for a path", o->out_path);
     if (access(o->out_path, F_OK) == 0 && access(o->out_path, W_OK) != 0)
-        return liz_fail(err, LIZ_E_IO, "%s: cannot be written: %m", o->out_path);
+        return liz_fail(err, LIZ_E_IO, "%s: cannot be written: %m%s", o->out_path, liz_file_hint(errno));
     if (!job->resumable)
         return LIZ_OK;
     liz_status status = liz_line_journal_open(&job->journal, job->files, o->out_path, err);
     if (status == LIZ_E_FORMAT && o->restart) {
         job->journal.model = (liz_model_identity){0};
         status = LIZ_OK;
+    } else if (status == LIZ_E_BUSY) {
+        return fail_busy(job, err);
     }
+    if (status == LIZ_OK && !o->retry_failed && access(o->out_path, F_OK) == 0)
+        status = open_locked(job, 0, err);
     if (status == LIZ_OK)
         status = liz_model_identify(o->model_path, &job->journal.model, err);
     if (status != LIZ_OK)
@@ -364,7 +387,7 @@ static liz_status open_resumable(liz_line_job *job, liz_error *err)
 {
     liz_status status = job->is_new ? liz_line_journal_save(&job->journal, err) : LIZ_OK;
     if (status == LIZ_OK)
-        status = liz_file_open(job->files, job->target_path, O_WRONLY | O_CREAT | O_APPEND, &job->target_fd, err);
+        status = open_locked(job, O_CREAT, err);
     return status == LIZ_OK ? cut_rest(job, err) : status;
 }
 

@@ -134,10 +134,16 @@ static void test_utf16(void **state)
     (void)state;
     liz_line_input *in;
     liz_error err;
-    lab_put("a.jsonl", "\xFF\xFE{\0}\0", 6);
-    assert_int_equal(liz_line_input_open(&in, liz_files_system(), "a.jsonl", LIZ_LINE_INPUT_GUESS, NULL, &err),
-                     LIZ_E_FORMAT);
-    assert_non_null(strstr(err.text, "is UTF-16"));
+    static const liz_str texts[] = {{"\xFF\xFE{\0}\0", 6}, {"\xFE\xFF\0{\0}", 6}, {"{\0}\0", 4}, {"\0{\0}", 4}};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        lab_put("a.jsonl", texts[i].p, texts[i].n);
+        assert_int_equal(liz_line_input_open(&in, liz_files_system(), "a.jsonl", LIZ_LINE_INPUT_GUESS, NULL, &err),
+                         LIZ_E_FORMAT);
+        assert_non_null(strstr(err.text, "is UTF-16"));
+    }
+    lab_put("a.jsonl", "\0\0\0\0", 4); /* a broken row like any other */
+    assert_int_equal(liz_line_input_open(&in, liz_files_system(), "a.jsonl", LIZ_LINE_INPUT_GUESS, NULL, &err), LIZ_OK);
+    liz_line_input_close(in);
 }
 
 /* ---- Templates ---------------------------------------------------------------------------------- */

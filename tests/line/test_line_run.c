@@ -582,10 +582,18 @@ static void test_lock(void **state)
     struct stat st;
     while (stat("out.lizzie", &st) != 0 || st.st_size == 0)
         usleep(1000);
+    while (stat("out", &st) != 0)
+        usleep(1000);
+    assert_int_equal(symlink("out", "symbolic") | link("out", "hard"), 0);
+    static const char *const names[] = {"out", "symbolic", "hard"};
     for (int i = 0; i < 20; i++) {
-        lab_run_fails(&opts, LIZ_E_BUSY, "another lizzie is at work on it");
+        liz_line_opts second = opts;
+        second.out_path = names[i % 3];
+        second.restart = i % 2 == 1;
+        lab_run_fails(&second, LIZ_E_BUSY, "another lizzie is at work on it");
         usleep(1000);
     }
+    assert_int_not_equal(stat("symbolic.lizzie", &st), 0);
     stop_flag = 2;
     pthread_join(thread, NULL);
     lab_run_ok(&opts, LIZ_LINE_INTERRUPTED); /* the lock is free again */
