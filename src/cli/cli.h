@@ -94,6 +94,9 @@ void cli_complete(int n, char **words);
 /* "1,2,3" to numbers; gives `*ids` [n]. LIZ_E_USAGE. */
 LIZ_MUST_CHECK liz_status cli_ids_read(const char *text, const char *option, int32_t **ids, size_t *n, liz_error *err);
 
+/* Refuses what is no UTF-8, which no model was made for; `what` is the text's name. LIZ_E_USAGE. */
+LIZ_MUST_CHECK liz_status cli_text_check(const char *what, liz_str text, liz_error *err);
+
 /* The likest of `names` (NULL-terminated) to a misspelt one; NULL when none is like it. */
 const char *cli_nearest(const char *name, const char *const *names);
 
@@ -105,6 +108,8 @@ int cli_fail(liz_status status, const liz_error *err);
 void cli_log_install(bool verbose);
 /* Writes all of `text` to standard output. */
 LIZ_MUST_CHECK liz_status cli_print(liz_str text, liz_error *err);
+/* Appends what standard input still has. */
+LIZ_MUST_CHECK liz_status cli_read_stdin(liz_buf *text, liz_error *err);
 
 /* The first SIGINT or SIGTERM sets `cli_stop` where a command has set `cli_at_work`, having something to bring to an
  * end; the second, and any before, ends the program at once, whatever it waits for. */

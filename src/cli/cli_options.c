@@ -12,6 +12,7 @@
 typedef enum option_kind {
     KIND_FLAG,  /* bool */
     KIND_TEXT,  /* const char * */
+    KIND_PATH,  /* const char *, of any bytes */
     KIND_FILE,  /* const char *, the file's content */
     KIND_INT,   /* int32_t */
     KIND_U64,   /* uint64_t */
@@ -207,7 +208,7 @@ static const option options[] = {
      "a JSON array of messages, or an object of all variables"},
     {"raw", NULL, GENERATES, KIND_FLAG, AT(line.raw), 0, 0, NULL,
      "give the texts to the model as they are, without its chat template"},
-    {"output", "OUT", CLI_BATCH, KIND_TEXT, AT(line.out_path), 0, 0, NULL, "where the rows go; - is standard output"},
+    {"output", "OUT", CLI_BATCH, KIND_PATH, AT(line.out_path), 0, 0, NULL, "where the rows go; - is standard output"},
     {"id", "FIELD", CLI_BATCH, KIND_TEXT, AT(line.id_field), 0, 0, NULL,
      "the field that names a row (default: id or custom_id)"},
     {"keep", "A,B", CLI_BATCH, KIND_OTHER, 0, 0, 0, read_keep, "fields to repeat in the output, under \"row\""},
@@ -221,7 +222,7 @@ static const option options[] = {
     {"restart", NULL, CLI_BATCH, KIND_FLAG, AT(line.restart), 0, 0, NULL, "begin anew and overwrite OUT"},
     {"dry-run", NULL, CLI_BATCH, KIND_FLAG, AT(line.dry_run), 0, 0, NULL,
      "show the first prompt, token counts and memory; make nothing"},
-    {"stats", "FILE", CLI_BATCH, KIND_TEXT, AT(line.stats_path), 0, 0, NULL,
+    {"stats", "FILE", CLI_BATCH, KIND_PATH, AT(line.stats_path), 0, 0, NULL,
      "times, cache hits and joules of each row, as JSON lines"},
     {"watts", "W", CLI_BATCH, KIND_DOUBLE, AT(line.watts), 0.001, 1e9, NULL,
      "the machine's power, where it has no meter that can be read"},
@@ -274,7 +275,7 @@ static const option options[] = {
     {"logit-bias", "TOKEN:X", GENERATES, KIND_OTHER, 0, 0, 0, read_bias,
      "add X to a token's logit; -inf forbids it; may be repeated"},
     {"tokens", "1,2,3", CLI_SCORE, KIND_TEXT, AT(tokens), 0, 0, NULL, "score these token ids, in place of IN"},
-    {"logits", "F.npy", CLI_SCORE, KIND_TEXT, AT(logits_path), 0, 0, NULL,
+    {"logits", "F.npy", CLI_SCORE, KIND_PATH, AT(logits_path), 0, 0, NULL,
      "write all logits as a NumPy array, float32 [n_tok, n_vocab]"},
     {"pairs", NULL, CLI_SCORE, KIND_FLAG, AT(pairs), 0, 0, NULL,
      "IN is TSV with columns good and bad: which is likelier?"},
@@ -349,18 +350,24 @@ static liz_status read_whole(const option *o, const char *value, uint64_t *out, 
     return ok && (double)*out >= o->min && (double)*out <= o->max ? LIZ_OK : bad(o, value, wants, err);
 }
 
+liz_status cli_text_check(const char *what, liz_str text, liz_error *err)
+{
+    if (liz_utf8_valid_prefix(text.n ? text.p : "", text.n) != text.n)
+        return liz_fail(err, LIZ_E_USAGE, "%s: is not UTF-8 text: convert it", what);
+    return LIZ_OK;
+}
+
 static liz_status read_content(cli_args *args, const char *path, const char **out, liz_error *err)
 {
     liz_buf *buf = &args->owned[args->n_owned++];
     liz_buf_init(buf, 1u << 30);
     liz_status status = liz_file_read_whole(liz_files_system(), path, buf, err);
-    if (status != LIZ_OK)
-        return status;
-    if (liz_utf8_valid_prefix(buf->data ? buf->data : "", buf->len) != buf->len ||
-        (buf->len && memchr(buf->data, '\0', buf->len)))
-        return liz_fail(err, LIZ_E_USAGE, "%s: is not UTF-8 text: convert it", path);
+    if (status == LIZ_OK)
+        status = cli_text_check(path, liz_buf_str(buf), err);
+    if (status == LIZ_OK && buf->len > 0 && memchr(buf->data, '\0', buf->len) != NULL)
+        status = liz_fail(err, LIZ_E_USAGE, "%s: has a NUL byte, which no text has: convert it", path);
     *out = buf->len ? buf->data : "";
-    return LIZ_OK;
+    return status;
 }
 
 static liz_status option_set(cli_args *args, const option *o, const char *value, liz_error *err)
@@ -369,9 +376,13 @@ static liz_status option_set(cli_args *args, const option *o, const char *value,
     liz_status status = LIZ_OK;
     uint64_t whole = 0;
     double number = 0;
+    bool is_text = o->kind == KIND_TEXT || o->kind == KIND_PATH || o->kind == KIND_FILE;
+    if (is_text && *(const char **)at != NULL)
+        return liz_fail(err, LIZ_E_USAGE, "--%s: what it gives is given already: give it once", o->name);
     switch (o->kind) {
     case KIND_FLAG: *(bool *)at = true; break;
-    case KIND_TEXT: *(const char **)at = value; break;
+    case KIND_TEXT:
+    case KIND_PATH: *(const char **)at = value; break;
     case KIND_FILE: status = read_content(args, value, at, err); break;
     case KIND_INT:
         status = read_whole(o, value, &whole, err);
@@ -501,6 +512,12 @@ static liz_status option_read(cli_args *args, const cli_command *command, int ar
             return liz_fail(err, LIZ_E_USAGE, "--%s: wants a value: --%s %s", o->name, o->name, o->value);
         value = argv[++*i];
     }
+    char label[64];
+    snprintf(label, sizeof label, "--%s", o->name);
+    if (value != NULL && o->kind != KIND_PATH && o->kind != KIND_FILE)
+        status = cli_text_check(label, liz_str_of(value), err);
+    if (status != LIZ_OK)
+        return status;
     if (args->n_owned == sizeof args->owned / sizeof *args->owned)
         return liz_fail(err, LIZ_E_USAGE, "--%s: options that read files are given too often", o->name);
     return option_set(args, o, value, err);

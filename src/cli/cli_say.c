@@ -33,6 +33,11 @@ liz_status cli_print(liz_str text, liz_error *err)
     return liz_file_write(liz_files_system(), STDOUT_FILENO, "standard output", text.p, text.n, err);
 }
 
+liz_status cli_read_stdin(liz_buf *text, liz_error *err)
+{
+    return liz_file_read_rest(liz_files_system(), STDIN_FILENO, "standard input", text, err);
+}
+
 static void on_signal(int number)
 {
     if (cli_stop != 0 || !cli_at_work)

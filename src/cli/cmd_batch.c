@@ -33,8 +33,8 @@ static void say_outcome(const cli_args *args, const liz_line_report *report)
         fprintf(stderr, "lizzie: %s: is finished: nothing was left to do\n", args->line.out_path);
         break;
     case LIZ_LINE_LIMITED:
-        fprintf(stderr, "lizzie: %s: holds the %" PRIu64 " rows of --limit: run without it for the rest\n",
-                args->line.out_path, args->line.limit);
+        fprintf(stderr, "lizzie: %s: holds %" PRIu64 " rows, as many as --limit wants: run without it for the rest\n",
+                args->line.out_path, report->progress.n_rows);
         break;
     case LIZ_LINE_STRICT:
         fprintf(stderr, "lizzie: --strict: stopped before %s: mend the row and %s\n", report->message, again);

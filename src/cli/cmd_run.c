@@ -7,7 +7,6 @@
 #include "base/status.h"
 #include "line/line_row.h"
 
-#include <errno.h>
 #include <math.h>
 #include <pthread.h>
 #include <time.h>
@@ -36,31 +35,18 @@ static void on_event(void *user, const liz_event *event)
 
 /* ---- The prompt --------------------------------------------------------------------------------- */
 
-static liz_status read_stdin(liz_buf *text, liz_error *err)
-{
-    char piece[16384];
-    ssize_t n;
-    while ((n = read(STDIN_FILENO, piece, sizeof piece)) != 0) {
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return liz_fail(err, LIZ_E_IO, "standard input: cannot be read: %m");
-        liz_buf_append(text, piece, (size_t)n);
-        if (liz_buf_failed(text))
-            return liz_fail(err, LIZ_E_LIMIT, "standard input: is larger than a prompt may be");
-    }
-    if (text->len > 0 && text->data[text->len - 1] == '\n') /* of echo and editors, not of the prompt */
-        text->data[--text->len] = '\0';
-    return LIZ_OK;
-}
-
 /* The user's part of the prompt. */
 static liz_status read_prompt(const cli_args *args, liz_buf *text, liz_error *err)
 {
+    liz_status status = LIZ_OK;
     if (args->n_positional < 2)
-        return read_stdin(text, err);
-    liz_buf_puts(text, args->positional[1]);
-    return LIZ_OK;
+        status = cli_read_stdin(text, err);
+    else
+        liz_buf_puts(text, args->positional[1]);
+    bool line_ends = args->n_positional < 2 && text->len > 0 && text->data[text->len - 1] == '\n';
+    if (line_ends) /* of echo and editors, not of the prompt */
+        text->data[--text->len] = '\0';
+    return status == LIZ_OK ? cli_text_check("the prompt", liz_buf_str(text), err) : status;
 }
 
 /* ---- Generating --------------------------------------------------------------------------------- */

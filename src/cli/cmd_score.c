@@ -146,7 +146,7 @@ static liz_status score_file(scorer *s, const char *path, liz_error *err)
     score sum;
     liz_buf_init(&text, TEXT_MAX);
     liz_status status =
-        liz_file_read_whole(liz_files_system(), strcmp(path, "-") == 0 ? "/dev/stdin" : path, &text, err);
+        strcmp(path, "-") == 0 ? cli_read_stdin(&text, err) : liz_file_read_whole(liz_files_system(), path, &text, err);
     if (status == LIZ_OK && liz_utf8_valid_prefix(text.data ? text.data : "", text.len) != text.len)
         status = liz_fail(err, LIZ_E_FORMAT, "%s: is not UTF-8 text: convert it", path);
     if (status == LIZ_OK)
@@ -219,6 +219,10 @@ static liz_status score_pair_line(scorer *s, const char *path, const liz_line_cu
 {
     liz_str columns[64];
     score good, bad;
+    if (liz_utf8_valid_prefix(cut->text.p, cut->text.n) != cut->text.n) {
+        skip_line(s, path, cut, "it is not UTF-8 text");
+        return LIZ_OK;
+    }
     size_t n = split_tabs(cut->text, columns, 64);
     if (n <= where[0] || n <= where[1]) {
         skip_line(s, path, cut, "it has too few columns");
@@ -266,8 +270,12 @@ static liz_status score_lines(scorer *s, const char *path, liz_error *err)
         if (status != LIZ_OK || !got)
             break;
         liz_arena_reset(&arena);
-        status =
-            s->args->pairs ? score_pair_line(s, path, &cut, where, err) : score_json_line(s, path, &cut, &arena, err);
+        if (cut.too_large)
+            skip_line(s, path, &cut, "it is larger than 64 MiB");
+        else if (s->args->pairs)
+            status = score_pair_line(s, path, &cut, where, err);
+        else
+            status = score_json_line(s, path, &cut, &arena, err);
     }
     if (status == LIZ_OK && s->n_pairs > 0)
         fprintf(stderr, "pairs: %" PRIu64 ", good likelier in %.2f %%\n", s->n_pairs,

@@ -68,15 +68,17 @@ static liz_status render_one(const cli_args *args, const liz_template *t, liz_re
     if (args->n_positional > 1) {
         if (args->line.system != NULL)
             cli_message_add(&text, "system", liz_str_of(args->line.system));
+        status = cli_text_check("the prompt", liz_str_of(args->positional[1]), err);
         cli_message_add(&text, "user", liz_str_of(args->positional[1]));
-        status = cli_messages_render(args, t, &text, out, err);
+        if (status == LIZ_OK)
+            status = cli_messages_render(args, t, &text, out, err);
     } else if (args->messages != NULL) {
         status = render_json(args, t, liz_str_of(args->messages), out, err);
     } else if (isatty(STDIN_FILENO)) {
         status = liz_fail(err, LIZ_E_USAGE,
                           "template: no messages are given: lizzie template MODEL 'PROMPT', or pipe JSON in");
     } else {
-        status = liz_file_read_whole(liz_files_system(), "/dev/stdin", &text, err);
+        status = cli_read_stdin(&text, err);
         if (status == LIZ_OK)
             status = render_json(args, t, liz_buf_str(&text), out, err);
     }

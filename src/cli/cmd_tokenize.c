@@ -57,7 +57,7 @@ static liz_status read_text(const cli_args *args, liz_buf *text, liz_error *err)
     }
     if (isatty(STDIN_FILENO))
         return liz_fail(err, LIZ_E_USAGE, "tokenize: no text is given: lizzie tokenize MODEL 'TEXT', or pipe it in");
-    return liz_file_read_whole(liz_files_system(), "/dev/stdin", text, err);
+    return cli_read_stdin(text, err);
 }
 
 static liz_status tokenize_text(const cli_args *args, const liz_vocab *vocab, liz_buf *out, liz_error *err)

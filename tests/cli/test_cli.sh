@@ -73,6 +73,13 @@ has "$err" "add -o OUT" "says what to do"
 run 'a missing prompt file' 1 batch model in.jsonl -o out --prompt-file none
 printf '\377' >latin
 run 'a prompt file that is no UTF-8' 2 batch model in.jsonl -o out --prompt-file latin
+run 'an option that is no UTF-8' 2 batch model good.jsonl -o out --prompt $'\377{{text}}'
+is "$err" "lizzie: --prompt: is not UTF-8 text: convert it" "two such prompts would look the same in the side file"
+for twice in '--prompt a --prompt-file model' '--system a --system b --prompt c' '-o other --prompt a'; do
+    # shellcheck disable=SC2086
+    run "$twice" 2 batch model good.jsonl -o out $twice
+    has "$err" "is given already: give it once" "says so"
+done
 [ ! -e out ] && [ ! -e out.lizzie ]
 ok $? "none of these left a file"
 
@@ -187,8 +194,11 @@ for args in --help --version 'batch --help'; do
     "$lizzie" $args >/dev/full 2>/dev/null
     is $? 1 "$args: nor is a full one"
 done
-"$lizzie" batch model - -o nothing --prompt '{{text}}' <&- 2>/dev/null
-is $? 1 "closed standard input is no empty input"
+for args in 'batch model - -o nothing --prompt {{text}}' 'run model' 'tokenize model' 'score model -' 'template templated'; do
+    # shellcheck disable=SC2086
+    "$lizzie" $args <&- >/dev/null 2>&1
+    is $? 1 "$args: closed standard input is no empty input"
+done
 
 # --- signals
 yes '{"text":"row"}' | head -n 3000 >many.jsonl
@@ -275,7 +285,11 @@ run 'batch --n 2 goes on' 0 batch model good.jsonl -o n2 --prompt '{{text}}' --n
 has "$err" "nothing was left to do" "with the same settings"
 run 'batch --n 3 after --n 2' 1 batch model good.jsonl -o n2 --prompt '{{text}}' --n 3 --temperature 1 --stop-token '<|turn|>' --typical 0.9
 has "$err" "n (was 2, is 3)" "is refused"
-run 'an empty prompt file' 1 run no-model 'x'
+run 'run: a prompt that is no UTF-8' 2 run model $'\377'
+run 'template: a prompt that is no UTF-8' 2 template templated $'\377'
+"$lizzie" run model <<<$'\377' 2>/dev/null
+is $? 2 "run: nor may standard input be"
+run 'run: a model that is not there' 1 run no-model 'x'
 run 'run: through the chat template' 0 run templated '!echo!' --system 'Be kind.'
 has "$out" $'<|turn|>system\nBe kind.<|end|>\n<|turn|>user\n!echo!<|end|>\n<|turn|>assistant' "as turns"
 run 'run: with --raw' 0 run templated 'x' --raw
@@ -319,6 +333,11 @@ run 'score: a token outside the vocabulary' 2 score model --tokens 1,9999
 printf 'good\tbad\na\tb\nc\td\n' >pairs.tsv
 run 'score --pairs' 0 score model pairs.tsv --pairs
 is "$(printf '%s\n' "$out" | wc -l)" 3 "a line for each pair"
+{ printf 'good\tbad\na\t\377\nc\td\n' && head -c 68000000 /dev/zero | tr '\0' '\t'; } >broken.tsv
+run 'score --pairs: broken lines' 3 score model broken.tsv --pairs
+is "$(printf '%s\n' "$out" | tail -n +2 | cut -f 1)" 1 "only the whole one is scored"
+has "$err" "broken.tsv: line 2: it is not UTF-8 text: left out" "one is named"
+has "$err" "broken.tsv: line 4: it is larger than 64 MiB: left out" "and the other"
 printf '{"text":"a"}\n{"txt":"b"}\n' >texts.jsonl
 run 'score of lines: one is bad' 3 score model texts.jsonl
 has "$err" "texts.jsonl: line 2:" "and named"
