@@ -44,7 +44,8 @@ typedef struct cli_args {
     bool has_max_tokens;
     bool json, jsonl, special, pairs, verbose, help;
     const char *messages; /* JSON text */
-    const char *tokens, *ids, *logits_path;
+    const char *tokens, *ids, *logits_path, *group;
+    int32_t stride; /* 0: not given */
     double price_kwh;
     cli_bench_args bench;
     liz_buf owned[8]; /* texts that were read from files or split */

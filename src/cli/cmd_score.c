@@ -1,287 +1,242 @@
 /* cmd_score.c - lizzie score: how likely given text is under a model.
  *
- * A text is tokenised with BOS and EOS as the model asks; --tokens stand as they are. The first token has nothing
- * before it and is not scored. A text longer than the context is scored in consecutive windows of the context's
- * length, each on its own. A line is printed for each text: tokens, how many of them were scored, the sum of their
- * log-probabilities (natural logarithm) and the perplexity exp(-sum / scored). */
+ * A line is printed for each text: its tokens, how many of them were scored, the sum of their log-probabilities and
+ * what follows from it: perplexity exp(-sum / n) for n the tokens scored, the bytes of the text, its words, and its
+ * words and line ends together. The last is what papers call the perplexity of WikiText-2 and its like, where each
+ * line end counts as a word, </s>; docs/line.md says how to compare. */
 #include "cli/cli.h"
 
 #include "base/json.h"
 #include "base/status.h"
+#include "cli/cli_score.h"
 #include "cli/npy.h"
 #include "line/line_input.h"
+#include "line/line_row.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 
-enum { TEXT_MAX = 1 << 30 };
+enum { TEXT_MAX = 1 << 30, BLOCK = 256 };
 
-typedef struct scorer {
-    const cli_args *args;
-    liz_engine *engine;
-    liz_engine_info info;
-    liz_buf out;
-    uint64_t index;
-    uint64_t n_bad, n_pairs, n_pairs_right;
+/* The engine's thread writes logits here. */
+typedef struct logits_file {
     cli_npy npy;
-    liz_status npy_status;
-    liz_error npy_err;
-} scorer;
+    size_t n_vocab;
+    liz_status status;
+    liz_error err;
+} logits_file;
 
-typedef struct score {
-    size_t n_tokens, n_scored;
-    double logprob;
-} score;
-
-/* ---- One text ----------------------------------------------------------------------------------- */
+typedef struct command {
+    const cli_args *args;
+    cli_scorer scorer;
+    logits_file logits;
+    liz_buf out;
+    uint64_t index, n_bad;
+} command;
 
 static bool on_logits(void *user, size_t pos0, size_t n_pos, const float *logits)
 {
     (void)pos0;
-    scorer *s = user;
-    s->npy_status = cli_npy_write(&s->npy, logits, n_pos * (size_t)s->info.n_vocab, &s->npy_err);
-    return s->npy_status == LIZ_OK;
+    logits_file *file = user;
+    file->status = cli_npy_write(&file->npy, logits, n_pos * file->n_vocab, &file->err);
+    return file->status == LIZ_OK;
 }
 
-static liz_status score_window(scorer *s, const int32_t *tokens, size_t n, score *sum, liz_error *err)
+/* ---- What is printed ---------------------------------------------------------------------------- */
+
+static const char *const columns[] = {
+    "index", "tokens",    "scored",          "logprob",         "perplexity",          "bytes",
+    "words", "line_ends", "perplexity_byte", "perplexity_word", "perplexity_word_line"};
+enum { N_COLUMNS = sizeof columns / sizeof *columns };
+
+static uint64_t line_ends(liz_str text)
 {
-    float *logprobs = malloc(n * sizeof *logprobs);
-    if (logprobs == NULL)
-        return liz_fail(err, LIZ_E_MEMORY, "score: no memory for %zu tokens", n);
-    bool with_logits = s->args->logits_path != NULL;
-    liz_status status = liz_score(s->engine, tokens, n, logprobs, with_logits ? on_logits : NULL, s, err);
-    if (s->npy_status != LIZ_OK) {
-        *err = s->npy_err;
-        status = s->npy_status;
+    uint64_t n = 0;
+    for (size_t i = 0; i < text.n; i++)
+        n += text.p[i] == '\n';
+    return n;
+}
+
+/* Fills `values` in the order of the columns; what is not known is NAN. */
+static void values_of(const command *c, const cli_scored *score, double values[N_COLUMNS])
+{
+    double n_bytes = (double)score->text.n, n_words = (double)liz_line_words(score->text);
+    double n_lines = (double)line_ends(score->text), sum = score->logprob;
+    double per[4] = {(double)score->n_scored, n_bytes, n_words, n_words + n_lines}, perplexity[4];
+    for (int i = 0; i < 4; i++)
+        perplexity[i] = score->n_scored > 0 && per[i] > 0 ? exp(-sum / per[i]) : NAN;
+    const double all[N_COLUMNS] = {(double)c->index,
+                                   (double)score->n_tokens,
+                                   (double)score->n_scored,
+                                   sum,
+                                   perplexity[0],
+                                   n_bytes,
+                                   n_words,
+                                   n_lines,
+                                   perplexity[1],
+                                   perplexity[2],
+                                   perplexity[3]};
+    memcpy(values, all, sizeof all);
+}
+
+static liz_status print_score(command *c, const cli_scored *score, liz_error *err)
+{
+    double values[N_COLUMNS];
+    values_of(c, score, values);
+    liz_buf_clear(&c->out);
+    for (int i = 0; i < N_COLUMNS; i++) {
+        if (c->args->json)
+            liz_buf_printf(&c->out, "%s\"%s\":", i ? "," : "{", columns[i]);
+        else
+            liz_buf_puts(&c->out, i ? "\t" : "");
+        liz_json_write_double(&c->out, values[i]);
     }
-    for (size_t i = 1; status == LIZ_OK && i < n; i++)
-        sum->logprob += (double)logprobs[i];
-    sum->n_tokens += n;
-    sum->n_scored += n - 1;
-    free(logprobs);
-    return status;
+    liz_buf_puts(&c->out, c->args->json ? "}\n" : "\n");
+    c->index++;
+    return cli_print(liz_buf_str(&c->out), err);
 }
 
-static liz_status score_tokens(scorer *s, const int32_t *tokens, size_t n, score *sum, liz_error *err)
+static liz_status print_header(command *c, liz_error *err)
 {
-    size_t n_ctx = (size_t)s->info.n_ctx;
-    *sum = (score){0};
-    if (n == 0)
-        return LIZ_OK;
-    if (s->args->logits_path != NULL && n > n_ctx)
+    liz_buf_clear(&c->out);
+    for (int i = 0; i < N_COLUMNS; i++)
+        liz_buf_printf(&c->out, "%s%s", i ? "\t" : "", columns[i]);
+    liz_buf_putc(&c->out, '\n');
+    return c->args->json ? LIZ_OK : cli_print(liz_buf_str(&c->out), err);
+}
+
+/* ---- Where texts come from ---------------------------------------------------------------------- */
+
+/* One text, `text` empty where only its tokens are known. */
+static liz_status score_one(command *c, liz_str text, const int32_t *tokens, size_t n, liz_error *err)
+{
+    cli_scored score = {.text = text};
+    size_t n_ctx = (size_t)c->scorer.info.n_ctx;
+    liz_status status = LIZ_OK;
+    if (c->args->logits_path != NULL && n > n_ctx)
         return liz_fail(err, LIZ_E_LIMIT,
                         "--logits: %zu tokens do not fit into the context of %zu: shorten the text or "
                         "raise --ctx-size",
                         n, n_ctx);
-    liz_status status = LIZ_OK;
-    if (s->args->logits_path != NULL)
-        status = cli_npy_open(&s->npy, s->args->logits_path, n, (size_t)s->info.n_vocab, err);
-    for (size_t at = 0; status == LIZ_OK && at < n; at += n_ctx)
-        status = score_window(s, tokens + at, n - at < n_ctx ? n - at : n_ctx, sum, err);
-    return status;
-}
-
-static liz_status score_text(scorer *s, liz_str text, score *sum, liz_error *err)
-{
-    int32_t *tokens;
-    size_t n;
-    const liz_vocab *vocab = liz_engine_vocab(s->engine);
-    if (vocab == NULL)
-        return liz_fail(err, LIZ_E_UNSUPPORTED, "%s: has no vocabulary to read text with: give --tokens 1,2,3",
-                        s->args->line.model_path);
-    liz_status status = liz_tokenize(vocab, text.n ? text.p : "", text.n, LIZ_TOKENIZE_AFFIXES, &tokens, &n, err);
-    if (status != LIZ_OK)
-        return status;
-    status = score_tokens(s, tokens, n, sum, err);
-    liz_free(tokens);
-    return status;
-}
-
-static double perplexity(const score *sum) { return sum->n_scored ? exp(-sum->logprob / (double)sum->n_scored) : NAN; }
-
-static liz_status print_score(scorer *s, const score *sum, liz_error *err)
-{
-    liz_buf_clear(&s->out);
-    if (s->args->json)
-        liz_buf_printf(&s->out, "{\"index\":%" PRIu64 ",\"tokens\":%zu,\"scored\":%zu,\"logprob\":", s->index,
-                       sum->n_tokens, sum->n_scored);
-    else
-        liz_buf_printf(&s->out, "%" PRIu64 "\t%zu\t%zu\t", s->index, sum->n_tokens, sum->n_scored);
-    liz_json_write_double(&s->out, sum->logprob);
-    liz_buf_puts(&s->out, s->args->json ? ",\"perplexity\":" : "\t");
-    liz_json_write_double(&s->out, perplexity(sum));
-    liz_buf_puts(&s->out, s->args->json ? "}\n" : "\n");
-    s->index++;
-    return cli_print(liz_buf_str(&s->out), err);
-}
-
-static liz_status print_header(const scorer *s, const char *columns, liz_error *err)
-{
-    return s->args->json ? LIZ_OK : cli_print(liz_str_of(columns), err);
-}
-
-static const char score_columns[] = "index\ttokens\tscored\tlogprob\tperplexity\n";
-
-/* ---- Where texts come from ---------------------------------------------------------------------- */
-
-static liz_status score_given_tokens(scorer *s, liz_error *err)
-{
-    int32_t *tokens;
-    size_t n;
-    score sum;
-    liz_status status = cli_ids_read(s->args->tokens, "tokens", &tokens, &n, err);
-    if (status != LIZ_OK)
-        return status;
-    status = score_tokens(s, tokens, n, &sum, err);
-    free(tokens);
+    if (c->args->logits_path != NULL && n > 0)
+        status = cli_npy_open(&c->logits.npy, c->args->logits_path, n, c->logits.n_vocab, err);
     if (status == LIZ_OK)
-        status = print_header(s, score_columns, err);
-    return status == LIZ_OK ? print_score(s, &sum, err) : status;
+        status = cli_score_tokens(&c->scorer, tokens, n, &score, err);
+    if (c->logits.status != LIZ_OK) {
+        *err = c->logits.err;
+        return c->logits.status;
+    }
+    if (status == LIZ_OK)
+        status = print_header(c, err);
+    return status == LIZ_OK ? print_score(c, &score, err) : status;
 }
 
-static liz_status score_file(scorer *s, const char *path, liz_error *err)
+static liz_status score_given_tokens(command *c, liz_error *err)
+{
+    int32_t *tokens;
+    size_t n;
+    liz_status status = cli_ids_read(c->args->tokens, "tokens", &tokens, &n, err);
+    if (status != LIZ_OK)
+        return status;
+    status = score_one(c, (liz_str){NULL, 0}, tokens, n, err);
+    free(tokens);
+    return status;
+}
+
+static liz_status score_file(command *c, const char *path, liz_error *err)
 {
     liz_buf text;
-    score sum;
+    int32_t *tokens = NULL;
+    size_t n = 0;
     liz_buf_init(&text, TEXT_MAX);
     liz_status status =
         strcmp(path, "-") == 0 ? cli_read_stdin(&text, err) : liz_file_read_whole(liz_files_system(), path, &text, err);
     if (status == LIZ_OK && liz_utf8_valid_prefix(text.data ? text.data : "", text.len) != text.len)
         status = liz_fail(err, LIZ_E_FORMAT, "%s: is not UTF-8 text: convert it", path);
     if (status == LIZ_OK)
-        status = score_text(s, liz_buf_str(&text), &sum, err);
-    liz_buf_free(&text);
+        status = cli_score_tokenize(&c->scorer, liz_buf_str(&text), &tokens, &n, err);
     if (status == LIZ_OK)
-        status = print_header(s, score_columns, err);
-    return status == LIZ_OK ? print_score(s, &sum, err) : status;
+        status = score_one(c, liz_buf_str(&text), tokens, n, err);
+    liz_free(tokens);
+    liz_buf_free(&text);
+    return status;
 }
 
-/* A line without a text is reported and passed over. */
-static void skip_line(scorer *s, const char *path, const liz_line_cut *cut, const char *why)
+/* Texts of lines, scored together. */
+typedef struct block {
+    liz_arena arena;
+    cli_scored scores[BLOCK];
+    uint64_t indices[BLOCK];
+    size_t n;
+} block;
+
+static liz_status score_block(command *c, block *b, liz_error *err)
 {
-    fprintf(stderr, "lizzie: %s: line %" PRIu64 ": %s: left out\n", path, cut->line, why);
-    s->n_bad++;
-    s->index++;
+    liz_status status = cli_score_texts(&c->scorer, b->scores, b->n, err);
+    uint64_t index = c->index;
+    for (size_t i = 0; status == LIZ_OK && i < b->n; i++) {
+        c->index = b->indices[i];
+        status = print_score(c, &b->scores[i], err);
+    }
+    c->index = index;
+    b->n = 0;
+    liz_arena_reset(&b->arena);
+    return status;
 }
 
-static liz_status score_json_line(scorer *s, const char *path, const liz_line_cut *cut, liz_arena *arena,
-                                  liz_error *err)
+static liz_status take_line(command *c, block *b, const char *path, const liz_line_cut *cut, liz_error *err)
 {
     liz_json *json;
     liz_error line_err;
-    score sum;
-    if (liz_json_read(&json, cut->text, arena, &line_err) != LIZ_OK) {
-        skip_line(s, path, cut, line_err.text);
+    const char *why = NULL;
+    liz_status status = liz_json_read(&json, cut->text, &b->arena, &line_err);
+    const liz_json *text = status == LIZ_OK ? liz_json_member(json, "text") : NULL;
+    if (status == LIZ_E_MEMORY)
+        return liz_fail(err, status, "%s: no memory for line %" PRIu64, path, cut->line);
+    if (cut->too_large)
+        why = "it is larger than 64 MiB";
+    else if (status != LIZ_OK)
+        why = line_err.text;
+    else if (text == NULL || text->type != LIZ_JSON_STRING)
+        why = "it wants {\"text\":string}";
+    uint64_t index = c->index++;
+    if (why != NULL) {
+        cli_score_skip(path, cut->line, why);
+        c->n_bad++;
         return LIZ_OK;
     }
-    const liz_json *text = liz_json_member(json, "text");
-    if (text == NULL || text->type != LIZ_JSON_STRING) {
-        skip_line(s, path, cut, "it wants {\"text\":string}");
-        return LIZ_OK;
-    }
-    liz_status status = score_text(s, text->string, &sum, err);
-    return status == LIZ_OK ? print_score(s, &sum, err) : status;
+    liz_str copy = {liz_arena_strdup(&b->arena, text->string.p, text->string.n), text->string.n};
+    if (copy.p == NULL)
+        return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for line %" PRIu64, path, cut->line);
+    b->indices[b->n] = index;
+    b->scores[b->n++] = (cli_scored){.text = copy};
+    return b->n == BLOCK ? score_block(c, b, err) : LIZ_OK;
 }
 
-/* Splits a line at tabs into at most `n_max` columns; returns how many there are. */
-static size_t split_tabs(liz_str line, liz_str *columns, size_t n_max)
-{
-    size_t n = 0;
-    for (const char *p = line.p, *end = line.p + line.n;; p++) {
-        const char *tab = memchr(p, '\t', (size_t)(end - p));
-        if (n < n_max)
-            columns[n] = (liz_str){p, (size_t)((tab ? tab : end) - p)};
-        n++;
-        if (tab == NULL)
-            return n;
-        p = tab;
-    }
-}
-
-static liz_status print_pair(scorer *s, const score *good, const score *bad, liz_error *err)
-{
-    bool right = good->logprob > bad->logprob;
-    s->n_pairs++;
-    s->n_pairs_right += right;
-    liz_buf_clear(&s->out);
-    liz_buf_printf(&s->out, s->args->json ? "{\"index\":%" PRIu64 ",\"good\":" : "%" PRIu64 "\t", s->index++);
-    liz_json_write_double(&s->out, good->logprob);
-    liz_buf_puts(&s->out, s->args->json ? ",\"bad\":" : "\t");
-    liz_json_write_double(&s->out, bad->logprob);
-    liz_buf_printf(&s->out, s->args->json ? ",\"likelier\":\"%s\"}\n" : "\t%s\n", right ? "good" : "bad");
-    return cli_print(liz_buf_str(&s->out), err);
-}
-
-/* `where` says which columns are good and bad. */
-static liz_status score_pair_line(scorer *s, const char *path, const liz_line_cut *cut, const size_t where[2],
-                                  liz_error *err)
-{
-    liz_str columns[64];
-    score good, bad;
-    if (liz_utf8_valid_prefix(cut->text.p, cut->text.n) != cut->text.n) {
-        skip_line(s, path, cut, "it is not UTF-8 text");
-        return LIZ_OK;
-    }
-    size_t n = split_tabs(cut->text, columns, 64);
-    if (n <= where[0] || n <= where[1]) {
-        skip_line(s, path, cut, "it has too few columns");
-        return LIZ_OK;
-    }
-    liz_status status = score_text(s, columns[where[0]], &good, err);
-    if (status == LIZ_OK)
-        status = score_text(s, columns[where[1]], &bad, err);
-    return status == LIZ_OK ? print_pair(s, &good, &bad, err) : status;
-}
-
-static liz_status find_pair_columns(liz_line_input *in, const char *path, size_t where[2], liz_error *err)
-{
-    liz_line_cut cut;
-    liz_str columns[64];
-    bool got, found[2] = {false, false};
-    liz_status status = liz_line_input_next(in, &cut, &got, err);
-    if (status != LIZ_OK)
-        return status;
-    size_t n = got ? split_tabs(cut.text, columns, 64) : 0;
-    for (size_t i = 0; i < n && i < 64; i++)
-        for (int k = 0; k < 2; k++)
-            if (liz_str_is(columns[i], k == 0 ? "good" : "bad"))
-                found[k] = true, where[k] = i;
-    if (!found[0] || !found[1])
-        return liz_fail(err, LIZ_E_USAGE, "%s: --pairs wants a first line that names columns good and bad, with tabs",
-                        path);
-    return LIZ_OK;
-}
-
-static liz_status score_lines(scorer *s, const char *path, liz_error *err)
+static liz_status score_lines(command *c, const char *path, liz_error *err)
 {
     liz_line_input *in = NULL;
-    liz_arena arena = {.size_max = (size_t)1 << 31};
     liz_line_cut cut;
-    size_t where[2];
     bool got = true;
+    block *b = calloc(1, sizeof *b);
+    if (b == NULL)
+        return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for its lines", path);
+    liz_arena_init(&b->arena, (size_t)1 << 31);
     liz_status status = liz_line_input_open(&in, liz_files_system(), path, LIZ_LINE_INPUT_JSONL, NULL, err);
-    if (status == LIZ_OK && s->args->pairs)
-        status = find_pair_columns(in, path, where, err);
     if (status == LIZ_OK)
-        status = print_header(s, s->args->pairs ? "index\tgood\tbad\tlikelier\n" : score_columns, err);
+        status = print_header(c, err);
     while (status == LIZ_OK) {
         status = liz_line_input_next(in, &cut, &got, err);
         if (status != LIZ_OK || !got)
             break;
-        liz_arena_reset(&arena);
-        if (cut.too_large)
-            skip_line(s, path, &cut, "it is larger than 64 MiB");
-        else if (s->args->pairs)
-            status = score_pair_line(s, path, &cut, where, err);
-        else
-            status = score_json_line(s, path, &cut, &arena, err);
+        status = take_line(c, b, path, &cut, err);
     }
-    if (status == LIZ_OK && s->n_pairs > 0)
-        fprintf(stderr, "pairs: %" PRIu64 ", good likelier in %.2f %%\n", s->n_pairs,
-                100.0 * (double)s->n_pairs_right / (double)s->n_pairs);
-    liz_arena_free(&arena);
+    if (status == LIZ_OK && b->n > 0)
+        status = score_block(c, b, err);
     liz_line_input_close(in);
+    liz_arena_free(&b->arena);
+    free(b);
     return status;
 }
 
@@ -307,35 +262,42 @@ static liz_status check(const cli_args *args, liz_error *err)
                         args->logits_path);
     if (args->pairs && !has_in)
         return liz_fail(err, LIZ_E_USAGE, "--pairs: wants a TSV file IN with columns good and bad");
+    if (args->group != NULL && !args->pairs)
+        return liz_fail(err, LIZ_E_USAGE, "--group: names a column of --pairs: add that, or leave it out");
     return LIZ_OK;
 }
 
-static liz_status score_all(scorer *s, liz_error *err)
+static liz_status score_all(command *c, liz_error *err)
 {
-    const char *path = s->args->positional[1];
-    if (s->args->tokens != NULL)
-        return score_given_tokens(s, err);
-    if (s->args->pairs || ends_in_jsonl(path))
-        return score_lines(s, path, err);
-    return score_file(s, path, err);
+    const cli_args *args = c->args;
+    const char *path = args->positional[1];
+    if (args->tokens != NULL)
+        return score_given_tokens(c, err);
+    if (args->pairs)
+        return cli_score_pairs(&c->scorer, path, args->group, args->json, &c->n_bad, err);
+    return ends_in_jsonl(path) ? score_lines(c, path, err) : score_file(c, path, err);
 }
 
 int cli_score(cli_args *args)
 {
-    scorer s = {.args = args, .npy = {.fd = -1}};
+    command c = {.args = args, .logits.npy.fd = -1};
     liz_error err;
-    liz_buf_init(&s.out, 1 << 16);
+    liz_buf_init(&c.out, 1 << 16);
+    if (args->logits_path != NULL) {
+        c.scorer.on_logits = on_logits;
+        c.scorer.user = &c.logits;
+    }
     liz_status status = check(args, &err);
     if (status == LIZ_OK)
-        status = liz_engine_open(&s.engine, args->line.model_path, &args->line.engine, &err);
+        status = cli_scorer_open(&c.scorer, args->line.model_path, &args->line.engine, args->stride, &err);
     if (status == LIZ_OK) {
-        liz_engine_info_get(s.engine, &s.info);
-        status = score_all(&s, &err);
+        c.logits.n_vocab = (size_t)c.scorer.info.n_vocab;
+        status = score_all(&c, &err);
     }
-    liz_status closed = cli_npy_close(&s.npy, status == LIZ_OK ? &err : NULL);
-    liz_engine_close(s.engine);
-    liz_buf_free(&s.out);
+    liz_status closed = cli_npy_close(&c.logits.npy, status == LIZ_OK ? &err : NULL);
+    cli_scorer_close(&c.scorer);
+    liz_buf_free(&c.out);
     if (status != LIZ_OK || closed != LIZ_OK)
         return cli_fail(status != LIZ_OK ? status : closed, &err);
-    return s.n_bad > 0 ? EXIT_ERROR_ROWS : EXIT_DONE;
+    return c.n_bad > 0 ? EXIT_ERROR_ROWS : EXIT_DONE;
 }

@@ -22,7 +22,8 @@ const cli_command cli_commands[] = {
     {"score", CLI_SCORE, "MODEL IN", 1, 2,
      "Log-probabilities and perplexity of given text: a file, or {\"text\":...} lines where IN ends in .jsonl.",
      "  lizzie score model.gguf book.txt\n"
-     "  lizzie score model.gguf texts.jsonl --json\n"
+     "  lizzie score model.gguf wiki.test.tokens --ctx-size 1024 --stride 512 --json\n"
+     "  lizzie score model.gguf blimp.tsv --pairs --group phenomenon\n"
      "  lizzie score model.gguf --tokens 1,2,3 --logits logits.npy\n",
      cli_score},
     {"tokenize", CLI_TOKENIZE, "MODEL [TEXT]", 1, 2, "Text to token ids and pieces, and back.",

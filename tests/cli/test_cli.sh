@@ -318,9 +318,24 @@ has "$(printf '%s' "$out" | sed -n 3p)" '{"error":{"code":"invalid_json","messag
 run 'tokenize: no vocabulary' 1 tokenize vocabless x
 
 # --- score
+# field_of NAME: a number of a JSON object.
+field_of() { sed 's/.*"'"$1"'":\([^,}]*\)[,}].*/\1/'; }
 printf 'some text\nmore' >text.txt
 run 'score' 0 score model text.txt
-is "$(printf '%s\n' "$out" | head -n 1)" "$(printf 'index\ttokens\tscored\tlogprob\tperplexity')" "a table with a header"
+has "$(printf '%s\n' "$out" | head -n 1)" "$(printf 'index\ttokens\tscored\tlogprob\tperplexity\tbytes\twords\tline_ends')" \
+    "a table with a header"
+run 'score --json' 0 score model text.txt --json
+has "$out" '"bytes":14,"words":3,"line_ends":1,' "what the text holds"
+is "$(printf '%s' "$out" | field_of perplexity_word_line | awk '{ printf "%.9g", $1 }')" \
+    "$(printf '%s' "$out" | field_of logprob | awk '{ printf "%.9g", exp(-$1 / 4) }')" "per word and line end"
+# logprob_of IDS: the sum for these tokens.
+logprob_of() { "$lizzie" score model --json --tokens "$@" | field_of logprob; }
+whole=$(logprob_of 1,2,3,4,5,6,7 --ctx-size 4 --stride 2)
+parts=$(printf '%s\n' "$(logprob_of 1,2,3,4)" "$(logprob_of 3,4,5,6)" "-$(logprob_of 3,4)" "$(logprob_of 4,5,6,7)" "-$(logprob_of 4,5,6)")
+is "$(awk -v w="$whole" '{ sub(/^--/, ""); sum += $1 } END { print sum - w < 1e-9 && w - sum < 1e-9 }' <<<"$parts")" 1 \
+    "windows of 4 that score their last 2, and the rest"
+is "$("$lizzie" score model --json --tokens 1,2,3,4,5,6,7 --ctx-size 4 | field_of scored)" 6 "every token but the first is scored once"
+run 'score --stride: not below the context' 2 score model text.txt --ctx-size 4 --stride 4
 run 'score --tokens --logits' 0 score vocabless --tokens 1,2,3 --logits l.npy --json
 has "$out" '{"index":0,"tokens":3,"scored":2,"logprob":' "JSON"
 is "$(head -c 6 l.npy | od -An -tx1 | tr -d ' ')" 934e554d5059 "NumPy's magic"
@@ -338,6 +353,16 @@ run 'score --pairs: broken lines' 3 score model broken.tsv --pairs
 is "$(printf '%s\n' "$out" | tail -n +2 | cut -f 1)" 1 "only the whole one is scored"
 has "$err" "broken.tsv: line 2: it is not UTF-8 text: left out" "one is named"
 has "$err" "broken.tsv: line 4: it is larger than 64 MiB: left out" "and the other"
+printf 'kind\tgood\tbad\nx\ta\tb\ny\tc\td\nx\tb\ta\n' >groups.tsv
+run 'score --pairs --group' 0 score model groups.tsv --pairs --group kind
+is "$(printf '%s\n' "$out" | sed -n 2p)" "$(printf 'x\t2\t1\t50.00')" "a pair and its reverse: the good one is likelier once"
+is "$(printf '%s\n' "$out" | tail -n 1 | cut -f 1,2)" "$(printf 'all\t3')" "all of them last"
+run 'score --pairs --group: no such column' 2 score model groups.tsv --pairs --group color
+has "$err" '"color" is not among them' "and named"
+run 'score --group without --pairs' 2 score model groups.tsv --group kind
+printf 'good\tbad\na\tb\nalone\n' >short.tsv
+run 'score --pairs: a line is too short' 3 score model short.tsv --pairs
+has "$err" "short.tsv: line 3:" "and named"
 printf '{"text":"a"}\n{"txt":"b"}\n' >texts.jsonl
 run 'score of lines: one is bad' 3 score model texts.jsonl
 has "$err" "texts.jsonl: line 2:" "and named"

@@ -1,0 +1,254 @@
+/* cli_score_pairs.c - minimal pairs: of two texts, which does the model hold likelier?
+ *
+ * The file is TSV whose header names the columns `good` and `bad`; another column may tell groups apart, as in BLiMP. A
+ * text's weight is the sum of its tokens' log-probabilities after BOS (where the model asks for one); the good one is
+ * likelier only where its sum is greater. */
+#include "cli/cli.h"
+#include "cli/cli_score.h"
+
+#include "base/arena.h"
+#include "base/json.h"
+#include "base/status.h"
+#include "line/line_input.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+enum { COLUMNS_MAX = 64, BLOCK = 256, GROUPS_MAX = 10000, GOOD = 0, BAD = 1, GROUP = 2, N_WANTED = 3 };
+
+typedef struct tally {
+    liz_str name;
+    uint64_t n, n_right;
+} tally;
+
+typedef struct pairs {
+    const cli_scorer *s;
+    const char *path;
+    const char *wanted[N_WANTED]; /* names of columns; GROUP may be NULL */
+    size_t where[N_WANTED];       /* their places */
+    bool json;
+    uint64_t index, *n_bad;
+    tally all;
+    tally *groups; /* [n_groups] in the order of their first pair */
+    size_t n_groups;
+    liz_arena names;
+    /* The block that is scored together. */
+    liz_arena arena;
+    cli_scored scores[2 * BLOCK];
+    uint64_t indices[BLOCK];
+    liz_str group[BLOCK];
+    size_t n;
+    liz_buf out;
+} pairs;
+
+/* Splits a line at tabs into at most `n_max` columns; returns how many there are. */
+static size_t split_tabs(liz_str line, liz_str *columns, size_t n_max)
+{
+    size_t n = 0;
+    for (const char *p = line.p, *end = line.p + line.n;; p++) {
+        const char *tab = memchr(p, '\t', (size_t)(end - p));
+        if (n < n_max)
+            columns[n] = (liz_str){p, (size_t)((tab ? tab : end) - p)};
+        n++;
+        if (tab == NULL)
+            return n;
+        p = tab;
+    }
+}
+
+static liz_status find_columns(pairs *p, liz_line_input *in, liz_error *err)
+{
+    liz_line_cut cut;
+    liz_str columns[COLUMNS_MAX];
+    bool got;
+    liz_status status = liz_line_input_next(in, &cut, &got, err);
+    if (status != LIZ_OK)
+        return status;
+    size_t n = got ? split_tabs(cut.text, columns, COLUMNS_MAX) : 0;
+    n = n < COLUMNS_MAX ? n : COLUMNS_MAX;
+    for (int k = 0; k < N_WANTED && p->wanted[k] != NULL; k++) {
+        size_t i = 0;
+        while (i < n && !liz_str_is(columns[i], p->wanted[k]))
+            i++;
+        if (i == n)
+            return liz_fail(err, LIZ_E_USAGE,
+                            "%s: --pairs wants a first line that names columns, with tabs: \"%s\" is not among them",
+                            p->path, p->wanted[k]);
+        p->where[k] = i;
+    }
+    return LIZ_OK;
+}
+
+/* The tally of a group, made with its first pair; NULL where there is no memory for one more. */
+static tally *tally_of(pairs *p, liz_str name)
+{
+    for (size_t i = 0; i < p->n_groups; i++)
+        if (liz_str_eq(p->groups[i].name, name))
+            return &p->groups[i];
+    const char *copy = p->n_groups < GROUPS_MAX ? liz_arena_strdup(&p->names, name.p, name.n) : NULL;
+    if (copy == NULL)
+        return NULL;
+    p->groups[p->n_groups] = (tally){.name = {copy, name.n}};
+    return &p->groups[p->n_groups++];
+}
+
+static void write_pair(pairs *p, uint64_t index, double good, double bad)
+{
+    liz_buf_printf(&p->out, p->json ? "{\"index\":%" PRIu64 ",\"good\":" : "%" PRIu64 "\t", index);
+    liz_json_write_double(&p->out, good);
+    liz_buf_puts(&p->out, p->json ? ",\"bad\":" : "\t");
+    liz_json_write_double(&p->out, bad);
+    liz_buf_printf(&p->out, p->json ? ",\"likelier\":\"%s\"}\n" : "\t%s\n", good > bad ? "good" : "bad");
+}
+
+static liz_status count_pair(pairs *p, size_t i, liz_error *err)
+{
+    double good = p->scores[2 * i + GOOD].logprob, bad = p->scores[2 * i + BAD].logprob;
+    p->all.n++;
+    p->all.n_right += good > bad;
+    if (p->wanted[GROUP] == NULL) {
+        write_pair(p, p->indices[i], good, bad);
+        return LIZ_OK;
+    }
+    tally *t = tally_of(p, p->group[i]);
+    if (t == NULL)
+        return liz_fail(err, LIZ_E_LIMIT, "%s: column \"%s\" tells more than %d groups apart", p->path,
+                        p->wanted[GROUP], GROUPS_MAX);
+    t->n++;
+    t->n_right += good > bad;
+    return LIZ_OK;
+}
+
+static liz_status score_block(pairs *p, liz_error *err)
+{
+    liz_status status = cli_score_texts(p->s, p->scores, 2 * p->n, err);
+    liz_buf_clear(&p->out);
+    for (size_t i = 0; status == LIZ_OK && i < p->n; i++)
+        status = count_pair(p, i, err);
+    if (status == LIZ_OK && p->out.len > 0)
+        status = cli_print(liz_buf_str(&p->out), err);
+    p->n = 0;
+    liz_arena_reset(&p->arena);
+    return status;
+}
+
+/* Finds what is wanted of a line; NULL, or why that cannot be. */
+static const char *read_line(const pairs *p, const liz_line_cut *cut, liz_str got[N_WANTED])
+{
+    liz_str columns[COLUMNS_MAX];
+    if (cut->too_large)
+        return "it is larger than 64 MiB";
+    if (liz_utf8_valid_prefix(cut->text.p, cut->text.n) != cut->text.n)
+        return "it is not UTF-8 text";
+    size_t n = split_tabs(cut->text, columns, COLUMNS_MAX);
+    for (int k = 0; k < N_WANTED && p->wanted[k] != NULL; k++) {
+        if (p->where[k] >= n)
+            return "it has too few columns";
+        got[k] = columns[p->where[k]];
+    }
+    return NULL;
+}
+
+static liz_status take_line(pairs *p, const liz_line_cut *cut, liz_error *err)
+{
+    liz_str got[N_WANTED] = {{0}};
+    const char *why = read_line(p, cut, got);
+    uint64_t index = p->index++;
+    if (why != NULL) {
+        cli_score_skip(p->path, cut->line, why);
+        ++*p->n_bad;
+        return LIZ_OK;
+    }
+    for (int k = 0; k < N_WANTED && p->wanted[k] != NULL; k++) {
+        got[k].p = liz_arena_strdup(&p->arena, got[k].p, got[k].n);
+        if (got[k].p == NULL)
+            return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for its lines", p->path);
+    }
+    p->scores[2 * p->n + GOOD].text = got[GOOD];
+    p->scores[2 * p->n + BAD].text = got[BAD];
+    p->group[p->n] = got[GROUP];
+    p->indices[p->n++] = index;
+    return p->n == BLOCK ? score_block(p, err) : LIZ_OK;
+}
+
+static void write_tally(pairs *p, const tally *t, bool is_all)
+{
+    double percent = 100.0 * (double)t->n_right / (double)t->n;
+    if (p->json) {
+        liz_buf_puts(&p->out, "{\"group\":");
+        if (is_all)
+            liz_buf_puts(&p->out, "null");
+        else
+            liz_json_write_string(&p->out, t->name);
+        liz_buf_printf(&p->out, ",\"pairs\":%" PRIu64 ",\"good_likelier\":%" PRIu64 ",\"percent\":%.2f}\n", t->n,
+                       t->n_right, percent);
+    } else {
+        liz_buf_printf(&p->out, "%.*s\t%" PRIu64 "\t%" PRIu64 "\t%.2f\n", LIZ_STR_ARG(t->name), t->n, t->n_right,
+                       percent);
+    }
+}
+
+/* The groups, and all pairs last. */
+static liz_status print_groups(pairs *p, liz_error *err)
+{
+    liz_buf_clear(&p->out);
+    for (size_t i = 0; i < p->n_groups; i++)
+        write_tally(p, &p->groups[i], false);
+    p->all.name = liz_str_of("all");
+    if (p->all.n > 0)
+        write_tally(p, &p->all, true);
+    return p->out.len > 0 ? cli_print(liz_buf_str(&p->out), err) : LIZ_OK;
+}
+
+static liz_status score_lines(pairs *p, liz_line_input *in, liz_error *err)
+{
+    liz_line_cut cut;
+    bool got = true;
+    liz_status status = find_columns(p, in, err);
+    bool groups = p->wanted[GROUP] != NULL;
+    if (status == LIZ_OK && !p->json)
+        status = cli_print(
+            liz_str_of(groups ? "group\tpairs\tgood_likelier\tpercent\n" : "index\tgood\tbad\tlikelier\n"), err);
+    while (status == LIZ_OK) {
+        status = liz_line_input_next(in, &cut, &got, err);
+        if (status != LIZ_OK || !got)
+            break;
+        status = take_line(p, &cut, err);
+    }
+    if (status == LIZ_OK && p->n > 0)
+        status = score_block(p, err);
+    if (status == LIZ_OK && groups)
+        status = print_groups(p, err);
+    else if (status == LIZ_OK && p->all.n > 0)
+        fprintf(stderr, "pairs: %" PRIu64 ", good likelier in %.2f %%\n", p->all.n,
+                100.0 * (double)p->all.n_right / (double)p->all.n);
+    return status;
+}
+
+liz_status cli_score_pairs(const cli_scorer *s, const char *path, const char *group, bool json, uint64_t *n_bad,
+                           liz_error *err)
+{
+    liz_line_input *in = NULL;
+    pairs *p = calloc(1, sizeof *p);
+    tally *groups = calloc(GROUPS_MAX, sizeof *groups);
+    if (p == NULL || groups == NULL) {
+        free(p);
+        free(groups);
+        return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for pairs", path);
+    }
+    *p =
+        (pairs){.s = s, .path = path, .wanted = {"good", "bad", group}, .json = json, .n_bad = n_bad, .groups = groups};
+    liz_arena_init(&p->names, 64u << 20);
+    liz_arena_init(&p->arena, (size_t)1 << 31);
+    liz_buf_init(&p->out, 64u << 20);
+    liz_status status = liz_line_input_open(&in, liz_files_system(), path, LIZ_LINE_INPUT_JSONL, NULL, err);
+    if (status == LIZ_OK)
+        status = score_lines(p, in, err);
+    liz_line_input_close(in);
+    liz_buf_free(&p->out);
+    liz_arena_free(&p->arena);
+    liz_arena_free(&p->names);
+    free(groups);
+    free(p);
+    return status;
+}
