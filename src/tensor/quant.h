@@ -34,4 +34,7 @@ typedef struct liz_quant_type {
 /* NULL for types that are not quantised, or not readable. */
 const liz_quant_type *liz_quant_type_get(liz_dtype dtype);
 
+/* Writes a block of a quantised type from its parts; d and dmin are numbers that its fields can hold. */
+void liz_quant_pack(liz_dtype dtype, const liz_quant_parts *parts, uint8_t *dst);
+
 #endif
