@@ -34,7 +34,9 @@ static jinja_value float_binary(jinja *j, uint16_t op, double x, double y)
     if (y == 0 && (op == '/' || op == '%' || op == JINJA_OP('/', '/')))
         liz_jinja_fail(j, LIZ_E_FORMAT, "division by zero");
     double rest = op == '%' || op > 255 ? fmod(x, y) : 0;
-    if (rest != 0 && (rest < 0) != (y < 0))
+    if (rest == 0)
+        rest = copysign(0, y);
+    else if ((rest < 0) != (y < 0))
         rest += y;
     switch (op) {
     case '+': return liz_jinja_float(x + y);
@@ -42,7 +44,7 @@ static jinja_value float_binary(jinja *j, uint16_t op, double x, double y)
     case '*': return liz_jinja_float(x * y);
     case '/': return liz_jinja_float(x / y);
     case '%': return liz_jinja_float(rest);
-    case JINJA_OP('/', '/'): return liz_jinja_float(floor((x - rest) / y + 0.5));
+    case JINJA_OP('/', '/'): return liz_jinja_float(copysign(floor((x - rest) / y + 0.5), x / y));
     default: return liz_jinja_float(pow(x, y));
     }
 }

@@ -95,8 +95,10 @@ static jinja_value sorted(jinja *j, const jinja_list *items, jinja_value attribu
 {
     size_t *order = liz_jinja_alloc(j, items->n, sizeof *order);
     jinja_value out = liz_jinja_list(j, JINJA_PLAIN, items->n), *keys = liz_jinja_alloc(j, items->n, sizeof *keys);
-    for (size_t i = 0; i < items->n; i++)
-        keys[i] = key_of(j, items->v[i], attribute, with_case);
+    for (size_t i = 0; i < items->n; i++) {
+        keys[i] = liz_jinja_list(j, JINJA_PLAIN, 1); /* in a list, undefined ones are equal */
+        liz_jinja_push(keys[i], key_of(j, items->v[i], attribute, with_case));
+    }
     liz_jinja_sort(j, keys, order, items->n, liz_jinja_truth(reverse));
     for (size_t i = 0; i < items->n; i++)
         liz_jinja_push(out, items->v[order[i]]);
@@ -187,6 +189,12 @@ JINJA_FN(fn_dict)
 
 /* ---- Filters that take filters and tests --------------------------------------------------------- */
 
+/* What map, select and their kin walk: nothing where there is nothing, be it none or 0. */
+static const jinja_list *items_if_any(jinja *j, jinja_value v)
+{
+    return liz_jinja_items(j, liz_jinja_truth(v) ? v : (jinja_value){0});
+}
+
 /* The function that the n-th argument names, NULL where there is none; `rest` are those after it. */
 static const jinja_function *named(jinja *j, unsigned of, const jinja_args *all, size_t n, jinja_args *rest)
 {
@@ -204,7 +212,7 @@ static const jinja_function *named(jinja *j, unsigned of, const jinja_args *all,
 
 JINJA_FN(fn_map)
 {
-    const jinja_list *items = liz_jinja_items(j, *arg);
+    const jinja_list *items = items_if_any(j, *arg);
     jinja_value out = liz_jinja_list(j, JINJA_GENERATOR, items->n), own[2] = {{0}}; /* attribute, default */
     bool given[2] = {false};
     jinja_args rest;
@@ -216,7 +224,7 @@ JINJA_FN(fn_map)
         liz_jinja_fail(j, LIZ_E_FORMAT, "map requires a filter argument");
     for (size_t i = 0; i < items->n; i++) {
         jinja_value v = f ? liz_jinja_call_function(j, f, items->v[i], &rest) : liz_jinja_path(j, items->v[i], own[0]);
-        liz_jinja_push(out, v.type == JINJA_UNDEFINED && given[1] ? own[1] : v);
+        liz_jinja_push(out, v.type == JINJA_UNDEFINED && liz_jinja_given(own[1]) ? own[1] : v);
     }
     return out;
 }
@@ -226,7 +234,7 @@ JINJA_FN(fn_map)
 enum { KEEP = 1, BY_ATTRIBUTE = 2 };
 JINJA_FN(fn_choose)
 {
-    const jinja_list *items = liz_jinja_items(j, *arg);
+    const jinja_list *items = items_if_any(j, *arg);
     jinja_value out = liz_jinja_list(j, JINJA_GENERATOR, items->n);
     bool by_attribute = how & BY_ATTRIBUTE, keep = how & KEEP;
     jinja_args rest;

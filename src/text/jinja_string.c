@@ -109,7 +109,7 @@ JINJA_FN(fn_split)
     int64_t max = liz_jinja_whole_or(j, arg[2], -1);
     jinja_str part = liz_jinja_given(arg[1]) ? want_str(j, arg[1]) : JINJA_STR(" ");
     const jinja_str *at = liz_jinja_given(arg[1]) ? &part : NULL;
-    jinja_str s = at ? arg->str : liz_jinja_strip(arg->str, NULL, JINJA_LEFT | JINJA_RIGHT);
+    jinja_str s = at ? arg->str : liz_jinja_strip(arg->str, NULL, right ? JINJA_RIGHT : JINJA_LEFT);
     size_t n = 2, taken = 0;
     if (part.n == 0)
         liz_jinja_fail(j, LIZ_E_FORMAT, "empty separator");
@@ -159,6 +159,8 @@ static jinja_value lines(jinja *j, jinja_str s)
     }
     return out;
 }
+JINJA_FN(fn_splitlines) { return lines(j, arg->str); }
+
 JINJA_FN(fn_indent)
 {
     jinja_value space = liz_jinja_string(JINJA_STR(" "));
@@ -174,6 +176,19 @@ JINJA_FN(fn_indent)
         if (i ? line.n > 0 || liz_jinja_truth(arg[3]) : liz_jinja_truth(arg[2]))
             liz_jinja_add(j, &out, indent.str);
         liz_jinja_add(j, &out, line);
+    }
+    return liz_jinja_text(&out);
+}
+
+/* The characters that HTML gives a meaning, as it writes them otherwise. */
+JINJA_FN(fn_escape)
+{
+    static const char signs[] = "&<>'\"", *const written[] = {"&amp;", "&lt;", "&gt;", "&#39;", "&#34;"};
+    jinja_str s = liz_jinja_str(j, *arg);
+    jinja_text out = {0};
+    for (size_t i = 0; i < s.n; i++) {
+        const char *sign = memchr(signs, s.p[i], sizeof signs - 1);
+        liz_jinja_add(j, &out, sign ? liz_jinja_literal(written[sign - signs]) : liz_jinja_cut(s, i, i + 1));
     }
     return liz_jinja_text(&out);
 }
@@ -199,6 +214,37 @@ JINJA_FN(fn_find)
     bool found = memmem(s.p, s.n, part.p, part.n) != NULL;
     jinja_str before = liz_jinja_cut(s, 0, find(s, part, how == JINJA_RIGHT));
     return liz_jinja_int(found ? (int64_t)liz_jinja_n_chars(before) : -1);
+}
+
+JINJA_FN(fn_count)
+{
+    jinja_str s = arg->str, part = want_str(j, arg[1]);
+    int64_t n = part.n == 0 ? (int64_t)liz_jinja_n_chars(s) + 1 : 0;
+    for (size_t at; part.n > 0 && (at = find(s, part, false)) < s.n; n++)
+        s = liz_jinja_cut(s, at + part.n, s.n);
+    return liz_jinja_int(n);
+}
+
+/* removeprefix and removesuffix. */
+JINJA_FN(fn_without_end)
+{
+    jinja_str s = arg->str, part = want_str(j, arg[1]);
+    size_t n = has_end(s, part, how) ? part.n : 0;
+    return liz_jinja_string(how == JINJA_LEFT ? liz_jinja_cut(s, n, s.n) : liz_jinja_cut(s, 0, s.n - n));
+}
+
+/* Whether all characters are of one class, and there is one. */
+enum { ALPHA = LIZ_CHAR_L, DIGIT = LIZ_CHAR_ND, SPACE = LIZ_CHAR_SPACE };
+JINJA_FN(fn_all_are)
+{
+    jinja_str s = arg->str;
+    unsigned code;
+    bool all_are = s.n > 0;
+    for (size_t i = 0, n; all_are && i < s.n; i += n) {
+        bool is = liz_jinja_char(s.p + i, s.n - i, &n, &code) & (uint32_t)how;
+        all_are = is || (how == SPACE && liz_jinja_is_space(s.p + i, s.n - i, &n));
+    }
+    return liz_jinja_bool(all_are);
 }
 
 JINJA_FN(fn_replace)
@@ -279,6 +325,17 @@ static jinja_value cased(jinja *j, jinja_str s, casing how)
 JINJA_FN(fn_case) { return cased(j, liz_jinja_str(j, *arg), (casing)how); }
 jinja_value liz_jinja_lower(jinja *j, jinja_str s) { return cased(j, s, LOWER); }
 
+/* Whether there are letters of one case and none of the other. */
+JINJA_FN(fn_is_case)
+{
+    jinja_str s = liz_jinja_str(j, *arg);
+    uint32_t seen = 0, upper = LIZ_CHAR_LU | LIZ_CHAR_LT, lower = LIZ_CHAR_LL;
+    unsigned code;
+    for (size_t i = 0, n; i < s.n; i += n)
+        seen |= liz_jinja_char(s.p + i, s.n - i, &n, &code);
+    return liz_jinja_bool((seen & (how == UPPER ? upper : lower)) && !(seen & (how == UPPER ? lower : upper)));
+}
+
 /* ---- Formats ------------------------------------------------------------------------------------ */
 
 /* '{} {0} {name}'.format(...), without what may follow a colon. */
@@ -352,11 +409,24 @@ const jinja_function liz_jinja_strings[] = {{"strip", S, "chars", fn_strip, AROU
                                             {"rstrip", S, "chars", fn_strip, RIGHT},
                                             {"split", S, "sep maxsplit", fn_split, LEFT},
                                             {"rsplit", S, "sep maxsplit", fn_split, RIGHT},
+                                            {"splitlines", S, "", fn_splitlines, 0},
+                                            {"e escape forceescape", F, "", fn_escape, 0},
                                             {"indent", F, "width first blank", fn_indent, 0},
                                             {"startswith", S, "prefix!", fn_has_end, LEFT},
                                             {"endswith", S, "suffix!", fn_has_end, RIGHT},
                                             {"find", S, "sub!", fn_find, LEFT},
                                             {"rfind", S, "sub!", fn_find, RIGHT},
+                                            {"count", S, "sub!", fn_count, 0},
+                                            {"removeprefix", S, "prefix!", fn_without_end, LEFT},
+                                            {"removesuffix", S, "suffix!", fn_without_end, RIGHT},
+                                            {"isalpha", S, "", fn_all_are, ALPHA},
+                                            {"isdigit isdecimal", S, "", fn_all_are, DIGIT},
+                                            {"isalnum", S, "", fn_all_are, ALPHA | DIGIT},
+                                            {"isspace", S, "", fn_all_are, SPACE},
+                                            {"isupper", S, "", fn_is_case, UPPER},
+                                            {"islower", S, "", fn_is_case, LOWER},
+                                            {"upper", JINJA_TEST, "", fn_is_case, UPPER},
+                                            {"lower", JINJA_TEST, "", fn_is_case, LOWER},
                                             {"replace", BOTH, "old! new! count", fn_replace, 0},
                                             {"join", F, "d attribute", fn_join, BY_FILTER},
                                             {"join", S, "iterable!", fn_join, BY_METHOD},
