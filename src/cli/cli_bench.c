@@ -1,8 +1,9 @@
 /* cli_bench.c - timing a model: opening, a prompt, sequences together, a whole line.
  *
  * Nothing here is a path of its own: sequences are submitted as any program submits them, the line is liz_line_run on
- * files, with greedy sampling, text, prefix cache and all. Prompts are random tokens, so that the cache has nothing to
- * give, which is checked; tokens that end a text are forbidden, so that every sequence is as long as asked.
+ * files, with greedy sampling, text, prefix cache and all. Prompts are random tokens behind one that counts them, so
+ * that the cache has nothing to give, which is checked; tokens that end a text are forbidden, so that every sequence is
+ * as long as asked.
  * - prefill: from liz_submit to the first token of a prompt; a first one warms up.
  * - decode with n sequences: the tokens between the moment when the last of them has its first token and the moment
  *   when the first has its last: while all n run together.
@@ -25,7 +26,7 @@ typedef struct bench {
     cli_bench_times *times;
     liz_engine *engine;
     liz_engine_opts opts;
-    uint32_t random;
+    uint32_t random, n_prompts;
 } bench;
 
 /* What a sequence's callback notes. Read after liz_seq_wait only. */
@@ -62,9 +63,9 @@ static liz_status submit(bench *b, int n_prompt, int n_predict, trace *t, liz_er
     int32_t *tokens = calloc((size_t)n_prompt, sizeof *tokens);
     *t = (trace){.at_s = calloc((size_t)n_predict, sizeof *t->at_s), .n_at_max = n_predict};
     liz_status status = tokens != NULL && t->at_s != NULL ? LIZ_OK : no_memory(err);
+    uint32_t n = (uint32_t)(b->times->info.n_vocab < N_TOKENS ? b->times->info.n_vocab : N_TOKENS);
     for (int i = 0; status == LIZ_OK && i < n_prompt; i++)
-        tokens[i] =
-            (int32_t)random_below(b, (uint32_t)(b->times->info.n_vocab < N_TOKENS ? b->times->info.n_vocab : N_TOKENS));
+        tokens[i] = (int32_t)(i == 0 ? b->n_prompts++ % n : random_below(b, n));
     liz_request request = {.tokens = tokens,
                            .n_tokens = (size_t)n_prompt,
                            .n_predict_max = n_predict,
