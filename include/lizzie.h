@@ -186,6 +186,15 @@ typedef struct liz_engine liz_engine;
 
 typedef enum liz_cache_type { LIZ_CACHE_BF16 = 0, LIZ_CACHE_F32 = 1, LIZ_CACHE_INT8 = 2 } liz_cache_type;
 
+#define LIZ_LORAS_MAX 64
+
+/* A low-rank adapter (LoRA) for the model, a GGUF file of the form that llama.cpp reads. */
+typedef struct liz_lora {
+    const char *path;
+    float scale;     /* multiplies what the file says; 0: 1 */
+    bool on_request; /* only for the sequences that ask for it (liz_request); else for all, scored texts included */
+} liz_lora;
+
 /* Zero in any field means its default. */
 typedef struct liz_engine_opts {
     int n_threads;           /* default: what CPU affinity and the cgroup quota leave this process */
@@ -198,6 +207,8 @@ typedef struct liz_engine_opts {
     /* Called on the opening thread while a model is read; `done` of `total` bytes. May be NULL. */
     void (*on_progress)(void *user, uint64_t done, uint64_t total);
     void *on_progress_user;
+    const liz_lora *loras; /* [n_loras], at most LIZ_LORAS_MAX */
+    size_t n_loras;
 } liz_engine_opts;
 
 /* Opens a GGUF file (the first of several where it is split), packs its weights, plans all memory and starts the
@@ -205,8 +216,8 @@ typedef struct liz_engine_opts {
  * copied. The file stays mapped while open and must not change. A file whose vocabulary is not known still opens, for
  * token ids in and out. Blocks while it reads: a second for each gigabyte or two.
  * LIZ_E_MEMORY before anything is read when the weights and one sequence cannot fit, with the numbers;
- * LIZ_E_UNSUPPORTED names an unknown architecture or tensor type; LIZ_E_FORMAT what is wrong in the file; LIZ_E_IO;
- * LIZ_E_USAGE for an option out of range. */
+ * LIZ_E_UNSUPPORTED names an unknown architecture or tensor type, or what an adapter is for and the model does not
+ * have; LIZ_E_FORMAT what is wrong in the file; LIZ_E_IO; LIZ_E_USAGE for an option out of range. */
 LIZ_API LIZ_MUST_CHECK liz_status liz_engine_open(liz_engine **out, const char *path, const liz_engine_opts *opts,
                                                   liz_error *err);
 
@@ -372,6 +383,7 @@ typedef struct liz_request {
     int n_logprobs_top;         /* alternatives to report with each, at most LIZ_LOGPROBS_TOP_MAX */
     bool prompt_logprobs;       /* report those of the prompt, as liz_score would: all of it is then computed */
     int n_prompt_logprobs_top;  /* alternatives to report with each of these */
+    uint64_t loras;             /* bit i: with loras[i] of the engine's options, beside those that all have */
     liz_on_event *on_event;     /* may be NULL */
     void *user;
 } liz_request;
@@ -434,6 +446,23 @@ typedef struct liz_model_identity {
  * is kept, and the files are not read. An empty stamp asks for all, which reads the whole files. LIZ_E_FORMAT,
  * LIZ_E_IO. */
 LIZ_API LIZ_MUST_CHECK liz_status liz_model_identify(const char *path, liz_model_identity *io, liz_error *err);
+
+/* Zero in any field but the adapters means its default. */
+typedef struct liz_merge_opts {
+    const liz_lora *loras; /* [n_loras], at least one */
+    size_t n_loras;
+    const char *type; /* of the matrices that change, "F16" and the like; NULL: their own */
+    bool overwrite;   /* what stands at `out_path` */
+    int n_threads;
+    void (*on_progress)(void *user, uint64_t done, uint64_t total); /* bytes of the model; may be NULL */
+    void *on_progress_user;
+} liz_merge_opts;
+
+/* Writes a model file at `out_path` in which the adapters are part of the weights. The file appears whole, by renaming,
+ * or not at all; its bytes depend on the files, the scales and the type. LIZ_E_STATE when there is a file already;
+ * otherwise as liz_engine_open. */
+LIZ_API LIZ_MUST_CHECK liz_status liz_merge(const char *model_path, const char *out_path, const liz_merge_opts *opts,
+                                            liz_error *err);
 
 #ifdef __cplusplus
 }

@@ -4,8 +4,8 @@
  * in the index, read by any number of sequences. Published and idle: in the index and on the list of idle pages, oldest
  * first, from which eviction takes. All transitions are O(1).
  *
- * The index maps (published predecessor, tokens) to a page. Because the predecessor is a page id, and that page was
- * itself matched in this way, an entry stands for the whole beginning of a sequence and is compared exactly; the
+ * The index maps (kind, published predecessor, tokens) to a page. Because the predecessor is a page id, and that page
+ * was itself matched in this way, an entry stands for the whole beginning of a sequence and is compared exactly; the
  * chained hash only finds the bucket. This needs the predecessor to stay published as long as the entry does. It does:
  * - who holds a page holds its predecessor (publishing into an existing entry swaps to the published page), and
  * - a sequence gives its pages up from the end, so that on the idle list a successor is always older than its
@@ -27,6 +27,7 @@ enum { ALIGN = 64, NONE = -1, SCALE_LEN = 32, SCALE_BYTES = 2 };
 /* Neighbours on the list of idle pages; `next` also links the stack of free ones. */
 typedef struct page {
     liz_hash link;
+    uint64_t kind;
     int32_t n_held;
     int32_t before;      /* published predecessor */
     int32_t n_next;      /* published successors */
@@ -237,18 +238,18 @@ static int32_t *bucket_of(const liz_cache *cache, liz_hash link)
 
 static int32_t *tokens_of(const liz_cache *cache, int32_t id) { return cache->tokens + (size_t)id * LIZ_PAGE_TOKENS; }
 
-static liz_hash link_after(const liz_cache *cache, int32_t before, const int32_t *tokens)
+static liz_hash link_after(const liz_cache *cache, uint64_t kind, int32_t before, const int32_t *tokens)
 {
-    liz_hash start = {0, 0};
-    return liz_cache_chain(before == NONE ? start : cache->pages[before].link, tokens);
+    LIZ_ASSERT(before == NONE || (cache->pages[before].published && cache->pages[before].kind == kind));
+    return liz_cache_chain(before == NONE ? liz_cache_start(kind) : cache->pages[before].link, tokens);
 }
 
-static int32_t index_find(const liz_cache *cache, liz_hash link, int32_t before, const int32_t *tokens)
+static int32_t index_find(const liz_cache *cache, liz_hash link, uint64_t kind, int32_t before, const int32_t *tokens)
 {
     int32_t id = *bucket_of(cache, link);
     for (; id != NONE; id = cache->pages[id].bucket_next) {
         const page *p = &cache->pages[id];
-        if (liz_hash_eq(p->link, link) && p->before == before &&
+        if (liz_hash_eq(p->link, link) && p->kind == kind && p->before == before &&
             memcmp(tokens_of(cache, id), tokens, LIZ_PAGE_TOKENS * sizeof *tokens) == 0)
             break;
     }
@@ -321,26 +322,25 @@ void liz_cache_pages_release(liz_cache *cache, const int32_t *pages, size_t n)
         page_release(cache, pages[--n]);
 }
 
-int32_t liz_cache_find(liz_cache *cache, int32_t before, const int32_t *tokens)
+int32_t liz_cache_find(liz_cache *cache, uint64_t kind, int32_t before, const int32_t *tokens)
 {
     if (cache->sharing_off)
         return NONE;
-    LIZ_ASSERT(before == NONE || cache->pages[before].published);
-    int32_t id = index_find(cache, link_after(cache, before, tokens), before, tokens);
+    int32_t id = index_find(cache, link_after(cache, kind, before, tokens), kind, before, tokens);
     if (id != NONE)
         page_hold(cache, id);
     return id;
 }
 
-int32_t liz_cache_publish(liz_cache *cache, int32_t id, int32_t before, const int32_t *tokens)
+int32_t liz_cache_publish(liz_cache *cache, uint64_t kind, int32_t id, int32_t before, const int32_t *tokens)
 {
     page *p = &cache->pages[id];
     LIZ_ASSERT(p->n_held == 1 && !p->published);
     if (cache->sharing_off)
         return id;
-    LIZ_ASSERT(before == NONE || (cache->pages[before].published && cache->pages[before].n_held > 0));
-    liz_hash link = link_after(cache, before, tokens);
-    int32_t same = index_find(cache, link, before, tokens);
+    LIZ_ASSERT(before == NONE || cache->pages[before].n_held > 0);
+    liz_hash link = link_after(cache, kind, before, tokens);
+    int32_t same = index_find(cache, link, kind, before, tokens);
     if (same != NONE) {
         page_hold(cache, same);
         page_release(cache, id);
@@ -348,6 +348,7 @@ int32_t liz_cache_publish(liz_cache *cache, int32_t id, int32_t before, const in
     }
     int32_t *bucket = bucket_of(cache, link);
     p->link = link;
+    p->kind = kind;
     p->before = before;
     p->n_next = 0;
     p->bucket_next = *bucket;

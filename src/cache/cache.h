@@ -70,19 +70,20 @@ int32_t liz_cache_pages_total(const liz_cache *cache);
 int32_t liz_cache_pages_held(const liz_cache *cache);
 uint64_t liz_cache_evictions(const liz_cache *cache);
 
-/* The hash of all tokens up to the end of a page, from the hash up to its beginning (a zeroed hash at the start) and
- * its `tokens` [LIZ_PAGE_TOKENS]. Equal hashes suggest equal beginnings; `liz_cache_find` makes sure. */
+/* The hash of all tokens up to the end of a page, from the hash up to its beginning (liz_cache_start) and its `tokens`
+ * [LIZ_PAGE_TOKENS]. Equal hashes suggest equal beginnings; `liz_cache_find` makes sure. */
+static inline liz_hash liz_cache_start(uint64_t kind) { return (liz_hash){kind, 0}; }
 liz_hash liz_cache_chain(liz_hash before, const int32_t *tokens);
 
 /* The published page of `tokens` [LIZ_PAGE_TOKENS] after the published page `before` (-1 at the start of a
- * sequence), now held for the caller too; -1 where there is none. Tokens and predecessor are compared, not only their
- * hash. */
-int32_t liz_cache_find(liz_cache *cache, int32_t before, const int32_t *tokens);
+ * sequence), now held for the caller too; -1 where there is none. `kind` is what a page's bytes depend on beside tokens
+ * (a set of adapters): pages of one kind follow each other. All three are compared, not only their hash. */
+int32_t liz_cache_find(liz_cache *cache, uint64_t kind, int32_t before, const int32_t *tokens);
 
 /* Publishes a held, full page of `tokens` after the published page `before`, which the caller holds. Returns the page
  * that has these tokens from now on, held in its stead: `page` itself, or, where they are published already, the page
- * they are in
- * (`page` is then given up, its bytes being the same). With sharing off nothing happens. */
-LIZ_MUST_CHECK int32_t liz_cache_publish(liz_cache *cache, int32_t page, int32_t before, const int32_t *tokens);
+ * they are in (`page` is then given up, its bytes being the same). With sharing off nothing happens. */
+LIZ_MUST_CHECK int32_t liz_cache_publish(liz_cache *cache, uint64_t kind, int32_t page, int32_t before,
+                                         const int32_t *tokens);
 
 #endif

@@ -23,7 +23,8 @@ typedef enum cli_command_id {
     CLI_INSPECT = 16,
     CLI_TEMPLATE = 32,
     CLI_BENCH = 64,
-    CLI_ALL = 127
+    CLI_MERGE = 128,
+    CLI_ALL = 255
 } cli_command_id;
 
 enum { CLI_BENCH_COUNTS_MAX = 16, CLI_BENCH_ROUNDS_MAX = 64 };
@@ -41,14 +42,17 @@ typedef struct cli_args {
     liz_line_opts line; /* sampling, seed, stop strings and engine options of every command live here too */
     liz_logit_bias bias[CLI_BIAS_MAX];
     const char *breakers[LIZ_LINE_STOP_MAX];
+    liz_lora loras[LIZ_LORAS_MAX]; /* line.engine's */
     bool has_max_tokens;
     bool json, jsonl, special, pairs, verbose, help;
     const char *messages; /* JSON text */
     const char *tokens, *ids, *logits_path, *group;
     int32_t stride; /* 0: not given */
     double price_kwh;
+    const char *type; /* of tensors to be written; NULL: as they are */
+    bool force;
     cli_bench_args bench;
-    liz_buf owned[8]; /* texts that were read from files or split */
+    liz_buf owned[8 + LIZ_LORAS_MAX]; /* texts that were read from files or split */
     int n_owned;
 } cli_args;
 
@@ -71,6 +75,7 @@ int cli_tokenize(cli_args *args);
 int cli_inspect(cli_args *args);
 int cli_template(cli_args *args);
 int cli_bench(cli_args *args);
+int cli_merge(cli_args *args);
 
 /* Reads the arguments after the command's name. LIZ_E_USAGE; `err` then says what is wrong. */
 LIZ_MUST_CHECK liz_status cli_args_read(cli_args *args, const cli_command *command, int argc, char **argv,

@@ -141,6 +141,56 @@ static liz_status read_counts(cli_args *args, const option *o, const char *value
     return LIZ_OK;
 }
 
+/* A name that a path could not be: rows write it, and a list of them has commas. */
+static bool is_lora_name(const char *text, size_t n) { return n > 0 && strcspn(text, "/, \t\"") >= n; }
+
+/* FILE[=SCALE], where only a number is a scale; `path` is cut. */
+static liz_status add_lora(cli_args *args, const option *o, const char *value, char *path, liz_error *err)
+{
+    liz_engine_opts *engine = &args->line.engine;
+    liz_lora *lora = &args->loras[engine->n_loras];
+    char *equals = path != NULL ? strrchr(path, '=') : NULL, *end = equals;
+    lora->scale = 1;
+    float scale = equals != NULL ? strtof(equals + 1, &end) : 1;
+    if (equals != NULL && end > equals + 1 && *end == '\0') {
+        if (!isfinite(scale) || scale == 0)
+            return bad(o, value, "a finite scale other than 0", err);
+        lora->scale = scale;
+        *equals = '\0';
+    }
+    if (path == NULL || *path == '\0')
+        return bad(o, value, "a file", err);
+    lora->path = path;
+    engine->loras = args->loras;
+    engine->n_loras++;
+    return LIZ_OK;
+}
+
+static liz_status read_lora(cli_args *args, const option *o, const char *value, liz_error *err)
+{
+    if (args->line.engine.n_loras == LIZ_LORAS_MAX)
+        return liz_fail(err, LIZ_E_USAGE, "--lora: is given more than %d times", LIZ_LORAS_MAX);
+    return add_lora(args, o, value, own_copy(args, value), err);
+}
+
+/* A file whose path looks like NAME=... is written ./NAME=... */
+static liz_status read_named_lora(cli_args *args, const option *o, const char *value, liz_error *err)
+{
+    size_t i = args->line.engine.n_loras, n_name = strcspn(value, "=");
+    if (i == LIZ_LORAS_MAX)
+        return liz_fail(err, LIZ_E_USAGE, "--lora: is given more than %d times", LIZ_LORAS_MAX);
+    char *copy = own_copy(args, value), *end = NULL;
+    if (copy == NULL || value[n_name] == '\0' || !is_lora_name(value, n_name))
+        return add_lora(args, o, value, copy, err);
+    (void)strtof(copy + n_name + 1, &end);
+    if (end > copy + n_name + 1 && *end == '\0') /* FILE=SCALE */
+        return add_lora(args, o, value, copy, err);
+    copy[n_name] = '\0';
+    args->line.lora_names[i] = copy;
+    args->loras[i].on_request = true;
+    return add_lora(args, o, value, copy + n_name + 1, err);
+}
+
 static liz_status read_shard(cli_args *args, const option *o, const char *value, liz_error *err)
 {
     unsigned shard, n;
@@ -209,6 +259,10 @@ static const option options[] = {
     {"raw", NULL, GENERATES, KIND_FLAG, AT(line.raw), 0, 0, NULL,
      "give the texts to the model as they are, without its chat template"},
     {"output", "OUT", CLI_BATCH, KIND_PATH, AT(line.out_path), 0, 0, NULL, "where the rows go; - is standard output"},
+    {"output", "OUT", CLI_MERGE, KIND_PATH, AT(line.out_path), 0, 0, NULL, "the file to write"},
+    {"type", "TYPE", CLI_MERGE, KIND_TEXT, AT(type), 0, 0, NULL,
+     "number type of the matrices that change (default: their own)"},
+    {"force", NULL, CLI_MERGE, KIND_FLAG, AT(force), 0, 0, NULL, "overwrite OUT"},
     {"id", "FIELD", CLI_BATCH, KIND_TEXT, AT(line.id_field), 0, 0, NULL,
      "the field that names a row (default: id or custom_id)"},
     {"keep", "A,B", CLI_BATCH, KIND_OTHER, 0, 0, 0, read_keep, "fields to repeat in the output, under \"row\""},
@@ -301,6 +355,12 @@ static const option options[] = {
      "rows of the line that is timed; 0 is none (default 64)"},
     {"repeat", "N", CLI_BENCH, KIND_INT, AT(bench.n_rounds), 1, CLI_BENCH_ROUNDS_MAX, NULL,
      "rounds of each (default 3)"},
+    {"lora", "[NAME=]FILE[=SCALE]", CLI_BATCH, KIND_OTHER, 0, 0, 0, read_named_lora,
+     "apply this adapter, with a NAME to rows that name it alone; may be repeated"},
+    {"lora", "FILE[=SCALE]", CLI_RUN | CLI_SCORE | CLI_MERGE, KIND_OTHER, 0, 0, 0, read_lora,
+     "apply this adapter; may be repeated"},
+    {"lora-field", "FIELD", CLI_BATCH, KIND_TEXT, AT(line.lora_field), 0, 0, NULL,
+     "the field in which a row names its adapters, with commas"},
     {"json", NULL, CLI_RUN | CLI_SCORE | CLI_TOKENIZE | CLI_INSPECT | CLI_TEMPLATE | CLI_BENCH, KIND_FLAG, AT(json), 0,
      0, NULL, "print JSON"},
     {"ctx-size", "N", OPENS | CLI_INSPECT, KIND_INT, AT(line.engine.n_ctx), 1, INT32_MAX, NULL,
@@ -309,7 +369,7 @@ static const option options[] = {
      "number type of the attention cache: bf16 (default), f32, or int8, half of bf16"},
     {"parallel", "N", OPENS | CLI_INSPECT, KIND_INT, AT(line.engine.n_parallel), 1, 4096, NULL,
      "rows worked on together (default 32)"},
-    {"threads", "N", OPENS | CLI_INSPECT | CLI_BENCH, KIND_INT, AT(line.engine.n_threads), 1, 4096, NULL,
+    {"threads", "N", OPENS | CLI_INSPECT | CLI_BENCH | CLI_MERGE, KIND_INT, AT(line.engine.n_threads), 1, 4096, NULL,
      "threads (default: the CPUs that this process may use)"},
     {"prefix-cache", "on|off", OPENS, KIND_OTHER, 0, 0, 0, read_prefix_cache,
      "compute the shared beginning of prompts once (default on)"},
@@ -323,9 +383,9 @@ static const option options[] = {
 enum { N_OPTIONS = sizeof options / sizeof *options };
 
 static const option later_options[] = {
-    {.name = "schema", .value = "FILE"}, {.name = "choices", .value = "A,B"},   {.name = "checks", .value = "FILE"},
-    {.name = "lora", .value = "FILE"},   {.name = "template", .value = "FILE"}, {.name = "grammar", .value = "FILE"},
-    {.name = "prove-private"},           {.name = "messages", .value = "FILE"}, {.name = "draft", .value = "MODEL"},
+    {.name = "schema", .value = "FILE"},   {.name = "choices", .value = "A,B"},  {.name = "checks", .value = "FILE"},
+    {.name = "template", .value = "FILE"}, {.name = "grammar", .value = "FILE"}, {.name = "prove-private"},
+    {.name = "messages", .value = "FILE"}, {.name = "draft", .value = "MODEL"},
 };
 enum { N_LATER = sizeof later_options / sizeof *later_options };
 

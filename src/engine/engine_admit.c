@@ -25,8 +25,8 @@ static void pages_match(liz_engine *engine, liz_seq *seq)
 {
     int32_t n = pages_shareable(seq), before = -1;
     while (seq->n_pages < n) {
-        int32_t page =
-            liz_cache_find(engine->parts.cache, before, seq->tokens + (size_t)seq->n_pages * LIZ_PAGE_TOKENS);
+        const int32_t *tokens = seq->tokens + (size_t)seq->n_pages * LIZ_PAGE_TOKENS;
+        int32_t page = liz_cache_find(engine->parts.cache, seq->adapters, before, tokens);
         if (page < 0)
             break;
         seq->pages[seq->n_pages++] = before = page;
@@ -39,8 +39,9 @@ static void pages_give_up(liz_engine *engine, liz_seq *seq)
     seq->n_pages = 0;
 }
 
-/* `other` is computing a page that `seq` needs and has not found: equal hashes there mean equal tokens up to there, and
- * what comes before it `other` has published. One that wants all of its prompt computes what others have published. */
+/* `other` is computing a page that `seq` needs and has not found: equal hashes there mean equal tokens up to there,
+ * with the same adapters, and what comes before it `other` has published. One that wants all of its prompt computes
+ * what others have published. */
 static bool page_is_coming(const liz_seq *seq, const liz_seq *other)
 {
     int32_t i = other->n_past / LIZ_PAGE_TOKENS;
@@ -143,7 +144,8 @@ void liz_engine_batch_fill(liz_engine *engine)
                                                            .n_past = seq->n_past,
                                                            .n_tok = seq->n_step,
                                                            .tokens = seq->tokens + seq->n_past,
-                                                           .n_logits = n_logits};
+                                                           .n_logits = n_logits,
+                                                           .adapters = seq->adapters};
     }
 }
 
@@ -151,8 +153,9 @@ void liz_engine_pages_publish(liz_engine *engine, liz_seq *seq)
 {
     for (; (seq->n_pages_published + 1) * LIZ_PAGE_TOKENS <= seq->n_past; seq->n_pages_published++) {
         int32_t i = seq->n_pages_published;
-        seq->pages[i] = liz_cache_publish(engine->parts.cache, seq->pages[i], i == 0 ? -1 : seq->pages[i - 1],
-                                          seq->tokens + (size_t)i * LIZ_PAGE_TOKENS);
+        const int32_t *tokens = seq->tokens + (size_t)i * LIZ_PAGE_TOKENS;
+        int32_t before = i == 0 ? -1 : seq->pages[i - 1];
+        seq->pages[i] = liz_cache_publish(engine->parts.cache, seq->adapters, seq->pages[i], before, tokens);
     }
 }
 

@@ -163,6 +163,7 @@ void liz_engine_parts_close(liz_engine_parts *parts)
 {
     liz_cache_close(parts->cache);
     liz_model_close(parts->model);
+    liz_engine_loras_drop(&parts->loras);
     liz_team_close(parts->team);
     liz_vocab_close(parts->vocab);
     liz_gguf_close(parts->gguf);

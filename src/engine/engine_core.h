@@ -19,6 +19,7 @@
 #include "cache/cache.h"
 #include "decode/sampler.h"
 #include "decode/stop.h"
+#include "engine/engine_lora.h"
 #include "lizzie.h"
 #include "model/model.h"
 #include "sys/team.h"
@@ -41,6 +42,7 @@ struct liz_seq {
     int32_t n_links;
     liz_hash *links; /* [n_links] of the prompt's full pages */
     liz_sampling sampling;
+    uint64_t adapters;    /* its set: bit i is loras[i] of the engine's options */
     int32_t *stop_tokens; /* [n_stop_tokens] */
     size_t n_stop_tokens;
     bool logprobs, prompt_logprobs;
@@ -99,6 +101,7 @@ typedef struct liz_engine_parts {
     int32_t n_ctx;
     int32_t n_prefill_chunk;
     int32_t n_logits_max; /* rows of logits of a step, >= n_parallel */
+    liz_engine_loras loras;
     liz_engine_info info;
     char *chat_template, *name; /* NUL-terminated, owned; info points to them */
     bool is_manual;

@@ -193,12 +193,15 @@ static void memory_write(liz_buf *out, const liz_gguf *gguf, const liz_engine_op
 {
     liz_model *model = NULL;
     liz_engine_plan plan;
+    liz_engine_loras loras = {0};
     liz_error why = {0};
     liz_status status = liz_model_open(&model, gguf, &why);
     if (status == LIZ_OK) {
         experts_write(out, liz_model_params_get(model));
-        status = liz_engine_plan_estimate(&plan, model, opts, &why);
+        status = liz_engine_loras_open(&loras, model, opts, &why);
     }
+    if (status == LIZ_OK)
+        status = liz_engine_plan_estimate(&plan, model, opts, &why);
     key(out, "memory");
     liz_buf_putc(out, '{');
     if (status != LIZ_OK) {
@@ -215,6 +218,7 @@ static void memory_write(liz_buf *out, const liz_gguf *gguf, const liz_engine_op
     }
     liz_buf_putc(out, '}');
     liz_model_close(model);
+    liz_engine_loras_drop(&loras);
 }
 
 static void kernels_write(liz_buf *out, liz_tier_id tier)

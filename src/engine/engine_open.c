@@ -99,6 +99,8 @@ static liz_status parts_open(liz_engine_parts *parts, const char *path, const li
         return status; /* it names the file */
     status = liz_model_open(&parts->model, parts->gguf, err);
     if (status == LIZ_OK)
+        status = liz_engine_loras_open(&parts->loras, parts->model, opts, err);
+    if (status == LIZ_OK)
         status = liz_engine_plan_make(&plan, parts->model, opts, err);
     if (status == LIZ_OK)
         status = vocab_open(&parts->vocab, parts->gguf, err);
@@ -110,6 +112,7 @@ static liz_status parts_open(liz_engine_parts *parts, const char *path, const li
     }
     if (status != LIZ_OK)
         return liz_fail_within(err, status, "%s", path);
+    liz_engine_loras_drop(&parts->loras);
     parts->n_parallel = plan.n_parallel;
     parts->n_ctx = plan.n_ctx;
     parts->n_prefill_chunk = plan.n_prefill_chunk;

@@ -49,6 +49,9 @@ static liz_status request_check(const liz_engine *engine, const liz_request *r, 
         if (r->stop_tokens[i] < 0 || r->stop_tokens[i] >= engine->n_vocab)
             return liz_fail(err, LIZ_E_USAGE, "stop token %d: the vocabulary has %d tokens", r->stop_tokens[i],
                             engine->n_vocab);
+    if (r->loras & ~liz_engine_loras_known(&engine->parts.loras))
+        return liz_fail(err, LIZ_E_USAGE, "adapters %#llx: the engine was opened with %zu",
+                        (unsigned long long)r->loras, engine->parts.loras.n);
     return liz_sampling_check(&r->sampling, engine->n_vocab, err);
 }
 
@@ -95,7 +98,7 @@ static bool arrays_copy(liz_seq *seq, const liz_request *r)
     if (r->n_stop_tokens > 0)
         memcpy(seq->stop_tokens, r->stop_tokens, r->n_stop_tokens * sizeof *seq->stop_tokens);
     seq->n_stop_tokens = r->n_stop_tokens;
-    liz_hash link = {0, 0};
+    liz_hash link = liz_cache_start(seq->adapters);
     for (int32_t i = 0; i < seq->n_links; i++)
         seq->links[i] = link = liz_cache_chain(link, seq->tokens + (size_t)i * LIZ_PAGE_TOKENS);
     return true;
@@ -140,6 +143,7 @@ liz_status liz_engine_seq_new(liz_seq **out, liz_engine *engine, const liz_reque
     seq->n_logprobs_top = r->logprobs ? r->n_logprobs_top : 0;
     seq->prompt_logprobs = r->prompt_logprobs;
     seq->n_prompt_logprobs_top = r->prompt_logprobs ? r->n_prompt_logprobs_top : 0;
+    seq->adapters = engine->parts.loras.of_all | r->loras;
     seq->on_event = r->on_event;
     seq->user = r->user;
     lengths_set(seq, engine, r);

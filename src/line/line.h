@@ -108,8 +108,10 @@ typedef struct liz_line_opts {
     bool ignore_end; /* the model's own end is forbidden */
     int32_t max_tokens;
     liz_engine_opts engine;
-    const liz_files *files; /* NULL: the system's */
-    const atomic_int *stop; /* set from outside (a signal, another thread) to stop; NULL: never */
+    const char *lora_names[LIZ_LORAS_MAX]; /* of engine.loras: what rows call them; NULL: all rows have it */
+    const char *lora_field;                /* the field in which a row names those it has, with commas; NULL: none */
+    const liz_files *files;                /* NULL: the system's */
+    const atomic_int *stop;                /* set from outside (a signal, another thread) to stop; NULL: never */
     /* Set once rows are made, when `stop` begins to be looked at; before (waiting for the first record, hashing and
      * opening the model) nothing is lost by ending the process. May be NULL. */
     atomic_bool *at_work;

@@ -225,6 +225,8 @@ static liz_status check_fields(const liz_line_job *job, const liz_line_record *r
     for (size_t i = 0; i < o->n_keep; i++)
         if (!liz_line_record_has(record, o->keep[i]))
             return fail_field(job, record, o->keep[i], "--keep", err);
+    if (o->lora_field != NULL && !liz_line_record_has(record, o->lora_field))
+        return fail_field(job, record, o->lora_field, "--lora-field", err);
     if (o->truncate_field == NULL)
         return LIZ_OK;
     if (job->template == NULL ? strcmp(o->truncate_field, "prompt") != 0 : !named)
@@ -250,10 +252,10 @@ static liz_status check_own_prompt(liz_line_job *job, const liz_line_record *rec
 static liz_status check_openai(liz_line_job *job, const liz_line_record *record, liz_error *err)
 {
     const liz_line_opts *o = job->opts;
-    if (o->prompt != NULL || o->id_field != NULL || o->n_keep > 0 || o->truncate_field != NULL)
+    if (o->prompt != NULL || o->id_field != NULL || o->n_keep > 0 || o->truncate_field != NULL || o->lora_field != NULL)
         return liz_fail(err, LIZ_E_USAGE,
-                        "%s: is an OpenAI batch file, whose rows bring their own prompts and ids: "
-                        "leave out --prompt, --id, --keep and --truncate",
+                        "%s: is an OpenAI batch file, whose rows bring their own prompts, ids and models: "
+                        "leave out --prompt, --id, --keep, --truncate and --lora-field",
                         o->in_path);
     liz_line_row row;
     liz_line_row_init(&row);

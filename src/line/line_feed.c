@@ -65,6 +65,8 @@ static void ask_defaults(const liz_line_job *job, liz_line_ask *ask)
     ask->prompt_logprobs = o->prompt_logprobs;
     ask->n_completions = o->n_completions > 1 ? o->n_completions : 1;
     ask->has_seed = false;
+    ask->loras = 0;
+    ask->model = (liz_str){NULL, 0};
     ask->tokens = NULL;
     ask->n_tokens = 0;
     ask->chat = NULL;
@@ -87,6 +89,8 @@ static liz_status openai_tokens(feeder *f, const liz_line_record *record, liz_li
     size_t n = 0;
     if (!liz_line_openai_read(record, &f->arena, row, ask))
         return check_memory(f, row, err);
+    if (!liz_line_loras_of_model(f->job->opts, &f->job->info, ask->model, row, &ask->loras))
+        return LIZ_OK;
     if (ask->tokens != NULL) {
         n = ask->n_tokens;
         *tokens = malloc((n ? n : 1) * sizeof **tokens);
@@ -126,7 +130,7 @@ static liz_status read_row(feeder *f, const liz_line_cut *cut, liz_line_row *row
         return openai_tokens(f, &record, row, tokens, err);
     take_id(job->opts, &record, row);
     take_kept(job->opts, &record, row);
-    if (row->error_code != NULL)
+    if (row->error_code != NULL || !liz_line_loras_of_record(job->opts, &record, row, &f->ask.loras))
         return LIZ_OK;
     return liz_line_prompt_tokens(&job->prompter, &record, row, tokens, err);
 }
@@ -168,6 +172,7 @@ static liz_request request_of(const liz_line_ask *ask, const int32_t *tokens, si
                          .logprobs = ask->logprobs >= 0,
                          .n_logprobs_top = ask->logprobs > 0 ? ask->logprobs : 0,
                          .n_prompt_logprobs_top = ask->prompt_logprobs > 0 ? ask->prompt_logprobs : 0,
+                         .loras = ask->loras,
                          .on_event = on_event};
 }
 

@@ -123,7 +123,7 @@ static void add_sampling(liz_line_fingerprint *fp, const liz_line_sampling *s)
 }
 
 void liz_line_fingerprint_make(liz_line_fingerprint *fp, const liz_line_opts *opts, const char *model_hash,
-                               const char *template_hash, const char *now)
+                               const char *const *loras, const char *template_hash, const char *now)
 {
     char shard[32] = "whole", seed[32];
     if (opts->n_shards > 0)
@@ -131,6 +131,8 @@ void liz_line_fingerprint_make(liz_line_fingerprint *fp, const liz_line_opts *op
     snprintf(seed, sizeof seed, "%" PRIu64, opts->seed);
     liz_buf_clear(&fp->json);
     add_text(fp, "model", model_hash);
+    add_list(fp, "lora", loras, opts->engine.n_loras);
+    add_text(fp, "lora-field", opts->lora_field);
     add_number(fp, "numeric contract", liz_numeric_version());
     add_text(fp, "system", opts->system);
     add_text(fp, "prompt", opts->prompt);

@@ -21,9 +21,10 @@ typedef struct liz_line_fingerprint {
 
 void liz_line_fingerprint_init(liz_line_fingerprint *fp);
 void liz_line_fingerprint_free(liz_line_fingerprint *fp);
-/* Describes a job on a model of this content; `template_hash` and `now` are NULL where no chat template is used. */
+/* Describes a job on a model of this content and adapters [engine.n_loras] described so; `template_hash` and `now` are
+ * NULL where no chat template is used. */
 void liz_line_fingerprint_make(liz_line_fingerprint *fp, const liz_line_opts *opts, const char *model_hash,
-                               const char *template_hash, const char *now);
+                               const char *const *loras, const char *template_hash, const char *now);
 /* Copies the setting `name` of a fingerprint; false when it has none. */
 bool liz_line_fingerprint_get(liz_str fingerprint, const char *name, char *out, size_t size);
 /* Appends "name (was X, is Y)" for what differs, of all settings or the one named `only`; nothing when equal. */

@@ -28,6 +28,7 @@ static bool wrong(reading *r, const char *name, const char *wants)
 static bool read_model(reading *r, const liz_json *value)
 {
     liz_buf_append_str(&r->row->model, value->source);
+    r->ask->model = value->string;
     return value->type == LIZ_JSON_STRING || wrong(r, "model", "a string");
 }
 

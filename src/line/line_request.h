@@ -24,11 +24,29 @@ typedef struct liz_line_ask {
     int32_t logprobs, prompt_logprobs; /* -1: none */
     bool has_seed;
     uint64_t seed;
+    uint64_t loras;        /* those that the row names */
     const int32_t *tokens; /* the prompt where the row gives it as tokens; else NULL */
     size_t n_tokens;
     const liz_json *chat; /* else the messages of this object, or NULL */
     liz_str prompt;       /* else this text */
+    liz_str model;        /* that an OpenAI row names */
 } liz_line_ask;
+
+/* ---- Adapters that rows name (line_lora.c) ---- */
+
+/* LIZ_E_USAGE: two of one name, names without a field that tells them, or a field without names. */
+LIZ_MUST_CHECK liz_status liz_line_loras_check(const liz_line_opts *opts, liz_line_form form, liz_error *err);
+
+/* The bits of the adapters that the row's field names; false and an error row when it names one that is not given. */
+bool liz_line_loras_of_record(const liz_line_opts *opts, const liz_line_record *record, liz_line_row *row,
+                              uint64_t *loras);
+/* The bit of the one that an OpenAI request's `model` names, none where it names the model itself. */
+bool liz_line_loras_of_model(const liz_line_opts *opts, const liz_engine_info *info, liz_str model, liz_line_row *row,
+                             uint64_t *loras);
+
+/* Names, scales and content hashes, as texts in `items` [engine.n_loras]; for the fingerprint. */
+LIZ_MUST_CHECK liz_status liz_line_loras_describe(const liz_line_opts *opts, liz_arena *arena, const char **items,
+                                                  liz_error *err);
 
 /* Whether a record of JSON is of an OpenAI batch file: an object with `custom_id` and `body`. */
 bool liz_line_openai_is(const liz_line_record *record);

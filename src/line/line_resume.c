@@ -335,6 +335,20 @@ static void recall_now(liz_line_job *job)
         memcpy(job->now, began, sizeof began);
 }
 
+static liz_status settings_describe(liz_line_job *job, liz_error *err)
+{
+    const char *loras[LIZ_LORAS_MAX];
+    liz_arena arena = {.size_max = 1u << 20};
+    liz_status status = liz_line_loras_describe(job->opts, &arena, loras, err);
+    if (status == LIZ_OK)
+        liz_line_fingerprint_make(&job->fingerprint, job->opts, job->journal.model.hash, loras,
+                                  job->chat ? liz_template_hash(job->chat) : NULL, job->chat ? job->now : NULL);
+    if (status == LIZ_OK && liz_buf_failed(&job->fingerprint.json))
+        status = liz_fail(err, LIZ_E_MEMORY, "%s: no memory for the settings", job->opts->out_path);
+    liz_arena_free(&arena);
+    return status;
+}
+
 liz_status liz_line_resume(liz_line_job *job, liz_error *err)
 {
     const liz_line_opts *o = job->opts;
@@ -362,10 +376,9 @@ liz_status liz_line_resume(liz_line_job *job, liz_error *err)
     if (status != LIZ_OK)
         return status;
     recall_now(job);
-    liz_line_fingerprint_make(&job->fingerprint, o, job->journal.model.hash,
-                              job->chat ? liz_template_hash(job->chat) : NULL, job->chat ? job->now : NULL);
-    if (liz_buf_failed(&job->fingerprint.json))
-        return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for the settings", o->out_path);
+    status = settings_describe(job, err);
+    if (status != LIZ_OK)
+        return status;
     return o->retry_failed ? resume_retry(job, err) : resume_plain(job, out_bytes, err);
 }
 

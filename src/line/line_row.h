@@ -23,6 +23,7 @@
 #define LIZ_ROW_TEMPLATE_FAILED "template_failed"
 #define LIZ_ROW_PROMPT_EMPTY "prompt_empty"
 #define LIZ_ROW_PROMPT_TOO_LONG "prompt_too_long"
+#define LIZ_ROW_UNKNOWN_ADAPTER "unknown_adapter"
 #define LIZ_ROW_UNSUPPORTED "unsupported"
 #define LIZ_ROW_NOT_A_NUMBER "not_a_number"
 

@@ -368,6 +368,8 @@ static liz_status run(liz_line_job *job, liz_line_report *report, liz_error *err
     if (status == LIZ_OK)
         status = liz_line_check_input(job, err);
     if (status == LIZ_OK)
+        status = liz_line_loras_check(job->opts, job->form, err);
+    if (status == LIZ_OK)
         status = liz_line_open_template(job, err);
     if (status == LIZ_OK && job->opts->dry_run) {
         report->outcome = LIZ_LINE_PLANNED;

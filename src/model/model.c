@@ -4,6 +4,7 @@
 #include "base/checked.h"
 #include "kernel/attention.h"
 #include "model/model_core.h"
+#include "model/model_lora.h"
 #include "sys/memory.h"
 
 #include <stdlib.h>
@@ -12,7 +13,11 @@ enum { SCRATCH_ALIGN = 64 };
 
 liz_status liz_model_open(liz_model **out, const liz_gguf *gguf, liz_error *err)
 {
+    liz_str type;
     *out = NULL;
+    if (liz_gguf_str(gguf, "general.type", &type) && liz_str_is(type, "adapter"))
+        return liz_fail(err, LIZ_E_UNSUPPORTED, "%s: is an adapter, no model: give it after --lora",
+                        liz_gguf_path(gguf));
     liz_model *m = calloc(1, sizeof *m);
     if (m == NULL)
         return liz_fail(err, LIZ_E_MEMORY, "%s: out of memory", liz_gguf_path(gguf));
@@ -60,6 +65,12 @@ void liz_model_close(liz_model *m)
 
 const liz_model_params *liz_model_params_get(const liz_model *m) { return &m->params; }
 
+liz_status liz_model_adapter_add(liz_model *m, const liz_adapter *adapter, float scale, liz_error *err)
+{
+    LIZ_ASSERT(m->n_adapters < LIZ_LORAS_MAX);
+    return liz_lora_bind(&m->w, &m->h, adapter, m->n_adapters++, scale, err);
+}
+
 /* ---- Memory of a step ---- */
 
 /* Hands out the scratch mapping; with base NULL it only counts. */
@@ -92,6 +103,7 @@ static void carve_experts(liz_model *m, uint64_t n_tok, carver *c)
     m->moe.chosen = carve(c, n_tok, n_used, id);
     m->moe.pair_of = carve(c, n_tok, n_used, id);
     m->moe.pair_expert = carve(c, n_tok, n_used, id);
+    m->moe.pair_token = carve(c, n_tok, n_used, id);
     m->moe.act_token = carve(c, n_act, 1, id);
     m->moe.act_pair = carve(c, n_act, 1, id);
     m->moe.runs = carve(c, n_expert, 1, sizeof *m->moe.runs);
@@ -144,6 +156,7 @@ static void carve_all(liz_model *m, const liz_model_opts *o, liz_member *members
         uint64_t n_gathered = (int)LIZ_PAGE_TOKENS == (int)LIZ_ATTN_PAGE ? 0 : n_pages * LIZ_ATTN_PAGE;
         s->gathered = carve(c, n_gathered, (uint64_t)(h->n_embd_k + h->n_embd_v), sizeof(float));
         s->score = carve_floats(c, (uint64_t)h->n_expert, 1);
+        s->lora = carve_floats(c, liz_lora_scratch_floats(&m->w), 1);
     }
 }
 
@@ -173,7 +186,7 @@ liz_status liz_model_memory(const liz_model *model, const liz_model_opts *opts, 
     if (c.overflow || !liz_u64_add(c.used, act, scratch_bytes))
         return liz_fail(err, LIZ_E_LIMIT, "%s: the batch is too large for this machine's addresses",
                         liz_gguf_path(model->gguf));
-    *weights_bytes = model->w.packed_bytes + model->w.arena.used_bytes;
+    *weights_bytes = model->w.packed_bytes + model->w.lora_bytes + model->w.arena.used_bytes;
     return LIZ_OK;
 }
 
@@ -222,6 +235,8 @@ liz_status liz_model_load(liz_model *m, liz_team *team, const liz_model_opts *op
     liz_status status = scratch_open(m, err);
     if (status == LIZ_OK)
         status = positions_open(m, err);
+    if (status == LIZ_OK)
+        status = liz_lora_load(&m->w, &m->h, err);
     if (status != LIZ_OK)
         return status;
     return liz_weights_load(&m->w, &m->h, m->gguf, team, opts->on_progress, opts->on_progress_user, err);

@@ -7,6 +7,7 @@
 #define LIZ_MODEL_MODEL_H
 
 #include "cache/cache.h"
+#include "format/adapter.h"
 #include "format/gguf.h"
 #include "sys/cpu.h"
 #include "sys/team.h"
@@ -46,6 +47,12 @@ LIZ_MUST_CHECK liz_status liz_model_open(liz_model **out, const liz_gguf *gguf, 
 void liz_model_close(liz_model *model);
 const liz_model_params *liz_model_params_get(const liz_model *model);
 
+/* Adds an adapter, before memory is planned: bit i of a sequence's set is the i-th one added, of LIZ_LORAS_MAX at most.
+ * `scale` multiplies what the file says. LIZ_E_FORMAT or LIZ_E_UNSUPPORTED names the tensor that does not fit.
+ * `adapter` is borrowed until the model is loaded. */
+LIZ_MUST_CHECK liz_status liz_model_adapter_add(liz_model *model, const liz_adapter *adapter, float scale,
+                                                liz_error *err);
+
 /* Bytes that `liz_model_load` will keep resident under `opts`: packed weights, and scratch for a step. */
 LIZ_MUST_CHECK liz_status liz_model_memory(const liz_model *model, const liz_model_opts *opts, uint64_t *weights_bytes,
                                            uint64_t *scratch_bytes, liz_error *err);
@@ -60,6 +67,7 @@ typedef struct liz_batch_seq {
     int32_t n_tok;         /* tokens to compute now, >= 1 */
     const int32_t *tokens; /* [n_tok], inside the vocabulary */
     int32_t n_logits;      /* the last so many of them want logits */
+    uint64_t adapters;     /* its set, a bit each */
 } liz_batch_seq;
 
 /* One step. `logits` [sum of n_logits, n_vocab], rows in the order of sequences and positions, belongs to the model

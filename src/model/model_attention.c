@@ -173,6 +173,9 @@ void liz_model_attention(const liz_worker *w, int layer)
     linear(w, &l->k, w->n_tok, m->buf.k);
     linear(w, &l->v, w->n_tok, m->buf.v);
     meet(w);
+    adapt(w, &l->q, in, m->buf.q);
+    adapt(w, &l->k, in, m->buf.k);
+    adapt(w, &l->v, in, m->buf.v);
     for (size_t t = w->begin; t < w->end; t++)
         finish_qkv(w, layer, t);
     meet(w);
@@ -180,6 +183,7 @@ void liz_model_attention(const liz_worker *w, int layer)
     prepare(w, m->buf.attn, w->n_tok, (size_t)l->o.matrix.n_in, form_of(&l->o));
     linear(w, &l->o, w->n_tok, m->buf.h);
     meet(w);
+    adapt(w, &l->o, m->buf.attn, m->buf.h);
     for (size_t t = w->begin; t < w->end; t++) {
         add_bias(m, &l->o, 0, m->buf.h + t * (size_t)m->h.n_embd);
         stream_out(w, &l->attn_post_norm, t);

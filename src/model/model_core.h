@@ -31,6 +31,7 @@ typedef struct liz_member {
     const uint8_t **k_pages, **v_pages; /* [pages of n_ctx] */
     uint8_t *gathered;                  /* those pages, where the cache has pages of one token; model_attention.c */
     float *score;                       /* [n_expert] */
+    float *lora;                        /* model_lora.c */
 } liz_member;
 
 /* One token of a step. */
@@ -56,6 +57,7 @@ struct liz_model {
     liz_token *tokens;     /* [n_batch_max] */
     int32_t *logit_rows;   /* [n_logits_max] tokens of the step */
     double *rope_freqs[2]; /* [n_dims / 2] */
+    int n_adapters;
     uint8_t *scratch;
     uint64_t scratch_bytes;
 };
@@ -73,6 +75,19 @@ typedef struct liz_worker {
 void liz_model_attention(const liz_worker *w, int layer);
 void liz_model_feed_forward(const liz_worker *w, int layer);
 void liz_model_experts(const liz_worker *w, int layer);
+
+/* Rows of a matrix's input and output, and whose they are. A list that is NULL says i for row i. */
+typedef struct liz_adapt_rows {
+    const float *x;        /* [.., n_in] */
+    float *y;              /* [.., n_out] */
+    const int32_t *x_row;  /* row i of y comes of this row of x */
+    const int32_t *token;  /* and is of this token of the step */
+    const int32_t *expert; /* which meets this expert; NULL: the only one */
+} liz_adapt_rows;
+
+/* Adds to rows [begin, end) of y what the adapters of their tokens make of x. By the member that finishes these rows,
+ * once the matrix's own products are there. */
+void liz_model_adapt(const liz_worker *w, const liz_linear *l, const liz_adapt_rows *rows, size_t begin, size_t end);
 
 /* ---- What the parts of a step share ---- */
 
@@ -96,6 +111,12 @@ static inline const float *stream_in(const liz_worker *w, const liz_norm *norm)
     for (size_t t = w->begin; t < w->end; t++)
         norm_row(m, norm, m->buf.x + t * n, n, m->buf.h + t * n);
     return m->buf.h;
+}
+
+/* What the adapters make of this member's tokens, x [n_tok, n_in] to y. */
+static inline void adapt(const liz_worker *w, const liz_linear *l, const float *x, float *y)
+{
+    liz_model_adapt(w, l, &(liz_adapt_rows){.x = x, .y = y}, w->begin, w->end);
 }
 
 /* Of the i-th of the matrices. */

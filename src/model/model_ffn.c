@@ -26,11 +26,14 @@ void liz_model_feed_forward(const liz_worker *w, int layer)
     linear(w, &l->gate, w->n_tok, m->buf.gate);
     linear(w, &l->up, w->n_tok, m->buf.up);
     meet(w);
+    adapt(w, &l->gate, in, m->buf.gate);
+    adapt(w, &l->up, in, m->buf.up);
     for (size_t t = w->begin; t < w->end; t++)
         activate(m, l, 0, t);
     prepare(w, m->buf.up, w->n_tok, (size_t)l->up.matrix.n_out, form_of(&l->down));
     linear(w, &l->down, w->n_tok, m->buf.h);
     meet(w);
+    adapt(w, &l->down, m->buf.up, m->buf.h);
     for (size_t t = w->begin; t < w->end; t++) {
         add_bias(m, &l->down, 0, m->buf.h + t * n);
         stream_out(w, &l->ffn_post_norm, t);
@@ -65,10 +68,20 @@ static void linear_runs(const liz_worker *w, const liz_linear *l, float *y)
     }
 }
 
-static void choose_experts(const liz_worker *w, const liz_layer *l)
+/* The experts' gate, up or down (then `x` is by pairs) on this member's pairs. */
+static void adapt_pairs(const liz_worker *w, const liz_linear *l, const float *x, bool by_pairs, float *y, size_t begin,
+                        size_t end)
+{
+    const liz_moe *moe = &w->m->moe;
+    liz_adapt_rows rows = {x, y, by_pairs ? NULL : moe->pair_token, moe->pair_token, moe->pair_expert};
+    liz_model_adapt(w, l, &rows, begin, end);
+}
+
+static void choose_experts(const liz_worker *w, const liz_layer *l, const float *in)
 {
     liz_model *m = w->m;
     size_t n_expert = (size_t)m->h.n_expert, n_used = (size_t)m->h.n_expert_used;
+    adapt(w, &l->router, in, m->moe.logits);
     for (size_t t = w->begin; t < w->end; t++) {
         float *logits = m->moe.logits + t * n_expert;
         add_bias(m, &l->router, 0, logits);
@@ -100,7 +113,7 @@ void liz_model_experts(const liz_worker *w, int layer)
     prepare(w, in, w->n_tok, (size_t)m->h.n_embd, form_of(&l->router));
     linear(w, &l->router, w->n_tok, m->moe.logits);
     meet(w);
-    choose_experts(w, l);
+    choose_experts(w, l, in);
     meet(w);
     if (w->id == 0)
         liz_moe_group(&m->moe, &m->h, w->n_tok);
@@ -109,11 +122,17 @@ void liz_model_experts(const liz_worker *w, int layer)
     linear_runs(w, &l->up, m->buf.up);
     meet(w);
     liz_team_share(m->moe.n_pairs, 1, w->id, w->n, &begin, &end);
+    adapt_pairs(w, &l->gate, in, false, m->buf.gate, begin, end);
+    adapt_pairs(w, &l->up, in, false, m->buf.up, begin, end);
     for (size_t pair = begin; pair < end; pair++)
         activate(m, l, m->moe.pair_expert[pair], pair);
     prepare_pairs(w, m->buf.up, m->moe.act_pair, (size_t)l->up.matrix.n_out, form_of(&l->down));
     linear_runs(w, &l->down, m->buf.expert);
     meet(w);
+    if (l->down.low != NULL) {
+        adapt_pairs(w, &l->down, m->buf.up, true, m->buf.expert, begin, end);
+        meet(w); /* a token's pairs may be other members' */
+    }
     for (size_t t = w->begin; t < w->end; t++) {
         sum_experts(m, l, t);
         stream_out(w, &l->ffn_post_norm, t);

@@ -63,6 +63,8 @@ static void output(const liz_worker *w)
     prepare(w, m->buf.h, n_rows, n, form_of(&m->w.output));
     linear(w, &m->w.output, n_rows, m->buf.logits);
     meet(w);
+    liz_adapt_rows rows = {.x = m->buf.h, .y = m->buf.logits, .token = m->logit_rows};
+    liz_model_adapt(w, &m->w.output, &rows, begin, end);
     for (size_t i = begin; i < end; i++)
         finish_logits(m, m->buf.logits + i * (size_t)m->h.n_vocab);
 }

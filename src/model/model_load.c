@@ -56,8 +56,6 @@ static uint64_t row_bytes_of(const liz_linear *linear)
 
 static void load_linear(loading *l, liz_linear *linear)
 {
-    if (linear->tensor == NULL)
-        return;
     uint64_t row_bytes = row_bytes_of(linear);
     linear->matrix.data = l->next;
     l->dtype = linear->tensor->dtype;
@@ -69,22 +67,17 @@ static void load_linear(loading *l, liz_linear *linear)
     l->next += (size_t)linear->n_mat * liz_pack_matrix_bytes(l->matrix.pack, l->matrix.n_out, l->matrix.n_in);
 }
 
-static void each_linear(liz_weights *w, const liz_hparams *h, void (*visit)(loading *, liz_linear *), loading *l)
-{
-    for (int i = 0; i < h->n_layer; i++) {
-        liz_layer *layer = &w->layers[i];
-        liz_linear *all[] = {&layer->q,      &layer->k,    &layer->v,  &layer->o,
-                             &layer->router, &layer->gate, &layer->up, &layer->down};
-        for (size_t k = 0; k < sizeof all / sizeof *all; k++)
-            visit(l, all[k]);
-    }
-    visit(l, &w->output);
-}
-
 static void count_linear(loading *l, liz_linear *linear)
 {
-    if (linear->tensor != NULL)
-        l->total += (uint64_t)linear->n_mat * (uint64_t)linear->matrix.n_out * row_bytes_of(linear);
+    l->total += (uint64_t)linear->n_mat * (uint64_t)linear->matrix.n_out * row_bytes_of(linear);
+}
+
+static void each_linear(liz_weights *w, const liz_hparams *h, void (*visit)(loading *, liz_linear *), loading *l)
+{
+    liz_linear *linear;
+    for (size_t i = 0; (linear = liz_weights_linear(w, h, i)) != NULL; i++)
+        if (linear->tensor != NULL)
+            visit(l, linear);
 }
 
 liz_status liz_weights_load(liz_weights *w, const liz_hparams *h, const liz_gguf *gguf, liz_team *team,

@@ -74,6 +74,7 @@ void liz_moe_group(liz_moe *moe, const liz_hparams *h, size_t n_tok)
         size_t at = run->pair + run->n, row = run->act_row + run->n++;
         moe->pair_of[i] = (int32_t)at;
         moe->pair_expert[at] = run->expert;
+        moe->pair_token[at] = (int32_t)(i / n_used);
         moe->act_token[row] = (int32_t)(i / n_used);
         moe->act_pair[row] = (int32_t)at;
     }

@@ -21,6 +21,7 @@ typedef struct liz_moe {
     float *weights;       /* likewise */
     int32_t *pair_of;     /* likewise: where in the order of pairs */
     int32_t *pair_expert; /* [n_pairs] */
+    int32_t *pair_token;  /* [n_pairs] */
     int32_t *act_token;   /* [n_act] the token of each row of activations, -1 in the gaps between runs */
     int32_t *act_pair;    /* [n_act] its pair, likewise */
     liz_moe_run *runs;    /* [n_expert] experts that some token meets */

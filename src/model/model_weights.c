@@ -311,9 +311,20 @@ liz_status liz_weights_bind(liz_weights *w, liz_hparams *h, const liz_gguf *gguf
     return b.status == LIZ_OK ? LIZ_OK : liz_fail_within(err, b.status, "%s", liz_gguf_path(gguf));
 }
 
+liz_linear *liz_weights_linear(liz_weights *w, const liz_hparams *h, size_t i)
+{
+    size_t n_layer = (size_t)h->n_layer;
+    if (i >= n_layer * 8)
+        return i == n_layer * 8 ? &w->output : NULL;
+    liz_layer *l = &w->layers[i / 8];
+    liz_linear *all[8] = {&l->q, &l->k, &l->v, &l->o, &l->router, &l->gate, &l->up, &l->down};
+    return all[i % 8];
+}
+
 void liz_weights_close(liz_weights *w)
 {
     liz_memory_unmap(w->packed, w->packed_bytes);
+    liz_memory_unmap(w->lora, w->lora_bytes);
     liz_arena_free(&w->arena);
     *w = (liz_weights){0};
 }

@@ -18,8 +18,9 @@ typedef struct liz_linear {
     const liz_gguf_tensor *tensor;
     uint64_t row, row_step; /* first row in the tensor; rows from one expert's matrix to the next one's */
     int n_mat;
-    liz_matrix matrix; /* the first; the others are packed behind it */
-    float *bias;       /* of the first; the others' are row_step apart */
+    liz_matrix matrix;        /* the first; the others are packed behind it */
+    float *bias;              /* of the first; the others' are row_step apart */
+    struct liz_low_rank *low; /* adapters (model_lora.h); NULL: none */
 } liz_linear;
 
 static inline liz_matrix liz_linear_matrix(const liz_linear *l, int i)
@@ -64,9 +65,15 @@ typedef struct liz_weights {
     size_t n_in_max;    /* widest input of a matrix */
     liz_arena arena;
     uint8_t *packed;
+    uint64_t lora_bytes; /* of the adapters' matrices, packed */
+    size_t lora_rank_max;
+    uint8_t *lora;
 } liz_weights;
 
 LIZ_MUST_CHECK liz_status liz_weights_bind(liz_weights *w, liz_hparams *h, const liz_gguf *gguf, liz_error *err);
+
+/* All places for a matrix in turn, those of absent ones too; NULL past the last. */
+liz_linear *liz_weights_linear(liz_weights *w, const liz_hparams *h, size_t i);
 
 /* freqs [n_dims / 2] of rope `which` of the model, for contexts of up to n_ctx: with the file's factors, where it has
  * some for such contexts. LIZ_E_FORMAT as liz_rope_fill. */

@@ -116,11 +116,12 @@ static void test_find_compares_the_whole_beginning(void **state)
     tokens_make(a, LIZ_PAGE_TOKENS, 1);
     tokens_make(b, LIZ_PAGE_TOKENS, 2);
     int32_t pages[2] = {liz_cache_page_take(cache), liz_cache_page_take(cache)};
-    assert_int_equal(liz_cache_publish(cache, pages[0], -1, a), pages[0]);
-    assert_int_equal(liz_cache_publish(cache, pages[1], pages[0], b), pages[1]);
-    assert_int_equal(liz_cache_find(cache, -1, b), -1);       /* b is known after a only */
-    assert_int_equal(liz_cache_find(cache, pages[0], a), -1); /* and a at the start only */
-    int32_t found[2] = {liz_cache_find(cache, -1, a), liz_cache_find(cache, pages[0], b)};
+    assert_int_equal(liz_cache_publish(cache, 0, pages[0], -1, a), pages[0]);
+    assert_int_equal(liz_cache_publish(cache, 0, pages[1], pages[0], b), pages[1]);
+    assert_int_equal(liz_cache_find(cache, 0, -1, b), -1);       /* b is known after a only */
+    assert_int_equal(liz_cache_find(cache, 0, pages[0], a), -1); /* and a at the start only */
+    assert_int_equal(liz_cache_find(cache, 7, -1, a), -1);       /* pages of another kind are others */
+    int32_t found[2] = {liz_cache_find(cache, 0, -1, a), liz_cache_find(cache, 0, pages[0], b)};
     assert_memory_equal(found, pages, sizeof pages);
     assert_int_equal(liz_cache_pages_held(cache), 2);
     liz_cache_pages_release(cache, pages, 2);
@@ -137,8 +138,8 @@ static void test_publishing_twice_keeps_one(void **state)
     int32_t a[LIZ_PAGE_TOKENS];
     tokens_make(a, LIZ_PAGE_TOKENS, 1);
     int32_t first = liz_cache_page_take(cache), second = liz_cache_page_take(cache);
-    assert_int_equal(liz_cache_publish(cache, first, -1, a), first);
-    assert_int_equal(liz_cache_publish(cache, second, -1, a), first);
+    assert_int_equal(liz_cache_publish(cache, 0, first, -1, a), first);
+    assert_int_equal(liz_cache_publish(cache, 0, second, -1, a), first);
     assert_int_equal(liz_cache_pages_held(cache), 1);
     liz_cache_pages_release(cache, &first, 1);
     assert_int_equal(liz_cache_pages_held(cache), 1);
@@ -156,12 +157,12 @@ static void test_eviction_order(void **state)
     for (int i = 0; i < 4; i++) {
         tokens_make(tokens[i], LIZ_PAGE_TOKENS, i);
         pages[i] = liz_cache_page_take(cache);
-        assert_int_equal(liz_cache_publish(cache, pages[i], i % 2 ? pages[i - 1] : -1, tokens[i]), pages[i]);
+        assert_int_equal(liz_cache_publish(cache, 0, pages[i], i % 2 ? pages[i - 1] : -1, tokens[i]), pages[i]);
     }
     assert_int_equal(liz_cache_page_take(cache), -1);
     liz_cache_pages_release(cache, &pages[0], 2);
     liz_cache_pages_release(cache, &pages[2], 2);
-    assert_int_equal(liz_cache_find(cache, -1, tokens[0]),
+    assert_int_equal(liz_cache_find(cache, 0, -1, tokens[0]),
                      pages[0]); /* now the second chain is older, but for page 1 */
     liz_cache_pages_release(cache, &pages[0], 1);
     assert_int_equal(liz_cache_page_take(cache), pages[1]);
@@ -170,7 +171,7 @@ static void test_eviction_order(void **state)
     assert_int_equal(liz_cache_page_take(cache), pages[0]);
     assert_int_equal(liz_cache_page_take(cache), -1);
     assert_int_equal(liz_cache_evictions(cache), 4);
-    assert_int_equal(liz_cache_find(cache, -1, tokens[0]), -1);
+    assert_int_equal(liz_cache_find(cache, 0, -1, tokens[0]), -1);
     liz_cache_close(cache);
 }
 
@@ -181,8 +182,8 @@ static void test_sharing_off(void **state)
     int32_t a[LIZ_PAGE_TOKENS];
     tokens_make(a, LIZ_PAGE_TOKENS, 1);
     int32_t page = liz_cache_page_take(cache);
-    assert_int_equal(liz_cache_publish(cache, page, -1, a), page);
-    assert_int_equal(liz_cache_find(cache, -1, a), -1);
+    assert_int_equal(liz_cache_publish(cache, 0, page, -1, a), page);
+    assert_int_equal(liz_cache_find(cache, 0, -1, a), -1);
     liz_cache_pages_release(cache, &page, 1);
     assert_int_equal(liz_cache_pages_available(cache), 2);
     assert_false(liz_cache_is_shared(cache));
@@ -214,7 +215,7 @@ static void life_begin(liz_cache *cache, life *l, int *n_found)
         l->tokens[i] = i < n_shared ? which * 7 + i : rand() % 3;
     while (l->n < l->n_target) {
         int32_t before = l->n > 0 ? l->pages[l->n - 1] : -1;
-        int32_t page = liz_cache_find(cache, before, l->tokens + l->n * LIZ_PAGE_TOKENS);
+        int32_t page = liz_cache_find(cache, 0, before, l->tokens + l->n * LIZ_PAGE_TOKENS);
         if (page < 0)
             break;
         l->pages[l->n++] = page;
@@ -230,7 +231,7 @@ static void life_grow(liz_cache *cache, life *l)
     uint64_t mark = mark_of(l, l->n);
     memcpy(liz_cache_k(cache, 1, page), &mark, sizeof mark);
     int32_t before = l->n > 0 ? l->pages[l->n - 1] : -1;
-    l->pages[l->n] = liz_cache_publish(cache, page, before, l->tokens + l->n * LIZ_PAGE_TOKENS);
+    l->pages[l->n] = liz_cache_publish(cache, 0, page, before, l->tokens + l->n * LIZ_PAGE_TOKENS);
     l->n++;
 }
 

@@ -34,11 +34,11 @@ run '--version' 0 --version
 has "$out" "lizzie " "says its version"
 run 'unknown command' 2 bach
 is "$err" "lizzie: bach: is not a command: did you mean batch?" "suggests"
-for command in serve quantize merge convert tune train pull list rm; do
+for command in serve quantize convert tune train pull list rm; do
     run "$command: not in this version" 2 $command model
     is "$err" "lizzie: $command: is not in this version: lizzie --help lists what is" "$command: said plainly"
 done
-for command in run batch score tokenize inspect; do
+for command in run batch score tokenize inspect merge; do
     run "$command --help" 0 $command --help
     has "$out" "Examples:" "$command: help has examples"
 done
@@ -48,7 +48,7 @@ run 'unknown option' 2 batch model in.jsonl -o out --promt x
 is "$err" "lizzie: --promt: is not an option: did you mean --prompt?" "suggests"
 run 'option of another command' 2 tokenize model x --prompt y
 has "$err" "--prompt: is not an option of tokenize" "says of which not"
-for option in schema choices lora; do
+for option in schema choices; do
     run "--$option: not in this version" 2 batch model in.jsonl -o out --$option x
     is "$err" "lizzie: --$option: is not in this version: leave it out" "--$option: said plainly"
 done

@@ -1,8 +1,9 @@
-/* test_simulation.c - the scheduler under random arrivals, lengths, shared beginnings, cancellations and pools that are
- * too small, step by step, on a virtual clock that a step moves by what it computes. What each sequence generates must
- * equal what it generates alone and without a cache, whatever the dimensions of the engine; no page may leak; nobody
- * waits longer than the work takes that others brought before it began; times add up. The clock and the manual steps
- * make a run a function of its seed: a failure names it, LIZZIE_TEST_SEED repeats it, LIZZIE_TEST_LONG asks for more.
+/* test_simulation.c - the scheduler under random arrivals, lengths, shared beginnings, sets of adapters, cancellations
+ * and pools that are too small, step by step, on a virtual clock that a step moves by what it computes. What each
+ * sequence generates must equal what it generates alone and without a cache, whatever the dimensions of the engine; no
+ * page may leak; nobody waits longer than the work takes that others brought before it began; times add up. The clock
+ * and the manual steps make a run a function of its seed: a failure names it, LIZZIE_TEST_SEED repeats it,
+ * LIZZIE_TEST_LONG asks for more.
  */
 #include "../lib/engine_harness.h"
 #include "sys/clock.h"
@@ -23,6 +24,7 @@ typedef struct sim_row {
     int32_t n_predict;
     liz_sampling sampling;
     bool prompt_logprobs;
+    uint64_t loras;
     int arrives_at;   /* step */
     int cancelled_at; /* step; -1: never */
     int index;
@@ -99,6 +101,7 @@ static void row_make(sim_row *row, uint64_t *random)
                                        .dry_multiplier = below(random, 4) ? 0 : 0.8f,
                                        .seed = fake_random(random)};
     row->prompt_logprobs = below(random, 6) == 0;
+    row->loras = below(random, 2) ? (uint64_t)below(random, 1 << FAKE_ADAPTERS) : 0;
 }
 
 static fake_engine_opts dimensions_make(uint64_t *random)
@@ -123,6 +126,7 @@ static void arrive(liz_engine *engine, sim_row *row)
                            .sampling = row->sampling,
                            .n_predict_max = row->n_predict,
                            .prompt_logprobs = row->prompt_logprobs,
+                           .loras = row->loras,
                            .on_event = on_event,
                            .user = row};
     liz_status status = liz_submit(engine, &request, &row->seq, &err);
@@ -153,7 +157,9 @@ static void row_check(const sim_row *row)
     int32_t expected[FAKE_TOKENS_MAX];
     const fake_result *r = &row->result;
     assert_int_equal(r->n_done, 1);
+    fake_model_adapters(row->loras);
     fake_continue(row->prompt, row->n_prompt, &row->sampling, expected, (size_t)row->n_predict);
+    fake_model_adapters(0);
     assert_memory_equal(r->tokens, expected, r->n_tokens * sizeof *expected);
     assert_int_equal(r->stats.n_completion, r->n_tokens);
     assert_int_equal(r->stats.n_prompt, row->n_prompt);

@@ -23,7 +23,7 @@ typedef struct fake_engine_opts {
 /* Fails the test when it cannot be opened. */
 liz_engine *fake_engine_open(const fake_engine_opts *opts);
 
-enum { FAKE_TOKENS_MAX = 1024, FAKE_TEXT_MAX = 4096 };
+enum { FAKE_TOKENS_MAX = 1024, FAKE_TEXT_MAX = 4096, FAKE_ADAPTERS = 3 }; /* requests may name so many adapters */
 
 /* What came of a sequence; `user` of its request. */
 typedef struct fake_result {

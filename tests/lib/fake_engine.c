@@ -692,6 +692,12 @@ liz_status liz_score(liz_engine *e, const int32_t *tokens, size_t n_tokens, floa
     return LIZ_OK;
 }
 
+liz_status liz_merge(const char *model_path, const char *out_path, const liz_merge_opts *opts, liz_error *err)
+{
+    (void)out_path, (void)opts;
+    return liz_fail(err, LIZ_E_UNSUPPORTED, "%s: holds no weights", model_path);
+}
+
 liz_status liz_inspect(const char *path, const liz_engine_opts *opts, char **json, liz_error *err)
 {
     fake_model model;

@@ -9,7 +9,7 @@ enum { N_LAYER = 2, N_HEAD = 2, N_EMBD_K = 4, N_EMBD_V = 6, MASK = 0x2A5A };
 
 static const liz_cache_layer cache_layers[N_LAYER] = {{N_HEAD, N_EMBD_K, N_EMBD_V}, {N_HEAD, N_EMBD_K, N_EMBD_V}};
 static fake_model_opts fake;
-static uint64_t n_computed;
+static uint64_t n_computed, alone_adapters;
 
 struct liz_model {
     fake_model_opts fake;
@@ -25,6 +25,7 @@ void fake_model_setup(const fake_model_opts *opts)
 }
 
 uint64_t fake_model_n_computed(void) { return n_computed; }
+void fake_model_adapters(uint64_t set) { alone_adapters = set; }
 
 liz_status liz_model_open(liz_model **out, const liz_gguf *gguf, liz_error *err)
 {
@@ -52,6 +53,12 @@ void liz_model_close(liz_model *model)
 }
 
 const liz_model_params *liz_model_params_get(const liz_model *model) { return &model->params; }
+
+liz_status liz_model_adapter_add(liz_model *model, const liz_adapter *adapter, float scale, liz_error *err)
+{
+    (void)model, (void)adapter, (void)scale;
+    return liz_fail(err, LIZ_E_UNSUPPORTED, "fake model: it takes sets of adapters, but no files");
+}
 
 liz_status liz_model_memory(const liz_model *model, const liz_model_opts *opts, uint64_t *weights_bytes,
                             uint64_t *scratch_bytes, liz_error *err)
@@ -92,7 +99,7 @@ static void logits_of(const fake_model_opts *opts, uint64_t history, int32_t las
 
 void fake_model_logits(const int32_t *tokens, size_t n, float *logits)
 {
-    uint64_t history = 0;
+    uint64_t history = alone_adapters;
     for (size_t i = 0; i < n; i++)
         history = mix(history, (uint64_t)tokens[i] + 1);
     logits_of(&fake, history, tokens[n - 1], logits);
@@ -128,19 +135,22 @@ static char *place_v(const liz_cache *cache, const int32_t *pages, int32_t posit
     return (char *)liz_cache_v(cache, N_LAYER - 1, pages[position / LIZ_PAGE_TOKENS]) + last * elem;
 }
 
-static void token_write(const liz_cache *cache, const int32_t *pages, int32_t position, int32_t token)
+/* A page's bytes depend on the set of adapters too. */
+static void token_write(const liz_cache *cache, const liz_batch_seq *seq, int32_t position, int32_t token)
 {
-    uint16_t k = (uint16_t)(token + 1), v = (uint16_t)(k ^ MASK);
+    const int32_t *pages = seq->pages;
+    uint16_t k = (uint16_t)(token + 1), v = (uint16_t)(k ^ MASK ^ seq->adapters << 12);
     memcpy(place_k(cache, pages, position), &k, sizeof k);
     memcpy(place_v(cache, pages, position), &v, sizeof v);
 }
 
-static int32_t token_read(const liz_cache *cache, const int32_t *pages, int32_t position)
+static int32_t token_read(const liz_cache *cache, const liz_batch_seq *seq, int32_t position)
 {
+    const int32_t *pages = seq->pages;
     uint16_t k, v;
     memcpy(&k, place_k(cache, pages, position), sizeof k);
     memcpy(&v, place_v(cache, pages, position), sizeof v);
-    LIZ_ASSERT(k != 0 && (k ^ MASK) == v);
+    LIZ_ASSERT(k != 0 && (uint16_t)(k ^ MASK ^ seq->adapters << 12) == v);
     return k - 1;
 }
 
@@ -175,14 +185,14 @@ static void batch_check(const liz_model *model, const liz_cache *cache, const li
 
 static liz_status seq_compute(liz_model *model, liz_cache *cache, const liz_batch_seq *s, float **row, liz_error *err)
 {
-    uint64_t history = 0;
+    uint64_t history = s->adapters;
     for (int32_t i = 0; i < s->n_past; i++)
-        history = mix(history, (uint64_t)token_read(cache, s->pages, i) + 1);
+        history = mix(history, (uint64_t)token_read(cache, s, i) + 1);
     for (int32_t i = 0; i < s->n_tok; i++) {
         int32_t token = s->tokens[i];
         if (model->fake.fail_token != 0 && token == model->fake.fail_token)
             return liz_fail(err, LIZ_E_LIMIT, "fake model: token %d: it fails on purpose", token);
-        token_write(cache, s->pages, s->n_past + i, token);
+        token_write(cache, s, s->n_past + i, token);
         history = mix(history, (uint64_t)token + 1);
         if (i >= s->n_tok - s->n_logits) {
             logits_of(&model->fake, history, token, *row);

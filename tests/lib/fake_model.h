@@ -23,6 +23,8 @@ void fake_model_setup(const fake_model_opts *opts);
 
 /* The token that is likeliest after `tokens` [n], computed without a cache. */
 int32_t fake_model_likeliest(const int32_t *tokens, size_t n);
+/* The set of adapters that these take their sequence to have; at first none. */
+void fake_model_adapters(uint64_t set);
 /* All logits after `tokens` [n]. */
 void fake_model_logits(const int32_t *tokens, size_t n, float *logits);
 

@@ -20,6 +20,10 @@ void bed_open(model_bed *b, const char *path, bed_opts o)
     *b = (model_bed){0};
     if (liz_gguf_open(&b->gguf, path, &err) != LIZ_OK || liz_model_open(&b->model, b->gguf, &err) != LIZ_OK)
         fail_msg("%s", err.text);
+    for (int i = 0; i < BED_ADAPTERS_MAX && o.adapters[i] != NULL; i++)
+        if (liz_adapter_open(&b->adapters[i], o.adapters[i], &err) != LIZ_OK ||
+            liz_model_adapter_add(b->model, b->adapters[i], o.scale, &err) != LIZ_OK)
+            fail_msg("%s", err.text);
     const liz_model_params *p = liz_model_params_get(b->model);
     b->n_vocab = p->n_vocab;
     assert_int_equal(liz_team_open(&b->team, o.n_threads, &err), LIZ_OK);
@@ -46,6 +50,8 @@ void bed_close(model_bed *b)
     liz_cache_close(b->cache);
     liz_model_close(b->model);
     liz_team_close(b->team);
+    for (int i = 0; i < BED_ADAPTERS_MAX; i++)
+        liz_adapter_close(b->adapters[i]);
     liz_gguf_close(b->gguf);
 }
 
@@ -63,7 +69,8 @@ const float *bed_step(model_bed *b, const int32_t *const *tokens, const int32_t 
                                     .n_past = b->n_done[s],
                                     .n_tok = n_tok[s],
                                     .tokens = tokens[s] + b->n_done[s],
-                                    .n_logits = n_tok[s]};
+                                    .n_logits = n_tok[s],
+                                    .adapters = b->sets[s]};
         b->n_done[s] += n_tok[s];
     }
     if (liz_model_forward(b->model, b->cache, seqs, n, &logits, &err) != LIZ_OK)

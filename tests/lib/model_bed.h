@@ -5,7 +5,7 @@
 #include "cache/cache.h"
 #include "model/model.h"
 
-enum { BED_SEQS_MAX = 3, BED_TOKENS_MAX = 128, BED_PAGES_MAX = BED_TOKENS_MAX / LIZ_PAGE_TOKENS };
+enum { BED_ADAPTERS_MAX = 2, BED_SEQS_MAX = 3, BED_TOKENS_MAX = 128, BED_PAGES_MAX = BED_TOKENS_MAX / LIZ_PAGE_TOKENS };
 
 typedef struct bed_opts {
     liz_tier_id tier;
@@ -13,6 +13,8 @@ typedef struct bed_opts {
     int32_t n_batch; /* tokens of a step at most */
     int32_t n_ctx;
     liz_cache_type cache_type;
+    const char *adapters[BED_ADAPTERS_MAX]; /* their files; NULL ends the list */
+    float scale;                            /* of all of them */
 } bed_opts;
 
 typedef struct model_bed {
@@ -23,6 +25,8 @@ typedef struct model_bed {
     int32_t n_vocab;
     int32_t pages[BED_SEQS_MAX][BED_PAGES_MAX]; /* of each sequence, not in the order of their ids */
     int32_t n_done[BED_SEQS_MAX];
+    liz_adapter *adapters[BED_ADAPTERS_MAX];
+    uint64_t sets[BED_SEQS_MAX]; /* of each sequence */
 } model_bed;
 
 /* Fails the test when the file cannot be opened or loaded. */

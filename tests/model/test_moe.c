@@ -123,11 +123,13 @@ static void check_group(int n_expert, int n_used, int n_tok)
 {
     liz_hparams h = {.n_expert = n_expert, .n_expert_used = n_used};
     enum { PAIRS_MAX = TOKENS_MAX * USED_MAX, ACT_MAX = PAIRS_MAX + EXPERTS_MAX * LIZ_ACT_ALIGN };
-    static int32_t chosen[PAIRS_MAX], pair_of[PAIRS_MAX], pair_expert[PAIRS_MAX], act_token[ACT_MAX], act_pair[ACT_MAX];
+    static int32_t chosen[PAIRS_MAX], pair_of[PAIRS_MAX], pair_expert[PAIRS_MAX], pair_token[PAIRS_MAX],
+        act_token[ACT_MAX], act_pair[ACT_MAX];
     static liz_moe_run runs[EXPERTS_MAX];
     liz_moe moe = {.chosen = chosen,
                    .pair_of = pair_of,
                    .pair_expert = pair_expert,
+                   .pair_token = pair_token,
                    .act_token = act_token,
                    .act_pair = act_pair,
                    .runs = runs};

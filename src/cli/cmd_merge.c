@@ -1,0 +1,36 @@
+/* cmd_merge.c - lizzie merge: adapters into a model's weights. */
+#include "cli/cli.h"
+
+#include "base/status.h"
+
+static liz_status check(const cli_args *args, liz_error *err)
+{
+    const char *out = args->line.out_path;
+    if (out == NULL)
+        return liz_fail(err, LIZ_E_USAGE, "merge: no output is named: add -o OUT");
+    if (args->line.engine.n_loras == 0)
+        return liz_fail(err, LIZ_E_USAGE, "merge: no adapter is named: add --lora FILE");
+    bool is_read = liz_file_is_same(out, args->line.model_path);
+    for (size_t i = 0; i < args->line.engine.n_loras; i++)
+        is_read = is_read || liz_file_is_same(out, args->loras[i].path);
+    return is_read ? liz_fail(err, LIZ_E_USAGE, "%s: is read and would be overwritten: name another file after -o", out)
+                   : LIZ_OK;
+}
+
+int cli_merge(cli_args *args)
+{
+    liz_error err;
+    liz_merge_opts opts = {.loras = args->loras,
+                           .n_loras = args->line.engine.n_loras,
+                           .type = args->type,
+                           .overwrite = args->force,
+                           .n_threads = args->line.engine.n_threads,
+                           .on_progress = args->line.engine.on_progress};
+    liz_status status = check(args, &err);
+    if (status == LIZ_OK)
+        status = liz_merge(args->line.model_path, args->line.out_path, &opts, &err);
+    cli_progress_clear();
+    if (status == LIZ_E_STATE)
+        liz_fail(&err, status, "%s: is there already: name another file after -o, or add --force", args->line.out_path);
+    return status == LIZ_OK ? EXIT_DONE : cli_fail(status, &err);
+}
