@@ -4,6 +4,7 @@
 #include "base/checked.h"
 #include "base/philox.h"
 #include "tensor/quant.h"
+#include "train/tape_ops.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -22,6 +23,8 @@ typedef struct builder {
     liz_graph *g;
     int layer;
     char name[64];
+    const liz_gguf_tensor *adapted; /* the tensor that `low` is of */
+    liz_tensor_id low;              /* A x of its adapter */
 } builder;
 
 static const char *name_in_layer(builder *b, const char *tensor)
@@ -57,11 +60,31 @@ static liz_param *vector_param(builder *b, const char *name, float *values, size
     return p;
 }
 
-static liz_param *adapter(builder *b, const char *name, const char *suffix, size_t n_out, size_t n_in)
+static liz_param *adapter(builder *b, const liz_linear *l, const char *half, size_t n_out, size_t n_in)
 {
     char full[96];
-    snprintf(full, sizeof full, "%s.%s", name, suffix);
+    snprintf(full, sizeof full, "%.*s.%s", LIZ_STR_ARG(l->tensor->name), half);
     return liz_tape_param(b->g->tape, full, n_out, n_in, true);
+}
+
+/* B A x. Matrices that stand in one tensor (queries, keys and values; gate and up) have one A, and each its rows of B:
+ * halves of the tensor's name, in the order of its rows. */
+static liz_tensor_id adapted(builder *b, liz_tensor_id x, const liz_linear *l)
+{
+    size_t rank = (size_t)b->g->opts.lora_rank;
+    if (b->adapted != l->tensor)
+        b->low = liz_tape_linear(b->g->tape, x, adapter(b, l, "lora_a", rank, (size_t)l->matrix.n_in), NULL);
+    b->adapted = l->tensor;
+    return liz_tape_linear(b->g->tape, b->low, adapter(b, l, "lora_b", (size_t)l->matrix.n_out, rank), NULL);
+}
+
+/* What one tensor holds is adapted as a whole. */
+static bool is_target(const builder *b, const liz_linear *l, unsigned target)
+{
+    bool is_part = l->row_step != (uint64_t)l->matrix.n_out;
+    unsigned attention = LIZ_LORA_Q | LIZ_LORA_K | LIZ_LORA_V,
+             whole = target & attention ? attention : LIZ_LORA_GATE_UP;
+    return b->g->opts.lora_rank > 0 && (b->g->opts.lora_targets & (is_part ? whole : target)) != 0;
 }
 
 /* W x + bias, with its adapter where there is one. `tensor`: its name without .weight. */
@@ -73,13 +96,9 @@ static liz_tensor_id linear(builder *b, liz_tensor_id x, const char *tensor, con
     snprintf(bias, sizeof bias, "blk.%d.%s.bias", b->layer, tensor);
     liz_tensor_id y = liz_tape_linear(g->tape, x, matrix_param(b, weight, l),
                                       vector_param(b, bias, l->bias, (size_t)l->matrix.n_out));
-    if (g->opts.lora_rank == 0 || (g->opts.lora_targets & target) == 0)
+    if (!is_target(b, l, target))
         return y;
-    size_t rank = (size_t)g->opts.lora_rank;
-    liz_param *a = adapter(b, weight, "lora_a", rank, (size_t)l->matrix.n_in);
-    liz_param *up = adapter(b, weight, "lora_b", (size_t)l->matrix.n_out, rank);
-    liz_tensor_id low = liz_tape_linear(g->tape, x, a, NULL);
-    return liz_tape_add(g->tape, y, liz_tape_linear(g->tape, low, up, NULL), g->opts.lora_alpha / (float)rank);
+    return liz_tape_add(g->tape, y, adapted(b, x, l), g->opts.lora_alpha / (float)g->opts.lora_rank);
 }
 
 static liz_tensor_id norm(builder *b, liz_tensor_id x, const char *tensor, const liz_norm *n, size_t width,
@@ -131,7 +150,8 @@ static liz_tensor_id attention(builder *b, liz_tensor_id x)
                               .n_embd = h->n_embd_k,
                               .scale = h->attn_scale,
                               .softcap = h->attn_softcap,
-                              .window = h->layers[b->layer].windowed ? (size_t)h->window : 0};
+                              .window = h->layers[b->layer].windowed ? (size_t)h->window : 0,
+                              .sinks = l->sinks};
     return linear(b, liz_tape_attend(b->g->tape, q, k, v, shape), "attn_output", &l->o, LIZ_LORA_O);
 }
 
@@ -150,6 +170,26 @@ static liz_tensor_id feed_forward(builder *b, liz_tensor_id x)
     return linear(b, y, "ffn_down", &l->down, LIZ_LORA_DOWN);
 }
 
+static liz_expert_matrix expert_matrix(builder *b, const char *tensor, const liz_linear *l)
+{
+    char weight[64];
+    snprintf(weight, sizeof weight, "blk.%d.%s.weight", b->layer, tensor);
+    return (liz_expert_matrix){matrix_param(b, weight, l), l->bias, (size_t)l->row_step};
+}
+
+/* Experts stay as they are; adapters reach them through what they are given. */
+static liz_tensor_id experts(builder *b, liz_tensor_id x)
+{
+    const liz_layer *l = &b->g->w.layers[b->layer];
+    liz_expert_plan plan = {.h = &b->g->h,
+                            .choose_bias = l->router_bias,
+                            .gate = expert_matrix(b, "ffn_gate_exps", &l->gate),
+                            .up = expert_matrix(b, "ffn_up_exps", &l->up),
+                            .down = expert_matrix(b, "ffn_down_exps", &l->down),
+                            .oai = b->g->h.family->ffn == LIZ_FFN_SWIGLU_OAI};
+    return liz_tape_experts(b->g->tape, x, linear(b, x, "ffn_gate_inp", &l->router, 0), &plan);
+}
+
 /* One half of a layer: norms where the family has them, and the way back into the stream. */
 static liz_tensor_id half(builder *b, liz_tensor_id x, liz_tensor_id (*body)(builder *, liz_tensor_id),
                           const char *name, const liz_norm *before, const char *post_name, const liz_norm *after)
@@ -164,18 +204,22 @@ static liz_tensor_id half(builder *b, liz_tensor_id x, liz_tensor_id (*body)(bui
 
 /* ---- The whole ---- */
 
-static liz_status refuse(const liz_hparams *h, liz_error *err)
+static liz_status refuse(const liz_hparams *h, bool trains_all, liz_error *err)
 {
     const char *what = NULL;
-    if (h->n_expert > 0)
-        what = "mixtures of experts";
-    else if (h->family->sinks)
-        what = "attention sinks";
+    if (h->n_expert > 0 && trains_all)
+        what = "train a mixture of experts but by adapters";
+    else if (h->family->sinks && trains_all)
+        what = "train attention sinks";
+    else if (h->n_expert > 0 && (h->family->ffn == LIZ_FFN_GELU || h->family->ungated))
+        what = "compute experts of this activation";
+    else if (h->n_expert_used > LIZ_TAPE_EXPERTS_USED)
+        what = "compute so many experts of a token";
     else if (h->n_embd_k != h->n_embd_v)
-        what = "keys and values of different sizes";
+        what = "compute keys and values of different sizes";
     if (what == NULL)
         return LIZ_OK;
-    return liz_fail(err, LIZ_E_UNSUPPORTED, "%s: training cannot compute %s yet", h->family->arch, what);
+    return liz_fail(err, LIZ_E_UNSUPPORTED, "%s: training cannot %s yet", h->family->arch, what);
 }
 
 static liz_status fill_frequencies(liz_graph *g, int32_t n_ctx, liz_error *err)
@@ -212,7 +256,8 @@ static void build(liz_graph *g)
         const char *ffn_norm = g->h.family->ffn_norm != NULL ? g->h.family->ffn_norm : "ffn_norm";
         liz_tape_block(g->tape);
         x = half(&b, x, attention, "attn_norm", &l->attn_norm, "post_attention_norm", &l->attn_post_norm);
-        x = half(&b, x, feed_forward, ffn_norm, &l->ffn_norm, "post_ffw_norm", &l->ffn_post_norm);
+        x = half(&b, x, g->h.layers[b.layer].sparse ? experts : feed_forward, ffn_norm, &l->ffn_norm, "post_ffw_norm",
+                 &l->ffn_post_norm);
     }
     liz_tape_block(g->tape);
     x = norm(&b, x, "output_norm", &g->w.output_norm, n, 1);
@@ -238,7 +283,7 @@ static liz_status open_parts(liz_graph *g, const liz_gguf *gguf, liz_error *err)
 {
     liz_status status = liz_hparams_read(&g->h, gguf, err);
     if (status == LIZ_OK)
-        status = refuse(&g->h, err);
+        status = refuse(&g->h, g->opts.lora_rank == 0, err);
     if (status == LIZ_OK)
         status = liz_weights_bind(&g->w, &g->h, gguf, err);
     if (status == LIZ_OK)

@@ -18,6 +18,7 @@ enum {
     LIZ_LORA_GATE = 16,
     LIZ_LORA_UP = 32,
     LIZ_LORA_DOWN = 64,
+    LIZ_LORA_GATE_UP = LIZ_LORA_GATE | LIZ_LORA_UP,
     LIZ_LORA_ALL = 127
 };
 

@@ -140,6 +140,21 @@ static void scores(item *it, int h, size_t q0, size_t q1)
     }
 }
 
+/* Probabilities from a query's scores [n]; keeps their log-sum, in which a sink counts too. */
+static void query_softmax(const item *it, int h, size_t query, float *s, size_t n)
+{
+    const liz_tape *tape = it->tape;
+    const float *sinks = it->op->attend.sinks;
+    float *log_sum = log_sum_at(it, h, query);
+    *log_sum = tape->grad.softmax(s, n);
+    if (sinks == NULL)
+        return;
+    int group = it->op->attend.n_head / it->op->attend.n_head_kv;
+    float both[2] = {*log_sum, sinks[it->kv_head * group + h]};
+    *log_sum = tape->grad.softmax(both, 2);
+    tape->kernel.scale(s, both[0], n, s);
+}
+
 static void forward_item(item *it, int h)
 {
     const liz_tape *tape = it->tape;
@@ -148,7 +163,7 @@ static void forward_item(item *it, int h)
         size_t q1 = least(q0 + LIZ_TAPE_QUERIES, it->n);
         scores(it, h, q0, q1);
         for (size_t q = q0; q < q1; q++)
-            *log_sum_at(it, h, q) = tape->grad.softmax(it->s + (q - q0) * it->n_pad, q1);
+            query_softmax(it, h, q, it->s + (q - q0) * it->n_pad, q1);
         put_rows(it, &it->left, q1 - q0, q1, rows_of(it->s, it->n_pad));
         mul(it, &it->left, &it->v_back, (size_t)it->hd, q_at(it, out, h, q0), it->q_width, false);
     }

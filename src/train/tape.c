@@ -166,6 +166,15 @@ liz_tensor_id liz_tape_attend(liz_tape *tape, liz_tensor_id q, liz_tensor_id k, 
     return op->out;
 }
 
+liz_tensor_id liz_tape_experts(liz_tape *tape, liz_tensor_id x, liz_tensor_id router, const liz_expert_plan *plan)
+{
+    liz_op *op = op_new(tape, LIZ_OP_EXPERTS, tape->tensors[x].width);
+    op->in[0] = x;
+    op->in[1] = router;
+    op->experts = *plan;
+    return op->out;
+}
+
 static liz_tensor_id product_of(liz_tape *tape, liz_op_kind kind, liz_tensor_id a, liz_tensor_id b)
 {
     liz_op *op = op_new(tape, kind, tape->tensors[a].width);
@@ -309,6 +318,33 @@ static void place_saved(liz_tape *tape, liz_op *op, bump *b)
     op->saved = op->flag ? bump_take(b, n_tok * (size_t)op->rope.shape.n_dims, sizeof(float)) : first->saved;
 }
 
+/* The widest mixture's; all share it. */
+static void place_experts(liz_tape *tape, bump *b)
+{
+    liz_expert_space *s = &tape->space.experts;
+    size_t n_tok = tape->opts.n_tok_max, n_embd = 0, n_ff = 0, n_expert = 0, n_used = 0;
+    for (int i = 0; i < tape->n_ops; i++) {
+        const liz_expert_plan *plan = &tape->ops[i].experts;
+        if (tape->ops[i].kind != LIZ_OP_EXPERTS)
+            continue;
+        n_embd = most(n_embd, plan->up.param->n_in);
+        n_ff = most(n_ff, plan->up.param->n_out);
+        n_expert = most(n_expert, (size_t)plan->h->n_expert);
+        n_used = most(n_used, (size_t)plan->h->n_expert_used);
+    }
+    float **wide[] = {&s->x, &s->out}, **inner[] = {&s->gate, &s->up, &s->act, &s->dact, &s->dup};
+    for (int i = 0; i < 2; i++)
+        *wide[i] = bump_take(b, n_tok * n_embd, sizeof(float));
+    for (int i = 0; i < 5; i++)
+        *inner[i] = bump_take(b, n_tok * n_ff, sizeof(float));
+    s->p = bump_take(b, n_tok * n_expert, sizeof(float));
+    s->weights = bump_take(b, n_tok * n_used, sizeof(float));
+    s->slopes = bump_take(b, n_tok * n_used, sizeof(float));
+    s->chosen = bump_take(b, n_tok * n_used, sizeof(int32_t));
+    s->pairs = bump_take(b, n_tok * n_used, sizeof(int32_t));
+    s->begin = bump_take(b, n_expert > 0 ? n_expert + 1 : 0, sizeof(int32_t));
+}
+
 static void place_space(liz_tape *tape, bump *b)
 {
     liz_tape_space *s = &tape->space;
@@ -325,6 +361,11 @@ static void place_space(liz_tape *tape, bump *b)
         }
         if (op->kind == LIZ_OP_ATTEND)
             s->member_floats = most(s->member_floats, liz_op_attend_floats(tape, op));
+        if (op->kind == LIZ_OP_EXPERTS) {
+            need_linear(tape, s, op->experts.up.param, n_tok);
+            need_linear(tape, s, op->experts.down.param, n_tok);
+            s->member_floats = most(s->member_floats, (size_t)op->experts.h->n_expert);
+        }
         n_groups = most(n_groups, op->n_groups);
     }
     s->member_floats = liz_div_up(s->member_floats, 16) * 16;
@@ -335,6 +376,7 @@ static void place_space(liz_tape *tape, bump *b)
     s->stats = bump_take(b, n_tok * n_groups * 2, sizeof(float));
     s->logits = bump_take(b, LIZ_TAPE_LOSS_TOKENS * n_vocab, sizeof(float));
     s->losses = bump_take(b, n_tok, sizeof(double));
+    place_experts(tape, b);
     s->member = bump_take(b, (size_t)liz_team_size(tape->team) * s->member_floats, sizeof(float));
     for (int i = 0; i < tape->n_ops; i++)
         place_saved(tape, &tape->ops[i], b);

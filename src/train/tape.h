@@ -53,7 +53,8 @@ enum { LIZ_NO_TENSOR = -1 };
 typedef struct liz_attend_shape {
     int n_head, n_head_kv, n_embd; /* elements of a head */
     float scale, softcap;
-    size_t window; /* keys a token sees, itself included; 0: all */
+    size_t window;      /* keys a token sees, itself included; 0: all */
+    const float *sinks; /* [n_head] scores that have no value, and stay as they are; NULL: none; borrowed */
 } liz_attend_shape;
 
 typedef struct liz_rope_plan {
@@ -62,6 +63,21 @@ typedef struct liz_rope_plan {
     const double *frequencies; /* [shape.n_dims / 2] radians a position; borrowed */
     float gain;                /* of cos and sin */
 } liz_rope_plan;
+
+/* The matrices of experts: those of the first, frozen in the file, the others' `step` rows further on; biases (may be
+ * NULL) likewise. */
+typedef struct liz_expert_matrix {
+    liz_param *param;
+    const float *bias;
+    size_t step;
+} liz_expert_matrix;
+
+typedef struct liz_expert_plan {
+    const struct liz_hparams *h; /* how tokens are routed; borrowed */
+    const float *choose_bias;    /* may be NULL */
+    liz_expert_matrix gate, up, down;
+    bool oai; /* the activation is swiglu_oai, else gated SiLU */
+} liz_expert_plan;
 
 typedef struct liz_tape_opts {
     size_t n_tok_max;
@@ -89,6 +105,8 @@ liz_tensor_id liz_tape_linear(liz_tape *tape, liz_tensor_id x, liz_param *weight
 liz_tensor_id liz_tape_rope(liz_tape *tape, liz_tensor_id x, const liz_rope_plan *plan); /* in place */
 liz_tensor_id liz_tape_attend(liz_tape *tape, liz_tensor_id q, liz_tensor_id k, liz_tensor_id v,
                               liz_attend_shape shape);
+/* The sum of a token's experts by the weights that follow from its row of `router`. */
+liz_tensor_id liz_tape_experts(liz_tape *tape, liz_tensor_id x, liz_tensor_id router, const liz_expert_plan *plan);
 liz_tensor_id liz_tape_silu_mul(liz_tape *tape, liz_tensor_id gate, liz_tensor_id up);
 liz_tensor_id liz_tape_gelu(liz_tape *tape, liz_tensor_id x);
 liz_tensor_id liz_tape_mul(liz_tape *tape, liz_tensor_id a, liz_tensor_id b);

@@ -2,9 +2,11 @@
 #ifndef LIZ_TRAIN_TAPE_OPS_H
 #define LIZ_TRAIN_TAPE_OPS_H
 
+#include "model/model_params.h"
 #include "train/tape.h"
 
 enum { LIZ_TAPE_QUERIES = 64, LIZ_TAPE_LOSS_TOKENS = 256 }; /* both are part of the order of sums */
+enum { LIZ_TAPE_EXPERTS_USED = 64 };                        /* by a token, at most */
 
 /* The operations; each has a forward and a backward. */
 #define LIZ_TAPE_OPS(X)                                                                                                \
@@ -13,6 +15,7 @@ enum { LIZ_TAPE_QUERIES = 64, LIZ_TAPE_LOSS_TOKENS = 256 }; /* both are part of 
     X(LINEAR, linear)                                                                                                  \
     X(ROPE, rope)                                                                                                      \
     X(ATTEND, attend)                                                                                                  \
+    X(EXPERTS, experts)                                                                                                \
     X(SILU_MUL, silu_mul)                                                                                              \
     X(GELU, gelu)                                                                                                      \
     X(MUL, mul)                                                                                                        \
@@ -41,8 +44,18 @@ typedef struct liz_op {
     bool flag; /* embed: rows by position; norm: centred; linear: lays out its input; rope: prepares the angles */
     liz_attend_shape attend;
     liz_rope_plan rope;
+    liz_expert_plan experts;
     float *saved; /* attend: [n_tok, n_head] log-sums; rope: [n_tok, n_dims] cosines and sines */
 } liz_op;
+
+/* Of the expert at hand, rows by pairs; of a batch's routing. */
+typedef struct liz_expert_space {
+    float *x, *out;                      /* [n_tok, n_embd] */
+    float *gate, *up, *act, *dact, *dup; /* [n_tok, n_ff] */
+    float *p;                            /* [n_tok, n_expert] what routing made of the logits */
+    float *weights, *slopes;             /* [n_tok, n_used], and the gradients of the weights */
+    int32_t *chosen, *pairs, *begin;     /* [n_tok, n_used]; by expert; [n_expert + 1] where each expert's begin */
+} liz_expert_space;
 
 /* What members share of working space, and their own. */
 typedef struct liz_tape_space {
@@ -51,7 +64,8 @@ typedef struct liz_tape_space {
     float *stats;               /* [n_tok, groups, 2] */
     float *logits;              /* [LIZ_TAPE_LOSS_TOKENS, n_vocab] */
     double *losses;             /* [n_tok] */
-    float *member;              /* [n_members, member_floats] */
+    liz_expert_space experts;
+    float *member; /* [n_members, member_floats] */
     size_t rows_bytes, columns_bytes, panels_bytes, weights_bytes, member_floats;
 } liz_tape_space;
 

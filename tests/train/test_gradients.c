@@ -4,6 +4,7 @@
  * loss by an element of a weight is what the tape's gradient has to be. In exact mode (f32 products) within 1e-4 of
  * the gradient's size; with bfloat16 operands, whose rounding the differences do not see, within a few per cent. */
 #include "base/philox.h"
+#include "model/model_params.h"
 #include "train/tape.h"
 
 #include <math.h>
@@ -23,6 +24,8 @@ typedef struct shape {
     int n_head, n_head_kv;
     bool layer_norm, gelu, biases, qk_norm, neox, tied;
     float softcap, final_cap, embed_scale, residual_scale, logit_scale;
+    liz_hparams experts; /* n_expert 0: none */
+    bool oai, sinks;
 } shape;
 
 static const shape shapes[] = {
@@ -31,6 +34,14 @@ static const shape shapes[] = {
      .residual_scale = 1, .logit_scale = 1},
     {"caps", 32, 40, 16, 20, 2, 1, .qk_norm = true, .neox = true, .softcap = 3, .final_cap = 4, .embed_scale = 2.5f,
      .residual_scale = 0.5f, .logit_scale = 0.7f},
+    {"experts", 32, 24, 8, 0, 4, 2, .tied = true, .embed_scale = 1, .residual_scale = 1, .logit_scale = 1,
+     .experts =
+         {.n_expert = 5, .n_expert_used = 2, .router = LIZ_ROUTER_SOFTMAX, .router_norm = true, .expert_scale = 1}},
+    {"sigmoid", 32, 24, 8, 0, 4, 2, .tied = true, .embed_scale = 1, .residual_scale = 1, .logit_scale = 1,
+     .experts = {.n_expert = 4, .n_expert_used = 3, .router = LIZ_ROUTER_SIGMOID, .expert_scale = 1.5f}},
+    {"gpt-oss", 32, 24, 8, 9, 4, 2, .tied = true, .biases = true, .embed_scale = 1, .residual_scale = 1,
+     .logit_scale = 1, .experts = {.n_expert = 4, .n_expert_used = 2, .router = LIZ_ROUTER_CHOSEN, .expert_scale = 1},
+     .oai = true, .sinks = true},
 };
 
 /* ---- The model on a tape ---- */
@@ -39,11 +50,41 @@ typedef struct weights {
     liz_param *embed, *norm, *norm_bias, *head, *head_bias;
     struct layer {
         liz_param *norm1, *norm1_bias, *q, *q_bias, *k, *v, *o, *o_bias, *q_norm, *k_norm, *norm2, *norm2_bias;
-        liz_param *gate, *up, *down, *down_bias;
+        liz_param *gate, *up, *down, *down_bias, *router, *router_bias;
     } layers[LAYERS];
 } weights;
 
 static double frequencies[8];
+
+/* What stays as it is: experts' matrices and biases (of gate, up, down), and sinks. */
+enum { EXPERTS_MAX = 5, FROZEN_MAX = EXPERTS_MAX * 64 * 64 };
+static float frozen[LAYERS][3][FROZEN_MAX], frozen_bias[LAYERS][3][EXPERTS_MAX * 64], sink[4] = {0.3f, -1, 2, 0.7f};
+
+static liz_expert_matrix expert_matrix(liz_tape *tape, const shape *s, int layer, int which, size_t n_out, size_t n_in)
+{
+    for (size_t i = 0; i < (size_t)s->experts.n_expert * n_out * n_in; i++)
+        frozen[layer][which][i] =
+            (float)((liz_draw(77, i, (uint32_t)(layer * 3 + which)) * 2 - 1) * 2 / sqrt((double)n_in));
+    for (size_t i = 0; i < (size_t)s->experts.n_expert * n_out; i++)
+        frozen_bias[layer][which][i] = (float)(liz_draw(78, i, (uint32_t)(layer * 3 + which)) * 0.4 - 0.2);
+    liz_param *p = liz_tape_param(tape, "expert", n_out, n_in, false);
+    p->dtype = LIZ_DTYPE_F32;
+    p->file = (const uint8_t *)frozen[layer][which];
+    p->file_row_bytes = n_in * sizeof(float);
+    return (liz_expert_matrix){p, s->biases ? frozen_bias[layer][which] : NULL, n_out};
+}
+
+static liz_tensor_id build_experts(liz_tape *tape, const shape *s, struct layer *a, int layer, liz_tensor_id h)
+{
+    a->router = liz_tape_param(tape, "router", (size_t)s->experts.n_expert, s->n_embd, true);
+    a->router_bias = s->biases ? liz_tape_param(tape, "router_bias", 1, (size_t)s->experts.n_expert, true) : NULL;
+    liz_expert_plan plan = {.h = &s->experts,
+                            .gate = expert_matrix(tape, s, layer, 0, s->n_ff, s->n_embd),
+                            .up = expert_matrix(tape, s, layer, 1, s->n_ff, s->n_embd),
+                            .down = expert_matrix(tape, s, layer, 2, s->n_embd, s->n_ff),
+                            .oai = s->oai};
+    return liz_tape_experts(tape, h, liz_tape_linear(tape, h, a->router, a->router_bias), &plan);
+}
 
 static liz_param *vector(liz_tape *tape, const char *name, size_t n, bool wanted)
 {
@@ -57,7 +98,8 @@ static void build(liz_tape *tape, const shape *s, weights *w)
         frequencies[i] = pow(100.0, -(double)i / (double)(s->hd / 2));
     liz_rope_plan rope = {s->n_head, (int)s->hd, {(int)s->hd, s->neox}, frequencies, 1.0f}, rope_k = rope;
     rope_k.n_head = s->n_head_kv;
-    liz_attend_shape attend = {s->n_head, s->n_head_kv, (int)s->hd, 0.4f, s->softcap, s->window};
+    liz_attend_shape attend = {s->n_head, s->n_head_kv,          (int)s->hd, 0.4f, s->softcap,
+                               s->window, s->sinks ? sink : NULL};
     w->embed = liz_tape_param(tape, "embed", N_VOCAB, n, true);
     liz_tensor_id x = liz_tape_embed(tape, w->embed, s->embed_scale);
     for (int l = 0; l < LAYERS; l++) {
@@ -87,6 +129,10 @@ static void build(liz_tape *tape, const shape *s, weights *w)
         a->norm2 = vector(tape, "norm2", n, true);
         a->norm2_bias = vector(tape, "norm2_bias", n, s->layer_norm);
         h = liz_tape_norm(tape, x, a->norm2, a->norm2_bias, s->layer_norm, 1e-5f, 1);
+        if (s->experts.n_expert > 0) {
+            x = liz_tape_add(tape, x, build_experts(tape, s, a, l, h), s->residual_scale);
+            continue;
+        }
         a->up = liz_tape_param(tape, "up", s->n_ff, n, true);
         liz_tensor_id f;
         if (s->gelu) {
@@ -171,6 +217,7 @@ static void d_attend(const shape *s, const doubles *d, const liz_segment *seg, s
             p[j] = exp(d_cap(dot * (double)0.4f, (double)s->softcap));
             sum += p[j];
         }
+        sum += s->sinks ? exp((double)sink[h]) : 0;
         for (size_t i = 0; i < s->hd; i++) {
             out[qo + i] = 0;
             for (size_t j = first; j <= t; j++)
@@ -189,6 +236,57 @@ static void d_feed_forward(const shape *s, const struct layer *a, const double *
         up[i] = a->gate != NULL ? gate[i] / (1 + exp(-gate[i])) * up[i]
                                 : up[i] / 2 * (1 + tanh(sqrt(2 / M_PI) * (up[i] + 0.044715 * pow(up[i], 3))));
     d_linear(up, a->down, a->down_bias, out);
+}
+
+/* The weights of a token's experts, 0 of the others. */
+static void d_route(const liz_hparams *e, const double *logits, double *w)
+{
+    double p[EXPERTS_MAX], sum = 0, of_used = 0;
+    bool taken[EXPERTS_MAX] = {false};
+    for (int i = 0; i < e->n_expert; i++)
+        sum += exp(logits[i]);
+    for (int i = 0; i < e->n_expert; i++)
+        p[i] = e->router == LIZ_ROUTER_SIGMOID ? 1 / (1 + exp(-logits[i])) : exp(logits[i]) / sum;
+    for (int k = 0; k < e->n_expert_used; k++) {
+        int best = -1;
+        for (int i = 0; i < e->n_expert; i++)
+            if (!taken[i] && (best < 0 || logits[i] > logits[best]))
+                best = i;
+        taken[best] = true;
+        of_used += p[best];
+    }
+    bool sums = e->router_norm || e->router == LIZ_ROUTER_CHOSEN;
+    for (int i = 0; i < e->n_expert; i++)
+        w[i] = taken[i] ? p[i] / (sums ? of_used : 1) * (double)e->expert_scale : 0;
+}
+
+static double d_frozen(int layer, int which, size_t expert, size_t n_out, size_t o, const double *x, size_t n_in,
+                       bool bias)
+{
+    const float *row = frozen[layer][which] + (expert * n_out + o) * n_in;
+    double y = bias ? (double)frozen_bias[layer][which][expert * n_out + o] : 0;
+    for (size_t i = 0; i < n_in; i++)
+        y += x[i] * (double)row[i];
+    return y;
+}
+
+static void d_experts(const shape *s, const struct layer *a, int layer, const double *h, double *out)
+{
+    double logits[EXPERTS_MAX], w[EXPERTS_MAX], inner[64];
+    d_linear(h, a->router, a->router_bias, logits);
+    d_route(&s->experts, logits, w);
+    for (size_t i = 0; i < s->n_embd; i++)
+        out[i] = 0;
+    for (size_t e = 0; e < (size_t)s->experts.n_expert; e++) {
+        for (size_t i = 0; i < s->n_ff && w[e] != 0; i++) {
+            double g = d_frozen(layer, 0, e, s->n_ff, i, h, s->n_embd, s->biases);
+            double u = d_frozen(layer, 1, e, s->n_ff, i, h, s->n_embd, s->biases);
+            double bent = fmin(g, 7);
+            inner[i] = s->oai ? bent / (1 + exp(-1.702 * bent)) * (fmax(fmin(u, 7), -7) + 1) : g / (1 + exp(-g)) * u;
+        }
+        for (size_t i = 0; i < s->n_embd && w[e] != 0; i++)
+            out[i] += w[e] * d_frozen(layer, 2, e, s->n_embd, i, inner, s->n_ff, s->biases);
+    }
 }
 
 static double d_loss(const shape *s, const weights *w, const liz_train_batch *b)
@@ -220,7 +318,10 @@ static double d_loss(const shape *s, const weights *w, const liz_train_batch *b)
                 for (size_t i = 0; i < s->n_embd; i++)
                     d.x[t][i] += y[i] * (double)s->residual_scale;
                 d_norm(d.x[t], a->norm2, a->norm2_bias, s->layer_norm, s->n_embd, h);
-                d_feed_forward(s, a, h, y);
+                if (s->experts.n_expert > 0)
+                    d_experts(s, a, l, h, y);
+                else
+                    d_feed_forward(s, a, h, y);
                 for (size_t i = 0; i < s->n_embd; i++)
                     d.x[t][i] += y[i] * (double)s->residual_scale;
             }
@@ -244,6 +345,8 @@ static void fill(liz_tape *tape)
 {
     for (size_t i = 0; i < liz_tape_param_count(tape); i++) {
         liz_param *p = liz_tape_param_at(tape, i);
+        if (!p->is_trained)
+            continue;
         double spread = p->n_out > 1 ? 1.2 / sqrt((double)p->n_in) : 0.3;
         bool is_norm = strstr(p->name, "norm") != NULL && strstr(p->name, "bias") == NULL;
         for (size_t j = 0; j < p->n_out * p->n_in; j++) {
@@ -260,6 +363,8 @@ static double compare(const shape *s, const weights *w, liz_tape *tape, const li
     for (size_t i = 0; i < liz_tape_param_count(tape); i++) {
         liz_param *p = liz_tape_param_at(tape, i);
         size_t n = p->n_out * p->n_in;
+        if (!p->is_trained)
+            continue;
         double own_differ = 0, own_size = 0;
         for (size_t k = 0; k < 6; k++) {
             size_t j = (k * 7919 + i) % n;
