@@ -139,7 +139,8 @@ $(BUILD)/libline-fake.a: $(LINE_OBJ) $(FAKE_ENGINE_OBJ)
 $(LINE_TEST_BIN): %: %.o $(BUILD)/libtests.a $(BUILD)/libline-fake.a
 	$(call say,LD,$@)$(CC) -o $@ $^ -lcmocka -lpcre2-8 $(LIBS)
 
-$(BUILD)/lizzie-fake: $(CLI_OBJ) $(BUILD)/libline-fake.a
+# Training is the true one.
+$(BUILD)/lizzie-fake: $(CLI_OBJ) $(BUILD)/libline-fake.a $(BUILD)/liblizzie.a
 	$(call say,LD,$@)$(CC) -o $@ $^ $(CLI_LIBS) $(LIBS)
 
 $(BUILD)/bench/%: $(BUILD)/bench/%.o $(BENCH_LIB_OBJ) $(BUILD)/liblizzie.a

@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "line/line.h"
 #include "lizzie.h"
+#include "train/train.h"
 
 #include <stdio.h>
 
@@ -24,7 +25,8 @@ typedef enum cli_command_id {
     CLI_TEMPLATE = 32,
     CLI_BENCH = 64,
     CLI_MERGE = 128,
-    CLI_ALL = 255
+    CLI_TRAIN = 256,
+    CLI_ALL = 511
 } cli_command_id;
 
 enum { CLI_BENCH_COUNTS_MAX = 16, CLI_BENCH_ROUNDS_MAX = 64 };
@@ -52,6 +54,7 @@ typedef struct cli_args {
     const char *type; /* of tensors to be written; NULL: as they are */
     bool force;
     cli_bench_args bench;
+    liz_train_opts train;
     liz_buf owned[8 + LIZ_LORAS_MAX]; /* texts that were read from files or split */
     int n_owned;
 } cli_args;
@@ -76,6 +79,7 @@ int cli_inspect(cli_args *args);
 int cli_template(cli_args *args);
 int cli_bench(cli_args *args);
 int cli_merge(cli_args *args);
+int cli_train(cli_args *args);
 
 /* Reads the arguments after the command's name. LIZ_E_USAGE; `err` then says what is wrong. */
 LIZ_MUST_CHECK liz_status cli_args_read(cli_args *args, const cli_command *command, int argc, char **argv,
@@ -133,6 +137,10 @@ void cli_progress_show(void *user, const liz_line_progress *progress);
 void cli_progress_open(void *user, uint64_t done, uint64_t total);
 /* Takes the line away again. */
 void cli_progress_clear(void);
+/* The same for any text. */
+void cli_progress_line(const char *text);
+/* "1 h 02 min", "3 min 04 s", "5.0 s". */
+const char *cli_duration(double seconds, char *out, size_t size);
 /* The summary after a line. */
 void cli_summary_print(const liz_line_report *report, const cli_args *args);
 

@@ -43,7 +43,8 @@ static bool wants_value(const cli_command *command, const char *word, cli_option
 
 static bool is_file(const char *value)
 {
-    static const char *const files[] = {"FILE", "OUT", "F.npy", "FILE[=SCALE]", "[NAME=]FILE[=SCALE]"};
+    static const char *const files[] = {
+        "FILE", "FILE...", "MODEL", "OUT", "F.npy", "F.jsonl", "F.svg", "FILE[=SCALE]", "[NAME=]FILE[=SCALE]"};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
         if (strcmp(value, files[i]) == 0)
             return true;

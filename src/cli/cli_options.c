@@ -18,6 +18,7 @@ typedef enum option_kind {
     KIND_U64,   /* uint64_t */
     KIND_FLOAT, /* float */
     KIND_DOUBLE,
+    KIND_PATHS, /* liz_paths: all arguments up to the next option */
     KIND_OTHER, /* `read` does it */
     KIND_LATER  /* not in this version; `value` tells whether it takes one */
 } option_kind;
@@ -37,6 +38,7 @@ struct option {
 
 #define AT(field) offsetof(cli_args, field)
 #define GENERATES (CLI_RUN | CLI_BATCH)
+#define TRAINS CLI_TRAIN
 #define OPENS (CLI_RUN | CLI_BATCH | CLI_SCORE)
 
 /* ---- Options that are not one value ------------------------------------------------------------- */
@@ -273,7 +275,7 @@ static const option options[] = {
     {"strict", NULL, CLI_BATCH, KIND_FLAG, AT(line.strict), 0, 0, NULL, "stop at the first row that fails"},
     {"retry-failed", NULL, CLI_BATCH, KIND_FLAG, AT(line.retry_failed), 0, 0, NULL,
      "make the error rows of a finished OUT again"},
-    {"restart", NULL, CLI_BATCH, KIND_FLAG, AT(line.restart), 0, 0, NULL, "begin anew and overwrite OUT"},
+    {"restart", NULL, CLI_BATCH | TRAINS, KIND_FLAG, AT(line.restart), 0, 0, NULL, "begin anew and overwrite OUT"},
     {"dry-run", NULL, CLI_BATCH, KIND_FLAG, AT(line.dry_run), 0, 0, NULL,
      "show the first prompt, token counts and memory; make nothing"},
     {"stats", "FILE", CLI_BATCH, KIND_PATH, AT(line.stats_path), 0, 0, NULL,
@@ -295,8 +297,8 @@ static const option options[] = {
      "report log-probabilities, with N alternatives for each token"},
     {"prompt-logprobs", "N", GENERATES, KIND_INT, AT(line.prompt_logprobs), 0, LIZ_LOGPROBS_TOP_MAX, NULL,
      "report those of the prompt's tokens too"},
-    {"seed", "S", GENERATES, KIND_U64, AT(line.seed), 0, 1.8446744073709552e19, NULL,
-     "seed of the sampling (default 0)"},
+    {"seed", "S", GENERATES | TRAINS, KIND_U64, AT(line.seed), 0, 1.8446744073709552e19, NULL,
+     "seed of the sampling, or of a training (default 0)"},
     {"temperature", "T", GENERATES, KIND_FLOAT, AT(line.sampling.temperature), 0, 100, NULL,
      "0 takes the likeliest token"},
     {"top-k", "K", GENERATES, KIND_INT, AT(line.sampling.top_k), 0, INT32_MAX, NULL,
@@ -361,6 +363,71 @@ static const option options[] = {
      "apply this adapter; may be repeated"},
     {"lora-field", "FIELD", CLI_BATCH, KIND_TEXT, AT(line.lora_field), 0, 0, NULL,
      "the field in which a row names its adapters, with commas"},
+    {"data", "FILE...", CLI_TRAIN, KIND_PATHS, AT(train.data), 0, 0, NULL,
+     "the text: paragraphs, <|endoftext|> on a line between documents; or .jsonl"},
+    {"valid", "FILE...", CLI_TRAIN, KIND_PATHS, AT(train.valid), 0, 0, NULL,
+     "text that is not trained on, to measure by"},
+    {"init", "MODEL", CLI_TRAIN, KIND_PATH, AT(train.init), 0, 0, NULL,
+     "go on from this model file's weights, shape and tokenizer"},
+    {"shape", "NAME", CLI_TRAIN, KIND_TEXT, AT(train.shape_name), 0, 0, NULL,
+     "1m, 3m, 10m, 25m or 124m; the numbers below change it (default: 6 layers, 256 wide)"},
+    {"layers", "N", CLI_TRAIN, KIND_INT, AT(train.shape.n_layer), 1, 1024, NULL, "layers"},
+    {"width", "N", CLI_TRAIN, KIND_INT, AT(train.shape.n_embd), 16, 65536, NULL, "elements of the stream"},
+    {"ffn", "N", CLI_TRAIN, KIND_INT, AT(train.shape.n_ff), 16, 1 << 20, NULL,
+     "elements inside the feed-forward (default: 8/3 of the width)"},
+    {"heads", "N", CLI_TRAIN, KIND_INT, AT(train.shape.n_head), 1, 1024, NULL,
+     "attention heads (default: of 64 elements)"},
+    {"kv-heads", "N", CLI_TRAIN, KIND_INT, AT(train.shape.n_head_kv), 1, 1024, NULL,
+     "heads of keys and values (default: as many)"},
+    {"head-size", "N", CLI_TRAIN, KIND_INT, AT(train.shape.n_embd_head), 8, 1024, NULL, "elements of a head"},
+    {"vocab", "N", CLI_TRAIN, KIND_INT, AT(train.shape.n_vocab), 257, 1 << 20, NULL,
+     "tokens of the tokenizer (default 8192)"},
+    {"context", "N", CLI_TRAIN, KIND_INT, AT(train.shape.n_ctx), 8, 1 << 17, NULL, "tokens of a row (default 512)"},
+    {"qk-norm", NULL, CLI_TRAIN, KIND_FLAG, AT(train.shape.qk_norm), 0, 0, NULL,
+     "norms of queries and keys; the file's architecture is qwen3 then, else llama"},
+    {"rope-base", "X", CLI_TRAIN, KIND_FLOAT, AT(train.shape.rope_base), 1, 1e9, NULL,
+     "base of the rotary positions (default 10000)"},
+    {"tokenizer", "MODEL", CLI_TRAIN, KIND_PATH, AT(train.tokenizer), 0, 0, NULL,
+     "take this model file's tokenizer in place of training one"},
+    {"pre-tokenizer", "NAME", CLI_TRAIN, KIND_TEXT, AT(train.pre), 0, 0, NULL,
+     "how the trained tokenizer cuts text into words: qwen2 (default), gpt-2, llama-bpe, smollm, ..."},
+    {"special", "TOKEN...", CLI_TRAIN, KIND_PATHS, AT(train.specials), 0, 0, NULL,
+     "control tokens that the trained tokenizer has beside <|endoftext|>"},
+    {"dtype", "bf16|f32|f16", CLI_TRAIN, KIND_TEXT, AT(train.dtype), 0, 0, NULL,
+     "number type of the matrices in OUT (default bf16)"},
+    {"tokens", "N", TRAINS, KIND_DOUBLE, AT(train.common.tokens), 1, 1e15, NULL, "train on so many tokens, as 20e6"},
+    {"epochs", "X", TRAINS, KIND_DOUBLE, AT(train.common.epochs), 1e-6, 1e6, NULL,
+     "or go so often through the data (default 1)"},
+    {"hours", "X", TRAINS, KIND_DOUBLE, AT(train.common.hours), 1e-6, 1e5, NULL,
+     "or train so long: the model then depends on the machine's speed"},
+    {"batch", "N", TRAINS, KIND_U64, AT(train.common.batch), 1, 1e9, NULL, "rows of a step (default: 16384 tokens)"},
+    {"part", "N", CLI_TRAIN, KIND_INT, AT(train.n_part), 8, 1 << 24, NULL,
+     "tokens computed together, gradients of a step's parts adding up: less takes less memory (default 4096)"},
+    {"recompute", NULL, CLI_TRAIN, KIND_FLAG, AT(train.recompute), 0, 0, NULL,
+     "compute layers twice rather than keep them: far less memory, a quarter slower, the same model"},
+    {"optimizer", "muon|adamw", TRAINS, KIND_TEXT, AT(train.common.optimizer), 0, 0, NULL,
+     "muon (default): for matrices, AdamW for the rest; or adamw for all"},
+    {"rate", "X", TRAINS, KIND_DOUBLE, AT(train.common.rate), 1e-9, 10, NULL, "learning rate (default 0.002)"},
+    {"schedule", "wsd|cosine", TRAINS, KIND_TEXT, AT(train.common.schedule), 0, 0, NULL,
+     "wsd (default): rising, steady, falling to zero; cosine: falling to a tenth"},
+    {"warmup", "N", TRAINS, KIND_DOUBLE, AT(train.common.warmup), 0, 1e9, NULL,
+     "steps of rising rate (default: a fiftieth, at most 200)"},
+    {"decay", "X", TRAINS, KIND_DOUBLE, AT(train.common.decay), 0, 1, NULL,
+     "share of the steps in which wsd falls (default 0.3)"},
+    {"weight-decay", "X", TRAINS, KIND_DOUBLE, AT(train.common.weight_decay), 0, 10, NULL,
+     "decay of matrices and tables (default 0.1)"},
+    {"clip", "X", TRAINS, KIND_DOUBLE, AT(train.common.clip), 0, 1e9, NULL,
+     "largest norm of the gradient; 0 is none (default 1)"},
+    {"valid-every", "N", TRAINS, KIND_U64, AT(train.common.valid_every), 1, 1e9, NULL,
+     "steps between validations (default: a twentieth)"},
+    {"patience", "N", TRAINS, KIND_U64, AT(train.common.patience), 1, 1e9, NULL,
+     "end after so many validations without a better one"},
+    {"sample", "TEXT", CLI_TRAIN, KIND_TEXT, AT(train.sample), 0, 0, NULL,
+     "show at each validation how the model continues this"},
+    {"checkpoint-minutes", "X", TRAINS, KIND_DOUBLE, AT(train.common.checkpoint_minutes), 0.001, 1e6, NULL,
+     "minutes between checkpoints (default 5)"},
+    {"log", "F.jsonl", TRAINS, KIND_PATH, AT(train.common.log_path), 0, 0, NULL, "a JSON line for each step"},
+    {"plot", "F.svg", TRAINS, KIND_PATH, AT(train.common.plot_path), 0, 0, NULL, "the curves of the loss"},
     {"json", NULL, CLI_RUN | CLI_SCORE | CLI_TOKENIZE | CLI_INSPECT | CLI_TEMPLATE | CLI_BENCH, KIND_FLAG, AT(json), 0,
      0, NULL, "print JSON"},
     {"ctx-size", "N", OPENS | CLI_INSPECT, KIND_INT, AT(line.engine.n_ctx), 1, INT32_MAX, NULL,
@@ -369,8 +436,8 @@ static const option options[] = {
      "number type of the attention cache: bf16 (default), f32, or int8, half of bf16"},
     {"parallel", "N", OPENS | CLI_INSPECT, KIND_INT, AT(line.engine.n_parallel), 1, 4096, NULL,
      "rows worked on together (default 32)"},
-    {"threads", "N", OPENS | CLI_INSPECT | CLI_BENCH | CLI_MERGE, KIND_INT, AT(line.engine.n_threads), 1, 4096, NULL,
-     "threads (default: the CPUs that this process may use)"},
+    {"threads", "N", OPENS | CLI_INSPECT | CLI_BENCH | CLI_MERGE | TRAINS, KIND_INT, AT(line.engine.n_threads), 1, 4096,
+     NULL, "threads (default: the CPUs that this process may use)"},
     {"prefix-cache", "on|off", OPENS, KIND_OTHER, 0, 0, 0, read_prefix_cache,
      "compute the shared beginning of prompts once (default on)"},
     {"prefill-chunk", "N", OPENS | CLI_BENCH, KIND_INT, AT(line.engine.n_prefill_chunk), 1, 1 << 20, NULL,
@@ -459,6 +526,7 @@ static liz_status option_set(cli_args *args, const option *o, const char *value,
         break;
     case KIND_DOUBLE: status = read_number(o, value, at, err); break;
     case KIND_OTHER: status = o->read(args, o, value, err); break;
+    case KIND_PATHS:
     case KIND_LATER: break;
     }
     return status;
@@ -549,6 +617,18 @@ static char short_letter(const char *name)
     return '\0';
 }
 
+/* argv[*i] and what follows up to the next option. */
+static liz_status take_paths(cli_args *args, const option *o, int argc, char **argv, int *i, liz_error *err)
+{
+    liz_paths *paths = (void *)((char *)args + o->offset);
+    if (paths->n > 0)
+        return liz_fail(err, LIZ_E_USAGE, "--%s: is given twice: name all after one --%s", o->name, o->name);
+    paths->v = &argv[*i];
+    for (paths->n = 1; *i + 1 < argc && argv[*i + 1][0] != '-'; paths->n++)
+        ++*i;
+    return LIZ_OK;
+}
+
 /* Reads the option at argv[*i] and its value, which may be the next argument. */
 static liz_status option_read(cli_args *args, const cli_command *command, int argc, char **argv, int *i, liz_error *err)
 {
@@ -578,10 +658,14 @@ static liz_status option_read(cli_args *args, const cli_command *command, int ar
     }
     char label[64];
     snprintf(label, sizeof label, "--%s", o->name);
-    if (value != NULL && o->kind != KIND_PATH && o->kind != KIND_FILE)
+    if (value != NULL && o->kind != KIND_PATH && o->kind != KIND_FILE && o->kind != KIND_PATHS)
         status = cli_text_check(label, liz_str_of(value), err);
     if (status != LIZ_OK)
         return status;
+    if (o->kind == KIND_PATHS) {
+        argv[*i] = (char *)value; /* which may have stood behind a = */
+        return take_paths(args, o, argc, argv, i, err);
+    }
     if (args->n_owned == sizeof args->owned / sizeof *args->owned)
         return liz_fail(err, LIZ_E_USAGE, "--%s: options that read files are given too often", o->name);
     return option_set(args, o, value, err);

@@ -27,6 +27,15 @@ void cli_progress_clear(void)
     line_shown = false;
 }
 
+void cli_progress_line(const char *text)
+{
+    if (!on_terminal())
+        return;
+    fprintf(stderr, "\r\x1b[K%s", text);
+    fflush(stderr);
+    line_shown = true;
+}
+
 void cli_progress_open(void *user, uint64_t done, uint64_t total)
 {
     (void)user;
@@ -43,8 +52,7 @@ void cli_progress_open(void *user, uint64_t done, uint64_t total)
 
 static double seconds_of(const liz_line_progress *p) { return (double)p->elapsed_us * 1e-6; }
 
-/* "1 h 02 min", "3 min 04 s", "5.0 s". */
-static const char *duration(double s, char *out, size_t size)
+const char *cli_duration(double s, char *out, size_t size)
 {
     if (s >= 3600)
         snprintf(out, size, "%.0f h %02d min", (double)(long)(s / 3600), (int)((long)s % 3600 / 60));
@@ -62,7 +70,7 @@ static void show_remaining(const liz_line_progress *p, double s)
         return;
     double rate = (double)(p->in_bytes - p->in_bytes_before) / s, left = (double)(p->in_bytes_total - p->in_bytes);
     fprintf(stderr, ", %.0f %%, %s left", 100 * (1 - left / (double)p->in_bytes_total),
-            duration(left / rate, text, sizeof text));
+            cli_duration(left / rate, text, sizeof text));
 }
 
 void cli_progress_show(void *user, const liz_line_progress *p)
@@ -107,7 +115,7 @@ void cli_summary_print(const liz_line_report *report, const cli_args *args)
         return;
     fprintf(stderr, "tokens: %" PRIu64 " in (%" PRIu64 " of them saved by the prefix cache), %" PRIu64 " out\n",
             p->n_prompt_tokens, p->n_reused_tokens, p->n_completion_tokens);
-    fprintf(stderr, "time: %s, %.1f rows/s, %.0f tokens/s\n", duration(s, text, sizeof text), rows / s,
+    fprintf(stderr, "time: %s, %.1f rows/s, %.0f tokens/s\n", cli_duration(s, text, sizeof text), rows / s,
             (double)(p->n_prompt_tokens + p->n_completion_tokens) / s);
     fprintf(stderr, "speed: %.0f words a minute read, %.0f written (a person reads 250)\n",
             (double)p->n_words_read / s * 60, (double)p->n_words_written / s * 60);

@@ -51,11 +51,17 @@ const cli_command cli_commands[] = {
      "  lizzie merge model.gguf --lora adapter.gguf -o tuned.gguf\n"
      "  lizzie merge model.gguf --lora style.gguf --lora facts.gguf=0.5 -o both.gguf --type f16\n",
      cli_merge},
+    {"train", CLI_TRAIN, "OUT.gguf --data FILE...", 1, 1,
+     "Trains a model, tokenizer and all, on text or {\"text\":...} lines. Run the same command again to resume.",
+     "  lizzie train tales.gguf --data tales.txt --valid held-out.txt --shape 3m --epochs 2\n"
+     "  lizzie train books.gguf --data books/*.txt --shape 10m --vocab 8192 --context 512 --tokens 20e6 \\\n"
+     "      --sample 'Once upon a time' --log log.jsonl --plot curve.svg\n"
+     "  lizzie train further.gguf --init books.gguf --data letters.jsonl --epochs 1 --rate 5e-4\n",
+     cli_train},
     {.name = "serve"},
     {.name = "quantize"},
     {.name = "convert"},
     {.name = "tune"},
-    {.name = "train"},
     {.name = "pull"},
     {.name = "list"},
     {.name = "rm"},
@@ -108,6 +114,7 @@ static int run_command(const cli_command *command, int argc, char **argv)
     liz_line_opts_init(&args.line);
     args.price_kwh = 0.30;
     args.bench = (cli_bench_args){512, 64, 24, 64, 3, {1, 8, 32}, 3};
+    liz_course_opts_init(&args.train.common);
     liz_tier_id tier; /* for its error alone: a name that is none is refused by commands that need no kernel too */
     liz_status status = liz_cpu_tier(&tier, &err);
     if (status == LIZ_OK)

@@ -121,7 +121,6 @@ liz_status liz_corpus_read(const liz_files *files, const char *path, liz_corpus_
 typedef struct adder {
     liz_tokens *tokens;
     const liz_text_vocab *vocab;
-    int32_t begin;
     bool inside; /* a document whose beginning was added */
 } adder;
 
@@ -140,27 +139,40 @@ static bool push(liz_tokens *t, const int32_t *ids, size_t n)
     return true;
 }
 
+static size_t count_words(liz_str text)
+{
+    size_t n = 0;
+    for (size_t i = 0, in_word = 0; i < text.n; i++) {
+        bool blank = text.p[i] == ' ' || (text.p[i] >= '\t' && text.p[i] <= '\r');
+        n += !blank && !in_word;
+        in_word = !blank;
+    }
+    return n;
+}
+
 static liz_status add_text(void *user, liz_str text, bool ends, liz_error *err)
 {
     adder *a = user;
+    liz_tokens *t = a->tokens;
     int32_t *ids;
     size_t n;
     liz_status status = liz_text_encode(a->vocab, text, 0, &ids, &n, err);
     if (status != LIZ_OK)
         return status;
-    bool ok = a->inside || push(a->tokens, &a->begin, 1);
-    ok = ok && push(a->tokens, ids, n);
+    bool ok = a->inside || push(t, &t->begin, 1);
+    ok = ok && push(t, ids, n) && (!ends || t->end == t->begin || push(t, &t->end, 1));
     free(ids);
-    a->tokens->n_documents += !a->inside;
-    a->tokens->n_bytes += text.n;
+    t->n_documents += !a->inside;
+    t->n_bytes += text.n;
+    t->n_words += count_words(text);
     a->inside = !ends;
-    return ok ? LIZ_OK : liz_fail(err, LIZ_E_MEMORY, "no memory for %zu tokens", a->tokens->n + n);
+    return ok ? LIZ_OK : liz_fail(err, LIZ_E_MEMORY, "no memory for %zu tokens", t->n + n);
 }
 
 liz_status liz_tokens_add(liz_tokens *tokens, const liz_files *files, const char *path, const liz_text_vocab *vocab,
-                          int32_t begin, liz_error *err)
+                          liz_error *err)
 {
-    adder a = {tokens, vocab, begin, false};
+    adder a = {tokens, vocab, false};
     size_t n_before = tokens->n;
     liz_status status = liz_corpus_read(files, path, add_text, &a, err);
     if (status == LIZ_OK && tokens->n == n_before)

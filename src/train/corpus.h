@@ -18,15 +18,17 @@ LIZ_MUST_CHECK liz_status liz_corpus_read(const liz_files *files, const char *pa
                                           liz_error *err);
 #define LIZ_CORPUS_LINE_MAX ((size_t)64 << 20)
 
-/* Every document's tokens with the token `begin` before each, one after the other. */
+/* Every document's tokens, one document after the other: `begin`, those of its text, and `end` where that is another
+ * token. One token may do both: then the next document's first is what ends the one before. */
 typedef struct liz_tokens {
     int32_t *v;
-    size_t n, cap, n_documents, n_bytes; /* n_bytes: of text */
+    size_t n, cap, n_documents, n_bytes, n_words; /* of text; words have white space between them */
+    int32_t begin, end;                           /* set before the first file is added */
 } liz_tokens;
 
 /* Appends what `path` holds. As liz_corpus_read; LIZ_E_FORMAT for a file without text. */
 LIZ_MUST_CHECK liz_status liz_tokens_add(liz_tokens *tokens, const liz_files *files, const char *path,
-                                         const liz_text_vocab *vocab, int32_t begin, liz_error *err);
+                                         const liz_text_vocab *vocab, liz_error *err);
 void liz_tokens_free(liz_tokens *tokens);
 
 #endif

@@ -111,6 +111,8 @@ void liz_optimizer_close(liz_optimizer *optimizer)
     free(optimizer);
 }
 
+float liz_optimizer_rate(const liz_optimizer *optimizer) { return optimizer->opts.rate; }
+
 /* ---- Norms ---- */
 
 /* This member's share of the sums of squares of x [n], at `pieces`. */

@@ -22,6 +22,7 @@ typedef struct liz_optimizer_opts {
 LIZ_MUST_CHECK liz_status liz_optimizer_open(liz_optimizer **out, liz_tape *tape, liz_team *team,
                                              const liz_optimizer_opts *opts, liz_error *err);
 void liz_optimizer_close(liz_optimizer *optimizer);
+float liz_optimizer_rate(const liz_optimizer *optimizer); /* at the peak */
 
 /* One step, counted from 1, at `share` of the peak rates; then gradients are zero. Gives the gradient's norm before
  * clipping; not-a-number leaves the weights as they were. */

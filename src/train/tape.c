@@ -2,6 +2,7 @@
 #include "train/tape.h"
 
 #include "base/checked.h"
+#include "base/status.h"
 #include "sys/memory.h"
 #include "train/tape_ops.h"
 
@@ -413,14 +414,16 @@ static void mark_first(liz_tape *tape)
 liz_status liz_tape_plan(liz_tape *tape, liz_error *err)
 {
     mark_first(tape);
-    if (tape->status == LIZ_OK) {
-        tape->memory_bytes = place(tape, NULL);
+    if (tape->status != LIZ_OK)
+        return liz_fail(err, tape->status, "no memory for a tape");
+    tape->memory_bytes = place(tape, NULL);
+    uint64_t available = liz_memory_available();
+    if (tape->memory_bytes <= available)
         tape->memory = liz_memory_map(tape->memory_bytes);
-    }
     if (tape->memory == NULL)
         return liz_fail(err, LIZ_E_MEMORY,
-                        "training takes %.1f MiB, which are not there: take a smaller model or batch",
-                        (double)tape->memory_bytes / 1048576);
+                        "training takes %.1f MiB, and %.1f are there: take a smaller model, or fewer tokens at a time",
+                        (double)tape->memory_bytes / 1048576, (double)available / 1048576);
     place(tape, tape->memory);
     return LIZ_OK;
 }
@@ -492,6 +495,33 @@ static double run(liz_tape *tape, const liz_train_batch *batch, bool wants_loss)
 
 double liz_tape_forward(liz_tape *tape, const liz_train_batch *batch) { return run(tape, batch, true); }
 double liz_tape_backward(liz_tape *tape, const liz_train_batch *batch) { return run(tape, batch, false); }
+
+const float *liz_tape_next(liz_tape *tape, const int32_t *tokens, size_t n)
+{
+    int32_t targets[LIZ_TAPE_LOSS_TOKENS];
+    liz_segment all = {0, n};
+    LIZ_ASSERT(n > 0 && n <= LIZ_TAPE_LOSS_TOKENS);
+    for (size_t t = 0; t < n; t++)
+        targets[t] = t + 1 < n ? -1 : 0; /* rows of logits without a target are not made */
+    liz_train_batch batch = {n, 1, tokens, targets, &all, 0};
+    liz_tape_forward(tape, &batch);
+    return tape->space.logits + (n - 1) * tape->ops[tape->n_ops - 1].weight->n_out;
+}
+
+uint64_t liz_tape_bytes(const liz_tape *tape) { return tape->memory_bytes; }
+
+double liz_tape_token_ops(const liz_tape *tape, size_t n_ctx)
+{
+    double n = 0;
+    for (int i = 0; i < tape->n_ops; i++) {
+        const liz_op *op = &tape->ops[i];
+        if (op->kind == LIZ_OP_LINEAR || op->kind == LIZ_OP_LOSS)
+            n += (op->weight->is_trained ? 6.0 : 4.0) * (double)(op->weight->n_out * op->weight->n_in);
+        if (op->kind == LIZ_OP_ATTEND) /* two products of a query with half the keys, and two more for each backward */
+            n += 6.0 * (double)n_ctx * (double)(op->attend.n_head * op->attend.n_embd);
+    }
+    return n;
+}
 
 const liz_gemm *liz_tape_gemm(const liz_tape *tape) { return &tape->gemm; }
 size_t liz_tape_param_count(const liz_tape *tape) { return tape->n_params; }

@@ -114,7 +114,7 @@ liz_tensor_id liz_tape_add(liz_tape *tape, liz_tensor_id a, liz_tensor_id b, flo
 /* The loss: cross-entropy of softmax(scale * (x W^T + bias)), soft-capped where `softcap` > 0. The last operation. */
 void liz_tape_loss(liz_tape *tape, liz_tensor_id x, liz_param *head, liz_param *bias, float scale, float softcap);
 
-/* Places everything in memory. LIZ_E_MEMORY says how much it would take. */
+/* Places everything in memory. LIZ_E_MEMORY: more than there is, which is said; nothing was taken then. */
 LIZ_MUST_CHECK liz_status liz_tape_plan(liz_tape *tape, liz_error *err);
 
 /* ---- Running ---- */
@@ -127,6 +127,14 @@ double liz_tape_forward(liz_tape *tape, const liz_train_batch *batch);
 /* Forward and backward: gradients are added to the parameters'. Returns as forward does. */
 double liz_tape_backward(liz_tape *tape, const liz_train_batch *batch);
 
+/* Forward of `tokens` [n] as one document; gives the probabilities [n_vocab] of what follows, which last until the next
+ * run. */
+const float *liz_tape_next(liz_tape *tape, const int32_t *tokens, size_t n);
+
+uint64_t liz_tape_bytes(const liz_tape *tape); /* planned */
+/* Operations of matrix products, a multiplication and an addition being two, that a token's forward and backward take
+ * in rows of `n_ctx` tokens; what `recompute` adds is not in it. */
+double liz_tape_token_ops(const liz_tape *tape, size_t n_ctx);
 const liz_gemm *liz_tape_gemm(const liz_tape *tape);
 size_t liz_tape_param_count(const liz_tape *tape);
 liz_param *liz_tape_param_at(liz_tape *tape, size_t i);

@@ -1,0 +1,150 @@
+#!/usr/bin/env bash
+# test_train.sh - lizzie train: the same file whatever the threads, the instruction set, recomputing and kills; what is
+# refused, and how. TRAIN_KILLS says how many kills must land in the middle (LIZZIE_TEST_LONG=1: 30).
+set -u
+. tests/lib/tap.sh
+tap_folder
+lizzie=$PWD/$BUILD/lizzie
+cd "$tap_dir" || exit 1
+kills=${TRAIN_KILLS:-2}
+[ "${LIZZIE_TEST_LONG:-0}" = 1 ] && kills=${TRAIN_KILLS:-30}
+
+# A text with something to learn: sentences of few words.
+awk 'BEGIN {
+    srand(7); split("cat dog bird child king", who); split("saw found lost ate drew", did); split("red old big", how)
+    for (i = 0; i < 600; i++) {
+        printf "The %s %s a %s %s.\n", who[1 + int(rand() * 5)], did[1 + int(rand() * 5)], how[1 + int(rand() * 3)], \
+            who[1 + int(rand() * 5)]
+        if (i % 8 == 7) print "<|endoftext|>"
+    }
+}' >data.txt
+tail -n 60 data.txt >valid.txt
+shape=(--layers 2 --width 32 --heads 2 --kv-heads 1 --vocab 300 --context 48)
+common=(--data data.txt --valid valid.txt "${shape[@]}" --batch 8 --part 192 --tokens 6000 --rate 0.01)
+
+train() { "$lizzie" train "$@" >out 2>err; }
+
+# ---- The same file ------------------------------------------------------------------------------------------------
+train one.gguf "${common[@]}" --threads 1 --log one.jsonl --plot one.svg --sample 'The cat'
+ok $? 'a model is trained' || cat err
+first=$(head -n 1 one.jsonl | grep -o '"loss":[0-9.]*' | cut -d: -f2)
+last=$(tail -n 1 one.jsonl | grep -o '"valid_loss":[0-9.]*' | cut -d: -f2)
+awk -v a="$first" -v b="$last" 'BEGIN { exit !(b < 0.7 * a) }'
+ok $? "it learns: loss $first, after 16 steps $last in validation"
+is "$(ls | xargs)" 'data.txt err one.gguf one.gguf.lizzie one.jsonl one.svg out valid.txt' 'checkpoint and start are gone'
+has "$(cat err)" '  | The cat' 'the sample is shown'
+train three.gguf "${common[@]}" --threads 3 --recompute
+cmp -s one.gguf three.gguf
+ok $? 'three threads, layers computed twice: the same bytes'
+if [ "$(LIZZIE_ISA=avx2 "$lizzie" inspect one.gguf | grep -c avx2)" -gt 0 ]; then
+    LIZZIE_ISA=avx2 train avx2.gguf "${common[@]}"
+    cmp -s one.gguf avx2.gguf
+    ok $? 'AVX2: the same bytes'
+else
+    skipped 'AVX2: the same bytes' 'this machine has no AVX2'
+fi
+LIZZIE_ISA=c train c.gguf "${common[@]}"
+cmp -s one.gguf c.gguf
+ok $? 'plain C: the same bytes'
+train seed.gguf "${common[@]}" --seed 1
+! cmp -s one.gguf seed.gguf
+ok $? 'another seed: other bytes'
+is "$("$lizzie" run one.gguf 'The cat' --raw --temperature 0 --max-tokens 8 2>/dev/null | wc -w)" \
+    "$("$lizzie" run three.gguf 'The cat' --raw --temperature 0 --max-tokens 8 2>/dev/null | wc -w)" 'lizzie run takes it'
+"$lizzie" score one.gguf valid.txt >scores
+ok $? 'and lizzie score'
+train more.gguf --init one.gguf --data valid.txt --epochs 2 --batch 4 --dtype f32
+ok $? 'a model file is trained further'
+
+# ---- Kills ----------------------------------------------------------------------------------------------------------
+# Every step ends in a checkpoint here. A kill counts if it left one, and the run after it went on from there.
+in_middle=0 n_runs=0 RANDOM=${KILL_SEED:-77}
+begun=$(date +%s%N)
+train peace.gguf "${common[@]}" --checkpoint-minutes 0.001 --log peace.jsonl
+took_ms=$((($(date +%s%N) - begun) / 1000000))
+while [ $in_middle -lt "$kills" ] && [ $n_runs -lt $((kills * 6 + 10)) ]; do
+    n_runs=$((n_runs + 1))
+    "$lizzie" train kill.gguf "${common[@]}" --checkpoint-minutes 0.001 --log kill.jsonl >out 2>err &
+    pid=$!
+    sleep "$(awk -v r=$RANDOM -v t=$took_ms 'BEGIN { printf "%.3f", t * (0.2 + 0.5 * r / 32768) / 1000 }')"
+    kill -9 $pid 2>/dev/null
+    wait $pid 2>/dev/null
+    status=$?
+    [ $status -ne 137 ] && rm -f kill.gguf kill.gguf.lizzie && continue
+    [ -e kill.gguf.checkpoint ] && in_middle=$((in_middle + 1))
+done
+[ $in_middle -ge "$kills" ]
+ok $? "$in_middle kills landed in the middle, of $n_runs runs"
+echo torn >kill.gguf.checkpoint.tmp # as if it had been writing one
+train kill.gguf "${common[@]}" --checkpoint-minutes 0.001 --log kill.jsonl
+ok $? 'the run after them ends' || cat err
+has "$(cat err)" 'going on after step' 'it went on from a checkpoint'
+cmp -s peace.gguf kill.gguf && cmp -s one.gguf kill.gguf
+ok $? 'with the bytes of a run left in peace'
+is "$(grep -o '"step":[0-9]*,"tokens":[0-9]*,"loss":[0-9.e-]*' kill.jsonl)" \
+    "$(grep -o '"step":[0-9]*,"tokens":[0-9]*,"loss":[0-9.e-]*' peace.jsonl)" 'and its log has each step once'
+
+# interrupted SIGNAL CODE: the run stops with a checkpoint and says how to go on.
+interrupted() {
+    rm -f stop.gguf*
+    "$lizzie" train stop.gguf "${common[@]}" --tokens 900000 >out 2>err &
+    pid=$!
+    for _ in $(seq 400); do
+        grep -q '^step' err && break
+        sleep 0.05
+    done
+    "$lizzie" train stop.gguf "${common[@]}" --tokens 900000 >out2 2>err2
+    is "$?$(grep -c 'another process' err2)" 11 "SIG$1: a second process at the same time is refused"
+    kill "-$1" $pid
+    wait $pid
+    is "$?" "$2" "SIG$1 ends with $2"
+    has "$(cat err)" 'run the same command again' 'and says how to go on'
+    [ -e stop.gguf.checkpoint ]
+    ok $? 'with a checkpoint'
+}
+interrupted INT 130
+interrupted TERM 143
+
+# ---- Refused --------------------------------------------------------------------------------------------------------
+# refused STATUS TEXT ARGUMENTS...
+refused() {
+    local status=$1 text=$2
+    shift 2
+    train "$@"
+    is "$?" "$status" "refused: $text"
+    has "$(cat err)" "$text" 'and said so'
+}
+refused 1 'another length' stop.gguf "${common[@]}"
+refused 1 'another rate' stop.gguf "${common[@]}" --tokens 900000 --rate 0.02
+echo more >more.txt
+refused 1 'another data' stop.gguf "${common[@]/data.txt/more.txt}" --tokens 900000
+cp stop.gguf.checkpoint whole
+head -c 3000 whole >stop.gguf.checkpoint
+refused 1 'ends too early' stop.gguf "${common[@]}" --tokens 900000
+{ head -c 3000 whole && printf x && tail -c +3002 whole; } >stop.gguf.checkpoint
+refused 1 '--restart' stop.gguf "${common[@]}" --tokens 900000
+train stop.gguf "${common[@]}" --restart
+ok $? '--restart begins anew'
+cmp -s stop.gguf one.gguf
+ok $? 'and ends in the same bytes'
+train one.gguf "${common[@]}"
+is "$?$(grep -c 'finished already' err)" 01 'a finished model stays as it is'
+cp one.gguf other.gguf
+refused 1 'is there already' other.gguf "${common[@]}"
+cmp -s one.gguf other.gguf
+ok $? 'and is as it was'
+is "$(ls other.gguf*)" other.gguf 'nothing was left beside it'
+: >empty.txt
+printf 'fine\n\xff\xfe\n' >bad.txt
+refused 1 'empty.txt: holds no text' x.gguf --data empty.txt "${shape[@]}"
+refused 1 'bad.txt: line 2: is not UTF-8' x.gguf --data bad.txt "${shape[@]}"
+refused 1 'none.txt: cannot be opened' x.gguf --data none.txt "${shape[@]}"
+refused 2 '--data FILE' x.gguf "${shape[@]}"
+refused 2 'is not one of' x.gguf --data data.txt --shape 7q
+refused 2 'cannot share' x.gguf --data data.txt --heads 3 --kv-heads 2
+refused 2 'give one of them' x.gguf --data data.txt --tokens 5 --epochs 1
+refused 2 'is neither muon' x.gguf --data data.txt "${shape[@]}" --optimizer sgd
+refused 1 'GiB to train' x.gguf --data data.txt --layers 1000 --width 8192 --vocab 300
+refused 2 'given twice' x.gguf --data data.txt --data valid.txt
+is "$(ls x.gguf* 2>/dev/null)" '' 'none of them left anything'
+tap_end
