@@ -229,6 +229,12 @@ void liz_jinja_bind(jinja *j, jinja_str callee, const jinja_str *names, size_t n
     }
 }
 
+/* Functions may walk what they are given, some without making anything of it. */
+static uint64_t weight(jinja_value v)
+{
+    return v.type == JINJA_STRING ? v.str.n / 16 : v.type == JINJA_LIST ? v.list->n / 4 : 0;
+}
+
 jinja_value liz_jinja_call_function(jinja *j, const jinja_function *f, jinja_value subject, const jinja_args *args)
 {
     jinja_value arg[JINJA_PARAMS_MAX] = {subject};
@@ -245,7 +251,9 @@ jinja_value liz_jinja_call_function(jinja *j, const jinja_function *f, jinja_val
     for (size_t i = 0; i < n; i++)
         if (required[i] && !given[i])
             liz_jinja_fail(j, LIZ_E_FORMAT, "%s() missing required argument '%.*s'", f->name, LIZ_STR_ARG(names[i]));
-    liz_jinja_work(j, 1);
+    liz_jinja_work(j, 1 + weight(subject));
+    for (size_t i = 0; i < args->n; i++)
+        liz_jinja_work(j, weight(args->v[i]));
     return f->fn(j, arg, args, f->how);
 }
 

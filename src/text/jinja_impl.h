@@ -336,8 +336,8 @@ jinja_value liz_jinja_path(jinja *j, jinja_value v, jinja_value path);
 /* The LIZ_CHAR_* of the character at `s` [n], n > 0; its bytes and code. Bytes that are no UTF-8 are characters. */
 uint32_t liz_jinja_char(const char *s, size_t n, size_t *len, unsigned *code);
 bool liz_jinja_is_space(const char *s, size_t n, size_t *len);
-size_t liz_jinja_n_chars(jinja_str s);
-size_t liz_jinja_char_at(jinja_str s, size_t index); /* the offset of a character, at most s.n */
+size_t liz_jinja_n_chars(jinja *j, jinja_str s);
+size_t liz_jinja_char_at(jinja *j, jinja_str s, size_t index); /* the offset of a character, at most s.n */
 /* Without the characters of `chars` (NULL: white space) at its ends. */
 enum { JINJA_LEFT = 1, JINJA_RIGHT = 2 };
 jinja_str liz_jinja_strip(jinja_str s, const jinja_str *chars, int sides);

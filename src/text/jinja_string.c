@@ -20,20 +20,23 @@ bool liz_jinja_is_space(const char *s, size_t n, size_t *len)
 
 static bool begins_char(char c) { return ((unsigned char)c & 0xC0) != 0x80; }
 
-size_t liz_jinja_n_chars(jinja_str s)
+size_t liz_jinja_n_chars(jinja *j, jinja_str s)
 {
     size_t n = 0;
+    liz_jinja_work(j, s.n / 16);
     for (size_t i = 0; i < s.n; i++)
         n += begins_char(s.p[i]);
     return n;
 }
 
-size_t liz_jinja_char_at(jinja_str s, size_t index)
+size_t liz_jinja_char_at(jinja *j, jinja_str s, size_t index)
 {
-    for (size_t i = 0; i < s.n; i++)
-        if (begins_char(s.p[i]) && index-- == 0)
-            return i;
-    return s.n;
+    size_t at = 0;
+    for (; at < s.n; at++)
+        if (begins_char(s.p[at]) && index-- == 0)
+            break;
+    liz_jinja_work(j, at / 16);
+    return at;
 }
 
 static bool strips(jinja_str s, size_t at, size_t n, const jinja_str *chars)
@@ -67,13 +70,13 @@ static jinja_str want_str(jinja *j, jinja_value v)
 }
 
 /* Where `part` first stands in `s`, or last; s.n when nowhere. */
-static size_t find(jinja_str s, jinja_str part, bool last)
+static size_t find(jinja *j, jinja_str s, jinja_str part, bool last)
 {
     if (!last) {
         const char *at = memmem(s.p, s.n, part.p, part.n);
         return at ? (size_t)(at - s.p) : s.n;
     }
-    for (size_t i = part.n <= s.n ? s.n - part.n + 1 : 0; i-- > 0;)
+    for (size_t i = part.n <= s.n ? s.n - part.n + 1 : 0; i-- > 0; liz_jinja_work(j, part.n / 64))
         if (memcmp(s.p + i, part.p, part.n) == 0)
             return i;
     return s.n;
@@ -88,19 +91,22 @@ JINJA_FN(fn_strip)
 }
 
 /* Where `s` is next cut, and how many bytes go: at `part`, or at white space where that is NULL; s.n for nowhere. */
-static size_t find_cut(jinja_str s, const jinja_str *part, bool right, size_t *n)
+static size_t find_cut(jinja *j, jinja_str s, const jinja_str *part, bool right, size_t *n)
 {
-    size_t best = s.n, len;
     if (part != NULL) {
         *n = part->n;
-        return find(s, *part, right);
+        return find(j, s, *part, right);
     }
-    for (size_t i = 0; i < s.n && (right || best == s.n); i += len)
-        if (liz_jinja_is_space(s.p + i, s.n - i, &len)) {
-            best = i;
-            *n = len;
-        }
-    return best;
+    for (size_t i = s.n; right && i > 0;) {
+        for (i--; i > 0 && !begins_char(s.p[i]);)
+            i--;
+        if (liz_jinja_is_space(s.p + i, s.n - i, n))
+            return i;
+    }
+    for (size_t i = 0; !right && i < s.n; i += *n)
+        if (liz_jinja_is_space(s.p + i, s.n - i, n))
+            return i;
+    return s.n;
 }
 
 JINJA_FN(fn_split)
@@ -116,12 +122,12 @@ JINJA_FN(fn_split)
     for (size_t i = 0; i < s.n; i++)
         n += at == NULL || s.p[i] == *part.p;
     jinja_value out = liz_jinja_list(j, JINJA_PLAIN, n);
-    for (size_t i; max != 0 && (i = find_cut(s, at, right, &taken)) < s.n; max--) {
+    for (size_t i; max != 0 && (i = find_cut(j, s, at, right, &taken)) < s.n; max--) {
         jinja_str head = liz_jinja_cut(s, 0, i), tail = liz_jinja_cut(s, i + taken, s.n);
         liz_jinja_push(out, liz_jinja_string(right ? tail : head));
         s = right ? head : tail;
         s = at ? s : liz_jinja_strip(s, NULL, right ? JINJA_RIGHT : JINJA_LEFT);
-        liz_jinja_work(j, 1 + (right && !at ? s.n / 64 : 0));
+        liz_jinja_work(j, 1);
     }
     if (at != NULL || s.n > 0)
         liz_jinja_push(out, liz_jinja_string(s));
@@ -212,15 +218,15 @@ JINJA_FN(fn_find)
 {
     jinja_str s = arg->str, part = want_str(j, arg[1]);
     bool found = memmem(s.p, s.n, part.p, part.n) != NULL;
-    jinja_str before = liz_jinja_cut(s, 0, find(s, part, how == JINJA_RIGHT));
-    return liz_jinja_int(found ? (int64_t)liz_jinja_n_chars(before) : -1);
+    jinja_str before = liz_jinja_cut(s, 0, find(j, s, part, how == JINJA_RIGHT));
+    return liz_jinja_int(found ? (int64_t)liz_jinja_n_chars(j, before) : -1);
 }
 
 JINJA_FN(fn_count)
 {
     jinja_str s = arg->str, part = want_str(j, arg[1]);
-    int64_t n = part.n == 0 ? (int64_t)liz_jinja_n_chars(s) + 1 : 0;
-    for (size_t at; part.n > 0 && (at = find(s, part, false)) < s.n; n++)
+    int64_t n = part.n == 0 ? (int64_t)liz_jinja_n_chars(j, s) + 1 : 0;
+    for (size_t at; part.n > 0 && (at = find(j, s, part, false)) < s.n; n++)
         s = liz_jinja_cut(s, at + part.n, s.n);
     return liz_jinja_int(n);
 }
@@ -252,7 +258,7 @@ JINJA_FN(fn_replace)
     jinja_str s = liz_jinja_str(j, arg[0]), old = liz_jinja_str(j, arg[1]), new = liz_jinja_str(j, arg[2]);
     jinja_text out = {0};
     for (int64_t max = liz_jinja_whole_or(j, arg[3], -1); max != 0; max--) {
-        size_t at = find(s, old, false), taken = old.n;
+        size_t at = find(j, s, old, false), taken = old.n;
         if (at == s.n && old.n > 0)
             break;
         liz_jinja_add(j, &out, liz_jinja_cut(s, 0, at));
@@ -261,7 +267,7 @@ JINJA_FN(fn_replace)
         if (old.n == 0) { /* it stands before every character and at the end */
             if (s.n == 0)
                 break;
-            taken = liz_jinja_char_at(s, 1);
+            taken = liz_jinja_char_at(j, s, 1);
             liz_jinja_add(j, &out, liz_jinja_cut(s, 0, taken));
             at = 0;
         }
@@ -379,7 +385,7 @@ jinja_value liz_jinja_percent(jinja *j, jinja_str format, jinja_value values)
     jinja_value one[] = {values};
     bool tuple = values.type == JINJA_LIST && values.list->kind == JINJA_TUPLE;
     const jinja_value *v = tuple ? values.list->v : one, *end = v + (tuple ? values.list->n : 1);
-    for (size_t at = 0, n; (at = find(format, JINJA_STR("%"), false)) < format.n;
+    for (size_t at = 0, n; (at = find(j, format, JINJA_STR("%"), false)) < format.n;
          format = liz_jinja_cut(format, n, format.n)) {
         liz_jinja_add(j, &out, liz_jinja_cut(format, 0, at++));
         char type = at < format.n ? format.p[at] : '\0';

@@ -401,16 +401,16 @@ void liz_jinja_sort(jinja *j, const jinja_value *keys, size_t *order, size_t n, 
 /* ---- Items -------------------------------------------------------------------------------------- */
 
 /* The first character of a string that has one. */
-static jinja_str first_char(jinja_str s) { return liz_jinja_cut(s, 0, liz_jinja_char_at(s, 1)); }
+static jinja_str first_char(jinja *j, jinja_str s) { return liz_jinja_cut(s, 0, liz_jinja_char_at(j, s, 1)); }
 
 jinja_list *liz_jinja_items(jinja *j, jinja_value v)
 {
-    jinja_value items = liz_jinja_list(j, JINJA_PLAIN, v.type == JINJA_STRING ? liz_jinja_n_chars(v.str) + 1 : 0);
+    jinja_value items = liz_jinja_list(j, JINJA_PLAIN, v.type == JINJA_STRING ? liz_jinja_n_chars(j, v.str) + 1 : 0);
     switch (v.type) {
     case JINJA_UNDEFINED: break;
     case JINJA_STRING:
         for (jinja_str s = v.str, c; s.n > 0; s = liz_jinja_cut(s, c.n, s.n)) {
-            c = first_char(s);
+            c = first_char(j, s);
             liz_jinja_push(items, liz_jinja_string(c));
         }
         break;
@@ -428,7 +428,7 @@ jinja_list *liz_jinja_items(jinja *j, jinja_value v)
 size_t liz_jinja_length(jinja *j, jinja_value v)
 {
     if (v.type == JINJA_STRING)
-        return liz_jinja_n_chars(v.str);
+        return liz_jinja_n_chars(j, v.str);
     if (v.type == JINJA_DICT)
         return v.dict->n;
     if (v.type == JINJA_UNDEFINED)
@@ -509,7 +509,7 @@ jinja_value liz_jinja_item(jinja *j, jinja_value v, jinja_value key)
         return none;
     if (v.type == JINJA_LIST)
         return v.list->v[i];
-    return liz_jinja_string(first_char(liz_jinja_cut(v.str, liz_jinja_char_at(v.str, (size_t)i), v.str.n)));
+    return liz_jinja_string(first_char(j, liz_jinja_cut(v.str, liz_jinja_char_at(j, v.str, (size_t)i), v.str.n)));
 }
 
 /* An end of a slice, as Python settles it, into [low, high]. */
@@ -532,9 +532,9 @@ jinja_value liz_jinja_slice(jinja *j, jinja_value v, jinja_value begin, jinja_va
     int64_t first = slice_end(j, begin, by > 0 ? 0 : n - 1, n, low, n + low);
     int64_t last = slice_end(j, end, by > 0 ? n : -1, n, low, n + low);
     if (v.type == JINJA_STRING && by == 1) {
-        jinja_str rest = liz_jinja_cut(v.str, liz_jinja_char_at(v.str, (size_t)first), v.str.n);
+        jinja_str rest = liz_jinja_cut(v.str, liz_jinja_char_at(j, v.str, (size_t)first), v.str.n);
         return liz_jinja_string(
-            liz_jinja_cut(rest, 0, first < last ? liz_jinja_char_at(rest, (size_t)(last - first)) : 0));
+            liz_jinja_cut(rest, 0, first < last ? liz_jinja_char_at(j, rest, (size_t)(last - first)) : 0));
     }
     const jinja_list *items = liz_jinja_items(j, v);
     jinja_value out = liz_jinja_list(j, v.type == JINJA_LIST ? v.list->kind : JINJA_PLAIN, (size_t)n);
