@@ -359,6 +359,11 @@ typedef struct liz_event {
     liz_status status;
     const char *message;
     liz_seq_stats stats;
+    /* LIZ_EVENT_DONE of a request with choices that did not fail: the likeliest, and the probability of each, which sum
+     * to 1. */
+    int32_t choice;
+    const double *probs; /* [n_probs]; NULL otherwise */
+    int32_t n_probs;
 } liz_event;
 
 /* Receives a sequence's events in order, on the engine's thread (see Threads above). */
@@ -366,6 +371,14 @@ typedef void liz_on_event(void *user, const liz_event *event);
 
 #define LIZ_LOGPROBS_TOP_MAX 20
 #define LIZ_STOP_TOKENS_MAX 64
+#define LIZ_CHOICES_MAX 65536
+#define LIZ_CHOICES_TAIL 16 /* tokens of a prompt's end that liz_tokenize_choices looks at */
+
+/* A text that may be the answer, as tokens (liz_tokenize_choices). */
+typedef struct liz_choice {
+    const int32_t *tokens; /* [n_tokens], n_tokens >= 1 */
+    size_t n_tokens;
+} liz_choice;
 
 /* Several completions of one prompt are several requests that differ in `sampling.seed` (liz_seed): whatever whole
  * pages of 32 tokens their prompts share is computed once, and each says what it would say alone. */
@@ -386,12 +399,28 @@ typedef struct liz_request {
     uint64_t loras;             /* bit i: with loras[i] of the engine's options, beside those that all have */
     liz_on_event *on_event;     /* may be NULL */
     void *user;
+    /* Where there are any the answer is one of them: not what sampling would make, but the likeliest, the probability
+     * of each being the product of the model's probabilities of its tokens and of an end after them, in proportion to
+     * the others'. An end is any token that ends the text: the model's own unless `ignore_end`, and `stop_tokens`;
+     * where there is none, the tokens alone count. Only LIZ_EVENT_DONE comes, and says the choice. What choices begin
+     * with together is computed once. Sampling and n_predict_max do not matter; no two may be the same tokens, and stop
+     * strings, logit bias and log-probabilities cannot go with them. */
+    const liz_choice *choices; /* [n_choices], copied */
+    size_t n_choices;
 } liz_request;
+
+/* Gives `*choices` [n_texts], one block, released with liz_free: the tokens by which each of `texts` (NUL-terminated,
+ * not empty, data: no control tokens) continues a prompt of these tokens [n_prompt], borrowed. They are those that it
+ * has behind the prompt's end, and where the two would merge into other tokens, those it has alone. Behind a letter, a
+ * digit or one of .,:;?!)]} a space is put before a text that does not begin with white space. */
+LIZ_API LIZ_MUST_CHECK liz_status liz_tokenize_choices(const liz_vocab *vocab, const int32_t *prompt, size_t n_prompt,
+                                                       const char *const *texts, size_t n_texts, liz_choice **choices,
+                                                       liz_error *err);
 
 /* Queues a sequence and returns at once. On success gives `*out`, to be released with `liz_seq_free`; its first event
  * may come before this returns. `request` and all it points to are copied. First come, first served, but for prompts
  * whose beginning is being computed for another one. What it generates does not depend on when it is submitted.
- * LIZ_E_LIMIT when the prompt leaves no room for one token (the text names both numbers),
+ * LIZ_E_LIMIT when the prompt leaves no room for one token, or for the longest choice (the text names the numbers),
  * LIZ_E_USAGE for a token outside the vocabulary or a setting outside its range, LIZ_E_BUSY when the
  * queue is full (4 * n_parallel sequences): wait for one to end. No event comes on failure. */
 LIZ_API LIZ_MUST_CHECK liz_status liz_submit(liz_engine *engine, const liz_request *request, liz_seq **out,

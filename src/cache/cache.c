@@ -295,6 +295,15 @@ static void page_clear(liz_cache *cache, int32_t id)
     }
 }
 
+void liz_cache_page_copy(liz_cache *cache, int32_t to, int32_t from)
+{
+    LIZ_ASSERT(cache->pages[to].n_held == 1 && !cache->pages[to].published);
+    for (int layer = 0; layer < cache->n_layer; layer++) {
+        memcpy(liz_cache_k(cache, layer, to), liz_cache_k(cache, layer, from), cache->layers[layer].k_stride);
+        memcpy(liz_cache_v(cache, layer, to), liz_cache_v(cache, layer, from), cache->layers[layer].v_stride);
+    }
+}
+
 int32_t liz_cache_page_take(liz_cache *cache)
 {
     int32_t id;

@@ -59,6 +59,9 @@ bool liz_cache_is_shared(const liz_cache *cache); /* not `sharing_off` */
  * are zero: attention reads whole blocks of keys, and what another sequence left must not be a NaN in one of them. */
 int32_t liz_cache_page_take(liz_cache *cache);
 
+/* Copies the bytes of a page to one that the caller alone holds. */
+void liz_cache_page_copy(liz_cache *cache, int32_t to, int32_t from);
+
 /* Gives up the pages of one sequence, `pages` [n] in the order of its tokens, each held by the caller. A sequence that
  * holds a published page holds those before it too, and gives them up together or from the end: this keeps eviction
  * from ever cutting a chain in the middle. */

@@ -47,7 +47,9 @@ typedef struct cli_args {
     liz_lora loras[LIZ_LORAS_MAX]; /* line.engine's */
     bool has_max_tokens;
     bool json, jsonl, special, pairs, verbose, help;
-    const char *messages; /* JSON text */
+    const char *messages;                    /* JSON text */
+    const char *choices_list, *choices_text; /* as a row of CSV, as lines; NULL: not given */
+    liz_buf choices;                         /* what line.choices points to */
     const char *tokens, *ids, *logits_path, *group;
     int32_t stride; /* 0: not given */
     double price_kwh;
@@ -100,6 +102,9 @@ const char *cli_option_long(char letter);
 /* Prints what the last of words [n], those after the program's name, may be completed to: a candidate a line, then a
  * tab and what it does; a line ":" stands for files. What scripts/completion asks. */
 void cli_complete(int n, char **words);
+
+/* Fills `args->line.choices` with what was given, and checks what goes together with that. LIZ_E_USAGE. */
+LIZ_MUST_CHECK liz_status cli_choices_read(cli_args *args, liz_error *err);
 
 /* "1,2,3" to numbers; gives `*ids` [n]. LIZ_E_USAGE. */
 LIZ_MUST_CHECK liz_status cli_ids_read(const char *text, const char *option, int32_t **ids, size_t *n, liz_error *err);

@@ -284,6 +284,9 @@ static const option options[] = {
      "the machine's power, where it has no meter that can be read"},
     {"price-kwh", "P", CLI_BATCH, KIND_DOUBLE, AT(price_kwh), 0, 1e6, NULL,
      "what a kilowatt-hour costs, for the summary (default 0.30)"},
+    {"choices", "A,B,C", GENERATES, KIND_TEXT, AT(choices_list), 0, 0, NULL,
+     "answer with the likeliest of these and say how likely each is; quotes around one with a comma"},
+    {"choices-file", "FILE", GENERATES, KIND_FILE, AT(choices_text), 0, 0, NULL, "the same, one a line of a file"},
     {"max-tokens", "N", GENERATES, KIND_OTHER, 0, 0, 0, read_max_tokens,
      "tokens to generate at most (batch: 512; run: to the end of the context)"},
     {"stop", "TEXT", GENERATES, KIND_OTHER, 0, 0, 0, read_stop, "end where this text appears; may be repeated"},
@@ -450,9 +453,9 @@ static const option options[] = {
 enum { N_OPTIONS = sizeof options / sizeof *options };
 
 static const option later_options[] = {
-    {.name = "schema", .value = "FILE"},   {.name = "choices", .value = "A,B"},  {.name = "checks", .value = "FILE"},
-    {.name = "template", .value = "FILE"}, {.name = "grammar", .value = "FILE"}, {.name = "prove-private"},
-    {.name = "messages", .value = "FILE"}, {.name = "draft", .value = "MODEL"},
+    {.name = "schema", .value = "FILE"},  {.name = "checks", .value = "FILE"}, {.name = "template", .value = "FILE"},
+    {.name = "grammar", .value = "FILE"}, {.name = "prove-private"},           {.name = "messages", .value = "FILE"},
+    {.name = "draft", .value = "MODEL"},
 };
 enum { N_LATER = sizeof later_options / sizeof *later_options };
 
@@ -739,6 +742,8 @@ void cli_args_free(cli_args *args)
 {
     for (int i = 0; i < args->n_owned; i++)
         liz_buf_free(&args->owned[i]);
+    liz_buf_free(&args->choices);
+    free((void *)(uintptr_t)args->line.choices);
 }
 
 bool cli_option_next(const cli_command *command, int *i, cli_option_text *text)

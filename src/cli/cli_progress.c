@@ -98,6 +98,28 @@ static void print_energy(const liz_line_progress *p, const cli_args *args, doubl
             args->price_kwh);
 }
 
+enum { CHOICES_SHOWN = 20 };
+
+/* The choices of this run's rows, the most frequent first, and how likely each was where it was the answer. */
+static void print_choices(const liz_line_report *report, const liz_line_opts *opts, double rows)
+{
+    size_t n_left = 0;
+    for (size_t i = 0; i < opts->n_choices; i++)
+        n_left += report->choices[i].n > 0;
+    for (int shown = 0; n_left > 0 && shown < CHOICES_SHOWN; shown++, n_left--) {
+        size_t best = 0;
+        for (size_t i = 1; i < opts->n_choices; i++)
+            if (report->choices[i].n > report->choices[best].n)
+                best = i;
+        liz_line_tally *t = &report->choices[best];
+        fprintf(stderr, "%s %8" PRIu64 "  %5.1f %%  mean probability %.2f  %s\n", shown ? "        " : "choices:", t->n,
+                100 * (double)t->n / rows, t->sum / (double)t->n, opts->choices[best]);
+        t->n = 0;
+    }
+    if (n_left > 0)
+        fprintf(stderr, "         %8zu  others\n", n_left);
+}
+
 void cli_summary_print(const liz_line_report *report, const cli_args *args)
 {
     const liz_line_progress *p = &report->progress;
@@ -119,5 +141,6 @@ void cli_summary_print(const liz_line_report *report, const cli_args *args)
             (double)(p->n_prompt_tokens + p->n_completion_tokens) / s);
     fprintf(stderr, "speed: %.0f words a minute read, %.0f written (a person reads 250)\n",
             (double)p->n_words_read / s * 60, (double)p->n_words_written / s * 60);
+    print_choices(report, &args->line, rows);
     print_energy(p, args, rows);
 }

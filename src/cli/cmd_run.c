@@ -160,10 +160,18 @@ liz_status cli_generate(const cli_args *args, liz_engine *engine, const int32_t 
     s.row.n_prompt = n_tokens;
     s.row.wants_logprobs = args->line.logprobs >= 0;
     s.row.wants_prompt_logprobs = args->line.prompt_logprobs >= 0;
+    s.row.choices = args->line.choices;
+    s.row.n_choices = args->line.n_choices;
     liz_status status =
         liz_line_row_expect(&s.row, args->line.n_completions > 1 ? (size_t)args->line.n_completions : 1, err);
     if (status == LIZ_OK)
         status = request_make(args, engine, &request, stop_tokens, err);
+    liz_choice *choices = NULL;
+    if (status == LIZ_OK && s.row.n_choices > 0)
+        status = liz_tokenize_choices(liz_engine_vocab(engine), tokens, n_tokens, s.row.choices, s.row.n_choices,
+                                      &choices, err);
+    request.choices = choices;
+    request.n_choices = choices != NULL ? s.row.n_choices : 0;
     cli_at_work = true; /* what was generated is printed to the end of a character */
     while (status == LIZ_OK && !done && !(cli_stop && n_submitted < s.row.n_completions)) {
         status = submit_next(args, engine, &request, &s.row, &n_submitted, err);
@@ -179,6 +187,7 @@ liz_status cli_generate(const cli_args *args, liz_engine *engine, const int32_t 
     if (answer != NULL && s.row.n_completions > 0)
         liz_buf_append_str(answer, liz_buf_str(&s.row.completions[0].text));
     liz_line_row_free(&s.row);
+    liz_free(choices);
     return status;
 }
 
@@ -251,7 +260,9 @@ int cli_run(cli_args *args)
     liz_error err;
     liz_buf_init(&prompt, PROMPT_MAX);
     bool chats = args->n_positional < 2 && isatty(STDIN_FILENO);
-    liz_status status = chats ? LIZ_OK : read_prompt(args, &prompt, &err);
+    liz_status status = cli_choices_read(args, &err);
+    if (status == LIZ_OK && !chats)
+        status = read_prompt(args, &prompt, &err);
     if (status == LIZ_OK)
         status = open_template(args, chats, &t, &err);
     if (status == LIZ_OK)

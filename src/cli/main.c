@@ -11,11 +11,13 @@ const cli_command cli_commands[] = {
      "Generates once; chats where no prompt is given. The prompt also comes from standard input.",
      "  lizzie run model.gguf 'Once upon a time'\n"
      "  echo 'Write a haiku about rain.' | lizzie run model.gguf --raw --max-tokens 60\n"
-     "  lizzie run model.gguf 'A name for a cat:' --temperature 1 --seed 7 --json\n",
+     "  lizzie run model.gguf 'A name for a cat:' --temperature 1 --seed 7 --json\n"
+     "  lizzie run model.gguf 'Is a whale a fish?' --choices yes,no --json\n",
      cli_run},
     {"batch", CLI_BATCH, "MODEL IN -o OUT", 2, 2,
      "Works through a file of rows (JSONL, CSV, OpenAI batch). Run the same command again to resume.",
      "  lizzie batch model.gguf tickets.jsonl -o routed.jsonl --prompt 'Route this message: {{text}}'\n"
+     "  lizzie batch model.gguf tickets.jsonl -o teams.jsonl --prompt '{{text}}' --choices billing,delivery,returns\n"
      "  lizzie batch model.gguf people.csv -o greetings.jsonl --prompt 'Greet {{name}}.' --id email --keep name\n"
      "  lizzie batch model.gguf rows.jsonl -o part-3.jsonl --shard 3/8 --stats stats.jsonl\n",
      cli_batch},

@@ -38,3 +38,19 @@ double liz_prob_log(double x)
         sum = sum * s2 + 1.0 / k;
     return (double)e * 0.69314718055994531 + 2 * s * sum;
 }
+
+/* x = n ln 2 + r with |r| <= ln(2) / 2, ln 2 split in two so that n times its greater part is exact, and the series in
+ * r up to r^13 / 13!, where what is left out is below 1e-17. */
+double liz_prob_exp(double x)
+{
+    if (!(x >= -700))
+        return 0;
+    int n = (int)(x * 1.4426950408889634 - 0.5);
+    double r = (x - (double)n * 6.93147180369123816490e-01) - (double)n * 1.90821492927058770002e-10, sum = 1;
+    for (int k = 13; k >= 1; k--)
+        sum = 1 + sum * r / k;
+    uint64_t bits = (uint64_t)(1023 + n) << 52;
+    double power;
+    memcpy(&power, &bits, sizeof power);
+    return sum * power;
+}

@@ -44,4 +44,7 @@ uint64_t liz_prob_weight(float logit, float max, float inv_temp);
 /* The natural logarithm of x > 0 (finite, normal), within 2 units in the last place. */
 double liz_prob_log(double x);
 
+/* exp(x) for x <= 0, within a few units in the last place; 0 below -700. */
+double liz_prob_exp(double x);
+
 #endif

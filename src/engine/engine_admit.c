@@ -104,9 +104,8 @@ int liz_engine_admit(liz_engine *engine)
     return n_dropped;
 }
 
-static void pages_extend(liz_engine *engine, liz_seq *seq)
+void liz_engine_pages_take(liz_engine *engine, liz_seq *seq, int32_t n)
 {
-    int32_t n = (int32_t)liz_div_up((size_t)(seq->n_past + seq->n_step), LIZ_PAGE_TOKENS);
     LIZ_ASSERT(n <= seq->n_pages_max);
     while (seq->n_pages < n) {
         int32_t page = liz_cache_page_take(engine->parts.cache);
@@ -127,6 +126,12 @@ void liz_engine_batch_fill(liz_engine *engine)
         liz_seq *seq = engine->running[i];
         int32_t n_left = seq->n_tokens - seq->n_past, n_logits = 1;
         seq->n_step = n_left;
+        if (seq->choose != NULL && seq->choose->is_begun) {
+            int32_t n_more = liz_engine_choose_fill(engine, seq, 1 + min_i32(n_rows_spare, n_chunk)) - 1;
+            n_rows_spare -= n_more;
+            n_chunk -= n_more;
+            continue;
+        }
         if (liz_engine_seq_wants_all(seq)) {
             seq->n_step = n_logits = min_i32(min_i32(n_left, n_chunk), 1 + n_rows_spare);
             n_rows_spare -= n_logits > 0 ? n_logits - 1 : 0;
@@ -138,8 +143,9 @@ void liz_engine_batch_fill(liz_engine *engine)
             continue;
         if (seq->n_tokens == seq->n_prompt)
             n_chunk -= seq->n_step;
-        pages_extend(engine, seq);
+        liz_engine_pages_take(engine, seq, (int32_t)liz_div_up((size_t)(seq->n_past + seq->n_step), LIZ_PAGE_TOKENS));
         engine->batch_seqs[engine->n_batch] = seq;
+        engine->batch_nodes[engine->n_batch] = 0;
         engine->batch[engine->n_batch++] = (liz_batch_seq){.pages = seq->pages,
                                                            .n_past = seq->n_past,
                                                            .n_tok = seq->n_step,

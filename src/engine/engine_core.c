@@ -12,7 +12,7 @@
 uint64_t liz_engine_own_bytes(int32_t n_vocab, int n_threads, int n_parallel, int32_t n_logits_max)
 {
     return (uint64_t)n_threads * liz_sampler_bytes(n_vocab) + (uint64_t)n_logits_max * sizeof(liz_row) +
-           (uint64_t)n_parallel * (sizeof(liz_batch_seq) + 16 * sizeof(void *));
+           (uint64_t)(n_parallel + n_logits_max) * (sizeof(liz_batch_seq) + 16 * sizeof(void *));
 }
 
 /* Bytes of the longest token as it is spelt in a text. */
@@ -66,15 +66,17 @@ static bool no_end_make(liz_engine *engine)
 static bool arrays_make(liz_engine *engine)
 {
     size_t n_parallel = (size_t)engine->parts.n_parallel, n_queue = (size_t)engine->n_queue_max;
+    size_t n_parts = n_parallel + (size_t)engine->parts.n_logits_max;
     engine->running = calloc(n_parallel, sizeof(liz_seq *));
-    engine->batch = calloc(n_parallel, sizeof *engine->batch);
-    engine->batch_seqs = calloc(n_parallel, sizeof(liz_seq *));
+    engine->batch = calloc(n_parts, sizeof *engine->batch);
+    engine->batch_seqs = calloc(n_parts, sizeof(liz_seq *));
+    engine->batch_nodes = calloc(n_parts, sizeof *engine->batch_nodes);
     engine->rows = calloc((size_t)engine->parts.n_logits_max, sizeof *engine->rows);
     engine->queue = calloc(n_queue, sizeof(liz_seq *));
     engine->dropped = calloc(n_queue, sizeof(liz_seq *));
     engine->samplers = calloc((size_t)liz_team_size(engine->parts.team), sizeof(liz_sampler *));
-    return engine->running && engine->batch && engine->batch_seqs && engine->rows && engine->queue && engine->dropped &&
-           engine->samplers;
+    return engine->running && engine->batch && engine->batch_seqs && engine->batch_nodes && engine->rows &&
+           engine->queue && engine->dropped && engine->samplers;
 }
 
 static liz_status samplers_open(liz_engine *engine, liz_error *err)
@@ -120,6 +122,7 @@ static void engine_free(liz_engine *engine)
     free(engine->dropped);
     free(engine->queue);
     free(engine->rows);
+    free(engine->batch_nodes);
     free(engine->batch_seqs);
     free(engine->batch);
     free(engine->running);

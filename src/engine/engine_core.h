@@ -19,6 +19,7 @@
 #include "cache/cache.h"
 #include "decode/sampler.h"
 #include "decode/stop.h"
+#include "engine/engine_choose.h"
 #include "engine/engine_lora.h"
 #include "lizzie.h"
 #include "model/model.h"
@@ -49,7 +50,8 @@ struct liz_seq {
     int n_logprobs_top, n_prompt_logprobs_top;
     liz_on_event *on_event;
     void *user;
-    bool is_score; /* instead of generating, report what the model thinks of the prompt */
+    bool is_score;      /* instead of generating, report what the model thinks of the prompt */
+    liz_choose *choose; /* instead of generating, weigh these; NULL: not */
     float *score_logprobs;
     liz_on_logits *score_on_logits;
     uint64_t submitted_us;
@@ -68,6 +70,7 @@ struct liz_seq {
     liz_stop *breakers; /* NULL: none */
     liz_text_stream stream;
     bool is_stopped; /* a stop string appeared */
+    int32_t answer;  /* the likeliest of the choices; -1: not known, or there are none */
     uint64_t admitted_us, prefilled_us;
 
     atomic_bool cancelled; /* any thread */
@@ -83,6 +86,7 @@ typedef struct liz_row {
     liz_seq *seq;
     float *logits;
     int32_t position; /* of the token that follows these logits */
+    int32_t node;     /* of the trie of choices, if the sequence has one */
     int32_t choice;   /* that token, or a LIZ_CHOICE */
     float logprob;
     int n_top;
@@ -90,7 +94,7 @@ typedef struct liz_row {
 } liz_row;
 
 /* What an engine is made of. `model` is loaded with at least these limits: n_batch_max >= n_prefill_chunk + n_parallel,
- * n_logits_max, n_seqs_max >= n_parallel, n_ctx. */
+ * n_logits_max, n_seqs_max >= n_parallel + n_logits_max, n_ctx. */
 typedef struct liz_engine_parts {
     liz_gguf *gguf; /* NULL in tests */
     liz_model *model;
@@ -122,8 +126,9 @@ struct liz_engine {
     int n_running;
     int32_t n_pages_promised; /* to running sequences, beyond those they hold */
     liz_seq **dropped;        /* [n_queue_max] left the queue without being admitted */
-    liz_batch_seq *batch;     /* [n_parallel] */
-    liz_seq **batch_seqs;     /* [n_parallel] whose they are */
+    liz_batch_seq *batch;     /* [n_parallel + n_logits_max] a sequence's parts side by side */
+    liz_seq **batch_seqs;     /* whose they are */
+    int32_t *batch_nodes;     /* where in the trie of choices they begin; 0: in the prompt */
     int n_batch;
     liz_row *rows; /* [n_logits_max] */
     int n_rows;
@@ -164,6 +169,8 @@ int liz_engine_admit(liz_engine *engine);
 
 /* Fills `engine->batch` for one step, taking pages. */
 void liz_engine_batch_fill(liz_engine *engine);
+/* Takes pages that were promised to the sequence until it holds `n`. */
+void liz_engine_pages_take(liz_engine *engine, liz_seq *seq, int32_t n);
 /* Publishes the pages that the step has filled. */
 void liz_engine_pages_publish(liz_engine *engine, liz_seq *seq);
 /* Whether the logits of all its prompt are wanted, and that is not over: it then takes no pages from others. */
@@ -171,6 +178,19 @@ static inline bool liz_engine_seq_wants_all(const liz_seq *seq)
 {
     return seq->is_score || (seq->prompt_logprobs && seq->n_tokens == seq->n_prompt);
 }
+
+/* Sets up `seq->choose` from a request with choices. LIZ_E_USAGE, LIZ_E_LIMIT, LIZ_E_MEMORY. */
+LIZ_MUST_CHECK liz_status liz_engine_choose_new(liz_seq *seq, const liz_request *request, liz_error *err);
+/* Pages such a sequence holds at most. */
+int32_t liz_engine_choose_pages(const liz_seq *seq);
+/* Adds parts of up to `n_max` tokens in all to the batch, each with logits; returns how many. The prompt is computed,
+ * and not all of the trie. */
+int32_t liz_engine_choose_fill(liz_engine *engine, liz_seq *seq, int32_t n_max);
+/* Keeps what `logits`, whose log of summed exponentials is `norm`, say of what follows a node. */
+void liz_engine_choose_weigh(const liz_seq *seq, int32_t node, const float *logits, double norm);
+/* The parts [n_parts] of a step are computed and weighed; ends the sequence with the last of them. */
+void liz_engine_choose_deliver(liz_engine *engine, liz_seq *seq, const int32_t *nodes, const liz_batch_seq *parts,
+                               int n_parts);
 
 /* Takes a sequence out of `running`, and its pages from it. */
 void liz_engine_retire(liz_engine *engine, liz_seq *seq);

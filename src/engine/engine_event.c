@@ -151,6 +151,11 @@ void liz_engine_seq_end(liz_engine *engine, liz_seq *seq, liz_finish finish, con
                        .status = why != NULL ? why->code : LIZ_OK,
                        .message = why != NULL ? why->text : "",
                        .stats = stats_of(seq)};
+    if (seq->answer >= 0) {
+        event.choice = seq->answer;
+        event.probs = seq->choose->probs;
+        event.n_probs = seq->choose->trie.n_choices;
+    }
     event_send(engine, seq, &event);
     pthread_mutex_lock(&seq->lock);
     if (why != NULL)

@@ -71,7 +71,7 @@ liz_model_opts liz_engine_plan_model_opts(const liz_engine_plan *plan)
     return (liz_model_opts){.tier = plan->tier,
                             .n_batch_max = plan->n_prefill_chunk + plan->n_parallel,
                             .n_logits_max = plan->n_logits_max,
-                            .n_seqs_max = plan->n_parallel,
+                            .n_seqs_max = plan->n_parallel + plan->n_logits_max,
                             .n_ctx = plan->n_ctx};
 }
 

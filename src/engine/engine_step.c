@@ -11,10 +11,12 @@
 
 #include <math.h>
 
+/* One that is named several times stands side by side. */
 static void sequences_cancel(liz_engine *engine, liz_finish finish, const liz_error *why, liz_seq **seqs, int n)
 {
     for (int i = 0; i < n; i++)
-        liz_engine_seq_end(engine, seqs[i], finish, why);
+        if (i == 0 || seqs[i] != seqs[i - 1])
+            liz_engine_seq_end(engine, seqs[i], finish, why);
 }
 
 /* Ends what was cancelled; `n_dropped` have left the queue. */
@@ -52,13 +54,23 @@ static void row_score(liz_sampler *sampler, liz_row *row)
     row->logprob = row->choice >= 0 ? (float)((double)row->logits[row->choice] - norm) : 0;
 }
 
+static void row_weigh(liz_sampler *sampler, liz_row *row)
+{
+    double norm = liz_sampler_logprobs(sampler, row->logits, 0, NULL, NULL);
+    row->choice = isnan(norm) ? LIZ_CHOICE_NAN : 0;
+    if (row->choice >= 0)
+        liz_engine_choose_weigh(row->seq, row->node, row->logits, norm);
+}
+
 static void rows_work(void *arg, int member, int n_members)
 {
     liz_engine *engine = arg;
     (void)n_members;
     for (int i; (i = atomic_fetch_add(&engine->row_next, 1)) < engine->n_rows;) {
         liz_row *row = &engine->rows[i];
-        if (row->seq->is_score || row->position < row->seq->n_prompt)
+        if (row->seq->choose != NULL)
+            row_weigh(engine->samplers[member], row);
+        else if (row->seq->is_score || row->position < row->seq->n_prompt)
             row_score(engine->samplers[member], row);
         else
             row_choose(engine->samplers[member], row);
@@ -73,8 +85,10 @@ static void rows_fill(liz_engine *engine, float *logits)
         for (int32_t j = part->n_logits; j > 0; j--) {
             float *row_logits = logits + (size_t)engine->n_rows * (size_t)engine->n_vocab;
             int32_t position = part->n_past + part->n_tok - j + 1;
-            engine->rows[engine->n_rows++] =
-                (liz_row){.seq = engine->batch_seqs[i], .logits = row_logits, .position = position};
+            engine->rows[engine->n_rows++] = (liz_row){.seq = engine->batch_seqs[i],
+                                                       .logits = row_logits,
+                                                       .position = position,
+                                                       .node = engine->batch_nodes[i] + part->n_logits - j};
         }
     }
 }
@@ -130,14 +144,31 @@ static void rows_deliver(liz_engine *engine, liz_seq *seq, const liz_row *rows, 
     }
 }
 
+/* Parts of the trie of choices, or the end of the prompt before it, with their rows [n]. */
+static void choices_deliver(liz_engine *engine, liz_seq *seq, int part, int n_parts, const liz_row *rows, int n)
+{
+    liz_error err;
+    for (int i = 0; i < n; i++)
+        if (row_check(&rows[i], &err) != LIZ_OK) {
+            liz_engine_seq_end(engine, seq, LIZ_FINISH_FAILED, &err);
+            return;
+        }
+    if (n > 0)
+        liz_engine_choose_deliver(engine, seq, &engine->batch_nodes[part], &engine->batch[part], n_parts);
+}
+
 static void batch_deliver(liz_engine *engine)
 {
-    for (int i = 0, row = 0; i < engine->n_batch; i++) {
+    for (int i = 0, row = 0, n_parts; i < engine->n_batch; i += n_parts) {
         liz_seq *seq = engine->batch_seqs[i];
-        int n_logits = engine->batch[i].n_logits;
+        int n_logits = 0;
+        for (n_parts = 0; i + n_parts < engine->n_batch && engine->batch_seqs[i + n_parts] == seq; n_parts++)
+            n_logits += engine->batch[i + n_parts].n_logits;
         seq->n_past += seq->n_step;
         liz_engine_pages_publish(engine, seq);
-        if (seq->is_score)
+        if (seq->choose != NULL)
+            choices_deliver(engine, seq, i, n_parts, &engine->rows[row], n_logits);
+        else if (seq->is_score)
             score_deliver(engine, seq, &engine->rows[row], n_logits);
         else
             rows_deliver(engine, seq, &engine->rows[row], n_logits);
@@ -164,8 +195,11 @@ static void stats_add(liz_engine *engine, uint64_t n_prefilled)
     s->n_steps++;
     s->n_tokens_prefilled += n_prefilled;
     s->n_pages_evicted = liz_cache_evictions(cache);
-    if (engine->n_batch > s->n_seqs_step_max)
-        s->n_seqs_step_max = engine->n_batch;
+    int n_seqs = 0;
+    for (int i = 0; i < engine->n_batch; i++)
+        n_seqs += i == 0 || engine->batch_seqs[i] != engine->batch_seqs[i - 1];
+    if (n_seqs > s->n_seqs_step_max)
+        s->n_seqs_step_max = n_seqs;
     if (liz_cache_pages_held(cache) > s->n_pages_used_max)
         s->n_pages_used_max = liz_cache_pages_held(cache);
     pthread_mutex_unlock(&engine->lock);

@@ -59,12 +59,17 @@ static void lengths_set(liz_seq *seq, const liz_engine *engine, const liz_reques
 {
     int32_t n_ctx = engine->parts.n_ctx, n_prompt = (int32_t)r->n_tokens;
     seq->n_prompt = seq->n_tokens = n_prompt;
+    seq->n_links = n_prompt / LIZ_PAGE_TOKENS;
+    if (seq->choose != NULL) {
+        seq->n_tokens_max = n_prompt + seq->choose->trie.depth;
+        seq->n_pages_max = liz_engine_choose_pages(seq);
+        return;
+    }
     int32_t n_predict =
         r->n_predict_max == 0 || r->n_predict_max > n_ctx - n_prompt ? n_ctx - n_prompt : r->n_predict_max;
     seq->n_tokens_max = seq->is_score ? n_prompt : n_prompt + n_predict;
     int32_t n_cached = seq->is_score ? n_prompt : seq->n_tokens_max - 1; /* the last token is never computed */
     seq->n_pages_max = (int32_t)liz_div_up((size_t)n_cached, LIZ_PAGE_TOKENS);
-    seq->n_links = n_prompt / LIZ_PAGE_TOKENS;
 }
 
 /* The request's biases, and before them those that keep the text from ending. */
@@ -146,6 +151,13 @@ liz_status liz_engine_seq_new(liz_seq **out, liz_engine *engine, const liz_reque
     seq->adapters = engine->parts.loras.of_all | r->loras;
     seq->on_event = r->on_event;
     seq->user = r->user;
+    seq->answer = -1;
+    if (r->n_choices > 0)
+        status = liz_engine_choose_new(seq, r, err);
+    if (status != LIZ_OK) {
+        liz_engine_seq_close(seq);
+        return status;
+    }
     lengths_set(seq, engine, r);
     int32_t n_pages = liz_cache_pages_total(engine->parts.cache);
     if (seq->n_pages_max > n_pages)

@@ -70,12 +70,20 @@ typedef enum liz_line_outcome {
     LIZ_LINE_PLANNED      /* --dry-run: `plan` holds the text */
 } liz_line_outcome;
 
+/* How often a choice was the answer, and the sum of its probabilities then. */
+typedef struct liz_line_tally {
+    uint64_t n;
+    double sum;
+} liz_line_tally;
+
 typedef struct liz_line_report {
     liz_line_outcome outcome;
     liz_line_progress progress;
     bool resumable;    /* OUT has a side file */
     char message[512]; /* of LIZ_LINE_STRICT */
-    liz_buf plan;      /* of LIZ_LINE_PLANNED; released with liz_line_report_free */
+    /* Released with liz_line_report_free. */
+    liz_buf plan;            /* of LIZ_LINE_PLANNED */
+    liz_line_tally *choices; /* [opts.n_choices] in this run; NULL where there are none */
 } liz_line_report;
 
 /* "ID" or a text that is one token of the vocabulary. LIZ_E_USAGE. */
@@ -105,7 +113,9 @@ typedef struct liz_line_opts {
     size_t n_stop_strings;
     const char *stop_tokens[LIZ_LINE_STOP_MAX]; /* as liz_line_token_read takes them */
     size_t n_stop_tokens;
-    bool ignore_end; /* the model's own end is forbidden */
+    bool ignore_end;            /* the model's own end is forbidden */
+    const char *const *choices; /* [n_choices] of which one is the answer; 0: the answer is generated */
+    size_t n_choices;
     int32_t max_tokens;
     liz_engine_opts engine;
     const char *lora_names[LIZ_LORAS_MAX]; /* of engine.loras: what rows call them; NULL: all rows have it */
@@ -120,6 +130,9 @@ typedef struct liz_line_opts {
 } liz_line_opts;
 
 void liz_line_opts_init(liz_line_opts *opts);
+
+/* What cannot go together with choices, and choices that are empty or equal. LIZ_E_USAGE. */
+LIZ_MUST_CHECK liz_status liz_line_choices_check(const liz_line_opts *opts, liz_error *err);
 
 /* Runs one job. LIZ_OK with report->outcome, also when it was interrupted. LIZ_E_USAGE: options that contradict each
  * other, or a field that the input does not have; LIZ_E_STATE: OUT belongs to another job; LIZ_E_BUSY: another process

@@ -144,6 +144,8 @@ liz_status liz_line_check_opts(liz_line_job *job, liz_error *err)
     const liz_line_opts *o = job->opts;
     liz_status status = check_modes(o, err);
     if (status == LIZ_OK)
+        status = liz_line_choices_check(o, err);
+    if (status == LIZ_OK)
         status = check_paths(o, err);
     if (status == LIZ_OK && o->prompt != NULL)
         status = liz_line_template_compile(&job->template, o->system, o->prompt, err);

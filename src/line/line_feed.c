@@ -14,6 +14,7 @@ typedef struct feeder {
     liz_line_job *job;
     liz_arena arena; /* of one record */
     liz_line_ask ask;
+    liz_line_choices choices;
     uint64_t n_rows; /* in OUT when this row is there */
 } feeder;
 
@@ -181,6 +182,8 @@ static liz_status submit_completions(feeder *f, liz_line_row *row, const int32_t
 {
     const liz_line_ask *ask = &f->ask;
     liz_request request = request_of(ask, tokens, row->n_prompt);
+    request.choices = f->choices.choices;
+    request.n_choices = row->n_choices;
     liz_status status = liz_line_row_expect(row, (size_t)ask->n_completions, err);
     for (uint32_t i = 0; status == LIZ_OK && i < row->n_completions; i++) {
         liz_line_completion *c = &row->completions[i];
@@ -189,6 +192,22 @@ static liz_status submit_completions(feeder *f, liz_line_row *row, const int32_t
         request.user = c;
         status = submit(f, row, &request, &c->seq, err);
     }
+    return status;
+}
+
+/* Finds the tokens of the choices; it may become an error row. */
+static liz_status prepare_choices(feeder *f, liz_line_row *row, const int32_t *tokens, liz_error *err)
+{
+    const liz_line_job *job = f->job;
+    if (job->opts->n_choices == 0)
+        return LIZ_OK;
+    row->choices = job->opts->choices;
+    row->n_choices = job->opts->n_choices;
+    if (f->ask.n_completions > 1)
+        liz_line_row_fail(row, LIZ_ROW_INVALID_ROW, "body.n: there is one likeliest choice");
+    liz_status status = liz_line_choices_after(&f->choices, job->prompter.vocab, job->opts, tokens, row->n_prompt, err);
+    if (status == LIZ_OK)
+        liz_line_choices_fit(&f->choices, job->info.n_ctx, row);
     return status;
 }
 
@@ -251,6 +270,8 @@ static liz_status feed_record(feeder *f, const liz_line_cut *cut, liz_error *err
     if (status == LIZ_OK && !kept)
         status = read_row(f, cut, row, &tokens, err);
     if (status == LIZ_OK && tokens != NULL)
+        status = prepare_choices(f, row, tokens, err);
+    if (status == LIZ_OK && tokens != NULL && row->error_code == NULL)
         status = submit_row(f, row, tokens, err);
     else if (status == LIZ_OK)
         liz_line_window_pass_done(&job->window, row);
@@ -302,6 +323,7 @@ void *liz_line_feed(void *arg)
         *f = (feeder){.job = job, .arena = {.size_max = LIZ_LINE_RECORD_MAX * 8}, .n_rows = job->n_rows_have};
         status = feed_all(f, &whole, &err);
         liz_arena_free(&f->arena);
+        liz_line_choices_free(&f->choices);
     }
     free(f);
     liz_line_window_end(&job->window, whole, liz_line_input_n_records(job->in), liz_line_input_hash(job->in),

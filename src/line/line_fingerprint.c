@@ -155,6 +155,7 @@ void liz_line_fingerprint_make(liz_line_fingerprint *fp, const liz_line_opts *op
     add_text(fp, "cache-type", cache_types[opts->engine.cache_type]);
     add_number(fp, "logprobs", opts->logprobs);
     add_number(fp, "prompt-logprobs", opts->prompt_logprobs);
+    add_list(fp, "choices", opts->choices, opts->n_choices);
     add_text(fp, "id", opts->id_field);
     add_list(fp, "keep", opts->keep, opts->n_keep);
     add_text(fp, "truncate", opts->truncate_field);

@@ -13,6 +13,14 @@
 #include "line/line_request.h"
 #include "line/line_window.h"
 
+/* The tokens of the choices behind the end of a prompt: the next one often ends alike. */
+typedef struct liz_line_choices {
+    int32_t tail[LIZ_CHOICES_TAIL];
+    size_t n_tail;
+    liz_choice *choices; /* NULL: none are known */
+    size_t n_longest;
+} liz_line_choices;
+
 typedef struct liz_line_job {
     const liz_line_opts *opts;
     const liz_files *files;
@@ -75,6 +83,16 @@ LIZ_MUST_CHECK liz_status liz_line_retry_settle(liz_line_job *job, liz_error *er
 /* Compares the input's hash once as many records are consumed as the side file vouches for. LIZ_E_STATE. */
 LIZ_MUST_CHECK liz_status liz_line_check_consumed(const liz_line_job *job, const liz_line_input *in, bool at_end,
                                                   liz_error *err);
+
+/* The choices' tokens after `tokens` [n_tokens]. LIZ_E_MEMORY. */
+LIZ_MUST_CHECK liz_status liz_line_choices_after(liz_line_choices *choices, const liz_vocab *vocab,
+                                                 const liz_line_opts *opts, const int32_t *tokens, size_t n_tokens,
+                                                 liz_error *err);
+void liz_line_choices_free(liz_line_choices *choices);
+/* Makes the row an error row when its prompt leaves no room for the longest; true when it does. */
+bool liz_line_choices_fit(const liz_line_choices *choices, int32_t n_ctx, liz_line_row *row);
+/* Counts a row's answer. */
+void liz_line_choices_count(liz_line_tally *tally, const liz_line_row *row);
 
 /* The reader thread: records to submitted rows, until the input ends, --limit is reached or `reader_stop` is set. */
 void *liz_line_feed(void *job);

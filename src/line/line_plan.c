@@ -132,6 +132,10 @@ static void show_counts(const liz_line_job *job, const plan *p, liz_buf *out)
                    p->n_sampled, p->n_failed);
     liz_buf_printf(out, "prompt tokens: %.0f%s, longest %" PRIu64 "\n", (double)p->n_tokens * scale,
                    p->n_sampled < p->n_rows ? " (estimated)" : "", p->n_tokens_max);
+    if (job->opts->n_choices > 0) {
+        liz_buf_printf(out, "choices: %zu for each row\n", job->opts->n_choices);
+        return;
+    }
     liz_buf_printf(out, "generated tokens: at most %.0f (--max-tokens %d)\n",
                    (double)p->n_rows * job->opts->max_tokens *
                        (job->opts->n_completions > 1 ? job->opts->n_completions : 1),

@@ -12,7 +12,7 @@
 
 enum { TEXT_MAX = 1 << 30, SMALL_MAX = 1 << 28, KEEP_CAP = 64 * 1024 };
 
-enum { ROW_BUFS = 7, COMPLETION_BUFS = 4 };
+enum { ROW_BUFS = 7, COMPLETION_BUFS = 5 };
 
 static liz_buf *row_buf(liz_line_row *row, size_t i)
 {
@@ -23,7 +23,7 @@ static liz_buf *row_buf(liz_line_row *row, size_t i)
 
 static liz_buf *completion_buf(liz_line_completion *c, size_t i)
 {
-    liz_buf *bufs[COMPLETION_BUFS] = {&c->text, &c->tokens.each, &c->tokens.tops, &c->message};
+    liz_buf *bufs[COMPLETION_BUFS] = {&c->text, &c->tokens.each, &c->tokens.tops, &c->message, &c->probs};
     return bufs[i];
 }
 
@@ -87,7 +87,7 @@ liz_status liz_line_row_expect(liz_line_row *row, size_t n, liz_error *err)
         return liz_fail(err, LIZ_E_MEMORY, "no memory for %zu completions", n);
     row->n_completions = n;
     for (size_t k = 0; k < n; k++) {
-        liz_line_completion *c = &row->completions[k], fresh = {.row = row};
+        liz_line_completion *c = &row->completions[k], fresh = {.row = row, .choice = -1};
         for (size_t i = 0; i < COMPLETION_BUFS; i++)
             *completion_buf(&fresh, i) = *completion_buf(c, i);
         *c = fresh;
@@ -140,6 +140,11 @@ static void completion_end(liz_line_completion *c, const liz_event *event)
     c->finish = event->finish;
     c->status = event->status;
     c->stats = event->stats;
+    if (event->n_probs > 0) {
+        c->choice = event->choice;
+        liz_buf_append(&c->probs, (const char *)event->probs, (size_t)event->n_probs * sizeof *event->probs);
+        liz_buf_puts(&c->text, c->row->choices[event->choice]);
+    }
     if (event->finish == LIZ_FINISH_FAILED)
         liz_buf_puts(&c->message, event->message ? event->message : "no more is known");
 }
@@ -184,6 +189,13 @@ liz_seq_stats liz_line_row_stats(const liz_line_row *row)
         sum.n_completion += s->n_completion;
     }
     return sum;
+}
+
+double liz_line_completion_prob(const liz_line_completion *completion, size_t i)
+{
+    double p;
+    memcpy(&p, completion->probs.data + i * sizeof p, sizeof p);
+    return p;
 }
 
 uint64_t liz_line_words(liz_str text)

@@ -49,6 +49,8 @@ typedef struct liz_line_completion {
     /* What the engine's thread adds. */
     liz_buf text;
     liz_row_tokens tokens;
+    int32_t choice; /* that is the answer; -1: none */
+    liz_buf probs;  /* of double, of each choice */
     liz_finish finish;
     liz_status status;
     liz_buf message; /* of LIZ_FINISH_FAILED */
@@ -72,6 +74,8 @@ typedef struct liz_line_row {
     bool was_truncated;
     size_t n_prompt_whole; /* tokens before --truncate shortened it */
     bool wants_logprobs, wants_prompt_logprobs;
+    const char *const *choices; /* [n_choices] borrowed; 0: none */
+    size_t n_choices;
     liz_row_tokens prompt; /* added by the first completion's events */
     liz_line_completion *completions;
     size_t n_completions, n_completions_cap;
@@ -119,6 +123,9 @@ LIZ_MUST_CHECK liz_status liz_line_piece_write(const liz_vocab *vocab, int32_t t
 bool liz_line_row_matches(liz_str line, liz_line_form form, uint64_t index);
 /* Whether a whole line of OUT is an error row. */
 bool liz_line_row_is_error(liz_str line);
+
+/* The probability of its i-th choice. */
+double liz_line_completion_prob(const liz_line_completion *completion, size_t i);
 
 /* Words of a text: what stands between white space. */
 uint64_t liz_line_words(liz_str text);

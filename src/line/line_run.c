@@ -173,6 +173,8 @@ static void release(writer *w, size_t n)
     for (size_t i = 0; i < n; i++) {
         liz_line_row *row = liz_line_window_peek(&w->job->window, i, 0, NULL);
         count_row(&w->report->progress, row);
+        if (w->report->choices != NULL)
+            liz_line_choices_count(w->report->choices, row);
         for (size_t k = 0; k < row->n_completions; k++) {
             liz_seq_free(row->completions[k].seq);
             row->completions[k].seq = NULL;
@@ -412,13 +414,21 @@ liz_status liz_line_run(const liz_line_opts *opts, liz_line_report *report, liz_
     liz_line_job *job = calloc(1, sizeof *job);
     if (job == NULL)
         return liz_fail(err, LIZ_E_MEMORY, "no memory for the job");
+    report->choices = opts->n_choices > 0 ? calloc(opts->n_choices, sizeof *report->choices) : NULL;
     job->opts = opts;
     job->files = opts->files ? opts->files : liz_files_system();
     job->target_fd = job->stats_fd = -1;
     liz_line_fingerprint_init(&job->fingerprint);
-    liz_status status = run(job, report, err);
+    liz_status status = opts->n_choices > 0 && report->choices == NULL
+                            ? liz_fail(err, LIZ_E_MEMORY, "no memory for %zu choices", opts->n_choices)
+                            : run(job, report, err);
     job_close(job);
     return status;
 }
 
-void liz_line_report_free(liz_line_report *report) { liz_buf_free(&report->plan); }
+void liz_line_report_free(liz_line_report *report)
+{
+    liz_buf_free(&report->plan);
+    free(report->choices);
+    report->choices = NULL;
+}

@@ -167,6 +167,18 @@ static void write_openai_logprobs(const liz_line_completion *c, const liz_vocab 
 /* ---- Lines -------------------------------------------------------------------------------------- */
 
 /* What a completion says of itself; `n_prompt` stands in between where it is the only one. */
+/* Six digits, which is what the end's probability is good for. */
+static void write_probs(const liz_line_row *row, const liz_line_completion *c, liz_buf *out)
+{
+    write_key(out, "probs");
+    for (size_t i = 0; i < row->n_choices; i++) {
+        liz_buf_putc(out, i ? ',' : '{');
+        liz_json_write_string(out, liz_str_of(row->choices[i]));
+        liz_buf_printf(out, ":%.6g", liz_line_completion_prob(c, i));
+    }
+    liz_buf_putc(out, '}');
+}
+
 static void write_completion(const liz_line_row *row, const liz_line_completion *c, const liz_vocab *vocab,
                              const size_t *n_prompt, liz_buf *out)
 {
@@ -176,6 +188,11 @@ static void write_completion(const liz_line_row *row, const liz_line_completion 
     if (n_prompt != NULL)
         liz_buf_printf(out, ",\"prompt_tokens\":%zu", *n_prompt);
     liz_buf_printf(out, ",\"completion_tokens\":%zu,\"seed\":\"%" PRIu64 "\"", c->stats.n_completion, c->seed);
+    if (c->choice >= 0) {
+        write_key(out, "choice");
+        liz_json_write_string(out, liz_str_of(row->choices[c->choice]));
+        write_probs(row, c, out);
+    }
     if (row->wants_logprobs) {
         write_key(out, "logprobs");
         write_logprobs(&c->tokens, vocab, out);
@@ -267,6 +284,8 @@ static void write_openai_choice(const liz_line_row *row, size_t i, const liz_voc
         write_chat_logprobs(c, vocab, out);
     else
         write_openai_logprobs(c, vocab, out);
+    if (c->choice >= 0)
+        write_probs(row, c, out);
     if (row->wants_prompt_logprobs && i == 0) {
         write_key(out, "prompt_logprobs");
         write_logprobs(&row->prompt, vocab, out);

@@ -48,7 +48,7 @@ run 'unknown option' 2 batch model in.jsonl -o out --promt x
 is "$err" "lizzie: --promt: is not an option: did you mean --prompt?" "suggests"
 run 'option of another command' 2 tokenize model x --prompt y
 has "$err" "--prompt: is not an option of tokenize" "says of which not"
-for option in schema choices; do
+for option in schema checks; do
     run "--$option: not in this version" 2 batch model in.jsonl -o out --$option x
     is "$err" "lizzie: --$option: is not in this version: leave it out" "--$option: said plainly"
 done
@@ -316,6 +316,31 @@ is $? 3 "tokenize --jsonl: bad lines are error lines"
 is "$(printf '%s' "$out" | sed -n '1p;2p;5p' | tr '\n' ' ')" '{"ids":[97,98]} {"ids":[257]} {"ids":[]}' "the others have ids, without BOS"
 has "$(printf '%s' "$out" | sed -n 3p)" '{"error":{"code":"invalid_json","message":' "an error has a code"
 run 'tokenize: no vocabulary' 1 tokenize vocabless x
+
+# --- choices
+run 'run --choices' 0 run model Hello --choices 'yes, no,"maybe, or ""not"""'
+is "$(printf '%s\n' yes no 'maybe, or "not"' | grep -cxF -- "$out")" 1 "one of them"
+run 'run --choices --json' 0 run model Hello --choices 'yes, no,"maybe, or ""not"""' --json
+has "$out" '"probs":{"yes":0.' "probabilities"
+has "$out" '"maybe, or \"not\"":' "spaces and quotes"
+printf 'yes\r\n\n no\nlast' >choices.txt
+run 'batch --choices-file' 0 batch model good.jsonl -o chosen --prompt 'Say {{text}}' --choices-file choices.txt
+is "$(sed 's/.*"probs"://; s/0\.[0-9e-]*/P/g' chosen | sort -u)" '{"yes":P," no":P,"last":P}}' "a choice a line, as it stands"
+has "$err" "choices:        " "the summary counts them"
+is "$(printf '%s\n' "$err" | sed -n '/^choices:/,$p' | awk '{ sub(/^choices:/, ""); n += $1 } END { print n }')" 2 "all rows"
+for bad in 'a,,b' 'a,b,a' 'a,"b' '"a"b' ''; do
+    run "--choices '$bad'" 2 run model Hello --choices "$bad"
+    has "$err" "--choices" "is named"
+done
+run '--choices and --choices-file' 2 run model Hello --choices a --choices-file choices.txt
+run '--choices and --max-tokens' 2 run model Hello --choices a --max-tokens 3
+run '--choices and --n' 2 run model Hello --choices a,b --n 2
+run '--choices and --temperature' 2 batch model good.jsonl -o none --prompt 'Say {{text}}' --choices a,b --temperature 1
+is "$(ls none* 2>/dev/null)" "" "nothing was made"
+: >empty.txt
+run '--choices-file: empty' 2 run model Hello --choices-file empty.txt
+run '--choices --dry-run' 0 batch model good.jsonl --dry-run --prompt 'Say {{text}}' --choices a,b
+has "$out" "choices: 2 for each row" "says so"
 
 # --- score
 # field_of NAME: a number of a JSON object.

@@ -14,12 +14,14 @@ fi
 cd "$tap_dir" || exit 1
 for i in $(seq 0 39); do echo "{\"id\":$i,\"text\":\"a dream number $i of the night\"}"; done >in.jsonl
 
+length='--max-tokens 16'
+
 # same NAME SAID [ARGS...]: a run that must give the bytes of `whole`, and say SAID on standard error.
 same() {
     local name=$1 said=$2
     shift 2
     rm -f out out.lizzie
-    timeout 120 "$program" batch "$model" in.jsonl -o out -v --prompt 'In the quiet night of a long and cold year I dream of {{text}}' --max-tokens 16 $sampling "$@" 2>err
+    timeout 120 "$program" batch "$model" in.jsonl -o out -v --prompt 'In the quiet night of a long and cold year I dream of {{text}}' $length $sampling "$@" 2>err
     [ $? -eq 0 ] && cmp -s out whole
     ok $? "$name: same bytes"
     grep -q -E -- "$said" err
@@ -49,6 +51,18 @@ for sampling in "${samplings[@]}"; do
     same '--prefill-chunk 1' 'steps' --prefill-chunk 1
     same '--prefill-chunk 7' 'steps' --prefill-chunk 7
 done
+# Choices: the trie's branches in few steps or many.
+length='' sampling='--choices dark,dream,dreams,day,the,them,light,lights,silver,never'
+LIZZIE_ISA=c "$program" batch "$model" in.jsonl -o whole --restart --prompt 'In the quiet night of a long and cold year I dream of {{text}}' \
+    --parallel 1 --threads 1 --prefix-cache off $sampling 2>/dev/null && [ "$(grep -c '"probs":{"dark":' whole)" = 40 ]
+ok $? "choices: one row at a time"
+for tier in $tiers; do
+    LIZZIE_ISA=$tier same "choices: LIZZIE_ISA=$tier" "kernels $tier," --parallel 8
+done
+same 'choices: --parallel 32' 'at most ([2-9]|[123][0-9]) rows in one' --parallel 32
+same 'choices: --threads 2' ' 2 threads' --threads 2 --prefill-chunk 7
+same 'choices: --prefix-cache on' '\([1-9][0-9]* of them saved' --prefix-cache on
+length='--max-tokens 16'
 # Other types of the cache give other numbers, each the same everywhere.
 cp whole other
 for sampling in '--cache-type int8' '--cache-type f32'; do

@@ -90,7 +90,7 @@ static void on_event(void *user, const liz_event *event)
     exempt = before;
 }
 
-/* Every kind of sampling, log-probabilities, sharing, eviction, cancelling and scoring, on three threads. */
+/* Every kind of sampling, choices, log-probabilities, sharing, eviction, cancelling and scoring, on three threads. */
 static void test_step_allocates_nothing(void **state)
 {
     (void)state;
@@ -123,6 +123,14 @@ static void test_step_allocates_nothing(void **state)
                                           .repeat_penalty = i % 2 ? 1.1f : 0,
                                           .bias = bias,
                                           .n_bias = (size_t)(i % 3)};
+        int32_t words[4][3] = {{1, 2, 3}, {1, 2, 4}, {1, 5, 6}, {7, 8, 9}};
+        const liz_choice choices[] = {{words[0], 3}, {words[1], 3}, {words[2], 2}, {words[3], 3}};
+        if (i % 7 == 6) {
+            request.logprobs = false;
+            request.sampling.n_bias = 0;
+            request.choices = choices;
+            request.n_choices = 4;
+        }
         liz_seq *seq;
         while (liz_submit(engine, &request, &seq, NULL) == LIZ_E_BUSY)
             usleep(100);

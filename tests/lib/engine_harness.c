@@ -26,7 +26,7 @@ liz_engine *fake_engine_open(const fake_engine_opts *o)
     assert_int_equal(liz_model_open(&parts.model, NULL, &err), LIZ_OK);
     liz_model_opts limits = {.n_batch_max = parts.n_prefill_chunk + parts.n_parallel,
                              .n_logits_max = parts.n_logits_max,
-                             .n_seqs_max = parts.n_parallel,
+                             .n_seqs_max = parts.n_parallel + parts.n_logits_max,
                              .n_ctx = parts.n_ctx};
     assert_int_equal(liz_model_load(parts.model, parts.team, &limits, &err), LIZ_OK);
     const liz_model_params *params = liz_model_params_get(parts.model);

@@ -64,6 +64,7 @@ struct liz_seq {
     liz_buf text; /* all that was generated; up to `n_sent` it was reported */
     size_t n_sent;
     liz_seq_stats stats;
+    double *probs;                              /* [request.n_choices] */
     bool endless, broken, echoes, is_sometimes; /* broken with every third seed only */
     bool cancelled, done;                       /* engine->lock */
 };
@@ -222,6 +223,28 @@ liz_status liz_tokenize_rendered(const liz_vocab *vocab, const liz_rendered *ren
     return tokenize_marked(vocab, rendered, LIZ_TOKENIZE_SPECIAL, tokens, n_tokens, err);
 }
 
+/* As alone, whatever the prompt; one block of 64 tokens for each. */
+liz_status liz_tokenize_choices(const liz_vocab *vocab, const int32_t *prompt, size_t n_prompt,
+                                const char *const *texts, size_t n_texts, liz_choice **choices, liz_error *err)
+{
+    enum { EACH = 64 };
+    (void)prompt, (void)n_prompt;
+    *choices = calloc(n_texts, sizeof **choices + EACH * sizeof(int32_t));
+    int32_t *at = (int32_t *)(void *)(*choices + n_texts);
+    for (size_t i = 0; i < n_texts; i++, at += EACH) {
+        int32_t *tokens;
+        size_t n;
+        liz_status status = liz_tokenize(vocab, texts[i], strlen(texts[i]), 0, &tokens, &n, err);
+        if (status != LIZ_OK)
+            return status;
+        n = n < EACH ? n : EACH;
+        memcpy(at, tokens, n * sizeof *tokens);
+        (*choices)[i] = (liz_choice){at, n};
+        liz_free(tokens);
+    }
+    return LIZ_OK;
+}
+
 liz_status liz_template_open(liz_template **out, const char *path, liz_error *err)
 {
     fake_model model;
@@ -356,12 +379,27 @@ static void prompt_tell(liz_seq *seq)
     seq->request.prompt_logprobs = false;
 }
 
+static void choices_finish(liz_seq *seq)
+{
+    liz_event event = {.type = LIZ_EVENT_DONE, .finish = LIZ_FINISH_STOP, .text = "", .probs = seq->probs};
+    event.n_probs = (int32_t)seq->request.n_choices;
+    for (int32_t i = 1; i < event.n_probs; i++)
+        event.choice = seq->probs[i] > seq->probs[event.choice] ? i : event.choice;
+    seq->stats.n_completion = 1;
+    event.stats = seq->stats;
+    seq_event(seq, event);
+}
+
 /* One token of one sequence; true when it ended. */
 static bool seq_step(liz_seq *seq)
 {
     prompt_tell(seq);
     if (seq->broken && (seq->request.sampling.seed % 3 == 0 || !seq->is_sometimes)) {
         seq_finish(seq, LIZ_FINISH_FAILED, LIZ_E_NUMERIC, 0);
+        return true;
+    }
+    if (seq->request.n_choices > 0) {
+        choices_finish(seq);
         return true;
     }
     uint64_t h = seq_hash(seq, 1);
@@ -532,6 +570,20 @@ static liz_status request_check(const liz_engine *e, const liz_request *request,
     return LIZ_OK;
 }
 
+/* Weights by a hash of prompt and choice. */
+static void choices_weigh(liz_seq *seq, const liz_request *request)
+{
+    double sum = 0;
+    seq->probs = calloc(request->n_choices + 1, sizeof *seq->probs);
+    for (size_t i = 0; i < request->n_choices; i++) {
+        liz_hash h = liz_hash_chain(liz_hash_bytes(seq->tokens, seq->n_tokens * sizeof *seq->tokens),
+                                    request->choices[i].tokens, request->choices[i].n_tokens * sizeof(int32_t));
+        sum += seq->probs[i] = (double)(1 + h.lo % 1000);
+    }
+    for (size_t i = 0; i < request->n_choices; i++)
+        seq->probs[i] /= sum;
+}
+
 static liz_seq *seq_new(liz_engine *e, const liz_request *request)
 {
     liz_seq *seq = calloc(1, sizeof *seq);
@@ -550,6 +602,7 @@ static liz_seq *seq_new(liz_engine *e, const liz_request *request)
     seq->is_sometimes = prompt_holds(request, "!nan?");
     seq->broken = seq->is_sometimes || prompt_holds(request, "!nan!");
     liz_buf_init(&seq->text, 64u << 20);
+    choices_weigh(seq, request);
     return seq;
 }
 
@@ -558,6 +611,7 @@ static void seq_release(liz_seq *seq)
     for (size_t i = 0; i < seq->request.n_stop; i++)
         free(seq->stop[i]);
     liz_buf_free(&seq->text);
+    free(seq->probs);
     free(seq->tokens);
     free(seq);
 }
