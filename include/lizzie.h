@@ -493,6 +493,55 @@ typedef struct liz_merge_opts {
 LIZ_API LIZ_MUST_CHECK liz_status liz_merge(const char *model_path, const char *out_path, const liz_merge_opts *opts,
                                             liz_error *err);
 
+/* ---- Quantising -------------------------------------------------------------------------------- */
+
+/* The names that liz_quantize takes, i from 0, finest first, plain types before mixes; NULL beyond the last. Static. */
+LIZ_API const char *liz_quantize_type(int i);
+
+/* Zero in any field means its default. */
+typedef struct liz_quantize_opts {
+    int n_threads;              /* default: what CPU affinity and the cgroup quota leave this process */
+    const char *output_type;    /* of output.weight; NULL: as the type says */
+    const char *embedding_type; /* of token_embd.weight */
+    const char *imatrix_path;   /* a file of liz_imatrix_make or llama-imatrix (GGUF); NULL: all inputs count alike */
+    bool overwrite;             /* replace a file that is there */
+    /* Called on the calling thread; `done` of about `total` bytes read. False ends it with LIZ_E_CANCELLED. May be
+     * NULL. */
+    bool (*on_progress)(void *user, uint64_t done, uint64_t total);
+    void *on_progress_user;
+} liz_quantize_opts;
+
+typedef struct liz_quantize_report {
+    uint64_t bytes_in, bytes_out; /* of the files */
+    int n_tensors;                /* that changed their type */
+    int n_other_type;             /* of them, those whose rows made it another one than was asked for */
+    double error;                 /* of what was written: sum of (w - v)^2 over that of w^2 */
+    double error_weighted;        /* the same with each weight counted by its importance */
+} liz_quantize_report;
+
+/* Writes the model file `in` (the first of several where it is split) as the single file `out`, its matrices in `type`:
+ * a name of liz_quantize_type in any case (docs/quantize.md). Metadata is kept. The bytes depend on the files and the
+ * settings alone. `out` appears when it is whole and durable; until then there is OUT.part. Memory does not grow with
+ * the model. `opts` and `report` may be NULL. Blocks: 10 to 30 million weights a second and core.
+ * LIZ_E_USAGE for a type that is none; LIZ_E_STATE when `out` is there; LIZ_E_NUMERIC names a tensor with a weight that
+ * is not finite; LIZ_E_UNSUPPORTED one whose type cannot be read; LIZ_E_FORMAT; LIZ_E_IO; LIZ_E_CANCELLED. */
+LIZ_API LIZ_MUST_CHECK liz_status liz_quantize(const char *in, const char *out, const char *type,
+                                               const liz_quantize_opts *opts, liz_quantize_report *report,
+                                               liz_error *err);
+
+typedef struct liz_imatrix_report {
+    size_t n_tokens;
+    double perplexity; /* of the text, in pieces of up to 512 tokens */
+} liz_imatrix_report;
+
+/* Runs the model at `path` over `text` [n_text] and writes to `out` how much each input of each matrix matters: its
+ * mean square (docs/quantize.md). Of `opts` n_threads, memory_max_bytes and on_progress count. The bytes depend on the
+ * model and the text alone. Replaces `out` if it is there. LIZ_E_USAGE for a text of less than two tokens; else as
+ * liz_engine_open and liz_score. */
+LIZ_API LIZ_MUST_CHECK liz_status liz_imatrix_make(const char *path, const char *text, size_t n_text, const char *out,
+                                                   const liz_engine_opts *opts, liz_imatrix_report *report,
+                                                   liz_error *err);
+
 #ifdef __cplusplus
 }
 #endif

@@ -26,7 +26,8 @@ typedef enum cli_command_id {
     CLI_BENCH = 64,
     CLI_MERGE = 128,
     CLI_TRAIN = 256,
-    CLI_ALL = 511
+    CLI_QUANTIZE = 512,
+    CLI_ALL = 1023
 } cli_command_id;
 
 enum { CLI_BENCH_COUNTS_MAX = 16, CLI_BENCH_ROUNDS_MAX = 64 };
@@ -36,6 +37,12 @@ typedef struct cli_bench_args {
     int32_t n_prefill, n_depth, n_steps, n_rows, n_rounds;
     int counts[CLI_BENCH_COUNTS_MAX], n_counts; /* sequences together */
 } cli_bench_args;
+
+/* What `quantize` is to do beside its three arguments. */
+typedef struct cli_quantize_args {
+    liz_quantize_opts opts;
+    const char *calibration; /* the text, where there is one */
+} cli_quantize_args;
 
 /* Everything that options can say; what a command has no option for stays zero. */
 typedef struct cli_args {
@@ -57,6 +64,7 @@ typedef struct cli_args {
     bool force;
     cli_bench_args bench;
     liz_train_opts train;
+    cli_quantize_args quantize;
     liz_buf owned[8 + LIZ_LORAS_MAX]; /* texts that were read from files or split */
     int n_owned;
 } cli_args;
@@ -82,6 +90,7 @@ int cli_template(cli_args *args);
 int cli_bench(cli_args *args);
 int cli_merge(cli_args *args);
 int cli_train(cli_args *args);
+int cli_quantize(cli_args *args);
 
 /* Reads the arguments after the command's name. LIZ_E_USAGE; `err` then says what is wrong. */
 LIZ_MUST_CHECK liz_status cli_args_read(cli_args *args, const cli_command *command, int argc, char **argv,
@@ -138,7 +147,7 @@ int cli_exit_interrupted(void);
 
 /* One line on a terminal, rewritten; nothing where standard error is none. */
 void cli_progress_show(void *user, const liz_line_progress *progress);
-/* The same while a model is read, as liz_engine_opts wants it. */
+/* The same while a model is read, as liz_engine_opts wants it; `user` may be what is done instead, as text. */
 void cli_progress_open(void *user, uint64_t done, uint64_t total);
 /* Takes the line away again. */
 void cli_progress_clear(void);

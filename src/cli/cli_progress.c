@@ -38,14 +38,14 @@ void cli_progress_line(const char *text)
 
 void cli_progress_open(void *user, uint64_t done, uint64_t total)
 {
-    (void)user;
     if (!on_terminal() || total == 0)
         return;
     if (done >= total) {
         cli_progress_clear();
         return;
     }
-    fprintf(stderr, "\r\x1b[Kreading the model: %.0f %%", 100 * (double)done / (double)total);
+    fprintf(stderr, "\r\x1b[K%s: %.0f %%", user != NULL ? (const char *)user : "reading the model",
+            100 * (double)done / (double)total);
     fflush(stderr);
     line_shown = true;
 }

@@ -60,8 +60,13 @@ const cli_command cli_commands[] = {
      "      --sample 'Once upon a time' --log log.jsonl --plot curve.svg\n"
      "  lizzie train further.gguf --init books.gguf --data letters.jsonl --epochs 1 --rate 5e-4\n",
      cli_train},
+    {"quantize", CLI_QUANTIZE, "IN OUT TYPE", 1, 3,
+     "Writes a model file again in another type, or only measures which of its inputs matter.",
+     "  lizzie quantize model-f16.gguf model-q4.gguf Q4_K_M\n"
+     "  lizzie quantize model-f16.gguf model-q3.gguf Q3_K --imatrix-from calibration.txt\n"
+     "  lizzie quantize model-f16.gguf --imatrix-from calibration.txt --imatrix importance.gguf\n",
+     cli_quantize},
     {.name = "serve"},
-    {.name = "quantize"},
     {.name = "convert"},
     {.name = "tune"},
     {.name = "pull"},

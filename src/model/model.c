@@ -71,6 +71,12 @@ liz_status liz_model_adapter_add(liz_model *m, const liz_adapter *adapter, float
     return liz_lora_bind(&m->w, &m->h, adapter, m->n_adapters++, scale, err);
 }
 
+void liz_model_watch(liz_model *m, liz_model_on_input *on_input, void *user)
+{
+    m->on_input = on_input;
+    m->on_input_user = user;
+}
+
 /* ---- Memory of a step ---- */
 
 /* Hands out the scratch mapping; with base NULL it only counts. */

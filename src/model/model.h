@@ -76,4 +76,22 @@ typedef struct liz_batch_seq {
 LIZ_MUST_CHECK liz_status liz_model_forward(liz_model *model, liz_cache *cache, const liz_batch_seq *seqs, int n_seqs,
                                             float **logits, liz_error *err);
 
+/* What arrives at a matrix in a step: x [n_tok, n_in] of the i-th of a tensor's matrices (experts; else 0), token t in
+ * row rows[t] where there is a list. Tokens are in the order of the batch. */
+typedef struct liz_model_input {
+    const liz_gguf_tensor *tensor;
+    int i;
+    const float *x;
+    const int32_t *rows;
+    size_t n_tok;
+    int member, n_members;
+} liz_model_input;
+
+/* Called by every member of the team, to take its share; it may not wait for others. Where matrices stand one above the
+ * other in one tensor, once for all of them. */
+typedef void liz_model_on_input(void *user, const liz_model_input *input);
+
+/* From the next step on, shows the inputs of all matrices; NULL ends it. Between steps only. */
+void liz_model_watch(liz_model *model, liz_model_on_input *on_input, void *user);
+
 #endif

@@ -51,6 +51,9 @@ struct liz_model {
     liz_kernel kernel;
     liz_gated_fn *activate; /* the family's */
     liz_act act;
+    liz_act_source prepared;      /* what `act` was made from */
+    liz_model_on_input *on_input; /* NULL: nobody watches */
+    void *on_input_user;
     liz_buffers buf;
     liz_moe moe;
     liz_member *members;
@@ -141,13 +144,31 @@ static inline void stream_out(const liz_worker *w, const liz_norm *post_norm, si
         m->kernel.add(x, h, n, x);
 }
 
-/* Activations x [n_tok, n_in] for matrices of these forms, complete on return. */
+/* Activations for matrices of these forms, complete on return. All that `source` names is there already. */
+static inline void prepare_here(const liz_worker *w, liz_act_source source, size_t n_tok, size_t n_in, unsigned forms)
+{
+    liz_model *m = w->m;
+    if (w->id == 0)
+        m->prepared = source;
+    liz_act_prepare(&m->kernel, &m->act, source, n_tok, n_in, forms, w->id, w->n);
+    meet(w);
+}
+
+/* Activations x [n_tok, n_in], which members have just written. */
 static inline void prepare(const liz_worker *w, const float *x, size_t n_tok, size_t n_in, unsigned forms)
 {
     meet(w);
-    liz_act_prepare(&w->m->kernel, &w->m->act, (liz_act_source){.x = x, .stride = n_in}, n_tok, n_in, forms, w->id,
-                    w->n);
-    meet(w);
+    prepare_here(w, (liz_act_source){.x = x, .stride = n_in}, n_tok, n_in, forms);
+}
+
+/* Shows whoever watches what the i-th of the matrices is about to meet: prepared tokens from `first`. */
+static inline void show_input(const liz_worker *w, const liz_linear *l, int i, size_t first, size_t n_tok)
+{
+    const liz_model *m = w->m;
+    if (m->on_input == NULL || l->row != 0)
+        return;
+    const int32_t *rows = m->prepared.rows != NULL ? m->prepared.rows + first : NULL;
+    m->on_input(m->on_input_user, &(liz_model_input){l->tensor, i, m->prepared.x, rows, n_tok, w->id, w->n});
 }
 
 static inline unsigned form_of(const liz_linear *l) { return l->tensor != NULL ? liz_act_form_of(l->matrix.pack) : 0; }
@@ -155,9 +176,11 @@ static inline unsigned form_of(const liz_linear *l) { return l->tensor != NULL ?
 /* y [n_tok, n_out] = W x for the prepared activations, this member's share; the bias is for `add_bias`. */
 static inline void linear(const liz_worker *w, const liz_linear *l, size_t n_tok, float *y)
 {
-    if (l->tensor != NULL)
-        liz_matmul(&w->m->kernel, &l->matrix, &w->m->act, 0, n_tok, y, (size_t)l->matrix.n_out,
-                   w->m->members[w->id].matmul, w->id, w->n);
+    if (l->tensor == NULL)
+        return;
+    show_input(w, l, 0, 0, n_tok);
+    liz_matmul(&w->m->kernel, &l->matrix, &w->m->act, 0, n_tok, y, (size_t)l->matrix.n_out, w->m->members[w->id].matmul,
+               w->id, w->n);
 }
 
 #endif

@@ -45,11 +45,8 @@ void liz_model_feed_forward(const liz_worker *w, int layer)
 /* The pairs' activations by runs, each beginning where a matrix may begin to read. */
 static void prepare_pairs(const liz_worker *w, const float *x, const int32_t *rows, size_t n_in, unsigned forms)
 {
-    liz_model *m = w->m;
     meet(w);
-    liz_act_source source = {.x = x, .stride = n_in, .rows = rows};
-    liz_act_prepare(&m->kernel, &m->act, source, m->moe.n_act, n_in, forms, w->id, w->n);
-    meet(w);
+    prepare_here(w, (liz_act_source){.x = x, .stride = n_in, .rows = rows}, w->m->moe.n_act, n_in, forms);
 }
 
 /* y [pairs, n_out]: each run meets its expert's matrix, which is read once. Members take turns at the first panels, so
@@ -63,6 +60,7 @@ static void linear_runs(const liz_worker *w, const liz_linear *l, float *y)
         const liz_moe_run *run = &m->moe.runs[i];
         liz_matrix matrix = liz_linear_matrix(l, run->expert);
         size_t n_out = (size_t)matrix.n_out;
+        show_input(w, l, run->expert, run->act_row, run->n);
         liz_matmul(&m->kernel, &matrix, &m->act, run->act_row, run->n, y + run->pair * n_out, n_out,
                    m->members[w->id].matmul, (int)(((size_t)w->id + i) % (size_t)w->n), w->n);
     }
