@@ -47,8 +47,8 @@ BENCH_LIB_SRC := $(wildcard bench/lib/*.c)
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o)
 ABOVE_OBJ := $(ABOVE_SRC:%.c=$(BUILD)/%.o)
 CLI_OBJ := $(CLI_SRC:%.c=$(BUILD)/%.o)
-# Tests take random weights from bench.
-TEST_LIB_OBJ := $(TEST_LIB_SRC:%.c=$(BUILD)/%.o) $(BUILD)/bench/lib/weights.o
+# Tests take shapes and random weights from bench.
+TEST_LIB_OBJ := $(TEST_LIB_SRC:%.c=$(BUILD)/%.o) $(BUILD)/bench/lib/weights.o $(BUILD)/bench/lib/shapes.o
 BENCH_LIB_OBJ := $(BENCH_LIB_SRC:%.c=$(BUILD)/%.o)
 FAKE_MODEL_OBJ := $(BUILD)/tests/lib/fake_model.o $(BUILD)/tests/lib/engine_harness.o
 FAKE_ENGINE_OBJ := $(BUILD)/tests/lib/fake_engine.o

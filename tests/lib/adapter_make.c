@@ -49,8 +49,8 @@ static void write_half(liz_gguf_writer *w, const liz_gguf_tensor *t, const adapt
 
 int adapter_make(const char *model, const char *to, adapter_plan plan)
 {
-    liz_gguf *gguf;
-    liz_gguf_writer *w;
+    liz_gguf *gguf = NULL;
+    liz_gguf_writer *w = NULL;
     liz_error err;
     liz_str arch;
     int n = 0;
