@@ -18,8 +18,9 @@ CLI_LIBS = -ledit
 ISA_avx2 = -mavx2 -mfma -mf16c -mbmi -mbmi2
 ISA_avx512 = $(ISA_avx2) -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512cd -mavx512vnni -mavx512vbmi -mavx512vbmi2 \
     -mprefer-vector-width=512
+ISA_avx512bf16 = $(ISA_avx512) -mavx512bf16
 ISA_amx = $(ISA_avx512) -mamx-tile -mamx-int8 -mamx-bf16
-isa_of = $(if $(findstring _avx2.,$1),$(ISA_avx2))$(if $(findstring _avx512.,$1),$(ISA_avx512))$(if $(findstring _amx.,$1),$(ISA_amx))
+isa_of = $(if $(findstring _avx2.,$1),$(ISA_avx2))$(if $(findstring _avx512.,$1),$(ISA_avx512))$(if $(findstring _avx512bf16.,$1),$(ISA_avx512bf16))$(if $(findstring _amx.,$1),$(ISA_amx))
 
 # `make V=1` shows the commands.
 say = $(if $(V),,@printf '  %-4s%s\n' $1 $2; )

@@ -48,7 +48,8 @@ typedef void liz_gemm_i8_fn(const void *panels, size_t n_blocks, const liz_act_i
                             float *y, size_t y_stride, size_t n_rows);
 #define LIZ_GEMM_SCRATCH_BYTES(n_tok) (((size_t)(n_tok) + 31) / 32 * 4096 + 36864)
 
-/* BF16 weights, many tokens: xh [n_tok rounded up to 16, x_stride] bfloat16. */
+/* BF16 weights, many tokens: xh [n_tok rounded up to 16, x_stride] as lay_bf16 made it. NULL where the tier has nothing
+ * better than dot_f32. */
 typedef void liz_gemm_bf16_fn(const void *panels, size_t n_groups, const uint16_t *xh, size_t x_stride, size_t n_tok,
                               float *y, size_t y_stride, size_t n_rows);
 
@@ -80,7 +81,7 @@ typedef struct liz_kernel {
     liz_dot_f32_fn *dot_f32[LIZ_PACK_COUNT];
     liz_gemm_i8_fn *gemm_i8[LIZ_PACK_COUNT];
     liz_gemm_bf16_fn *gemm_bf16;
-    void (*tiles_begin)(void); /* around gemm_*: configures this thread's tile registers; NULL without AMX */
+    void (*tiles_begin)(void); /* around gemm_*: configures this thread's tile registers; NULL where there is no gemm */
     void (*tiles_end)(void);
 
     /* x [n] to one token's q [nb, 256], d [nb], sum [nb]; what lies past n in the last block is zero. A block with a
@@ -90,6 +91,8 @@ typedef struct liz_kernel {
     void (*tile_i8)(const int8_t *q, size_t q_stride, int8_t *tile);
     void (*round_bf16)(const float *x, size_t n, float *y);
     void (*to_bf16)(const float *x, size_t n, uint16_t *y);
+    /* x [n] to bfloat16, in the order within each group of 32 that gemm_bf16 reads, zeros to the end of the last. */
+    void (*lay_bf16)(const float *x, size_t n, uint16_t *y);
 
     /* y = x * (1 / sqrt(mean(x^2) + eps)) * weight; weight NULL is ones. In place is allowed, here and below. */
     void (*rms_norm)(const float *x, const float *weight, float eps, size_t n, float *y);

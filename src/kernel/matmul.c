@@ -126,8 +126,7 @@ static void prepare_float_row(const liz_kernel *kernel, liz_act *act, const floa
         kernel->round_bf16(x, n_in, act->rounded + t * stride);
         memset(act->rounded + t * stride + n_in, 0, n_pad * sizeof *x);
         if (kernel->gemm_bf16 != NULL) {
-            kernel->to_bf16(x, n_in, act->half + t * stride);
-            memset(act->half + t * stride + n_in, 0, n_pad * sizeof *act->half);
+            kernel->lay_bf16(x, n_in, act->half + t * stride);
         }
     }
 }

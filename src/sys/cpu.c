@@ -49,6 +49,12 @@ static liz_tier_id tier_detect(void)
     return LIZ_TIER_AMX;
 }
 
+static bool bf16_detect(void)
+{
+    unsigned a, b, c, d;
+    return __get_cpuid_count(7, 1, &a, &b, &c, &d) && bits_set(a, bit_AVX512BF16);
+}
+
 static char model_name[49];
 
 static void model_name_read(void)
@@ -61,16 +67,19 @@ static void model_name_read(void)
 }
 #else
 static liz_tier_id tier_detect(void) { return LIZ_TIER_C; }
+static bool bf16_detect(void) { return false; }
 static char model_name[49];
 static void model_name_read(void) {}
 #endif
 
 static pthread_once_t detect_once = PTHREAD_ONCE_INIT;
 static liz_tier_id tier_best;
+static bool has_bf16;
 
 static void detect(void)
 {
     tier_best = tier_detect();
+    has_bf16 = tier_best >= LIZ_TIER_AVX512 && bf16_detect();
     model_name_read();
 }
 
@@ -78,6 +87,12 @@ liz_tier_id liz_cpu_tier_best(void)
 {
     pthread_once(&detect_once, detect);
     return tier_best;
+}
+
+bool liz_cpu_has_bf16(void)
+{
+    pthread_once(&detect_once, detect);
+    return has_bf16;
 }
 
 const char *liz_cpu_model_name(void)

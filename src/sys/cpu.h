@@ -7,6 +7,8 @@
 
 #include "base/status.h"
 
+#include <stdbool.h>
+
 typedef enum liz_tier_id { LIZ_TIER_C = 0, LIZ_TIER_AVX2 = 1, LIZ_TIER_AVX512 = 2, LIZ_TIER_AMX = 3 } liz_tier_id;
 
 /* The best tier of this machine; asks the operating system for AMX state the first time. */
@@ -14,6 +16,9 @@ liz_tier_id liz_cpu_tier_best(void);
 
 /* The tier to use: the best, capped by LIZZIE_ISA. LIZ_E_USAGE when that names no tier. */
 LIZ_MUST_CHECK liz_status liz_cpu_tier(liz_tier_id *out, liz_error *err);
+
+/* Whether an AVX512 machine multiplies bfloat16 (vdpbf16ps), which not all of them do. */
+bool liz_cpu_has_bf16(void);
 
 const char *liz_cpu_tier_name(liz_tier_id tier);
 

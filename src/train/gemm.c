@@ -59,8 +59,8 @@ static void row_put(const liz_gemm *g, const liz_rows *a, size_t row, const floa
     uint8_t *to = a->data + row * row_bytes(g, k);
     if (has_tiles(g)) {
         uint16_t *half = (uint16_t *)(void *)to;
-        g->kernel->to_bf16(x, k, half);
-        memset(half + k, 0, (stride - k) * sizeof *half);
+        g->kernel->lay_bf16(x, k, half);
+        memset(half + pad_k(k), 0, (stride - pad_k(k)) * sizeof *half);
         return;
     }
     float *whole = (float *)(void *)to;

@@ -307,11 +307,20 @@ static void gemm_bf16(const void *panels, size_t n_groups, const uint16_t *xh, s
     }
 }
 
+static void lay_bf16(const float *x, size_t n, uint16_t *y)
+{
+    for (size_t i = 0; i < n; i += 16)
+        liz_v16_store_bf16(y + i, liz_v16_load_n(x + i, n - i));
+    if ((n + 15) / 16 % 2 == 1)
+        memset(y + (n + 15) / 16 * 16, 0, 16 * sizeof *y);
+}
+
 void liz_kernel_gemm_amx(liz_kernel *kernel)
 {
 #define ENTRY(ID, name, types) kernel->gemm_i8[LIZ_PACK_##ID] = gemm_##name;
     LIZ_PACKS_INTEGER(ENTRY)
     kernel->gemm_bf16 = gemm_bf16;
+    kernel->lay_bf16 = lay_bf16;
     kernel->tile_i8 = tile_i8;
     kernel->tiles_begin = tiles_begin;
     kernel->tiles_end = tiles_end;

@@ -1,5 +1,4 @@
-/* peak_avx512.c - what VNNI and AVX-512 can do at most: sixteen independent sums in registers. The AVX-512 bf16 dot
- * product adds up in another order than the numeric contract, so kernels do not use it and it does not count. */
+/* peak_avx512.c - what VNNI and AVX-512 can do at most: sixteen independent sums in registers. */
 #include "kernel/kernel_tiers.h"
 
 #include <immintrin.h>

@@ -1,0 +1,129 @@
+/* gemm_avx512bf16.c - BF16 weights against many tokens with vdpbf16ps, where AVX-512 machines have it.
+ *
+ * The instruction adds two products to a lane, the odd one first, each sum rounded like a fused multiply-add (the
+ * processor is asked, see adds_in_order). The contract's chains are over even and over odd k apart, so the two that
+ * meet in a lane must be k and k + 2: weights, which lie in pairs (k, k + 1), are regrouped in registers for all tokens
+ * of a block, and activations were laid out so before. Twice the rate of multiply-adds in float. */
+#include "kernel/kernel_tiers.h"
+
+#include <immintrin.h>
+
+enum { TOKENS = 8, QUADS = LIZ_GROUP_LEN / 4, PANEL_GROUP = LIZ_PANEL_ROWS * LIZ_GROUP_LEN };
+
+/* Two bfloat16 as one word, wherever they stand. */
+typedef uint32_t __attribute__((may_alias)) pair;
+
+static __m512bh words(pair x) { return (__m512bh)_mm512_set1_epi32((int)x); }
+
+/* Of each four values the chain of even k has (2, 0), that of odd k (3, 1); what is added first is the upper half. */
+static void lay_bf16(const float *x, size_t n, uint16_t *y)
+{
+    _Alignas(64) static const uint16_t order[32] = {2,  0,  3,  1,  6,  4,  7,  5,  10, 8,  11, 9,  14, 12, 15, 13,
+                                                    18, 16, 19, 17, 22, 20, 23, 21, 26, 24, 27, 25, 30, 28, 31, 29};
+    __m512i to = _mm512_load_si512(order);
+    for (size_t i = 0; i < n; i += 32) {
+        __mmask32 present = n - i < 32 ? (__mmask32)((1u << (n - i)) - 1) : 0xFFFFFFFF;
+        __m512 low = _mm512_maskz_loadu_ps((__mmask16)present, x + i);
+        __m512 high = _mm512_maskz_loadu_ps((__mmask16)(present >> 16), x + i + 16);
+        _mm512_storeu_si512(y + i, _mm512_permutexvar_epi16(to, (__m512i)_mm512_cvtne2ps_pbh(high, low)));
+    }
+}
+
+/* One panel against n_tok tokens (a constant where this is inlined): sums are kept in `y`. */
+static inline __attribute__((always_inline)) void dot_block(const uint16_t *w, size_t n_groups, const uint16_t *x,
+                                                            size_t x_stride, const size_t n_tok, __m512 *y)
+{
+    for (size_t t = 0; t < n_tok; t++)
+        y[t] = _mm512_setzero_ps();
+    for (size_t g = 0; g < n_groups; g++, w += PANEL_GROUP) {
+        __m512 even[TOKENS], odd[TOKENS];
+        for (size_t t = 0; t < n_tok; t++)
+            even[t] = odd[t] = _mm512_setzero_ps();
+        for (size_t q = 0; q < QUADS; q++) {
+            __m512i a = _mm512_load_si512(w + 64 * q), b = _mm512_load_si512(w + 64 * q + 32);
+            __m512bh w_even = (__m512bh)_mm512_mask_blend_epi16(0xAAAAAAAA, b, _mm512_slli_epi32(a, 16));
+            __m512bh w_odd = (__m512bh)_mm512_mask_blend_epi16(0xAAAAAAAA, _mm512_srli_epi32(b, 16), a);
+            for (size_t t = 0; t < n_tok; t++) {
+                const pair *at = (const void *)(x + t * x_stride + LIZ_GROUP_LEN * g + 4 * q);
+                even[t] = _mm512_dpbf16_ps(even[t], w_even, words(at[0]));
+                odd[t] = _mm512_dpbf16_ps(odd[t], w_odd, words(at[1]));
+            }
+        }
+        for (size_t t = 0; t < n_tok; t++)
+            y[t] = _mm512_add_ps(y[t], _mm512_add_ps(even[t], odd[t]));
+    }
+}
+
+static void dot_tokens(const uint16_t *w, size_t n_groups, const uint16_t *x, size_t x_stride, size_t n_tok, __m512 *y)
+{
+    switch (n_tok) {
+#define CASE(n)                                                                                                        \
+    case n: dot_block(w, n_groups, x, x_stride, n, y); break;
+        CASE(1)
+        CASE(2)
+        CASE(3)
+        CASE(4)
+        CASE(5)
+        CASE(6)
+        CASE(7)
+    default: dot_block(w, n_groups, x, x_stride, TOKENS, y);
+    }
+#undef CASE
+}
+
+static void gemm_bf16(const void *panels, size_t n_groups, const uint16_t *xh, size_t x_stride, size_t n_tok, float *y,
+                      size_t y_stride, size_t n_rows)
+{
+    const uint16_t *w = panels;
+    for (size_t t = 0; t < n_tok; t += TOKENS) {
+        size_t n = n_tok - t < TOKENS ? n_tok - t : TOKENS;
+        for (size_t row = 0; row < n_rows; row += LIZ_PANEL_ROWS) {
+            __mmask16 rows = n_rows - row < 16 ? (__mmask16)((1u << (n_rows - row)) - 1) : 0xFFFF;
+            __m512 sums[TOKENS];
+            dot_tokens(w + row / LIZ_PANEL_ROWS * n_groups * PANEL_GROUP, n_groups, xh + t * x_stride, x_stride, n,
+                       sums);
+            for (size_t i = 0; i < n; i++)
+                _mm512_mask_storeu_ps(y + (t + i) * y_stride + row, rows, sums[i]);
+        }
+    }
+}
+
+static void tiles_none(void) {}
+
+/* More independent sums than the instruction's latency has room for. */
+static uint64_t peak_bf16(size_t n_rounds)
+{
+    enum { N_SUMS = 16 };
+    __m512 sum[N_SUMS];
+    __m512bh a = words(0x3F803F80), b = words(0x3F003F00);
+    __asm__ volatile("" : "+v"(a), "+v"(b)); /* known to nobody */
+    for (int i = 0; i < N_SUMS; i++)
+        sum[i] = _mm512_set1_ps((float)i);
+    for (size_t r = 0; r < n_rounds; r++)
+        for (int i = 0; i < N_SUMS; i++)
+            sum[i] = _mm512_dpbf16_ps(sum[i], a, b);
+    for (int i = 0; i < N_SUMS; i++)
+        __asm__ volatile("" : : "v"(sum[i]));
+    return 2 * 32 * N_SUMS * n_rounds;
+}
+
+/* Whether the two products of a lane are added one after the other, each sum rounded, the odd one first: what the
+ * instruction's description says and the numeric contract needs. So 1 + 2^-24 + 2^-24 is 1, and 1 - 1 + 2^-30 is
+ * 2^-30. */
+static bool adds_in_order(void)
+{
+    __m512 one = _mm512_set1_ps(1);
+    float both = _mm512_cvtss_f32(_mm512_dpbf16_ps(one, words(0x33803380), words(0x3F803F80)));
+    float order = _mm512_cvtss_f32(_mm512_dpbf16_ps(one, words(0xBF803080), words(0x3F803F80)));
+    return both == 1.0f && order == 0x1p-30f;
+}
+
+void liz_kernel_gemm_avx512bf16(liz_kernel *kernel)
+{
+    if (!adds_in_order())
+        return;
+    kernel->gemm_bf16 = gemm_bf16;
+    kernel->lay_bf16 = lay_bf16;
+    kernel->tiles_begin = kernel->tiles_end = tiles_none;
+    kernel->peak_bf16 = peak_bf16;
+}
