@@ -1,6 +1,8 @@
 /* cpu.c - CPUID, the operating system's word on AMX, affinity and cgroup quota. */
 #include "sys/cpu.h"
 
+#include "base/log.h"
+
 #include <stdint.h>
 
 #include <pthread.h>
@@ -112,7 +114,10 @@ liz_status liz_cpu_tier(liz_tier_id *out, liz_error *err)
     for (int tier = LIZ_TIER_C; tier <= LIZ_TIER_AMX; tier++) {
         if (strcmp(cap, tier_names[tier]) != 0)
             continue;
-        if (tier < (int)*out)
+        if (tier > (int)*out)
+            liz_log(LIZ_LOG_INFO, "cpu", "LIZZIE_ISA=%s: is above this machine, whose best is %s", cap,
+                    tier_names[*out]);
+        else
             *out = (liz_tier_id)tier;
         return LIZ_OK;
     }

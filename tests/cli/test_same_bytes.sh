@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # test_same_bytes.sh - OUT of the real engine is the same bytes for every instruction set, number of rows together,
-# threads, prefill chunk, prefix cache and way of sampling; and what is varied happened: the kernels in use, rows in one
-# step, tokens saved. On the tiny trained model, or SAME_MODEL; SAME_SHORT leaves one way of sampling.
+# threads, prefill chunk, prefix cache and way of sampling, and for shards merged; and what is varied happened: the
+# kernels in use, rows in one step, tokens saved, steps taken. On the tiny trained model, or SAME_MODEL; SAME_SHORT
+# leaves one way of sampling.
 set -u
 . tests/lib/tap.sh
 tap_folder
@@ -28,6 +29,16 @@ same() {
     ok $? "$name: it happened"
 }
 
+# chunked N: a prefill chunk of N tokens, with the steps that the tokens computed then need.
+chunked() {
+    local steps in saved
+    same "--prefill-chunk $1" ' steps' --prefill-chunk "$1"
+    steps=$(sed -n 's/.*: \([0-9]*\) steps.*/\1/p' err)
+    read -r in saved < <(sed -n 's/^tokens: \([0-9]*\) in (\([0-9]*\) of them.*/\1 \2/p' err)
+    [ "${in:-0}" -gt "${saved:-0}" ] && [ $((steps * $1)) -ge $((in - saved)) ]
+    ok $? "--prefill-chunk $1: $steps steps for $((in - saved)) tokens"
+}
+
 tiers="c"
 grep -qw avx2 /proc/cpuinfo && tiers="$tiers avx2"
 grep -qw avx512_vnni /proc/cpuinfo && tiers="$tiers avx512"
@@ -48,9 +59,17 @@ for sampling in "${samplings[@]}"; do
     same '--threads 2' ' 2 threads' --threads 2
     same '--prefix-cache on' '\([1-9][0-9]* of them saved' --prefix-cache on
     same '--prefix-cache off' '\(0 of them saved' --prefix-cache off
-    same '--prefill-chunk 1' 'steps' --prefill-chunk 1
-    same '--prefill-chunk 7' 'steps' --prefill-chunk 7
+    chunked 1
+    chunked 7
+    rm -f shard-*
+    for shard in 0 1 2; do
+        timeout 120 "$program" batch "$model" in.jsonl -o shard-$shard --shard $shard/3 --prompt 'In the quiet night of a long and cold year I dream of {{text}}' \
+            --max-tokens 16 $sampling 2>/dev/null
+    done
+    sort -t: -k2,2n shard-0 shard-1 shard-2 | cmp -s - whole && [ "$(cat shard-[012] | wc -l)/$(wc -l <shard-1)" = 40/13 ]
+    ok $? "three shards, merged: same bytes"
 done
+[[ $tiers = *amx ]] || LIZZIE_ISA=amx same 'LIZZIE_ISA=amx, which this machine lacks' 'LIZZIE_ISA=amx: is above this machine'
 # Choices: the trie's branches in few steps or many.
 length='' sampling='--choices dark,dream,dreams,day,the,them,light,lights,silver,never'
 LIZZIE_ISA=c "$program" batch "$model" in.jsonl -o whole --restart --prompt 'In the quiet night of a long and cold year I dream of {{text}}' \
