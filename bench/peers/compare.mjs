@@ -1,13 +1,13 @@
 // compare.mjs - Lizzie and llama.cpp on the same file, turn by turn, and the ratios.
 //
 //   node compare.mjs MODEL [--rounds N] [--threads N] [--sequences 1,8,32] [--isa amx,avx512,avx2] [--prefill N]
-//                    [--depth N] [--steps N] [--build DIR]
+//                    [--depth N] [--steps N] [--build DIR] [--own]
 //
 // The machine's speed drifts, so the two run alternately, a process each, `rounds` times, and each ratio is taken within
 // a round. The table gives medians over the rounds and the lowest and highest of the ratios. Its line `decode 32, against
 // the best` holds Lizzie's most sequences against whatever number suits llama.cpp best. --isa (all that the machine has)
 // caps both: Lizzie through LIZZIE_ISA, llama.cpp through the CPU variant it may load; that each used what it was told is
-// checked. Lizzie is timed by `lizzie bench`, llama.cpp by llamacpp.mjs, which prints the same members.
+// checked. With --own llama.cpp picks its variant itself, which the table then names. Lizzie is timed by `lizzie bench`, llama.cpp by llamacpp.mjs, which prints the same members.
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import path from "node:path";
@@ -21,6 +21,7 @@ const { values: options, positionals } = parseArgs({
         ...Object.fromEntries(Object.entries(passed).map(([name, value]) => [name, { type: "string", default: value }])),
         rounds: { type: "string", default: "5" },
         isa: { type: "string" },
+        own: { type: "boolean", default: false },
         build: { type: "string", default: path.join(here, "..", "..", "build") },
     },
 });
@@ -48,7 +49,7 @@ const common = [positionals[0], ...Object.keys(passed).flatMap((name) => [`--${n
 function runJson(command, args, env, variant) {
     const output = execFileSync(command, args, { env: { ...process.env, ...env }, maxBuffer: 1 << 24 });
     const result = JSON.parse(output.toString());
-    if (result.variant !== variant) throw new Error(`${result.engine} used ${result.variant} when told ${variant}`);
+    if (variant !== undefined && result.variant !== variant) throw new Error(`${result.engine} used ${result.variant} when told ${variant}`);
     return result;
 }
 
@@ -60,8 +61,9 @@ const runOurs = (isa) =>
         isa,
     );
 const runTheirs = (isa) => {
-    const { variant } = tiers[isa];
-    return runJson(process.execPath, [path.join(here, "llamacpp.mjs"), ...common, "--variant", variant], {}, variant);
+    const variant = options.own ? undefined : tiers[isa].variant;
+    const told = options.own ? [] : ["--variant", variant];
+    return runJson(process.execPath, [path.join(here, "llamacpp.mjs"), ...common, ...told], {}, variant);
 };
 
 const median = (values) => {
@@ -97,7 +99,8 @@ for (let i = 0; i < Number(options.rounds); i++) {
 }
 
 const { model, machine } = rounds[isas[0]][0].ours;
-console.log(`${model}, ${options.threads} threads, ${options.rounds} rounds; ${machine.cpu}`);
+const picked = options.own ? `; llama.cpp picked ${rounds[isas[0]][0].theirs.variant}` : "";
+console.log(`${model}, ${options.threads} threads, ${options.rounds} rounds; ${machine.cpu}${picked}`);
 console.log();
 console.log("| | | Lizzie | of the limit | llama.cpp | times as good | spread |");
 console.log("|---|---|---|---|---|---|---|");
