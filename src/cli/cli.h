@@ -9,6 +9,7 @@
 #include "line/line.h"
 #include "lizzie.h"
 #include "train/train.h"
+#include "train/tune.h"
 
 #include <stdio.h>
 
@@ -27,7 +28,8 @@ typedef enum cli_command_id {
     CLI_MERGE = 128,
     CLI_TRAIN = 256,
     CLI_QUANTIZE = 512,
-    CLI_ALL = 1023
+    CLI_TUNE = 1024,
+    CLI_ALL = 2047
 } cli_command_id;
 
 enum { CLI_BENCH_COUNTS_MAX = 16, CLI_BENCH_ROUNDS_MAX = 64 };
@@ -63,8 +65,11 @@ typedef struct cli_args {
     const char *type; /* of tensors to be written; NULL: as they are */
     bool force;
     cli_bench_args bench;
-    liz_train_opts train;
     cli_quantize_args quantize;
+    liz_train_opts train; /* `common`, data and valid are tune's too */
+    liz_tune_opts tune;
+    const char *completion; /* with a prompt, what tune is to learn of a record */
+    bool skip_long;
     liz_buf owned[8 + LIZ_LORAS_MAX]; /* texts that were read from files or split */
     int n_owned;
 } cli_args;
@@ -91,6 +96,7 @@ int cli_bench(cli_args *args);
 int cli_merge(cli_args *args);
 int cli_train(cli_args *args);
 int cli_quantize(cli_args *args);
+int cli_tune(cli_args *args);
 
 /* Reads the arguments after the command's name. LIZ_E_USAGE; `err` then says what is wrong. */
 LIZ_MUST_CHECK liz_status cli_args_read(cli_args *args, const cli_command *command, int argc, char **argv,
@@ -157,6 +163,23 @@ void cli_progress_line(const char *text);
 const char *cli_duration(double seconds, char *out, size_t size);
 /* The summary after a line. */
 void cli_summary_print(const liz_line_report *report, const cli_args *args);
+
+/* ---- Training ------------------------------------------------------------------------------------ */
+
+typedef struct cli_teller {
+    const cli_args *args;
+    const char *out;
+    double ops_s_max;                   /* of the machine, in bfloat16 products; 0: not measured yet */
+    uint64_t first_tokens, first_steps; /* where this run began */
+    double first_seconds;
+} cli_teller;
+
+/* Settles what a training takes from options that other commands have too. */
+void cli_training_begin(cli_teller *t, cli_args *args, const char *out);
+/* A liz_train_fn for a cli_teller. */
+void cli_training_tell(void *teller, liz_train_event event, const liz_train_progress *progress);
+/* The exit code. */
+int cli_training_end(liz_status status, const liz_error *err);
 
 /* ---- Chat --------------------------------------------------------------------------------------- */
 

@@ -38,7 +38,7 @@ struct option {
 
 #define AT(field) offsetof(cli_args, field)
 #define GENERATES (CLI_RUN | CLI_BATCH)
-#define TRAINS CLI_TRAIN
+#define TRAINS (CLI_TRAIN | CLI_TUNE)
 #define OPENS (CLI_RUN | CLI_BATCH | CLI_SCORE)
 
 /* ---- Options that are not one value ------------------------------------------------------------- */
@@ -204,6 +204,21 @@ static liz_status read_shard(cli_args *args, const option *o, const char *value,
     return LIZ_OK;
 }
 
+/* "7G", "500M", "65536k" or bytes. */
+static liz_status read_memory(cli_args *args, const option *o, const char *value, liz_error *err)
+{
+    static const char units[] = "kMG";
+    char *end;
+    double n = strtod(value, &end);
+    const char *unit = *end != '\0' ? strchr(units, *end) : NULL;
+    for (const char *u = units; unit != NULL && u <= unit; u++)
+        n *= 1024;
+    if (end == value || (*end != '\0' && (unit == NULL || end[1] != '\0')) || !(n >= 1 && n < 1e18))
+        return bad(o, value, "a size as 7G, 500M or a number of bytes", err);
+    args->tune.memory_max_bytes = (uint64_t)n;
+    return LIZ_OK;
+}
+
 static liz_status read_cache_type(cli_args *args, const option *o, const char *value, liz_error *err)
 {
     static const char *const names[] = {[LIZ_CACHE_BF16] = "bf16", [LIZ_CACHE_F32] = "f32", [LIZ_CACHE_INT8] = "int8"};
@@ -247,21 +262,21 @@ static liz_status read_max_tokens(cli_args *args, const option *o, const char *v
 /* ---- The table ---------------------------------------------------------------------------------- */
 
 static const option options[] = {
-    {"prompt", "TEXT", CLI_BATCH, KIND_TEXT, AT(line.prompt), 0, 0, NULL,
+    {"prompt", "TEXT", CLI_BATCH | CLI_TUNE, KIND_TEXT, AT(line.prompt), 0, 0, NULL,
      "the prompt of each row; {{field}} stands for a field"},
-    {"prompt-file", "FILE", CLI_BATCH, KIND_FILE, AT(line.prompt), 0, 0, NULL, "the same, read from a file"},
-    {"system", "TEXT", GENERATES | CLI_TEMPLATE, KIND_TEXT, AT(line.system), 0, 0, NULL,
+    {"prompt-file", "FILE", CLI_BATCH | CLI_TUNE, KIND_FILE, AT(line.prompt), 0, 0, NULL, "the same, read from a file"},
+    {"system", "TEXT", GENERATES | CLI_TEMPLATE | CLI_TUNE, KIND_TEXT, AT(line.system), 0, 0, NULL,
      "instructions before the prompt"},
-    {"system-file", "FILE", GENERATES | CLI_TEMPLATE, KIND_FILE, AT(line.system), 0, 0, NULL,
+    {"system-file", "FILE", GENERATES | CLI_TEMPLATE | CLI_TUNE, KIND_FILE, AT(line.system), 0, 0, NULL,
      "the same, read from a file"},
     {"now", "TIME", GENERATES | CLI_TEMPLATE, KIND_TEXT, AT(line.now), 0, 0, NULL,
      "what chat templates take for the present, as 2026-01-31T12:00:00"},
     {"messages", "FILE", CLI_TEMPLATE, KIND_FILE, AT(messages), 0, 0, NULL,
      "a JSON array of messages, or an object of all variables"},
-    {"raw", NULL, GENERATES, KIND_FLAG, AT(line.raw), 0, 0, NULL,
+    {"raw", NULL, GENERATES | CLI_TUNE, KIND_FLAG, AT(line.raw), 0, 0, NULL,
      "give the texts to the model as they are, without its chat template"},
     {"output", "OUT", CLI_BATCH, KIND_PATH, AT(line.out_path), 0, 0, NULL, "where the rows go; - is standard output"},
-    {"output", "OUT", CLI_MERGE, KIND_PATH, AT(line.out_path), 0, 0, NULL, "the file to write"},
+    {"output", "OUT", CLI_MERGE | CLI_TUNE, KIND_PATH, AT(line.out_path), 0, 0, NULL, "the file to write"},
     {"type", "TYPE", CLI_MERGE, KIND_TEXT, AT(type), 0, 0, NULL,
      "number type of the matrices that change (default: their own)"},
     {"force", NULL, CLI_MERGE | CLI_QUANTIZE, KIND_FLAG, AT(force), 0, 0, NULL, "replace files that are there"},
@@ -366,8 +381,25 @@ static const option options[] = {
      "apply this adapter; may be repeated"},
     {"lora-field", "FIELD", CLI_BATCH, KIND_TEXT, AT(line.lora_field), 0, 0, NULL,
      "the field in which a row names its adapters, with commas"},
+    {"data", "FILE...", CLI_TUNE, KIND_PATHS, AT(train.data), 0, 0, NULL,
+     "rows: JSONL of prompt and completion, of messages or of text; or any JSONL, CSV or TSV with --prompt"},
     {"data", "FILE...", CLI_TRAIN, KIND_PATHS, AT(train.data), 0, 0, NULL,
      "the text: paragraphs, <|endoftext|> on a line between documents; or .jsonl"},
+    {"valid", "FILE...", CLI_TUNE, KIND_PATHS, AT(train.valid), 0, 0, NULL,
+     "rows to measure by; the adapter that does best on them is kept"},
+    {"valid-share", "X", CLI_TUNE, KIND_DOUBLE, AT(tune.valid_share), 0, 0.9, NULL,
+     "without --valid: share of the rows that is held back for it (default 0.05)"},
+    {"completion", "TEXT", CLI_TUNE, KIND_TEXT, AT(completion), 0, 0, NULL,
+     "with --prompt: what is to be learnt; {{field}} stands for a field"},
+    {"skip-long", NULL, CLI_TUNE, KIND_FLAG, AT(skip_long), 0, 0, NULL,
+     "leave out rows that are too long, rather than end"},
+    {"rank", "N", CLI_TUNE, KIND_INT, AT(tune.rank), 1, 1024, NULL, "rank of the adapter (default 16)"},
+    {"alpha", "X", CLI_TUNE, KIND_FLOAT, AT(tune.alpha), 1e-6, 1e6, NULL,
+     "its scale is alpha / rank (default: twice the rank)"},
+    {"targets", "q,k,...", CLI_TUNE, KIND_TEXT, AT(tune.targets), 0, 0, NULL,
+     "matrices that get one: q, k, v, o, gate, up, down, attention, all (default)"},
+    {"memory", "SIZE", CLI_TUNE, KIND_OTHER, 0, 0, 0, read_memory,
+     "what all may take, as 7G or 500M (default: what the machine has)"},
     {"valid", "FILE...", CLI_TRAIN, KIND_PATHS, AT(train.valid), 0, 0, NULL,
      "text that is not trained on, to measure by"},
     {"init", "MODEL", CLI_TRAIN, KIND_PATH, AT(train.init), 0, 0, NULL,
@@ -403,14 +435,18 @@ static const option options[] = {
      "or go so often through the data (default 1)"},
     {"hours", "X", TRAINS, KIND_DOUBLE, AT(train.common.hours), 1e-6, 1e5, NULL,
      "or train so long: the model then depends on the machine's speed"},
-    {"batch", "N", TRAINS, KIND_U64, AT(train.common.batch), 1, 1e9, NULL, "rows of a step (default: 16384 tokens)"},
+    {"batch", "N", TRAINS, KIND_U64, AT(train.common.batch), 1, 1e9, NULL,
+     "rows of a step (default: train 16384 tokens, tune 16 rows)"},
+    {"part", "N", CLI_TUNE, KIND_INT, AT(tune.n_part), 8, 1 << 24, NULL,
+     "tokens computed together, gradients of a step's parts adding up: less takes less memory (default 1024)"},
     {"part", "N", CLI_TRAIN, KIND_INT, AT(train.n_part), 8, 1 << 24, NULL,
      "tokens computed together, gradients of a step's parts adding up: less takes less memory (default 4096)"},
     {"recompute", NULL, CLI_TRAIN, KIND_FLAG, AT(train.recompute), 0, 0, NULL,
      "compute layers twice rather than keep them: far less memory, a quarter slower, the same model"},
     {"optimizer", "muon|adamw", TRAINS, KIND_TEXT, AT(train.common.optimizer), 0, 0, NULL,
      "muon (default): for matrices, AdamW for the rest; or adamw for all"},
-    {"rate", "X", TRAINS, KIND_DOUBLE, AT(train.common.rate), 1e-9, 10, NULL, "learning rate (default 0.002)"},
+    {"rate", "X", TRAINS, KIND_DOUBLE, AT(train.common.rate), 1e-9, 10, NULL,
+     "learning rate (default: train 0.002, tune 0.0005)"},
     {"schedule", "wsd|cosine", TRAINS, KIND_TEXT, AT(train.common.schedule), 0, 0, NULL,
      "wsd (default): rising, steady, falling to zero; cosine: falling to a tenth"},
     {"warmup", "N", TRAINS, KIND_DOUBLE, AT(train.common.warmup), 0, 1e9, NULL,
@@ -441,7 +477,7 @@ static const option options[] = {
      "another type for the embeddings"},
     {"json", NULL, CLI_RUN | CLI_SCORE | CLI_TOKENIZE | CLI_INSPECT | CLI_TEMPLATE | CLI_BENCH | CLI_QUANTIZE,
      KIND_FLAG, AT(json), 0, 0, NULL, "print JSON"},
-    {"ctx-size", "N", OPENS | CLI_INSPECT, KIND_INT, AT(line.engine.n_ctx), 1, INT32_MAX, NULL,
+    {"ctx-size", "N", OPENS | CLI_INSPECT | CLI_TUNE, KIND_INT, AT(line.engine.n_ctx), 1, INT32_MAX, NULL,
      "tokens that a row may hold, prompt included (default: the model's)"},
     {"cache-type", "f32|bf16|int8", OPENS | CLI_INSPECT | CLI_BENCH, KIND_OTHER, 0, 0, 0, read_cache_type,
      "number type of the attention cache: bf16 (default), f32, or int8, half of bf16"},

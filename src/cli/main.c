@@ -66,9 +66,14 @@ const cli_command cli_commands[] = {
      "  lizzie quantize model-f16.gguf model-q3.gguf Q3_K --imatrix-from calibration.txt\n"
      "  lizzie quantize model-f16.gguf --imatrix-from calibration.txt --imatrix importance.gguf\n",
      cli_quantize},
+    {"tune", CLI_TUNE, "MODEL -o ADAPTER.gguf --data FILE...", 1, 1,
+     "Tunes a model, however quantised, by an adapter (LoRA) learnt from examples. The same command again resumes.",
+     "  lizzie tune model.gguf -o tone.gguf --data answers.jsonl\n"
+     "  lizzie tune model.gguf -o topics.gguf --data train.tsv --prompt 'Topic of: {{text}}' --completion '{{label}}'\n"
+     "  lizzie batch model.gguf in.csv -o out.jsonl --prompt 'Topic of: {{text}}' --lora topics.gguf\n",
+     cli_tune},
     {.name = "serve"},
     {.name = "convert"},
-    {.name = "tune"},
     {.name = "pull"},
     {.name = "list"},
     {.name = "rm"},
@@ -122,6 +127,8 @@ static int run_command(const cli_command *command, int argc, char **argv)
     args.price_kwh = 0.30;
     args.bench = (cli_bench_args){512, 64, 24, 64, 3, {1, 8, 32}, 3};
     liz_course_opts_init(&args.train.common);
+    if (command->id == CLI_TUNE)
+        liz_tune_opts_init(&args.tune, &args.train.common);
     liz_tier_id tier; /* for its error alone: a name that is none is refused by commands that need no kernel too */
     liz_status status = liz_cpu_tier(&tier, &err);
     if (status == LIZ_OK)

@@ -40,6 +40,7 @@ typedef struct liz_train_progress {
     const liz_train_state *state;
     const liz_point *point; /* the last step; NULL: none yet */
     uint64_t n_params, n_vocab, n_documents, n_data_tokens, n_data_bytes, n_valid_tokens, memory_bytes;
+    uint64_t model_bytes;                    /* of a frozen model's file, beside; 0: none */
     uint64_t n_step_tokens;                  /* of a step at most */
     double token_ops;                        /* arithmetic of a token */
     double bytes_per_token, words_per_token; /* of the validation text; 0: none */

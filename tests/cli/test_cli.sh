@@ -34,11 +34,11 @@ run '--version' 0 --version
 has "$out" "lizzie " "says its version"
 run 'unknown command' 2 bach
 is "$err" "lizzie: bach: is not a command: did you mean batch?" "suggests"
-for command in serve convert tune pull list rm; do
+for command in serve convert pull list rm; do
     run "$command: not in this version" 2 $command model
     is "$err" "lizzie: $command: is not in this version: lizzie --help lists what is" "$command: said plainly"
 done
-for command in run batch score tokenize inspect merge train quantize; do
+for command in run batch score tokenize inspect merge train quantize tune; do
     run "$command --help" 0 $command --help
     has "$out" "Examples:" "$command: help has examples"
 done

@@ -1,0 +1,284 @@
+/* cmd_tune.c - lizzie tune: records of files to examples, and how the tuning goes.
+ *
+ * Without --prompt a record is an example as it stands (train/examples.h). With it, --prompt and --completion are
+ * filled from a record's fields, and become a user's and an assistant's turn where the model has a chat template: just
+ * what batch makes of the same --prompt. Whatever is wrong in a record ends the command, with its place. */
+#include "cli/cli.h"
+
+#include "base/status.h"
+#include "line/line_input.h"
+#include "line/line_prompt.h"
+#include "sys/files.h"
+
+#include <inttypes.h>
+
+enum { COLUMNS_MAX = 256, ROW_MAX = 1 << 30 };
+
+typedef struct reader {
+    cli_teller teller; /* first: it is what events are told to */
+    const cli_args *args;
+    liz_line_template *system, *prompt, *completion; /* NULL: none */
+    liz_arena arena;                                 /* of a record */
+    liz_line_header header;                          /* of CSV and TSV */
+    liz_examples *to;
+    bool has_chat;
+    uint64_t n_skipped; /* too long */
+} reader;
+
+static liz_status fail_at(const char *path, uint64_t line, const char *why, liz_error *err)
+{
+    return liz_fail(err, LIZ_E_FORMAT, "%s: line %" PRIu64 ": %s", path, line, why);
+}
+
+static bool is_tsv(const char *path)
+{
+    size_t n = strlen(path);
+    return n > 4 && strcmp(path + n - 4, ".tsv") == 0;
+}
+
+/* ---- Filling ---- */
+
+static liz_status fill(const liz_line_template *template, const liz_line_record *record, liz_buf *out,
+                       const char *where, liz_error *err)
+{
+    liz_line_row row;
+    liz_line_prompter prompter = {.template = template};
+    liz_line_row_init(&row);
+    liz_status status = liz_line_prompt_text(&prompter, record, &row, out, err);
+    if (status == LIZ_OK && row.error_code != NULL)
+        status = liz_fail(err, LIZ_E_FORMAT, "%s: %s", where, row.error_message.data);
+    liz_line_row_free(&row);
+    return status;
+}
+
+/* {"messages"} where there is a chat template, else {"prompt", "completion"}. */
+static liz_status put_filled(const reader *r, const liz_line_record *record, liz_buf *row, const char *where,
+                             liz_error *err)
+{
+    static const char *const roles[] = {"system", "user", "assistant"};
+    const liz_line_template *const parts[] = {r->system, r->prompt, r->completion};
+    liz_buf texts[3];
+    liz_status status = LIZ_OK;
+    for (int i = 0; i < 3; i++) {
+        liz_buf_init(&texts[i], ROW_MAX);
+        if (status == LIZ_OK && parts[i] != NULL)
+            status = fill(parts[i], record, &texts[i], where, err);
+    }
+    if (status == LIZ_OK && r->has_chat) {
+        for (int i = 0; i < 3; i++)
+            if (parts[i] != NULL)
+                cli_message_add(row, roles[i], liz_buf_str(&texts[i]));
+    } else if (status == LIZ_OK) {
+        if (r->system != NULL) {
+            liz_buf_puts(&texts[0], "\n\n");
+            liz_buf_append_str(&texts[0], liz_buf_str(&texts[1]));
+        }
+        liz_buf_puts(row, "\"prompt\":");
+        liz_json_write_string(row, liz_buf_str(&texts[r->system != NULL ? 0 : 1]));
+        liz_buf_puts(row, ",\"completion\":");
+        liz_json_write_string(row, liz_buf_str(&texts[2]));
+    }
+    for (int i = 0; i < 3; i++) {
+        row->failed = row->failed || liz_buf_failed(&texts[i]);
+        liz_buf_free(&texts[i]);
+    }
+    return status;
+}
+
+static liz_status add_filled(reader *r, const liz_line_record *record, const char *where, liz_error *err)
+{
+    liz_buf members, row;
+    liz_json *json;
+    liz_buf_init(&members, ROW_MAX);
+    liz_buf_init(&row, ROW_MAX);
+    liz_status status = put_filled(r, record, &members, where, err);
+    liz_buf_printf(&row, r->has_chat ? "{\"messages\":[" : "{");
+    liz_buf_append_str(&row, liz_buf_str(&members));
+    liz_buf_puts(&row, r->has_chat ? "]}" : "}");
+    if (status == LIZ_OK && (liz_buf_failed(&members) || liz_buf_failed(&row)))
+        status = liz_fail(err, LIZ_E_MEMORY, "%s: no memory for it", where);
+    if (status == LIZ_OK)
+        status = liz_json_read(&json, liz_buf_str(&row), &r->arena, err);
+    if (status == LIZ_OK)
+        status = liz_examples_add(r->to, json, where, err);
+    liz_buf_free(&members);
+    liz_buf_free(&row);
+    return status;
+}
+
+/* ---- Records ---- */
+
+/* The columns of a line of TSV, which are as many as its header has. */
+static bool read_columns(reader *r, liz_str line, liz_str *columns, size_t *n)
+{
+    for (*n = 0; *n < COLUMNS_MAX; line.p++, line.n--) {
+        const char *tab = line.n > 0 ? memchr(line.p, '\t', line.n) : NULL;
+        columns[*n] = (liz_str){line.p, tab != NULL ? (size_t)(tab - line.p) : line.n};
+        line.p += columns[*n].n;
+        line.n -= columns[(*n)++].n;
+        if (tab == NULL)
+            return r->header.n_names == 0 || *n == r->header.n_names;
+    }
+    return false;
+}
+
+static liz_status read_header(reader *r, const char *path, liz_str line, liz_error *err)
+{
+    liz_str columns[COLUMNS_MAX];
+    size_t n;
+    liz_line_header_free(&r->header);
+    r->header = (liz_line_header){.arena.size_max = 1 << 20};
+    if (!read_columns(r, line, columns, &n))
+        return fail_at(path, 1, "has too many columns", err);
+    r->header.names = liz_arena_array(&r->header.arena, n, sizeof *columns);
+    for (size_t i = 0; i < n && r->header.names != NULL; i++)
+        r->header.names[i] = (liz_str){liz_arena_strdup(&r->header.arena, columns[i].p, columns[i].n), columns[i].n};
+    r->header.n_names = n;
+    return r->header.names != NULL && r->header.names[n - 1].p != NULL
+               ? LIZ_OK
+               : liz_fail(err, LIZ_E_MEMORY, "%s: no memory for its header", path);
+}
+
+static liz_status read_tsv(reader *r, const char *path, const liz_line_cut *cut, liz_line_record *record,
+                           liz_error *err)
+{
+    liz_str columns[COLUMNS_MAX];
+    size_t n;
+    if (liz_utf8_valid_prefix(cut->text.p, cut->text.n) != cut->text.n)
+        return fail_at(path, cut->line, "is not UTF-8 text", err);
+    if (!read_columns(r, cut->text, columns, &n))
+        return fail_at(path, cut->line, "has another number of columns than the first line", err);
+    *record = (liz_line_record){.header = &r->header, .values = liz_arena_array(&r->arena, n, sizeof *columns)};
+    if (record->values == NULL)
+        return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for a row", path);
+    memcpy(record->values, columns, n * sizeof *columns);
+    return LIZ_OK;
+}
+
+static liz_status read_record(reader *r, const char *path, const liz_line_cut *cut, const liz_line_header *csv,
+                              liz_line_record *record, liz_error *err)
+{
+    if (is_tsv(path))
+        return read_tsv(r, path, cut, record, err);
+    liz_line_row row;
+    liz_line_row_init(&row);
+    liz_status status = LIZ_OK;
+    if (!liz_line_record_read(record, cut, csv, &r->arena, &row))
+        status = r->arena.refused ? liz_fail(err, LIZ_E_MEMORY, "%s: no memory for a row", path)
+                                  : fail_at(path, cut->line, row.error_message.data, err);
+    liz_line_row_free(&row);
+    return status;
+}
+
+static liz_status add_record(reader *r, const char *path, const liz_line_cut *cut, const liz_line_header *csv,
+                             liz_error *err)
+{
+    char where[512];
+    liz_line_record record;
+    liz_arena_reset(&r->arena);
+    snprintf(where, sizeof where, "%.400s: line %" PRIu64, path, cut->line);
+    liz_status status = read_record(r, path, cut, csv, &record, err);
+    if (status != LIZ_OK)
+        return status;
+    if (r->prompt != NULL)
+        return add_filled(r, &record, where, err);
+    if (record.json == NULL)
+        return liz_fail(err, LIZ_E_USAGE, "%s: has columns: say with --prompt and --completion what they are", path);
+    return liz_examples_add(r->to, record.json, where, err);
+}
+
+static liz_status read_file(reader *r, const char *path, liz_error *err)
+{
+    liz_line_input *in = NULL;
+    liz_line_cut cut;
+    bool got = true;
+    const liz_line_header *csv = NULL;
+    liz_line_input_form form = is_tsv(path) ? LIZ_LINE_INPUT_JSONL : LIZ_LINE_INPUT_GUESS;
+    liz_status status = liz_line_input_open(&in, liz_files_system(), path, form, NULL, err);
+    if (status == LIZ_OK && is_tsv(path)) {
+        status = liz_line_input_next(in, &cut, &got, err);
+        if (status == LIZ_OK && got)
+            status = read_header(r, path, cut.text, err);
+    } else if (status == LIZ_OK && liz_line_input_is_csv(in)) {
+        liz_line_header_free(&r->header);
+        status = liz_line_header_read(&r->header, liz_line_input_header(in), path, err);
+        csv = &r->header;
+    }
+    size_t n_before = liz_examples_n(r->to);
+    while (status == LIZ_OK && got) {
+        status = liz_line_input_next(in, &cut, &got, err);
+        if (status == LIZ_OK && got)
+            status = add_record(r, path, &cut, csv, err);
+        if (status == LIZ_E_LIMIT && r->args->skip_long) {
+            r->n_skipped++;
+            status = LIZ_OK;
+        }
+    }
+    if (status == LIZ_OK && liz_examples_n(r->to) == n_before)
+        status = liz_fail(err, LIZ_E_FORMAT, "%s: holds no rows", path);
+    liz_line_input_close(in);
+    return status;
+}
+
+static liz_status read_files(void *user, liz_examples *to, bool valid, bool has_chat, liz_error *err)
+{
+    reader *r = user;
+    const liz_paths *paths = valid ? &r->args->train.valid : &r->args->train.data;
+    liz_status status = LIZ_OK;
+    r->to = to;
+    r->has_chat = has_chat;
+    for (size_t i = 0; i < paths->n && status == LIZ_OK; i++)
+        status = read_file(r, paths->v[i], err);
+    if (valid && r->n_skipped > 0)
+        fprintf(stderr, "lizzie: %" PRIu64 " rows are too long and left out\n", r->n_skipped);
+    return status;
+}
+
+/* ---- The command ---- */
+
+static liz_status check(const cli_args *args, liz_error *err)
+{
+    if (args->line.out_path == NULL)
+        return liz_fail(err, LIZ_E_USAGE, "tune: no output is named: add -o ADAPTER.gguf");
+    if (args->train.data.n == 0)
+        return liz_fail(err, LIZ_E_USAGE, "tune: wants rows to learn from: --data FILE...");
+    if ((args->line.prompt == NULL) != (args->completion == NULL))
+        return liz_fail(err, LIZ_E_USAGE, "--prompt and --completion: one of them alone makes no example");
+    if (args->line.system != NULL && args->line.prompt == NULL)
+        return liz_fail(err, LIZ_E_USAGE, "--system: wants --prompt and --completion too");
+    return LIZ_OK;
+}
+
+static liz_status compile(liz_line_template **out, const char *text, liz_error *err)
+{
+    return text != NULL ? liz_line_template_compile(out, NULL, text, err) : LIZ_OK;
+}
+
+int cli_tune(cli_args *args)
+{
+    liz_error err;
+    reader r = {.args = args, .arena.size_max = LIZ_LINE_RECORD_MAX * 8};
+    liz_tune_opts *o = &args->tune;
+    cli_training_begin(&r.teller, args, args->line.out_path);
+    liz_tune_defaults(&args->train.common);
+    o->common = &args->train.common;
+    o->model = args->line.model_path;
+    o->out = args->line.out_path;
+    o->n_ctx = args->line.engine.n_ctx;
+    o->raw = args->line.raw;
+    liz_status status = check(args, &err);
+    if (status == LIZ_OK)
+        status = compile(&r.system, args->line.system, &err);
+    if (status == LIZ_OK)
+        status = compile(&r.prompt, args->line.prompt, &err);
+    if (status == LIZ_OK)
+        status = compile(&r.completion, args->completion, &err);
+    if (status == LIZ_OK)
+        status = liz_tune(o, liz_files_system(), read_files, cli_training_tell, &r, &err);
+    liz_line_template_free(r.system);
+    liz_line_template_free(r.prompt);
+    liz_line_template_free(r.completion);
+    liz_line_header_free(&r.header);
+    liz_arena_free(&r.arena);
+    return cli_training_end(status, &err);
+}

@@ -1,0 +1,125 @@
+#!/usr/bin/env bash
+# test_tune.sh - lizzie tune on the small trained model, or on a random quantised one: rows of each kind of file, what is
+# refused and how, kills and other threads and instruction sets that change no byte. TUNE_KILLS says how many kills must
+# land in the middle (LIZZIE_TEST_LONG=1: 30).
+set -u
+. tests/lib/tap.sh
+tap_folder
+lizzie=$PWD/$BUILD/lizzie
+model=$PWD/../shared/reference/models/aidreams-260k.gguf
+if [ ! -r "$model" ]; then
+    echo "1..0 # SKIP the model $(basename "$model") is not here"
+    exit 0
+fi
+cd "$tap_dir" || exit 1
+kills=${TUNE_KILLS:-2}
+[ "${LIZZIE_TEST_LONG:-0}" = 1 ] && kills=${TUNE_KILLS:-30}
+
+asked=(colour number day weather) answers=(blue seven Monday rain)
+echo -e 'label\ttext' >rows.tsv
+for i in $(seq 0 39); do
+    echo -e "${answers[i % 4]}\t$((i / 4)): The ${asked[i % 4]} is"
+done >>rows.tsv
+tr '\t' ',' <rows.tsv >rows.csv
+awk -F'\t' 'NR > 1 { printf "{\"prompt\":\"%s\",\"completion\":\" %s\"}\n", $2, $1 }' rows.tsv >rows.jsonl
+common=(--rank 4 --rate 0.01 --epochs 2 --batch 8 --valid-share 0.2)
+
+tune() { "$lizzie" tune "$model" "$@" >out 2>err; }
+
+# ---- Files ------------------------------------------------------------------------------------------------------------
+tune -o jsonl.gguf --data rows.jsonl "${common[@]}" --threads 1 --log log.jsonl --plot plot.svg
+ok $? 'rows of JSONL' || cat err
+has "$(cat err)" "of it 0.00 the model's file" 'memory is told'
+first=$(head -n 1 log.jsonl | grep -o '"loss":[0-9.]*' | cut -d: -f2)
+last=$(tail -n 1 log.jsonl | grep -o '"valid_loss":[0-9.]*' | cut -d: -f2)
+awk -v a="$first" -v b="$last" 'BEGIN { exit !(b < 0.7 * a) }'
+ok $? "it learns: loss $first, at the end $last in validation"
+is "$(ls | xargs)" 'err jsonl.gguf jsonl.gguf.lizzie log.jsonl out plot.svg rows.csv rows.jsonl rows.tsv' 'what is left behind'
+tune -o tsv.gguf --data rows.tsv --prompt '{{text}}' --completion ' {{label}}' "${common[@]}" --threads 3
+ok $? 'rows of TSV' || cat err
+tune -o csv.gguf --data rows.csv --prompt '{{text}}' --completion ' {{label}}' "${common[@]}" --memory 100M
+ok $? 'rows of CSV' || cat err
+cmp -s jsonl.gguf tsv.gguf && cmp -s jsonl.gguf csv.gguf
+ok $? 'make the same bytes, whatever the threads'
+LIZZIE_ISA=c tune -o c.gguf --data rows.jsonl "${common[@]}"
+cmp -s jsonl.gguf c.gguf
+ok $? 'plain C: the same bytes'
+tune -o seed.gguf --data rows.jsonl "${common[@]}" --seed 1
+! cmp -s jsonl.gguf seed.gguf
+ok $? 'another seed: other bytes'
+"$lizzie" run "$model" '3: The day is' --lora jsonl.gguf --temperature 0 --max-tokens 4 >said 2>/dev/null
+"$lizzie" run "$model" '3: The day is' --lora jsonl.gguf=0.001 --temperature 0 --max-tokens 4 >hardly 2>/dev/null
+! cmp -s said hardly
+ok $? "run takes it: $(cat said)"
+"$lizzie" score "$model" --tokens 1,40,50 --lora jsonl.gguf >with && "$lizzie" score "$model" --tokens 1,40,50 >without
+! cmp -s with without
+ok $? 'score takes it'
+"$lizzie" merge "$model" --lora jsonl.gguf -o merged.gguf --type f32
+is "$("$lizzie" run merged.gguf '3: The day is' --temperature 0 --max-tokens 4 2>/dev/null)" "$(cat said)" 'merged, it says the same'
+"$lizzie" merge "$model" --lora jsonl.gguf -o merged.gguf 2>err
+is $? 1 'merge does not overwrite'
+has "$(cat err)" 'merged.gguf: is there already' 'and says so'
+
+# ---- Kills ------------------------------------------------------------------------------------------------------------
+in_middle=0 n_runs=0 RANDOM=${KILL_SEED:-78}
+begun=$(date +%s%N)
+tune -o peace.gguf --data rows.jsonl "${common[@]}" --checkpoint-minutes 0.001
+took_ms=$((($(date +%s%N) - begun) / 1000000))
+while [ $in_middle -lt "$kills" ] && [ $n_runs -lt $((kills * 6 + 10)) ]; do
+    n_runs=$((n_runs + 1))
+    "$lizzie" tune "$model" -o kill.gguf --data rows.jsonl "${common[@]}" --checkpoint-minutes 0.001 >out 2>err &
+    pid=$!
+    sleep "$(awk -v r=$RANDOM -v t=$took_ms 'BEGIN { printf "%.3f", t * (0.2 + 0.5 * r / 32768) / 1000 }')"
+    kill -9 $pid 2>/dev/null
+    wait $pid 2>/dev/null
+    status=$?
+    [ $status -ne 137 ] && rm -f kill.gguf kill.gguf.lizzie && continue
+    [ -e kill.gguf.checkpoint ] && in_middle=$((in_middle + 1))
+done
+[ $in_middle -ge "$kills" ]
+ok $? "$in_middle kills landed in the middle, of $n_runs runs"
+tune -o kill.gguf --data rows.jsonl "${common[@]}"
+cmp -s kill.gguf jsonl.gguf && cmp -s peace.gguf jsonl.gguf
+ok $? 'the run after them has the same bytes'
+tune -o kill.gguf --data rows.jsonl "${common[@]}"
+has "$(cat err)" 'kill.gguf: is finished already' 'a finished one is left alone'
+tune -o kill.gguf --data rows.jsonl --rank 5
+is $? 1 'other settings are refused'
+
+# ---- Refused ----------------------------------------------------------------------------------------------------------
+# refused STATUS SAYS ARGS...: and nothing is left behind.
+refused() {
+    local status=$1 says=$2
+    shift 2
+    rm -f none.gguf*
+    tune -o none.gguf "$@"
+    is $? "$status" "refused: $says"
+    has "$(cat err)" "$says" "says: $says"
+    is "$(ls none.gguf* 2>/dev/null | xargs)" '' 'nothing is left'
+}
+: >empty.jsonl
+refused 1 'empty.jsonl: holds no rows' --data empty.jsonl
+printf '{"prompt":"a","completion":"b"}\n{"prompt":"\xff","completion":"b"}\n' >bytes.jsonl
+refused 1 'bytes.jsonl: line 2: ' --data bytes.jsonl
+echo '{"prompt":"a"}' >half.jsonl
+refused 1 'half.jsonl: line 1: has a "prompt" and no text "completion" to learn' --data half.jsonl
+echo '{"messages":[{"role":"user","content":"a"}]}' >chat.jsonl
+refused 1 'chat.jsonl: line 1: it has "messages", and the model no chat template' --data chat.jsonl
+echo '{"prompt":' >torn.jsonl
+refused 1 'torn.jsonl: line 1: ' --data torn.jsonl
+refused 1 'rows.jsonl: line 1: has ' --data rows.jsonl --ctx-size 5
+refused 1 'rows.tsv: line 2: it has no field "topic"' --data rows.tsv --prompt '{{topic}}' --completion a
+printf 'label\ttext\na\tb\tc\n' >columns.tsv
+refused 1 'columns.tsv: line 2: has another number of columns' --data columns.tsv --prompt '{{text}}' --completion a
+printf 'label\ttext\na\t\xff\n' >bytes.tsv
+refused 1 'bytes.tsv: line 2: is not UTF-8 text' --data bytes.tsv --prompt '{{text}}' --completion a
+refused 2 '--prompt and --completion: one of them alone' --data rows.tsv --prompt '{{text}}'
+refused 2 'rows.tsv: has columns: say with --prompt' --data rows.tsv
+refused 2 '--targets q,x:' --data rows.jsonl --targets q,x
+refused 1 'give more (--memory)' --data rows.jsonl --memory 2M
+refused 1 'gone.jsonl: cannot be opened' --data gone.jsonl
+cat rows.jsonl >long.jsonl
+printf '{"prompt":"%s","completion":"a"}\n' "$(seq 1 200 | xargs)" >>long.jsonl
+tune -o skip.gguf --data long.jsonl --skip-long "${common[@]}"
+cmp -s skip.gguf jsonl.gguf && has "$(cat err)" '1 rows are too long and left out' 'long rows are left out when asked'
+tap_end
