@@ -124,6 +124,142 @@ static void test_same_text_whatever_the_dimensions(void **state)
     assert_memory_not_equal(first[0].text, first[1].text, 40);
 }
 
+/* ---- choices ---- */
+
+/* The texts of a choice's tokens as they stand behind others, a bar after each. */
+static void choice_spell(const liz_vocab *vocab, const liz_choice *choice, char *out, size_t size)
+{
+    *out = '\0';
+    for (size_t i = 0; i < choice->n_tokens; i++) {
+        int32_t twice[2] = {choice->tokens[i], choice->tokens[i]};
+        char *one, *two;
+        size_t n_one, n_two;
+        assert_int_equal(liz_detokenize(vocab, twice, 1, 0, &one, &n_one, NULL), LIZ_OK);
+        assert_int_equal(liz_detokenize(vocab, twice, 2, 0, &two, &n_two, NULL), LIZ_OK);
+        size_t n = strlen(out);
+        snprintf(out + n, size - n, "%.*s|", (int)(n_two - n_one), two + n_one);
+        liz_free(one);
+        liz_free(two);
+    }
+}
+
+/* A choice continues the end of the prompt, whatever the tokenizer does to a text that stands alone. */
+static void test_choices_continue_the_prompt(void **state)
+{
+    (void)state;
+    static const char gpt2[] = "../shared/reference/tokenizers/gpt-2.gguf",
+                      spm[] = "../shared/reference/tokenizers/llama-spm.gguf";
+    static const struct {
+        const char *path, *prompt, *choice, *spelt;
+    } cases[] = {
+        {gpt2, "Topic, in one word:", "delivery", " delivery|"},
+        {gpt2, "Topic, in one word:", " delivery", " delivery|"},
+        {gpt2, "Topic:\n", "card payment", "card| payment|"},
+        {gpt2, "(", "A", "A|"},
+        {gpt2, "Topic: ", "delivery", "del|ivery|"},
+        {spm, "Topic, in one word:", "delivery", " delivery|"},
+        {spm, "Topic, in one word:", "card payment", " card| payment|"},
+        {spm, "Topic:\n", "card payment", "card| payment|"},
+        {spm, "<s>", "delivery", " delivery|"},
+        {spm, "the answer is 12", "3", " |3|"},
+    };
+    need(gpt2);
+    need(spm);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        liz_vocab *vocab;
+        int32_t *prompt;
+        size_t n;
+        liz_choice *choices;
+        char spelt[256];
+        const char *text = cases[i].prompt;
+        assert_int_equal(liz_vocab_open(&vocab, cases[i].path, NULL), LIZ_OK);
+        assert_int_equal(
+            liz_tokenize(vocab, text, strlen(text), LIZ_TOKENIZE_AFFIXES | LIZ_TOKENIZE_SPECIAL, &prompt, &n, NULL),
+            LIZ_OK);
+        assert_int_equal(liz_tokenize_choices(vocab, prompt, n, &cases[i].choice, 1, &choices, NULL), LIZ_OK);
+        choice_spell(vocab, choices, spelt, sizeof spelt);
+        assert_string_equal(spelt, cases[i].spelt);
+        liz_free(choices);
+        liz_free(prompt);
+        liz_vocab_close(vocab);
+    }
+}
+
+typedef struct choice_result {
+    int32_t choice, n_probs;
+    double probs[8];
+} choice_result;
+
+static void choices_on_event(void *user, const liz_event *event)
+{
+    choice_result *r = user;
+    r->choice = event->choice;
+    r->n_probs = event->n_probs;
+    if (event->n_probs > 0)
+        memcpy(r->probs, event->probs, (size_t)event->n_probs * sizeof *r->probs);
+}
+
+/* The sum of what liz_score says of a choice's tokens behind the prompt, and the end's. */
+static double score_choice(liz_engine *engine, const int32_t *prompt, size_t n_prompt, const liz_choice *choice)
+{
+    int32_t all[128];
+    float logprobs[128];
+    double sum = 0, end = 0;
+    size_t n = n_prompt + choice->n_tokens;
+    memcpy(all, prompt, n_prompt * sizeof *all);
+    memcpy(all + n_prompt, choice->tokens, choice->n_tokens * sizeof *all);
+    const liz_vocab *vocab = liz_engine_vocab(engine);
+    for (int32_t token = 0; token < liz_vocab_size(vocab); token++) {
+        if (!liz_vocab_is_end(vocab, token))
+            continue;
+        all[n] = token;
+        assert_int_equal(liz_score(engine, all, n + 1, logprobs, NULL, NULL, NULL), LIZ_OK);
+        end += exp((double)logprobs[n]);
+    }
+    for (size_t i = n_prompt; i < n; i++)
+        sum += (double)logprobs[i];
+    return sum + log(end);
+}
+
+static void test_choices_are_what_score_says(void **state)
+{
+    (void)state;
+    need(dreams);
+    enum { N = 6 };
+    static const char *const texts[N] = {"dream", "dreams", "dreaming of light", "the machine", "a", "the"};
+    static const char prompt_text[] = "In the quiet of the machine I wait, and what I see is";
+    liz_engine *engine = engine_open(dreams, &(liz_engine_opts){.n_threads = 2});
+    int32_t *prompt;
+    size_t n;
+    liz_choice *choices;
+    liz_seq *seq;
+    choice_result got = {0};
+    double logprobs[N], total = 0;
+    const liz_vocab *vocab = liz_engine_vocab(engine);
+    assert_int_equal(liz_tokenize(vocab, prompt_text, strlen(prompt_text), LIZ_TOKENIZE_AFFIXES, &prompt, &n, NULL),
+                     LIZ_OK);
+    assert_int_equal(liz_tokenize_choices(vocab, prompt, n, texts, N, &choices, NULL), LIZ_OK);
+    liz_request request = {.tokens = prompt,
+                           .n_tokens = n,
+                           .choices = choices,
+                           .n_choices = N,
+                           .on_event = choices_on_event,
+                           .user = &got};
+    assert_int_equal(liz_submit(engine, &request, &seq, NULL), LIZ_OK);
+    liz_seq_wait(seq);
+    liz_seq_free(seq);
+    assert_int_equal(got.n_probs, N);
+    for (int i = 0; i < N; i++)
+        total += exp(logprobs[i] = score_choice(engine, prompt, n, &choices[i]));
+    for (int i = 0; i < N; i++) {
+        assert_true(fabs(got.probs[i] * total / exp(logprobs[i]) - 1) < 1e-5);
+        assert_true(got.probs[i] <= got.probs[got.choice]);
+    }
+    liz_free(choices);
+    liz_free(prompt);
+    liz_engine_close(engine);
+}
+
 static void test_info(void **state)
 {
     (void)state;
@@ -365,6 +501,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_greedy_continuation),
         cmocka_unit_test(test_same_text_whatever_the_dimensions),
+        cmocka_unit_test(test_choices_continue_the_prompt),
+        cmocka_unit_test(test_choices_are_what_score_says),
         cmocka_unit_test(test_info),
         cmocka_unit_test(test_score_without_vocabulary),
         cmocka_unit_test(test_files_that_cannot_be_opened),

@@ -282,7 +282,10 @@ typedef struct line_case {
     const char *in_name, *in, *prompt;
     uint64_t half; /* rows that OUT has before */
     const char *out;
+    size_t n_choices;
 } line_case;
+
+static const char *const choices[] = {"a", "ab", "b a"};
 
 static liz_status run_line(const line_case *c, const char *out, uint64_t limit, liz_error *err)
 {
@@ -294,6 +297,8 @@ static liz_status run_line(const line_case *c, const char *out, uint64_t limit, 
     opts.out_path = out;
     opts.prompt = c->prompt;
     opts.max_tokens = 3;
+    opts.choices = choices;
+    opts.n_choices = c->n_choices;
     opts.limit = limit;
     opts.engine = engine_opts;
     liz_status status = liz_line_run(&opts, &report, err);
@@ -358,9 +363,10 @@ static void test_line(void **state)
         "2,\"stop\":[\"ab\"],\"logprobs\":1,\"logit_bias\":{\"3\":1}}}\n"
         "{\"custom_id\":\"b\",\"method\":\"POST\",\"url\":\"/v1/completions\",\"body\":{\"prompt\":[3,4,5]}}\n"
         "{\"custom_id\":\"c\",\"method\":\"POST\",\"url\":\"/v1/completions\",\"body\":{\"prompt\":\"a\",\"n\":2}}\n";
-    static const line_case cases[] = {{"rows.jsonl", rows, "a {{text}}", 0, "fresh"},
-                                      {"rows.csv", csv, "a {{text}}", 2, "resumed"},
-                                      {"openai.jsonl", openai, NULL, 0, "openai"}};
+    static const line_case cases[] = {{"rows.jsonl", rows, "a {{text}}", 0, "fresh", 0},
+                                      {"rows.csv", csv, "a {{text}}", 2, "resumed", 0},
+                                      {"openai.jsonl", openai, NULL, 0, "openai", 0},
+                                      {"rows.jsonl", rows, "a {{text}}", 0, "choices", 3}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         refuse_in_line(&cases[i]);
 }
