@@ -5,23 +5,17 @@
  * multiplication, and written in W's own type or the one asked for. Everything else is copied as it stands. The team
  * shares the rows of a chunk; the bytes depend on the files and the scales alone. */
 #include "engine/engine_lora.h"
-#include "format/gguf_write.h"
+#include "engine/engine_tensor.h"
 #include "kernel/kernel.h"
-#include "sys/team.h"
-#include "tensor/quant.h"
-#include "tensor/quantize.h"
 
 #include <stdlib.h>
-#include <strings.h>
 #include <unistd.h>
 
-enum { CHUNK_BYTES = 8 << 20 };
-
-/* One adapter on the matrix at hand. */
+/* One adapter on the tensor at hand. */
 typedef struct part {
     const liz_adapter_pair *pair;
     float scale;
-    float *a; /* [rank, n_in] of the expert at hand */
+    float *a, *b; /* its halves, of all experts: [n_mat * rank, n_in], [n_mat * n_out, rank] */
 } part;
 
 typedef struct merging {
@@ -31,23 +25,18 @@ typedef struct merging {
     liz_team *team;
     liz_kernel kernel;
     liz_gguf_writer *writer;
-    int32_t dtype; /* of merged matrices; -1: their own */
+    bool has_dtype; /* of merged matrices; else their own */
+    liz_dtype dtype;
     const liz_merge_opts *opts;
-    uint64_t done;
-    uint8_t *chunk; /* [CHUNK_BYTES or one row] */
-    float *own;     /* [members][2 * n_in + rank] */
+    uint64_t done; /* bytes of the tensors before the one at hand */
     part parts[LIZ_LORAS_MAX];
     int n_parts;
-    /* What the team makes now. */
-    const liz_gguf_tensor *tensor;
-    uint64_t first, n_rows; /* rows of the tensor, counted over all experts */
-    size_t own_floats, out_row_bytes;
-    bool failed; /* a row could not be written in its type */
+    float *deltas; /* [members, n_in] */
 } merging;
 
 static liz_dtype out_type(const merging *m, const liz_gguf_tensor *t)
 {
-    return m->n_parts > 0 && m->dtype >= 0 ? (liz_dtype)m->dtype : t->dtype;
+    return m->n_parts > 0 && m->has_dtype ? m->dtype : t->dtype;
 }
 
 /* The adapters that are for this tensor. */
@@ -62,130 +51,77 @@ static void find_parts(merging *m, const liz_gguf_tensor *t)
     }
 }
 
-/* ---- Rows ---- */
-
-static bool merge_row(const merging *m, uint64_t row, float *own, uint8_t *to)
+/* Gives a half's rows as floats. */
+static liz_status half_read(const liz_gguf_tensor *half, uint64_t n_rows, uint64_t width, float **rows, liz_error *err)
 {
-    const liz_gguf_tensor *t = m->tensor;
-    size_t n_in = (size_t)t->shape[t->n_dim - 1];
-    uint64_t row_bytes = 0;
-    float *w = own, *delta = own + n_in, *b = own + 2 * n_in;
-    LIZ_ASSERT(liz_dtype_row_bytes(t->dtype, n_in, &row_bytes));
-    liz_dequantize_row(t->dtype, t->data + row * row_bytes, w, n_in);
-    for (int i = 0; i < m->n_parts; i++) {
-        const part *p = &m->parts[i];
-        if (!liz_adapter_rows(p->pair->b, row, 1, b))
-            return false;
-        memset(delta, 0, n_in * sizeof *delta);
-        for (size_t r = 0; r < p->pair->rank; r++)
-            m->kernel.add_scaled(p->a + r * n_in, b[r], n_in, delta);
-        m->kernel.add_scaled(delta, p->scale, n_in, w);
-    }
-    return liz_quantize_row(out_type(m, t), w, NULL, to, n_in);
+    *rows = calloc((size_t)n_rows, (size_t)width * sizeof **rows);
+    if (*rows == NULL)
+        return liz_fail(err, LIZ_E_MEMORY, "tensor %.*s: no memory to merge it", LIZ_STR_ARG(half->name));
+    if (!liz_adapter_rows(half, 0, n_rows, *rows))
+        return liz_fail(err, LIZ_E_FORMAT, "tensor %.*s: holds a value that is no finite number",
+                        LIZ_STR_ARG(half->name));
+    return LIZ_OK;
 }
 
-static void merge_share(void *arg, int member, int n_members)
+static liz_status open_parts(merging *m, size_t n_in, liz_error *err)
 {
-    merging *m = arg;
-    size_t begin, end;
-    liz_team_share((size_t)m->n_rows, 1, member, n_members, &begin, &end);
-    for (size_t i = begin; i < end; i++)
-        if (!merge_row(m, m->first + i, m->own + (size_t)member * m->own_floats, m->chunk + i * m->out_row_bytes))
-            __atomic_store_n(&m->failed, true, __ATOMIC_RELAXED);
-}
-
-/* ---- Tensors ---- */
-
-static void tell(merging *m, uint64_t n)
-{
-    m->done += n;
-    if (m->opts->on_progress != NULL)
-        m->opts->on_progress(m->opts->on_progress_user, m->done, liz_gguf_file_bytes(m->gguf));
-}
-
-static liz_status fail_memory(const liz_gguf_tensor *t, liz_error *err)
-{
-    return liz_fail(err, LIZ_E_MEMORY, "tensor %.*s: no memory to merge it", LIZ_STR_ARG(t->name));
-}
-
-/* The first halves for one expert, and room for a chunk of its rows. */
-static liz_status open_parts(merging *m, uint64_t expert, liz_error *err)
-{
-    const liz_gguf_tensor *t = m->tensor;
-    size_t n_in = (size_t)t->shape[t->n_dim - 1], rank_max = 0;
-    for (int i = 0; i < m->n_parts; i++) {
+    m->deltas = calloc((size_t)liz_team_size(m->team), n_in * sizeof *m->deltas);
+    if (m->deltas == NULL)
+        return liz_fail(err, LIZ_E_MEMORY, "no memory to merge rows of %zu", n_in);
+    liz_status status = LIZ_OK;
+    for (int i = 0; i < m->n_parts && status == LIZ_OK; i++) {
         part *p = &m->parts[i];
-        size_t rank = (size_t)p->pair->rank;
-        rank_max = rank > rank_max ? rank : rank_max;
-        p->a = calloc(rank, n_in * sizeof *p->a);
-        if (p->a == NULL)
-            return fail_memory(t, err);
-        if (!liz_adapter_rows(p->pair->a, expert * rank, rank, p->a))
-            return liz_fail(err, LIZ_E_FORMAT, "tensor %.*s: its adapter holds a value that is no finite number",
-                            LIZ_STR_ARG(t->name));
+        status = half_read(p->pair->a, p->pair->n_mat * p->pair->rank, p->pair->n_in, &p->a, err);
+        if (status == LIZ_OK)
+            status = half_read(p->pair->b, p->pair->n_mat * p->pair->n_out, p->pair->rank, &p->b, err);
     }
-    m->own_floats = 2 * n_in + rank_max;
-    m->own = calloc((size_t)liz_team_size(m->team), m->own_floats * sizeof *m->own);
-    m->chunk = malloc(m->out_row_bytes > CHUNK_BYTES ? m->out_row_bytes : CHUNK_BYTES);
-    return m->own != NULL && m->chunk != NULL ? LIZ_OK : fail_memory(t, err);
+    return status;
 }
 
 static void close_parts(merging *m)
 {
     for (int i = 0; i < m->n_parts; i++) {
         free(m->parts[i].a);
-        m->parts[i].a = NULL;
+        free(m->parts[i].b);
     }
-    free(m->own);
-    free(m->chunk);
-    m->own = NULL;
-    m->chunk = NULL;
+    free(m->deltas);
+    m->deltas = NULL;
 }
 
-/* Rows [first, first + n) of the tensor, of one expert. */
-static liz_status merge_rows(merging *m, uint64_t first, uint64_t n, liz_error *err)
+static void merge_row(void *user, int member, uint64_t row, float *w, size_t n_in)
 {
-    liz_status status = open_parts(m, first / n, err);
-    uint64_t step = CHUNK_BYTES / m->out_row_bytes > 0 ? CHUNK_BYTES / m->out_row_bytes : 1;
-    uint64_t row_bytes = 0;
-    LIZ_ASSERT(liz_dtype_row_bytes(m->tensor->dtype, m->tensor->shape[m->tensor->n_dim - 1], &row_bytes));
-    for (m->first = first; status == LIZ_OK && m->first < first + n; m->first += m->n_rows) {
-        m->n_rows = first + n - m->first < step ? first + n - m->first : step;
-        liz_team_run(m->team, merge_share, m);
-        if (m->failed)
-            status = liz_fail(err, LIZ_E_NUMERIC, "tensor %.*s: a merged weight is no number that its type can hold",
-                              LIZ_STR_ARG(m->tensor->name));
-        else
-            status = liz_gguf_writer_data(m->writer, m->chunk, (size_t)m->n_rows * m->out_row_bytes, err);
-        liz_gguf_drop(m->gguf, m->tensor->data + m->first * row_bytes, m->n_rows * row_bytes);
-        tell(m, m->n_rows * row_bytes);
+    const merging *m = user;
+    float *delta = m->deltas + (size_t)member * n_in;
+    for (int i = 0; i < m->n_parts; i++) {
+        const part *p = &m->parts[i];
+        size_t rank = (size_t)p->pair->rank;
+        const float *a = p->a + row / p->pair->n_out * rank * n_in, *b = p->b + row * rank;
+        memset(delta, 0, n_in * sizeof *delta);
+        for (size_t r = 0; r < rank; r++)
+            m->kernel.add_scaled(a + r * n_in, b[r], n_in, delta);
+        m->kernel.add_scaled(delta, p->scale, n_in, w);
     }
+}
+
+static bool on_bytes(void *user, uint64_t done)
+{
+    const merging *m = user;
+    if (m->opts->on_progress != NULL)
+        m->opts->on_progress(m->opts->on_progress_user, m->done + done, liz_gguf_file_bytes(m->gguf));
+    return true;
+}
+
+static liz_status write_tensor(merging *m, const liz_gguf_tensor *t, liz_error *err)
+{
+    find_parts(m, t);
+    liz_tensor_job job = {.gguf = m->gguf, .tensor = t, .dtype = out_type(m, t), .on_bytes = on_bytes, .user = m};
+    if (m->n_parts == 0)
+        return liz_tensor_write(m->writer, m->team, &job, NULL, err);
+    job.edit = merge_row;
+    liz_status status = open_parts(m, liz_tensor_n_in(t), err);
+    if (status == LIZ_OK)
+        status = liz_tensor_write(m->writer, m->team, &job, NULL, err);
     close_parts(m);
-    return status;
-}
-
-static liz_status merge_tensor(merging *m, liz_error *err)
-{
-    const liz_gguf_tensor *t = m->tensor;
-    uint64_t n_mat = t->n_dim == 3 ? t->shape[0] : 1, n_out = t->shape[t->n_dim - 2], out_row_bytes = 0;
-    LIZ_ASSERT(liz_dtype_row_bytes(out_type(m, t), t->shape[t->n_dim - 1], &out_row_bytes));
-    m->out_row_bytes = (size_t)out_row_bytes;
-    liz_status status = LIZ_OK;
-    for (uint64_t i = 0; i < n_mat && status == LIZ_OK; i++)
-        status = merge_rows(m, i * n_out, n_out, err);
-    return status;
-}
-
-static liz_status copy_tensor(merging *m, liz_error *err)
-{
-    const liz_gguf_tensor *t = m->tensor;
-    liz_status status = LIZ_OK;
-    for (uint64_t at = 0; at < t->size_bytes && status == LIZ_OK; at += CHUNK_BYTES) {
-        uint64_t n = t->size_bytes - at < CHUNK_BYTES ? t->size_bytes - at : CHUNK_BYTES;
-        status = liz_gguf_writer_data(m->writer, t->data + at, (size_t)n, err);
-        liz_gguf_drop(m->gguf, t->data + at, n);
-        tell(m, n);
-    }
     return status;
 }
 
@@ -218,22 +154,10 @@ static liz_status write_file(merging *m, liz_error *err)
     if (status == LIZ_OK)
         status = liz_gguf_writer_begin(m->writer, err);
     for (size_t i = 0; i < n && status == LIZ_OK; i++) {
-        m->tensor = liz_gguf_tensor_at(m->gguf, i);
-        find_parts(m, m->tensor);
-        status = (m->n_parts > 0 ? merge_tensor : copy_tensor)(m, err);
+        status = write_tensor(m, liz_gguf_tensor_at(m->gguf, i), err);
+        m->done += liz_gguf_tensor_at(m->gguf, i)->size_bytes;
     }
     return status == LIZ_OK ? liz_gguf_writer_finish(m->writer, err) : status;
-}
-
-static liz_status type_read(const char *name, int32_t *dtype, liz_error *err)
-{
-    *dtype = -1;
-    for (uint32_t i = 0; name != NULL && i < LIZ_DTYPE_COUNT; i++) {
-        const liz_dtype_info *info = liz_dtype_info_get(i);
-        if (info != NULL && info->readable && strcasecmp(info->name, name) == 0)
-            *dtype = (int32_t)i;
-    }
-    return name == NULL || *dtype >= 0 ? LIZ_OK : liz_fail(err, LIZ_E_USAGE, "type %s: is not known", name);
 }
 
 /* The adapters must fit the model as if it were to run with them. */
@@ -257,9 +181,10 @@ liz_status liz_merge(const char *model_path, const char *out_path, const liz_mer
         return liz_fail(err, LIZ_E_USAGE, "merge: no adapter is given");
     if (!opts->overwrite && access(out_path, F_OK) == 0)
         return liz_fail(err, LIZ_E_STATE, "%s: is there already", out_path);
-    liz_status status = type_read(opts->type, &m.dtype, err);
-    if (status == LIZ_OK)
-        status = liz_cpu_tier(&tier, err);
+    m.has_dtype = opts->type != NULL;
+    if (m.has_dtype && !liz_dtype_find(opts->type, &m.dtype))
+        return liz_fail(err, LIZ_E_USAGE, "type %s: is not known", opts->type);
+    liz_status status = liz_cpu_tier(&tier, err);
     if (status == LIZ_OK)
         status = liz_gguf_open(&gguf, model_path, err);
     m.gguf = gguf;

@@ -73,15 +73,9 @@ static liz_status mix_find(const char *name, const struct mix **out, liz_error *
 /* The type of one tensor, where one was asked for. */
 static liz_status dtype_find(const char *name, liz_dtype *dtype, liz_error *err)
 {
-    const struct mix *mix = NULL;
-    if (name == NULL)
+    if (name == NULL || liz_dtype_find(name, dtype))
         return LIZ_OK;
-    liz_status status = mix_find(name, &mix, err);
-    if (status == LIZ_OK && mix->ends != 0)
-        return liz_fail(err, LIZ_E_USAGE, "%s: is a mix of types: name one type", name);
-    if (status == LIZ_OK)
-        *dtype = mix->dtype;
-    return status;
+    return liz_fail(err, LIZ_E_USAGE, "%.40s: is not a type that one tensor can have: Q6_K, F16 and others are", name);
 }
 
 /* ---- Which tensor in which type ---- */
@@ -231,7 +225,7 @@ static liz_status write_tensor(job *j, const liz_gguf_tensor *t, liz_error *err)
     if (status != LIZ_OK)
         return status;
     j->n_weighted += importance != NULL;
-    liz_tensor_job tensor = {j->gguf, t, dtype, importance, NULL, NULL, on_bytes, j};
+    liz_tensor_job tensor = {j->gguf, t, dtype, importance, NULL, on_bytes, j};
     status = liz_tensor_write(j->writer, j->team, &tensor, &j->loss, err);
     j->done += t->size_bytes;
     free(importance);

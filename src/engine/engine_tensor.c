@@ -53,7 +53,7 @@ static liz_tensor_loss loss_of(const float *x, const float *y, const float *impo
     return sum;
 }
 
-static void convert_row(const chunk *c, size_t i, float *x, float *y)
+static void convert_row(const chunk *c, int member, size_t i, float *x, float *y)
 {
     const liz_tensor_job *job = c->job;
     uint64_t row = c->first + i;
@@ -62,7 +62,7 @@ static void convert_row(const chunk *c, size_t i, float *x, float *y)
         job->importance != NULL ? job->importance + row / c->rows_of_matrix * (uint64_t)c->n_in : NULL;
     liz_dequantize_row(job->tensor->dtype, job->tensor->data + row * c->bytes_in, x, c->n_in);
     if (job->edit != NULL)
-        job->edit(job->user, row, x, c->n_in);
+        job->edit(job->user, member, row, x, c->n_in);
     c->results[i] = (row_result){.refused = !liz_quantize_row(job->dtype, x, importance, out, c->n_in)};
     if (c->results[i].refused)
         return;
@@ -77,7 +77,7 @@ static void convert_share(void *arg, int member, int n_members)
     size_t begin, end;
     liz_team_share(c->n_rows, 1, member, n_members, &begin, &end);
     for (size_t i = begin; i < end; i++)
-        convert_row(c, i, x, x + c->n_in);
+        convert_row(c, member, i, x, x + c->n_in);
 }
 
 static liz_status check_results(const chunk *c, liz_tensor_loss *loss, liz_error *err)
@@ -103,7 +103,7 @@ static liz_status check_results(const chunk *c, liz_tensor_loss *loss, liz_error
 static liz_status passed(const liz_tensor_job *job, uint64_t from, uint64_t to, liz_error *err)
 {
     liz_gguf_drop(job->gguf, job->tensor->data + from, to - from);
-    if (job->on_bytes != NULL && !job->on_bytes(job->on_bytes_user, to))
+    if (job->on_bytes != NULL && !job->on_bytes(job->user, to))
         return liz_fail(err, LIZ_E_CANCELLED, "interrupted");
     return LIZ_OK;
 }

@@ -10,8 +10,8 @@
 #include "format/gguf_write.h"
 #include "sys/team.h"
 
-/* Changes row `row` (of all the tensor's, counted from 0) in place; on any member, several rows at once. */
-typedef void liz_tensor_edit(void *user, uint64_t row, float *x, size_t n);
+/* Changes row `row` (of all the tensor's, counted from 0) in place, on this member of the team. */
+typedef void liz_tensor_edit(void *user, int member, uint64_t row, float *x, size_t n);
 
 typedef struct liz_tensor_job {
     const liz_gguf *gguf;
@@ -21,10 +21,9 @@ typedef struct liz_tensor_job {
      * three dimensions holds several); NULL: all alike. */
     const float *importance; /* [matrices, n_in] */
     liz_tensor_edit *edit;   /* NULL: none */
-    void *user;
-    /* Reports bytes of the file read so far, of this tensor; NULL: not. False ends it with LIZ_E_CANCELLED. */
+    /* Reports bytes of this tensor read so far; NULL: not. False ends it with LIZ_E_CANCELLED. */
     bool (*on_bytes)(void *user, uint64_t done);
-    void *on_bytes_user;
+    void *user; /* of both */
 } liz_tensor_job;
 
 /* What writing in another type cost: sums over all weights w that became v, of w^2, (w - v)^2, and the same weighted by

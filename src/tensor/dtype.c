@@ -3,6 +3,8 @@
 
 #include "base/checked.h"
 
+#include <strings.h>
+
 static const liz_dtype_info dtype_infos[LIZ_DTYPE_COUNT] = {
     [LIZ_DTYPE_F32] = {"F32", 1, 4, true},
     [LIZ_DTYPE_F16] = {"F16", 1, 2, true},
@@ -46,6 +48,16 @@ const liz_dtype_info *liz_dtype_info_get(uint32_t dtype)
     if (dtype >= LIZ_DTYPE_COUNT || dtype_infos[dtype].name == NULL)
         return NULL;
     return &dtype_infos[dtype];
+}
+
+bool liz_dtype_find(const char *name, liz_dtype *out)
+{
+    for (int i = 0; i < LIZ_DTYPE_COUNT; i++)
+        if (dtype_infos[i].readable && strcasecmp(dtype_infos[i].name, name) == 0) {
+            *out = (liz_dtype)i;
+            return true;
+        }
+    return false;
 }
 
 bool liz_dtype_row_bytes(uint32_t dtype, uint64_t n, uint64_t *bytes)

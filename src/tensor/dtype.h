@@ -59,6 +59,9 @@ typedef struct liz_dtype_info {
 /* NULL when `dtype` (any number from a file) names no type. */
 const liz_dtype_info *liz_dtype_info_get(uint32_t dtype);
 
+/* The readable type of this name, in any case; false when there is none. */
+bool liz_dtype_find(const char *name, liz_dtype *out);
+
 /* Bytes of a row of `n` elements; false when n is no multiple of the block or the size overflows. */
 bool liz_dtype_row_bytes(uint32_t dtype, uint64_t n, uint64_t *bytes);
 
