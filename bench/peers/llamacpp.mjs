@@ -2,6 +2,7 @@
 //
 //   node llamacpp.mjs MODEL [--threads N] [--prefill N] [--depth N] [--steps N] [--sequences 1,2,4] [--repeat N]
 //                     [--variant NAME]
+//   node llamacpp.mjs MODEL --tokenize <TEXTS.jsonl     what `lizzie tokenize MODEL --jsonl` prints, by llama.cpp
 //
 // It calls the compiled binding of node-llama-cpp directly: fill a batch with token ids, decode it, nothing sampled, no
 // text made. Tokens are random but the same every time. A sequence stands at `depth` tokens when decoding begins, and
@@ -25,6 +26,7 @@ const { values: options, positionals } = parseArgs({
         sequences: { type: "string", default: "1,2,4,8,16,32" },
         repeat: { type: "string", default: "1" },
         variant: { type: "string" },
+        tokenize: { type: "boolean", default: false },
     },
 });
 if (positionals.length !== 1) {
@@ -138,6 +140,16 @@ async function measureOpen() {
     return { model, open: open - begin, first: first - begin };
 }
 
+// Of the file only the vocabulary is read: it needs no tensors.
+async function tokenize() {
+    const model = new binding.AddonModel(path.resolve(positionals[0]), { addonExports: binding, vocabOnly: true });
+    if (!(await model.init())) throw new Error(`${positionals[0]}: llama.cpp cannot load it:\n${log.join("")}`);
+    for (const line of readFileSync(0, "utf8").split("\n").filter((text) => text !== "")) {
+        const { text, special = false } = JSON.parse(line);
+        console.log(JSON.stringify({ ids: [...model.tokenize(text, special)] }));
+    }
+}
+
 function variantLoaded() {
     const loaded = readFileSync("/proc/self/maps", "utf8").matchAll(/libggml-cpu-([a-z0-9]+)\.so/g);
     return [...new Set([...loaded].map((match) => match[1]))].join(" ");
@@ -149,6 +161,10 @@ function peakResidentBytes() {
 
 const binding = loadBinding();
 await binding.init();
+if (options.tokenize) {
+    await tokenize();
+    process.exit(0);
+}
 const { model, open, first } = await measureOpen();
 const openPeak = peakResidentBytes();
 const result = {
