@@ -1,4 +1,4 @@
-/* test_matrix.c - family x weight type x tier x batch: the same bytes.
+/* test_matrix.c - family x weight type x tier x batch: the same bytes, and no step asks for memory.
  *
  * Each model is a file of reference/logits with its matrices replaced by random ones of a type (and, where it has
  * experts, more of them than a token meets). A sequence is computed alone in one step by the first tier, then by every
@@ -6,6 +6,7 @@
  * at a time at the end. Its contexts are longer than the windows of these files. The C tier takes part in a fifth of
  * the models, spread over families and types; test_reference.c has it for all of both. */
 #include "../../bench/lib/weights.h"
+#include "../lib/alloc_fail.h"
 #include "../lib/gguf_copy.h"
 #include "../lib/model_bed.h"
 #include "../lib/temp_dir.h"
@@ -56,6 +57,16 @@ static const char *write_model(size_t family, liz_dtype dtype)
     return path;
 }
 
+/* A step for three sequences, in which the first request of memory would be refused, and noticed. */
+static const float *step(model_bed *b, const int32_t *const *tokens, const int32_t *n_tok)
+{
+    alloc_fail_at(1);
+    const float *logits = bed_step(b, tokens, n_tok, 3);
+    if (alloc_fail_stop())
+        fail_msg("a step asks for memory");
+    return logits;
+}
+
 /* The logits of sequence 0 computed in company; two other sequences are always in the step. */
 static void run_together(const char *path, const int32_t *tokens, bed_opts o, float *out)
 {
@@ -69,14 +80,14 @@ static void run_together(const char *path, const int32_t *tokens, bed_opts o, fl
     bed_open(&b, path, o);
     size_t row = (size_t)b.n_vocab;
     /* Sequence 2 leads, and sequence 0 takes its tokens over as the prefix cache would. */
-    bed_step(&b, all, (int32_t[]){0, 3, N_SHARED}, 3);
+    step(&b, all, (int32_t[]){0, 3, N_SHARED});
     memcpy(b.pages[0], b.pages[2], N_SHARED / LIZ_PAGE_TOKENS * sizeof b.pages[0][0]);
     b.n_done[0] = N_SHARED;
     int32_t n_more = N_TOK - N_SHARED - N_ALONE;
-    const float *logits = bed_step(&b, all, (int32_t[]){n_more, 17, 2}, 3);
+    const float *logits = step(&b, all, (int32_t[]){n_more, 17, 2});
     memcpy(out, logits, (size_t)n_more * row * sizeof *out);
     for (int i = 0; i < N_ALONE; i++) {
-        logits = bed_step(&b, all, (int32_t[]){1, 1, 1}, 3);
+        logits = step(&b, all, (int32_t[]){1, 1, 1});
         memcpy(out + (size_t)(n_more + i) * row, logits, row * sizeof *out);
     }
     bed_close(&b);
