@@ -394,9 +394,10 @@ bool liz_line_prompt_fits(const liz_line_prompter *prompter, size_t n_tokens, li
         liz_line_row_fail(row, LIZ_ROW_PROMPT_EMPTY, "its prompt has no tokens");
     else if (prompter->n_ctx > 0 && n_tokens >= (size_t)prompter->n_ctx)
         liz_line_row_fail(row, LIZ_ROW_PROMPT_TOO_LONG,
-                          "its prompt has %zu tokens and the context holds %d: no room for one more: shorten it, raise "
-                          "--ctx-size or give --truncate FIELD",
-                          n_tokens, prompter->n_ctx);
+                          "its prompt has %zu tokens and the context holds %d: no room for one more: shorten it%s",
+                          n_tokens, prompter->n_ctx,
+                          prompter->truncate_field == NULL ? ", raise --ctx-size or give --truncate FIELD"
+                                                           : " beyond --truncate, or raise --ctx-size");
     return row->error_code == NULL;
 }
 
