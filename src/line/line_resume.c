@@ -383,25 +383,29 @@ liz_status liz_line_resume(liz_line_job *job, liz_error *err)
 }
 
 /* Cuts off what is torn, or of another job. */
-static liz_status cut_rest(liz_line_job *job, liz_error *err)
+static liz_status cut_rest(liz_line_job *job, uint64_t size, liz_error *err)
 {
-    struct stat st;
-    if (fstat(job->target_fd, &st) != 0)
-        return liz_fail(err, LIZ_E_IO, "%s: cannot be examined: %m", job->target_path);
-    if ((uint64_t)st.st_size == job->target_bytes)
+    if (size == job->target_bytes)
         return LIZ_OK;
     liz_status status = liz_file_truncate(job->files, job->target_fd, job->target_path, job->target_bytes, err);
     return status == LIZ_OK ? liz_file_sync(job->files, job->target_fd, job->target_path, err) : status;
 }
 
-/* The side file speaks of a new job before OUT exists, so that OUT is never there without. It vouches for nothing yet:
- * of the rows that an old OUT still holds none is ever taken for the new job's. */
+/* The side file speaks of a new job before a row of it is in OUT, so that none is ever there without. It vouches for
+ * nothing yet: of the rows that an old OUT still holds none is taken for the new job's. An OUT that has rows although
+ * it was not there when the job was settled is another's, who knows it by another name. */
 static liz_status open_resumable(liz_line_job *job, liz_error *err)
 {
-    liz_status status = job->is_new ? liz_line_journal_save(&job->journal, err) : LIZ_OK;
-    if (status == LIZ_OK)
-        status = open_locked(job, O_CREAT, err);
-    return status == LIZ_OK ? cut_rest(job, err) : status;
+    struct stat st;
+    bool was_there = job->target_fd >= 0 || job->opts->retry_failed;
+    liz_status status = open_locked(job, O_CREAT, err);
+    if (status == LIZ_OK && fstat(job->target_fd, &st) != 0)
+        status = liz_fail(err, LIZ_E_IO, "%s: cannot be examined: %m", job->target_path);
+    if (status == LIZ_OK && !was_there && st.st_size > 0)
+        status = fail_busy(job, err);
+    if (status == LIZ_OK && job->is_new)
+        status = liz_line_journal_save(&job->journal, err);
+    return status == LIZ_OK ? cut_rest(job, (uint64_t)st.st_size, err) : status;
 }
 
 static void remove_retry(const liz_line_job *job)

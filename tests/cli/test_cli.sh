@@ -224,6 +224,22 @@ has "$(cat err2)" "another lizzie is at work on it" "and says why"
 kill -INT $pid
 wait $pid
 is $? 130 "a row that never ends can be interrupted"
+printf 'ctx=512\nopen_ms=300\n' >late
+ln -s name-1 name-2
+for n in 1 2; do
+    "$lizzie" batch late good.jsonl -o name-$n --prompt "$n {{text}}" 2>/dev/null &
+    pids[n]=$!
+done
+wait "${pids[1]}"
+codes=$?
+wait "${pids[2]}"
+codes=$codes$?
+[ $codes = 01 ] && winner=1 || winner=2
+[ $codes = 01 ] || [ $codes = 10 ]
+ok $? "two that begin one OUT by two names: one is refused"
+cmp -s name-1 <("$lizzie" batch late good.jsonl -o - --prompt "$winner {{text}}" 2>/dev/null)
+ok $? "two that begin one OUT by two names: it holds the rows of one, whole"
+is "$(ls name-?.lizzie)" name-$winner.lizzie "and the other leaves no side file"
 
 # Waiting for input, nothing is to be brought to an end: the first signal is enough.
 mkfifo pipe
