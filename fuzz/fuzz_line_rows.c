@@ -87,16 +87,16 @@ static void read_rows(const liz_files *files, const char *name)
     bool got = true;
     uint64_t n = 0, consumed, total;
     liz_status status = liz_line_input_open(&in, files, name, LIZ_LINE_INPUT_GUESS, NULL, NULL);
-    bool is_csv = status == LIZ_OK && liz_line_input_is_csv(in);
-    if (is_csv && liz_line_input_header(in).n > 0)
-        status = liz_line_header_read(&header, liz_line_input_header(in), name, NULL);
-    bool goes_on = status == LIZ_OK && (!is_csv || header.n_names > 0);
+    bool has_header = status == LIZ_OK && liz_line_input_separator(in) != 0;
+    if (has_header && liz_line_input_header(in).n > 0)
+        status = liz_line_header_read(&header, in, name, NULL);
+    bool goes_on = status == LIZ_OK && (!has_header || header.n_names > 0);
     while (goes_on && got) {
         status = liz_line_input_next(in, &cut, &got, NULL);
         if (status != LIZ_OK || !got)
             break;
         FUZZ_CHECK(cut.index == n++ && liz_line_input_n_records(in) == n);
-        read_record(&cut, is_csv ? &header : NULL);
+        read_record(&cut, has_header ? &header : NULL);
         liz_line_input_bytes(in, &consumed, &total);
         FUZZ_CHECK(consumed <= total);
     }

@@ -12,7 +12,7 @@
 
 #include <inttypes.h>
 
-enum { COLUMNS_MAX = 256, ROW_MAX = 1 << 30 };
+enum { ROW_MAX = 1 << 30 };
 
 typedef struct reader {
     cli_teller teller; /* first: it is what events are told to */
@@ -28,12 +28,6 @@ typedef struct reader {
 static liz_status fail_at(const char *path, uint64_t line, const char *why, liz_error *err)
 {
     return liz_fail(err, LIZ_E_FORMAT, "%s: line %" PRIu64 ": %s", path, line, why);
-}
-
-static bool is_tsv(const char *path)
-{
-    size_t n = strlen(path);
-    return n > 4 && strcmp(path + n - 4, ".tsv") == 0;
 }
 
 /* ---- Filling ---- */
@@ -108,76 +102,27 @@ static liz_status add_filled(reader *r, const liz_line_record *record, const cha
 
 /* ---- Records ---- */
 
-/* The columns of a line of TSV, which are as many as its header has. */
-static bool read_columns(reader *r, liz_str line, liz_str *columns, size_t *n)
-{
-    for (*n = 0; *n < COLUMNS_MAX; line.p++, line.n--) {
-        const char *tab = line.n > 0 ? memchr(line.p, '\t', line.n) : NULL;
-        columns[*n] = (liz_str){line.p, tab != NULL ? (size_t)(tab - line.p) : line.n};
-        line.p += columns[*n].n;
-        line.n -= columns[(*n)++].n;
-        if (tab == NULL)
-            return r->header.n_names == 0 || *n == r->header.n_names;
-    }
-    return false;
-}
-
-static liz_status read_header(reader *r, const char *path, liz_str line, liz_error *err)
-{
-    liz_str columns[COLUMNS_MAX];
-    size_t n;
-    liz_line_header_free(&r->header);
-    r->header = (liz_line_header){.arena.size_max = 1 << 20};
-    if (!read_columns(r, line, columns, &n))
-        return fail_at(path, 1, "has too many columns", err);
-    r->header.names = liz_arena_array(&r->header.arena, n, sizeof *columns);
-    for (size_t i = 0; i < n && r->header.names != NULL; i++)
-        r->header.names[i] = (liz_str){liz_arena_strdup(&r->header.arena, columns[i].p, columns[i].n), columns[i].n};
-    r->header.n_names = n;
-    return r->header.names != NULL && r->header.names[n - 1].p != NULL
-               ? LIZ_OK
-               : liz_fail(err, LIZ_E_MEMORY, "%s: no memory for its header", path);
-}
-
-static liz_status read_tsv(reader *r, const char *path, const liz_line_cut *cut, liz_line_record *record,
-                           liz_error *err)
-{
-    liz_str columns[COLUMNS_MAX];
-    size_t n;
-    if (liz_utf8_valid_prefix(cut->text.p, cut->text.n) != cut->text.n)
-        return fail_at(path, cut->line, "is not UTF-8 text", err);
-    if (!read_columns(r, cut->text, columns, &n))
-        return fail_at(path, cut->line, "has another number of columns than the first line", err);
-    *record = (liz_line_record){.header = &r->header, .values = liz_arena_array(&r->arena, n, sizeof *columns)};
-    if (record->values == NULL)
-        return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for a row", path);
-    memcpy(record->values, columns, n * sizeof *columns);
-    return LIZ_OK;
-}
-
-static liz_status read_record(reader *r, const char *path, const liz_line_cut *cut, const liz_line_header *csv,
+static liz_status read_record(reader *r, const char *path, const liz_line_cut *cut, const liz_line_header *columns,
                               liz_line_record *record, liz_error *err)
 {
-    if (is_tsv(path))
-        return read_tsv(r, path, cut, record, err);
     liz_line_row row;
     liz_line_row_init(&row);
     liz_status status = LIZ_OK;
-    if (!liz_line_record_read(record, cut, csv, &r->arena, &row))
+    if (!liz_line_record_read(record, cut, columns, &r->arena, &row))
         status = r->arena.refused ? liz_fail(err, LIZ_E_MEMORY, "%s: no memory for a row", path)
                                   : fail_at(path, cut->line, row.error_message.data, err);
     liz_line_row_free(&row);
     return status;
 }
 
-static liz_status add_record(reader *r, const char *path, const liz_line_cut *cut, const liz_line_header *csv,
+static liz_status add_record(reader *r, const char *path, const liz_line_cut *cut, const liz_line_header *columns,
                              liz_error *err)
 {
     char where[512];
     liz_line_record record;
     liz_arena_reset(&r->arena);
     snprintf(where, sizeof where, "%.400s: line %" PRIu64, path, cut->line);
-    liz_status status = read_record(r, path, cut, csv, &record, err);
+    liz_status status = read_record(r, path, cut, columns, &record, err);
     if (status != LIZ_OK)
         return status;
     if (r->prompt != NULL)
@@ -192,23 +137,18 @@ static liz_status read_file(reader *r, const char *path, liz_error *err)
     liz_line_input *in = NULL;
     liz_line_cut cut;
     bool got = true;
-    const liz_line_header *csv = NULL;
-    liz_line_input_form form = is_tsv(path) ? LIZ_LINE_INPUT_JSONL : LIZ_LINE_INPUT_GUESS;
-    liz_status status = liz_line_input_open(&in, liz_files_system(), path, form, NULL, err);
-    if (status == LIZ_OK && is_tsv(path)) {
-        status = liz_line_input_next(in, &cut, &got, err);
-        if (status == LIZ_OK && got)
-            status = read_header(r, path, cut.text, err);
-    } else if (status == LIZ_OK && liz_line_input_is_csv(in)) {
+    const liz_line_header *columns = NULL;
+    liz_status status = liz_line_input_open(&in, liz_files_system(), path, LIZ_LINE_INPUT_GUESS, NULL, err);
+    if (status == LIZ_OK && liz_line_input_separator(in) != 0) {
         liz_line_header_free(&r->header);
-        status = liz_line_header_read(&r->header, liz_line_input_header(in), path, err);
-        csv = &r->header;
+        status = liz_line_header_read(&r->header, in, path, err);
+        columns = &r->header;
     }
     size_t n_before = liz_examples_n(r->to);
     while (status == LIZ_OK && got) {
         status = liz_line_input_next(in, &cut, &got, err);
         if (status == LIZ_OK && got)
-            status = add_record(r, path, &cut, csv, err);
+            status = add_record(r, path, &cut, columns, err);
         if (status == LIZ_E_LIMIT && r->args->skip_long) {
             r->n_skipped++;
             status = LIZ_OK;

@@ -14,8 +14,8 @@ typedef struct liz_choose {
     liz_trie trie;
     int32_t *ends; /* [n_ends] tokens that end the text */
     size_t n_ends;
-    int32_t n_table,
-        n_slot_pages; /* pages up to the longest choice, and of them those behind the prompt's whole ones */
+    int32_t n_table;      /* pages up to the longest choice */
+    int32_t n_slot_pages; /* of them those behind the prompt's whole ones */
     int32_t n_slots;
     int32_t *tables;     /* [n_slots, n_table] */
     int32_t *slots_free; /* [n_slots] a stack */

@@ -294,18 +294,14 @@ static liz_status check_record(liz_line_job *job, const liz_line_cut *cut, bool 
 
 static liz_status check_header(liz_line_job *job, liz_error *err)
 {
-    liz_str text = liz_line_input_header(job->in);
-    if (text.n == 0)
-        return liz_fail(err, LIZ_E_USAGE, "%s: has no CSV header: its first line must name the fields",
-                        job->opts->in_path);
-    liz_status status = liz_line_header_read(&job->header, text, job->opts->in_path, err);
+    liz_status status = liz_line_header_read(&job->header, job->in, job->opts->in_path, err);
     if (status != LIZ_OK)
         return status;
-    job->csv = &job->header;
-    liz_line_record record = {.header = job->csv};
+    job->columns = &job->header;
+    liz_line_record record = {.header = job->columns};
     record.values = liz_arena_array(&job->header.arena, job->header.n_names, sizeof *record.values);
     if (record.values == NULL)
-        return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for the CSV header", job->opts->in_path);
+        return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for its header", job->opts->in_path);
     status = check_own_prompt(job, &record, err);
     return status == LIZ_OK ? check_fields(job, &record, err) : status;
 }
@@ -350,7 +346,7 @@ liz_status liz_line_check_input(liz_line_job *job, liz_error *err)
         liz_line_input_open(&job->in, job->files, job->opts->in_path, LIZ_LINE_INPUT_GUESS, &job->reader_stop, err);
     if (status != LIZ_OK)
         return status;
-    if (liz_line_input_is_csv(job->in))
+    if (liz_line_input_separator(job->in) != 0)
         return check_header(job, err);
     status = liz_line_input_next(job->in, &cut, &got, err);
     if (status != LIZ_OK || !got)

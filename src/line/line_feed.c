@@ -125,7 +125,7 @@ static liz_status read_row(feeder *f, const liz_line_cut *cut, liz_line_row *row
     liz_arena_reset(&f->arena);
     ask_defaults(job, &f->ask);
     row->n_words_read = liz_line_words(cut->text);
-    if (!liz_line_record_read(&record, cut, job->csv, &f->arena, row))
+    if (!liz_line_record_read(&record, cut, job->columns, &f->arena, row))
         return check_memory(f, row, err);
     if (job->form == LIZ_LINE_FORM_OPENAI)
         return openai_tokens(f, &record, row, tokens, err);

@@ -27,7 +27,8 @@ struct liz_line_input {
     const char *path;
     const atomic_bool *stop;
     int fd;
-    bool is_csv, at_end, is_stream, given_again;
+    char separator;
+    bool at_end, is_stream, given_again;
     liz_buf buf;
     size_t at, scanned; /* the next record begins at `at`; up to `scanned` no end of it was found */
     size_t dropped;     /* bytes of a record that is too large, no longer in the buffer */
@@ -157,7 +158,7 @@ static liz_status cut_next(liz_line_input *in, liz_line_cut *cut, bool *got, liz
     in->state = CSV_FIELD_START;
     in->line += in->lines_in_record;
     in->lines_in_record = 0;
-    while (!(in->is_csv ? scan_csv(in) : scan_line(in)) && !in->at_end) {
+    while (!(in->separator == ',' ? scan_csv(in) : scan_line(in)) && !in->at_end) {
         drop_excess(in);
         liz_status status = fill(in, err);
         if (status != LIZ_OK)
@@ -215,6 +216,13 @@ static bool looks_like_csv(const liz_line_input *in)
     return i < in->buf.len && in->buf.data[i] != '{';
 }
 
+static char guess_separator(const liz_line_input *in)
+{
+    if (name_ends(in->path, ".tsv"))
+        return '\t';
+    return (strcmp(in->path, "-") == 0 ? looks_like_csv(in) : name_ends(in->path, ".csv")) ? ',' : 0;
+}
+
 static liz_status read_header(liz_line_input *in, liz_error *err)
 {
     liz_line_cut cut = {0};
@@ -228,9 +236,9 @@ static liz_status read_header(liz_line_input *in, liz_error *err)
         return LIZ_OK;
     liz_buf_append_str(&in->header, cut.text);
     if (liz_buf_failed(&in->header) && !in->header.is_full)
-        return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for the CSV header", in->path);
+        return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for its header", in->path);
     if (liz_buf_failed(&in->header))
-        return liz_fail(err, LIZ_E_LIMIT, "%s: the CSV header is larger than %zu bytes", in->path, in->header.len_max);
+        return liz_fail(err, LIZ_E_LIMIT, "%s: its header is larger than %zu bytes", in->path, in->header.len_max);
     return LIZ_OK;
 }
 
@@ -266,15 +274,14 @@ liz_status liz_line_input_open(liz_line_input **out, const liz_files *files, con
     if (status == LIZ_OK)
         status = skip_mark(in, err);
     if (status == LIZ_OK) {
-        bool guess = strcmp(path, "-") == 0 ? looks_like_csv(in) : name_ends(path, ".csv");
-        in->is_csv = form == LIZ_LINE_INPUT_GUESS && guess;
-        status = in->is_csv ? read_header(in, err) : LIZ_OK;
+        in->separator = form == LIZ_LINE_INPUT_GUESS ? guess_separator(in) : 0;
+        status = in->separator != 0 ? read_header(in, err) : LIZ_OK;
     }
     if (status != LIZ_OK) {
         liz_line_input_close(in);
         return status;
     }
-    liz_str name = liz_str_of(in->is_csv ? "csv" : "jsonl");
+    liz_str name = liz_str_of(in->separator == ',' ? "csv" : in->separator == '\t' ? "tsv" : "jsonl");
     in->hash = liz_hash_chain(liz_hash_bytes(name.p, name.n), in->header.data, in->header.len);
     *out = in;
     return LIZ_OK;
@@ -323,7 +330,7 @@ void liz_line_input_unget(liz_line_input *in)
     in->hash = in->hash_before;
 }
 
-bool liz_line_input_is_csv(const liz_line_input *in) { return in->is_csv; }
+char liz_line_input_separator(const liz_line_input *in) { return in->separator; }
 liz_str liz_line_input_header(const liz_line_input *in) { return liz_buf_str(&in->header); }
 liz_hash liz_line_input_hash(const liz_line_input *in) { return in->hash; }
 uint64_t liz_line_input_n_records(const liz_line_input *in) { return in->n_records; }

@@ -1,8 +1,8 @@
 /* line_input.h - the input file as a stream of records.
  *
- * A record is a line of JSONL, or a row of CSV after its header (RFC 4180: it may span lines inside quotes). Blank
- * lines are no records and not counted. A byte order mark at the beginning is skipped. Records are cut here and hashed;
- * what is in them is line_record's business. One reader thread. */
+ * A record is a line of JSONL, a row of CSV after its header (RFC 4180: it may span lines inside quotes), or a line of
+ * TSV after its header. Blank lines are no records and not counted. A byte order mark at the beginning is skipped.
+ * Records are cut here and hashed; what is in them is line_record's business. One reader thread. */
 #ifndef LIZ_LINE_LINE_INPUT_H
 #define LIZ_LINE_LINE_INPUT_H
 
@@ -27,14 +27,15 @@ typedef struct liz_line_cut {
 typedef enum liz_line_input_form { LIZ_LINE_INPUT_GUESS, LIZ_LINE_INPUT_JSONL } liz_line_input_form;
 
 /* `path` "-" is standard input. A guess is CSV when the name ends in .csv, or on standard input when the first
- * character is no brace. Reading from a pipe or terminal ends early once `*stop` (may be NULL) is true. LIZ_E_IO,
- * LIZ_E_FORMAT for UTF-16, LIZ_E_LIMIT for a CSV header that is too large. Gives `*out`. */
+ * character is no brace, and TSV when it ends in .tsv. Reading from a pipe or terminal ends early once `*stop` (may be
+ * NULL) is true. LIZ_E_IO, LIZ_E_FORMAT for UTF-16, LIZ_E_LIMIT for a header that is too large. Gives `*out`. */
 LIZ_MUST_CHECK liz_status liz_line_input_open(liz_line_input **out, const liz_files *files, const char *path,
                                               liz_line_input_form form, const atomic_bool *stop, liz_error *err);
 void liz_line_input_close(liz_line_input *in);
 
-bool liz_line_input_is_csv(const liz_line_input *in);
-/* The header row of CSV as text; empty when the file is. Owned by the input. */
+/* What stands between the fields of a record: a comma (CSV), a tab (TSV), or 0 (JSONL, which has no header). */
+char liz_line_input_separator(const liz_line_input *in);
+/* The header row as text; empty when the file is. Owned by the input. */
 liz_str liz_line_input_header(const liz_line_input *in);
 
 /* The next record; `*got` false at the end. LIZ_E_IO, LIZ_E_MEMORY. */

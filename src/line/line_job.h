@@ -26,7 +26,7 @@ typedef struct liz_line_job {
     const liz_files *files;
     liz_line_input *in;
     liz_line_header header;
-    const liz_line_header *csv; /* &header, or NULL for JSONL */
+    const liz_line_header *columns; /* &header, or NULL for JSONL */
     liz_line_form form;
     liz_line_template *template;
     bool first_is_chat;     /* the first record brings messages */

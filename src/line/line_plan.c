@@ -35,7 +35,7 @@ static liz_status count_tokens(liz_line_job *job, const liz_line_cut *cut, liz_a
     int32_t *tokens = NULL;
     liz_status status = LIZ_OK;
     liz_line_ask ask = {.max_tokens = job->opts->max_tokens, .logprobs = -1, .prompt_logprobs = -1};
-    if (!liz_line_record_read(&record, cut, job->csv, arena, row))
+    if (!liz_line_record_read(&record, cut, job->columns, arena, row))
         return LIZ_OK;
     if (job->form == LIZ_LINE_FORM_OPENAI) {
         if (!liz_line_openai_read(&record, arena, row, &ask))

@@ -1,14 +1,15 @@
 /* line_record.c - reading one record.
  *
  * CSV by RFC 4180: a field is quoted as a whole or not at all, quotes inside are doubled, spaces belong to the field.
- * What breaks these rules is an error row that says where, never a guess. */
+ * What breaks these rules is an error row that says where, never a guess. In TSV a field is what stands between tabs.
+ */
 #include "line/line_record.h"
 
 #include "base/status.h"
 
 #include <string.h>
 
-/* ---- CSV ---------------------------------------------------------------------------------------- */
+/* ---- CSV and TSV -------------------------------------------------------------------------------- */
 
 /* Reads a quoted field whose opening quote is at `*at`; its text goes to `w`. NULL, or what is wrong. */
 static const char *csv_quoted(const char **at, const char *end, char **w)
@@ -26,6 +27,13 @@ static const char *csv_quoted(const char **at, const char *end, char **w)
     return *at < end && **at != ',' ? "something follows a closing quote" : NULL;
 }
 
+static const char *tsv_field(const char **at, const char *end, char **w)
+{
+    while (*at < end && **at != '\t')
+        *(*w)++ = *(*at)++;
+    return NULL;
+}
+
 static const char *csv_plain(const char **at, const char *end, char **w)
 {
     const char *p = *at;
@@ -38,8 +46,15 @@ static const char *csv_plain(const char **at, const char *end, char **w)
     return NULL;
 }
 
+static const char *take_field(char separator, const char **at, const char *end, char **w)
+{
+    if (separator == '\t')
+        return tsv_field(at, end, w);
+    return *at < end && **at == '"' ? csv_quoted(at, end, w) : csv_plain(at, end, w);
+}
+
 /* Splits a row into at most `n_max` fields; `*n` counts all. NULL, or what is wrong. */
-static const char *csv_split(liz_str text, liz_arena *arena, liz_str *fields, size_t n_max, size_t *n)
+static const char *split(liz_str text, char separator, liz_arena *arena, liz_str *fields, size_t n_max, size_t *n)
 {
     char *w = liz_arena_alloc(arena, text.n + 1);
     if (w == NULL)
@@ -47,7 +62,7 @@ static const char *csv_split(liz_str text, liz_arena *arena, liz_str *fields, si
     const char *at = text.p, *end = text.p + text.n;
     for (*n = 0;; at++) {
         char *first = w;
-        const char *wrong = at < end && *at == '"' ? csv_quoted(&at, end, &w) : csv_plain(&at, end, &w);
+        const char *wrong = take_field(separator, &at, end, &w);
         if (wrong != NULL)
             return wrong;
         if (*n < n_max)
@@ -58,56 +73,63 @@ static const char *csv_split(liz_str text, liz_arena *arena, liz_str *fields, si
     }
 }
 
-static size_t n_commas(liz_str text)
+static size_t n_separators(liz_str text, char separator)
 {
     size_t n = 0;
     for (size_t i = 0; i < text.n; i++)
-        n += text.p[i] == ',';
+        n += text.p[i] == separator;
     return n;
 }
 
-static liz_status header_check(const liz_line_header *header, const char *path, liz_error *err)
+static liz_status header_check(const liz_line_header *header, const char *form, const char *path, liz_error *err)
 {
     for (size_t i = 0; i < header->n_names; i++) {
         if (header->names[i].n == 0)
-            return liz_fail(err, LIZ_E_USAGE, "%s: column %zu of the CSV header has no name: name it", path, i + 1);
+            return liz_fail(err, LIZ_E_USAGE, "%s: column %zu of the %s header has no name: name it", path, i + 1,
+                            form);
         for (size_t k = 0; k < i; k++)
             if (liz_str_eq(header->names[i], header->names[k]))
-                return liz_fail(err, LIZ_E_USAGE, "%s: the CSV header names \"%.*s\" twice: rename one", path,
+                return liz_fail(err, LIZ_E_USAGE, "%s: the %s header names \"%.*s\" twice: rename one", path, form,
                                 LIZ_STR_ARG(header->names[i]));
     }
     return LIZ_OK;
 }
 
-liz_status liz_line_header_read(liz_line_header *header, liz_str text, const char *path, liz_error *err)
+liz_status liz_line_header_read(liz_line_header *header, const liz_line_input *in, const char *path, liz_error *err)
 {
-    *header = (liz_line_header){.arena = {.size_max = 64u << 20}};
+    liz_str text = liz_line_input_header(in);
+    *header = (liz_line_header){.arena = {.size_max = 64u << 20}, .separator = liz_line_input_separator(in)};
+    const char *form = header->separator == '\t' ? "TSV" : "CSV";
+    if (text.n == 0)
+        return liz_fail(err, LIZ_E_USAGE, "%s: has no %s header: its first line must name the fields", path, form);
     if (liz_utf8_valid_prefix(text.p, text.n) != text.n)
-        return liz_fail(err, LIZ_E_USAGE, "%s: the CSV header is not UTF-8: convert the file to UTF-8", path);
-    size_t n_max = n_commas(text) + 1;
+        return liz_fail(err, LIZ_E_USAGE, "%s: the %s header is not UTF-8: convert the file to UTF-8", path, form);
+    size_t n_max = n_separators(text, header->separator) + 1;
     if (n_max > 10000)
-        return liz_fail(err, LIZ_E_LIMIT, "%s: the CSV header has more than 10000 columns: is this CSV?", path);
+        return liz_fail(err, LIZ_E_LIMIT, "%s: the %s header has more than 10000 columns: is this %s?", path, form,
+                        form);
     header->names = liz_arena_array(&header->arena, n_max, sizeof *header->names);
     if (header->names == NULL)
-        return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for the CSV header", path);
-    const char *wrong = csv_split(text, &header->arena, header->names, n_max, &header->n_names);
+        return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for its header", path);
+    const char *wrong = split(text, header->separator, &header->arena, header->names, n_max, &header->n_names);
     if (wrong != NULL && header->arena.refused)
-        return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for the CSV header", path);
+        return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for its header", path);
     if (wrong != NULL)
-        return liz_fail(err, LIZ_E_USAGE, "%s: the CSV header cannot be read: %s", path, wrong);
-    return header_check(header, path, err);
+        return liz_fail(err, LIZ_E_USAGE, "%s: the %s header cannot be read: %s", path, form, wrong);
+    return header_check(header, form, path, err);
 }
 
 void liz_line_header_free(liz_line_header *header) { liz_arena_free(&header->arena); }
 
-static bool csv_read(liz_line_record *record, const liz_line_cut *cut, const liz_line_header *header, liz_arena *arena,
-                     liz_line_row *row)
+static bool fields_read(liz_line_record *record, const liz_line_cut *cut, const liz_line_header *header,
+                        liz_arena *arena, liz_line_row *row)
 {
     size_t n = 0;
     record->header = header;
     record->values = liz_arena_array(arena, header->n_names, sizeof *record->values);
-    const char *wrong = record->values == NULL ? "it does not fit into memory"
-                                               : csv_split(cut->text, arena, record->values, header->n_names, &n);
+    const char *wrong = record->values == NULL
+                            ? "it does not fit into memory"
+                            : split(cut->text, header->separator, arena, record->values, header->n_names, &n);
     if (wrong != NULL)
         liz_line_row_fail(row, LIZ_ROW_INVALID_CSV, "%s", wrong);
     else if (n != header->n_names)
@@ -144,12 +166,12 @@ bool liz_line_record_read(liz_line_record *record, const liz_line_cut *cut, cons
         liz_line_row_fail(row, LIZ_ROW_INVALID_UTF8, "byte %zu is not UTF-8", n_valid + 1);
     if (row->error_code != NULL)
         return false;
-    return header != NULL ? csv_read(record, cut, header, arena, row) : json_read(record, cut, arena, row);
+    return header != NULL ? fields_read(record, cut, header, arena, row) : json_read(record, cut, arena, row);
 }
 
 /* ---- Fields ------------------------------------------------------------------------------------- */
 
-static const liz_str *csv_field(const liz_line_record *record, const char *name)
+static const liz_str *named_field(const liz_line_record *record, const char *name)
 {
     for (size_t i = 0; record->header != NULL && i < record->header->n_names; i++)
         if (liz_str_is(record->header->names[i], name))
@@ -159,7 +181,7 @@ static const liz_str *csv_field(const liz_line_record *record, const char *name)
 
 bool liz_line_record_text(const liz_line_record *record, const char *name, liz_str *text)
 {
-    const liz_str *value = csv_field(record, name);
+    const liz_str *value = named_field(record, name);
     const liz_json *member = liz_json_member(record->json, name);
     if (value == NULL && member == NULL)
         return false;
@@ -175,7 +197,7 @@ bool liz_line_record_has(const liz_line_record *record, const char *name)
 
 bool liz_line_record_json(const liz_line_record *record, const char *name, liz_buf *out)
 {
-    const liz_str *value = csv_field(record, name);
+    const liz_str *value = named_field(record, name);
     const liz_json *member = liz_json_member(record->json, name);
     if (value != NULL)
         liz_json_write_string(out, *value);

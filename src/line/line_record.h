@@ -1,7 +1,7 @@
-/* line_record.h - what is in a record: named fields of JSON or CSV.
+/* line_record.h - what is in a record: named fields of JSON, CSV or TSV.
  *
  * A field gives its text, which goes into prompts, and its JSON, which goes into OUT. The text of a JSON string is the
- * string; of anything else it is the JSON as written, so 0.10 stays 0.10. CSV fields are strings. */
+ * string; of anything else it is the JSON as written, so 0.10 stays 0.10. Fields of CSV and TSV are strings. */
 #ifndef LIZ_LINE_LINE_RECORD_H
 #define LIZ_LINE_LINE_RECORD_H
 
@@ -9,21 +9,24 @@
 #include "line/line_input.h"
 #include "line/line_row.h"
 
-/* The names of a CSV header's columns. */
+/* The names of a header's columns. */
 typedef struct liz_line_header {
     liz_arena arena;
+    char separator; /* a comma or a tab */
     liz_str *names;
     size_t n_names;
 } liz_line_header;
 
-/* LIZ_E_USAGE for a malformed header, a column without a name or two of the same. Closable when zeroed. */
-LIZ_MUST_CHECK liz_status liz_line_header_read(liz_line_header *header, liz_str text, const char *path, liz_error *err);
+/* Reads the header of an input that has one, named `path` in errors. LIZ_E_USAGE for a malformed header, a column
+ * without a name or two of the same. Closable when zeroed. */
+LIZ_MUST_CHECK liz_status liz_line_header_read(liz_line_header *header, const liz_line_input *in, const char *path,
+                                               liz_error *err);
 void liz_line_header_free(liz_line_header *header);
 
 typedef struct liz_line_record {
-    const liz_json *json;          /* the object; NULL for CSV */
-    const liz_line_header *header; /* CSV */
-    liz_str *values;               /* CSV, as many as there are names */
+    const liz_json *json;          /* the object; NULL for CSV and TSV */
+    const liz_line_header *header; /* of these */
+    liz_str *values;               /* as many as there are names */
 } liz_line_record;
 
 /* Reads `cut` into memory of `arena`; `header` is NULL for JSONL. On failure the row becomes an error row and false is

@@ -110,9 +110,9 @@ refused 1 'torn.jsonl: line 1: ' --data torn.jsonl
 refused 1 'rows.jsonl: line 1: has ' --data rows.jsonl --ctx-size 5
 refused 1 'rows.tsv: line 2: it has no field "topic"' --data rows.tsv --prompt '{{topic}}' --completion a
 printf 'label\ttext\na\tb\tc\n' >columns.tsv
-refused 1 'columns.tsv: line 2: has another number of columns' --data columns.tsv --prompt '{{text}}' --completion a
+refused 1 'columns.tsv: line 2: it has 3 fields and the header 2' --data columns.tsv --prompt '{{text}}' --completion a
 printf 'label\ttext\na\t\xff\n' >bytes.tsv
-refused 1 'bytes.tsv: line 2: is not UTF-8 text' --data bytes.tsv --prompt '{{text}}' --completion a
+refused 1 'bytes.tsv: line 2: byte 3 is not UTF-8' --data bytes.tsv --prompt '{{text}}' --completion a
 refused 2 '--prompt and --completion: one of them alone' --data rows.tsv --prompt '{{text}}'
 refused 2 'rows.tsv: has columns: say with --prompt' --data rows.tsv
 refused 2 '--targets q,x:' --data rows.jsonl --targets q,x

@@ -1,10 +1,10 @@
 /* test_line_cases.c - every folder of tests/cases/rows: an input of the line, and what becomes of each record.
  *
- * `in.jsonl` or `in.csv` is the input. `args`, where it is there, has an option a line: prompt, system, id, keep or
- * truncate, a blank, and its value (\n is a line end). `expected` holds a line for each record: what OUT
- * says of it but for what was generated, so the length of its prompt in tokens (bytes here, and one more) or its error;
- * or, where the line is refused, why. A case is valid when every record becomes a prompt. The context is 100 tokens. A
- * new case is a new folder; LIZZIE_TEST_PRINT=1 prints what comes out, to be read before it becomes `expected`. */
+ * `in.jsonl`, `in.csv` or `in.tsv` is the input. `args`, where it is there, has an option a line: prompt, system, id,
+ * keep or truncate, a blank, and its value (\n is a line end). `expected` holds a line for each record: what OUT says
+ * of it but for what was generated, so the length of its prompt in tokens (bytes here, and one more) or its error; or,
+ * where the line is refused, why. A case is valid when every record becomes a prompt. The context is 100 tokens. A new
+ * case is a new folder; LIZZIE_TEST_PRINT=1 prints what comes out, to be read before it becomes `expected`. */
 #include "../lib/cases.h"
 #include "line_lab.h"
 
@@ -92,10 +92,14 @@ static bool put_out(liz_buf *out)
 static void check_case(void **state)
 {
     const char *folder = *state;
-    char *args = case_read(folder, "args"), *jsonl = case_read(folder, "in.jsonl"), *csv = case_read(folder, "in.csv");
+    static const char *const inputs[] = {"in.jsonl", "in.csv", "in.tsv"};
+    char *args = case_read(folder, "args"), *in = NULL;
     char command[300];
-    assert_true((jsonl == NULL) != (csv == NULL));
-    liz_line_opts opts = lab_opts(jsonl ? "in.jsonl" : "in.csv", "out");
+    size_t i = 0;
+    while (i < 3 && (in = case_read(folder, inputs[i])) == NULL)
+        i++;
+    assert_non_null(in);
+    liz_line_opts opts = lab_opts(inputs[i], "out");
     take_args(&opts, args);
     opts.max_tokens = 1;
     liz_buf out;
@@ -119,8 +123,7 @@ static void check_case(void **state)
     liz_buf_free(&out);
     free(root);
     free(args);
-    free(jsonl);
-    free(csv);
+    free(in);
 }
 
 int main(void)

@@ -23,7 +23,7 @@ static void cut_all(const char *path, const char *text, size_t n, liz_buf *out, 
     liz_buf_clear(out);
     assert_int_equal(liz_line_input_open(&in, &files, path, LIZ_LINE_INPUT_GUESS, NULL, NULL), LIZ_OK);
     liz_buf_append_str(out, liz_line_input_header(in));
-    liz_buf_puts(out, liz_line_input_is_csv(in) ? "#" : "");
+    liz_buf_puts(out, liz_line_input_separator(in) != 0 ? "#" : "");
     for (uint64_t i = 0;; i++) {
         assert_int_equal(liz_line_input_next(in, &cut, &got, NULL), LIZ_OK);
         if (!got)
@@ -59,6 +59,7 @@ static const struct {
     {"a.csv", "h\n\"a,\n", "h#\"a,|"},
     {"a.csv", "\n\nh\n\n\na\n", "h#a|"},
     {"a.csv", "h,i\na,\"b\"\n,\n", "h,i#a,\"b\"|,|"},
+    {"a.tsv", "h\ti\n\"a\tb\nc\t\"\n", "h\ti#\"a\tb|c\t\"|"},
 };
 
 static void test_cuts(void **state)

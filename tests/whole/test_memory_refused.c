@@ -243,9 +243,9 @@ static liz_status read_rows(const void *with, liz_error *err)
     liz_line_header header = {0};
     bool got = true;
     liz_status status = liz_line_input_open(&in, liz_files_system(), with, LIZ_LINE_INPUT_GUESS, NULL, err);
-    bool is_csv = status == LIZ_OK && liz_line_input_is_csv(in);
+    bool is_csv = status == LIZ_OK && liz_line_input_separator(in) == ',';
     if (is_csv)
-        status = liz_line_header_read(&header, liz_line_input_header(in), with, err);
+        status = liz_line_header_read(&header, in, with, err);
     while (status == LIZ_OK && got) {
         liz_line_cut cut;
         status = liz_line_input_next(in, &cut, &got, err);
