@@ -46,8 +46,10 @@ static liz_status opts_check(const liz_engine_opts *o, const liz_model_params *p
         return liz_fail(err, LIZ_E_USAGE, "a prefill chunk of %d tokens: from 1 to %d are possible", o->n_prefill_chunk,
                         CHUNK_MAX);
     if (o->n_ctx < 0 || o->n_ctx == 1 || o->n_ctx > params->n_ctx_train)
-        return liz_fail(err, LIZ_E_USAGE, "a context of %d tokens: the model was made for 2 to %d", o->n_ctx,
-                        params->n_ctx_train);
+        return liz_fail(err, LIZ_E_USAGE,
+                        "a context of %d tokens: the model was made for 2 to %d: ask for one of these (--ctx-size, in "
+                        "bench --prefill and --depth)",
+                        o->n_ctx, params->n_ctx_train);
     if ((int)o->cache_type < LIZ_CACHE_BF16 || (int)o->cache_type > LIZ_CACHE_INT8)
         return liz_fail(err, LIZ_E_USAGE, "cache type %d: there is none of that number", (int)o->cache_type);
     return LIZ_OK;

@@ -59,5 +59,5 @@ for bad in '--sequences 0' '--sequences 1,,2' '--sequences 1,x' '--repeat 65' '-
 done
 run 'no model' 1 none.gguf
 run 'a context that the model does not have' 2 tiny.gguf --prefill 5000
-has "$err" 'the model was made for' 'and it says so'
+has "$err" 'the model was made for 2 to 2048: ask for one of these (--ctx-size, in bench --prefill' 'and it says what to do'
 tap_end
