@@ -393,6 +393,39 @@ static void test_rows_name_their_adapters(void **state)
     free(one_by_one);
 }
 
+/* Requests name an adapter as their model, or the model itself; what is neither is an error row. */
+static void test_openai_models(void **state)
+{
+    (void)state;
+    need(dreams);
+    static const char *const models[] = {"a", "aidreams-260k", "aidreams-260k.gguf", "gpt-9"};
+    const char *a = temp_path("a.gguf"), *out = temp_path("openai.jsonl");
+    liz_buf rows;
+    liz_buf_init(&rows, 1 << 16);
+    for (int i = 0; i < 4; i++)
+        liz_buf_printf(&rows,
+                       "{\"custom_id\":\"%d\",\"method\":\"POST\",\"url\":\"/v1/completions\",\"body\":"
+                       "{\"model\":\"%s\",\"prompt\":\"In the quiet of the night I dream of a\"}}\n",
+                       i, models[i]);
+    adapter_make(dreams, a, (adapter_plan){5, 8, 8, LIZ_DTYPE_F32, NULL});
+    const liz_lora lora = {.path = a, .scale = 0.3f, .on_request = true};
+    liz_line_opts o = line_opts(temp_write("openai-in.jsonl", rows.data, rows.len), out, &lora);
+    o.engine.n_loras = 1;
+    o.lora_names[1] = NULL;
+    o.lora_field = NULL;
+    char *lines = line_run(&o), texts[4][256], *at = lines;
+    for (int i = 0; i < 4; i++, at = strchr(at, '\n') + 1) {
+        const char *text = strstr(at, i == 3 ? "\"error\":{" : "\"text\"");
+        assert_non_null(text);
+        snprintf(texts[i], sizeof texts[i], "%.*s", (int)(strpbrk(text + 8, ",\n") - text), text);
+    }
+    assert_string_equal(texts[1], texts[2]);
+    assert_string_not_equal(texts[0], texts[1]);
+    assert_non_null(strstr(texts[3], "unknown_adapter"));
+    free(lines);
+    liz_buf_free(&rows);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -403,6 +436,7 @@ int main(void)
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_refused_tables),
         cmocka_unit_test(test_rows_name_their_adapters),
+        cmocka_unit_test(test_openai_models),
     };
     return cmocka_run_group_tests_name("adapters", tests, NULL, NULL);
 }
