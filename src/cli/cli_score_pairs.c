@@ -9,12 +9,12 @@
 #include "base/arena.h"
 #include "base/json.h"
 #include "base/status.h"
-#include "line/line_input.h"
+#include "line/line_record.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 
-enum { COLUMNS_MAX = 64, BLOCK = 256, GROUPS_MAX = 10000, GOOD = 0, BAD = 1, GROUP = 2, N_WANTED = 3 };
+enum { BLOCK = 256, GROUPS_MAX = 10000, GOOD = 0, BAD = 1, GROUP = 2, N_WANTED = 3 };
 
 typedef struct tally {
     liz_str name;
@@ -25,7 +25,7 @@ typedef struct pairs {
     const cli_scorer *s;
     const char *path;
     const char *wanted[N_WANTED]; /* names of columns; GROUP may be NULL */
-    size_t where[N_WANTED];       /* their places */
+    liz_line_header header;
     bool json;
     uint64_t index, *n_bad;
     tally all;
@@ -41,42 +41,19 @@ typedef struct pairs {
     liz_buf out;
 } pairs;
 
-/* Splits a line at tabs into at most `n_max` columns; returns how many there are. */
-static size_t split_tabs(liz_str line, liz_str *columns, size_t n_max)
+static liz_status read_header(pairs *p, const liz_line_input *in, liz_error *err)
 {
-    size_t n = 0;
-    for (const char *p = line.p, *end = line.p + line.n;; p++) {
-        const char *tab = memchr(p, '\t', (size_t)(end - p));
-        if (n < n_max)
-            columns[n] = (liz_str){p, (size_t)((tab ? tab : end) - p)};
-        n++;
-        if (tab == NULL)
-            return n;
-        p = tab;
-    }
-}
-
-static liz_status find_columns(pairs *p, liz_line_input *in, liz_error *err)
-{
-    liz_line_cut cut;
-    liz_str columns[COLUMNS_MAX];
-    bool got;
-    liz_status status = liz_line_input_next(in, &cut, &got, err);
-    if (status != LIZ_OK)
-        return status;
-    size_t n = got ? split_tabs(cut.text, columns, COLUMNS_MAX) : 0;
-    n = n < COLUMNS_MAX ? n : COLUMNS_MAX;
-    for (int k = 0; k < N_WANTED && p->wanted[k] != NULL; k++) {
+    liz_status status = liz_line_header_read(&p->header, in, p->path, err);
+    for (int k = 0; status == LIZ_OK && k < N_WANTED && p->wanted[k] != NULL; k++) {
         size_t i = 0;
-        while (i < n && !liz_str_is(columns[i], p->wanted[k]))
+        while (i < p->header.n_names && !liz_str_is(p->header.names[i], p->wanted[k]))
             i++;
-        if (i == n)
-            return liz_fail(err, LIZ_E_USAGE,
-                            "%s: --pairs wants a first line that names columns, with tabs: \"%s\" is not among them",
-                            p->path, p->wanted[k]);
-        p->where[k] = i;
+        if (i == p->header.n_names)
+            status = liz_fail(err, LIZ_E_USAGE,
+                              "%s: --pairs wants a first line that names columns, with tabs: \"%s\" is not among them",
+                              p->path, p->wanted[k]);
     }
-    return LIZ_OK;
+    return status;
 }
 
 /* The tally of a group, made with its first pair; NULL where there is no memory for one more. */
@@ -132,43 +109,33 @@ static liz_status score_block(pairs *p, liz_error *err)
     return status;
 }
 
-/* Finds what is wanted of a line; NULL, or why that cannot be. */
-static const char *read_line(const pairs *p, const liz_line_cut *cut, liz_str got[N_WANTED])
+static void take_fields(pairs *p, const liz_line_record *record)
 {
-    liz_str columns[COLUMNS_MAX];
-    if (cut->too_large)
-        return "it is larger than 64 MiB";
-    if (liz_utf8_valid_prefix(cut->text.p, cut->text.n) != cut->text.n)
-        return "it is not UTF-8 text";
-    size_t n = split_tabs(cut->text, columns, COLUMNS_MAX);
-    for (int k = 0; k < N_WANTED && p->wanted[k] != NULL; k++) {
-        if (p->where[k] >= n)
-            return "it has too few columns";
-        got[k] = columns[p->where[k]];
-    }
-    return NULL;
+    liz_str *into[N_WANTED] = {&p->scores[2 * p->n + GOOD].text, &p->scores[2 * p->n + BAD].text, &p->group[p->n]};
+    bool named = true; /* by the header */
+    for (int k = 0; k < N_WANTED && p->wanted[k] != NULL; k++)
+        named = liz_line_record_text(record, p->wanted[k], into[k]) && named;
+    LIZ_ASSERT(named);
+    p->indices[p->n++] = p->index;
 }
 
 static liz_status take_line(pairs *p, const liz_line_cut *cut, liz_error *err)
 {
-    liz_str got[N_WANTED] = {{0}};
-    const char *why = read_line(p, cut, got);
-    uint64_t index = p->index++;
-    if (why != NULL) {
-        cli_score_skip(p->path, cut->line, why);
-        ++*p->n_bad;
-        return LIZ_OK;
-    }
-    for (int k = 0; k < N_WANTED && p->wanted[k] != NULL; k++) {
-        got[k].p = liz_arena_strdup(&p->arena, got[k].p, got[k].n);
-        if (got[k].p == NULL)
-            return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for its lines", p->path);
-    }
-    p->scores[2 * p->n + GOOD].text = got[GOOD];
-    p->scores[2 * p->n + BAD].text = got[BAD];
-    p->group[p->n] = got[GROUP];
-    p->indices[p->n++] = index;
-    return p->n == BLOCK ? score_block(p, err) : LIZ_OK;
+    liz_line_record record;
+    liz_line_row row;
+    liz_line_row_init(&row);
+    bool reads = liz_line_record_read(&record, cut, &p->header, &p->arena, &row);
+    liz_status status = LIZ_OK;
+    if (reads)
+        take_fields(p, &record);
+    else if (p->arena.refused)
+        status = liz_fail(err, LIZ_E_MEMORY, "%s: no memory for its lines", p->path);
+    else
+        cli_score_skip(p->path, cut->line, row.error_message.data);
+    *p->n_bad += !reads;
+    p->index++;
+    liz_line_row_free(&row);
+    return status == LIZ_OK && p->n == BLOCK ? score_block(p, err) : status;
 }
 
 static void write_tally(pairs *p, const tally *t, bool is_all)
@@ -204,7 +171,7 @@ static liz_status score_lines(pairs *p, liz_line_input *in, liz_error *err)
 {
     liz_line_cut cut;
     bool got = true;
-    liz_status status = find_columns(p, in, err);
+    liz_status status = read_header(p, in, err);
     bool groups = p->wanted[GROUP] != NULL;
     if (status == LIZ_OK && !p->json)
         status = cli_print(
@@ -241,13 +208,14 @@ liz_status cli_score_pairs(const cli_scorer *s, const char *path, const char *gr
     liz_arena_init(&p->names, 64u << 20);
     liz_arena_init(&p->arena, (size_t)1 << 31);
     liz_buf_init(&p->out, 64u << 20);
-    liz_status status = liz_line_input_open(&in, liz_files_system(), path, LIZ_LINE_INPUT_JSONL, NULL, err);
+    liz_status status = liz_line_input_open(&in, liz_files_system(), path, LIZ_LINE_INPUT_TSV, NULL, err);
     if (status == LIZ_OK)
         status = score_lines(p, in, err);
     liz_line_input_close(in);
     liz_buf_free(&p->out);
     liz_arena_free(&p->arena);
     liz_arena_free(&p->names);
+    liz_line_header_free(&p->header);
     free(groups);
     free(p);
     return status;

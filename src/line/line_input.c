@@ -216,9 +216,11 @@ static bool looks_like_csv(const liz_line_input *in)
     return i < in->buf.len && in->buf.data[i] != '{';
 }
 
-static char guess_separator(const liz_line_input *in)
+static char separator_of(const liz_line_input *in, liz_line_input_form form)
 {
-    if (name_ends(in->path, ".tsv"))
+    if (form == LIZ_LINE_INPUT_JSONL)
+        return 0;
+    if (form == LIZ_LINE_INPUT_TSV || name_ends(in->path, ".tsv"))
         return '\t';
     return (strcmp(in->path, "-") == 0 ? looks_like_csv(in) : name_ends(in->path, ".csv")) ? ',' : 0;
 }
@@ -274,7 +276,7 @@ liz_status liz_line_input_open(liz_line_input **out, const liz_files *files, con
     if (status == LIZ_OK)
         status = skip_mark(in, err);
     if (status == LIZ_OK) {
-        in->separator = form == LIZ_LINE_INPUT_GUESS ? guess_separator(in) : 0;
+        in->separator = separator_of(in, form);
         status = in->separator != 0 ? read_header(in, err) : LIZ_OK;
     }
     if (status != LIZ_OK) {

@@ -392,7 +392,7 @@ is "$(printf '%s\n' "$out" | wc -l)" 3 "a line for each pair"
 { printf 'good\tbad\na\t\377\nc\td\n' && head -c 68000000 /dev/zero | tr '\0' '\t'; } >broken.tsv
 run 'score --pairs: broken lines' 3 score model broken.tsv --pairs
 is "$(printf '%s\n' "$out" | tail -n +2 | cut -f 1)" 1 "only the whole one is scored"
-has "$err" "broken.tsv: line 2: it is not UTF-8 text: left out" "one is named"
+has "$err" "broken.tsv: line 2: byte 3 is not UTF-8: left out" "one is named"
 has "$err" "broken.tsv: line 4: it is larger than 64 MiB: left out" "and the other"
 printf 'kind\tgood\tbad\nx\ta\tb\ny\tc\td\nx\tb\ta\n' >groups.tsv
 run 'score --pairs --group' 0 score model groups.tsv --pairs --group kind
