@@ -5,7 +5,7 @@ set -u
 . tests/lib/tap.sh
 tap_folder
 lizzie=$PWD/$BUILD/lizzie
-few=(--prefill 40 --depth 8 --steps 16 --sequences 1,5 --rows 6 --repeat 2)
+few=(--prefill 40 --depth 8 --steps 300 --sequences 1,5 --rows 6 --repeat 2)
 "$BUILD/bench/write_model" tiny Q4_0 "$tap_dir/tiny.gguf" && "$BUILD/bench/write_model" tiny-qwen3 BF16 "$tap_dir/bf16.gguf"
 ok $? 'models of random weights'
 cd "$tap_dir" || exit 1
@@ -45,13 +45,13 @@ positive line_saved_tokens
 ok $? 'the line: a beginning is computed once'
 is "$(number line_completion_tokens)" 41 'the line: every row is as long as asked'
 is "$(find . -name 'lizzie-bench-*')" '' 'it leaves no file'
-LIZZIE_ISA=c run 'another instruction set' 0 bf16.gguf --prefill 8 --depth 4 --steps 8 --sequences 2 --rows 0 --repeat 1 --json
+LIZZIE_ISA=c run 'another instruction set' 0 bf16.gguf --prefill 8 --depth 4 --steps 60 --sequences 2 --rows 0 --repeat 1 --json
 has "$out" '"variant":"c"' 'is the one used, for the machine too'
 is "$(figure line)" '' '--rows 0: no line'
 is "$(figure 'decode 1')" '' '--sequences: no other'
 many=64
 [[ $BUILD == *-tiny ]] && many=6 # whose steps have three rows
-run 'more sequences than threads' 0 tiny.gguf --prefill 8 --depth 8 --sequences $many --rows 0 --repeat 1 --json
+run 'more sequences than threads' 0 tiny.gguf --prefill 8 --depth 8 --steps 100 --sequences $many --rows 0 --repeat 1 --json
 has "$out" "\"decode $many\"" 'run together'
 for bad in '--sequences 0' '--sequences 1,,2' '--sequences 1,x' '--repeat 65' '--steps 1' '--prefill -3' '--watts 3'; do
     # shellcheck disable=SC2086
