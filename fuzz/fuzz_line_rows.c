@@ -1,4 +1,4 @@
-/* fuzz_line_rows.c - the line's input: the bytes are read as JSONL (OpenAI requests too) and as CSV.
+/* fuzz_line_rows.c - the line's input: the bytes are read as JSONL (OpenAI requests too), as CSV and as TSV.
  *
  * Of every record: it becomes fields or an error row; what a field gives as JSON is JSON; and the line of OUT that it
  * ends as is one line of JSON which a resume knows again. */
@@ -111,5 +111,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_file(data, size, 0);
     read_rows(&files, "in.jsonl");
     read_rows(&files, "in.csv");
+    read_rows(&files, "in.tsv");
     return 0;
 }
