@@ -86,9 +86,9 @@ static liz_status check_results(const chunk *c, liz_tensor_loss *loss, liz_error
         const row_result *r = &c->results[i];
         if (r->refused)
             return liz_fail(err, LIZ_E_NUMERIC,
-                            "tensor %.*s: row %llu holds a weight that is not finite, or too great for %s",
-                            LIZ_STR_ARG(c->job->tensor->name), (unsigned long long)(c->first + i),
-                            liz_dtype_info_get(c->job->dtype)->name);
+                            "%s: tensor %.*s: row %llu holds a weight that is not finite, or too great for %s",
+                            liz_gguf_path(c->job->gguf), LIZ_STR_ARG(c->job->tensor->name),
+                            (unsigned long long)(c->first + i), liz_dtype_info_get(c->job->dtype)->name);
         if (loss == NULL)
             continue;
         loss->size += r->loss.size;
@@ -148,8 +148,8 @@ liz_status liz_tensor_write(liz_gguf_writer *writer, liz_team *team, const liz_t
     if (t->dtype == job->dtype && job->edit == NULL)
         return copy_bytes(writer, job, err);
     if (!info->readable)
-        return liz_fail(err, LIZ_E_UNSUPPORTED, "tensor %.*s: type %s cannot be converted", LIZ_STR_ARG(t->name),
-                        info->name);
+        return liz_fail(err, LIZ_E_UNSUPPORTED, "%s: tensor %.*s: type %s cannot be converted",
+                        liz_gguf_path(job->gguf), LIZ_STR_ARG(t->name), info->name);
     chunk c = {.job = job, .n_in = liz_tensor_n_in(t), .rows_of_matrix = t->n_dim > 1 ? t->shape[t->n_dim - 2] : 1};
     uint64_t bytes_in, bytes_out, n_rows = liz_tensor_n_rows(t);
     bool whole =
@@ -164,7 +164,8 @@ liz_status liz_tensor_write(liz_gguf_writer *writer, liz_team *team, const liz_t
     c.results = calloc(n_rows_max, sizeof *c.results);
     liz_status status = c.out != NULL && c.floats != NULL && c.results != NULL
                             ? convert(writer, team, &c, n_rows_max, loss, err)
-                            : liz_fail(err, LIZ_E_MEMORY, "tensor %.*s: no memory for its rows", LIZ_STR_ARG(t->name));
+                            : liz_fail(err, LIZ_E_MEMORY, "%s: tensor %.*s: no memory for its rows",
+                                       liz_gguf_path(job->gguf), LIZ_STR_ARG(t->name));
     free(c.out);
     free(c.floats);
     free(c.results);

@@ -179,6 +179,19 @@ static liz_status describe(const void *with, liz_error *err)
     return status;
 }
 
+/* Measures the inputs and writes the model again by them. */
+static liz_status quantize(const void *with, liz_error *err)
+{
+    char imatrix[600], out[600];
+    snprintf(imatrix, sizeof imatrix, "%s.im", (const char *)with);
+    snprintf(out, sizeof out, "%s.q8", (const char *)with);
+    liz_quantize_opts opts = {.n_threads = 2, .imatrix_path = imatrix, .overwrite = true};
+    liz_status status = liz_imatrix_make(with, text, strlen(text), imatrix, &engine_opts, NULL, err);
+    if (status == LIZ_OK)
+        status = liz_quantize(with, out, "Q8_0", &opts, NULL, err);
+    return status;
+}
+
 static void on_event(void *user, const liz_event *event)
 {
     if (event->type == LIZ_EVENT_DONE)
@@ -220,6 +233,7 @@ static void test_engine(void **state)
     liz_engine *engine = NULL;
     refuse_each("opening a model", open_engine, model_path);
     refuse_each("inspecting a model", describe, model_path);
+    refuse_each("quantising a model", quantize, model_path);
     assert_int_equal(liz_engine_open(&engine, model_path, &engine_opts, NULL), LIZ_OK);
     refuse_each("submitting", generate, &engine);
     liz_engine_close(engine);

@@ -99,10 +99,10 @@ static void test_every_type(void **state)
     need(moe);
     const char *out = temp_path("type.gguf");
     const char *const files[] = {gqa, moe};
-    int n_types = 0;
+    int n_types = 0, step = getenv("LIZZIE_TEST_SANITIZED") != NULL ? 4 : 1;
     for (int f = 0; f < 2; f++) {
         double before = score_ids(files[f]);
-        for (int i = 0; liz_quantize_type(i) != NULL; i++, n_types++) {
+        for (int i = 0; liz_quantize_type(i) != NULL; i += step, n_types++) {
             const char *type = liz_quantize_type(i);
             liz_quantize_report r = quantize(files[f], out, type, (liz_quantize_opts){.n_threads = 2});
             double after = score_ids(out);
@@ -115,7 +115,7 @@ static void test_every_type(void **state)
                 fail_msg("%s: %s: log-probability %g, was %g", files[f], type, after, before);
         }
     }
-    assert_int_equal(n_types, 2 * 25);
+    assert_int_equal(n_types, step == 1 ? 2 * 25 : 2 * 7);
 }
 
 static const liz_gguf_tensor *tensor_of(const liz_gguf *gguf, const char *name)
