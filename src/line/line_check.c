@@ -90,9 +90,12 @@ static bool is_folder(const char *path)
 static liz_status check_overwrites(const liz_line_opts *o, const char *written, liz_error *err)
 {
     bool is_in = liz_file_is_same(written, o->in_path), is_out = strcmp(written, o->out_path) == 0;
-    if (!is_in && !liz_file_is_same(written, o->model_path))
+    bool is_model = liz_file_is_same(written, o->model_path), is_lora = false;
+    for (size_t i = 0; i < o->engine.n_loras; i++)
+        is_lora = is_lora || liz_file_is_same(written, o->engine.loras[i].path);
+    if (!is_in && !is_model && !is_lora)
         return LIZ_OK;
-    const char *what = is_in ? "IN" : "the model";
+    const char *what = is_in ? "IN" : is_model ? "the model" : "an adapter";
     if (o->stats_path != NULL && strcmp(written, o->stats_path) == 0)
         return liz_fail(err, LIZ_E_USAGE, "%s: is %s and also the file of --stats: name another", written, what);
     return liz_fail(err, LIZ_E_USAGE, "%s: is %s and also %s: name another file after -o", written,

@@ -118,6 +118,13 @@ refused 2 'rows.tsv: has columns: say with --prompt' --data rows.tsv
 refused 2 '--targets q,x:' --data rows.jsonl --targets q,x
 refused 1 'give more (--memory)' --data rows.jsonl --memory 2M
 refused 1 'gone.jsonl: cannot be opened' --data gone.jsonl
+cp rows.jsonl mine.jsonl
+tune -o mine.jsonl --data mine.jsonl --restart
+is $? 2 'what is read is not overwritten'
+cmp -s rows.jsonl mine.jsonl
+ok $? 'and stays as it was'
+"$lizzie" batch "$model" rows.jsonl -o jsonl.gguf --lora jsonl.gguf --restart 2>err
+has "$(cat err)" 'jsonl.gguf: is OUT and also an adapter' 'nor an adapter by batch'
 cat rows.jsonl >long.jsonl
 printf '{"prompt":"%s","completion":"a"}\n' "$(seq 1 200 | xargs)" >>long.jsonl
 tune -o skip.gguf --data long.jsonl --skip-long "${common[@]}"
