@@ -173,9 +173,9 @@ asan: ## the tests under AddressSanitizer and UndefinedBehaviorSanitizer
 TSAN_TESTS = engine/ line/ sys/ whole/test_library
 TSAN_BIN = $(foreach t,$(TSAN_TESTS),$(filter $(BUILD)/tests/$t%,$(TEST_BIN)))
 tsan-tests: $(TSAN_BIN)
-tsan: ## the tests of engine and line under ThreadSanitizer
-	$(MAKE) --no-print-directory BUILD=$(BUILD)-tsan OPT="-O1 -fno-var-tracking-assignments" OPT_KERNEL= DEFS=-DLIZ_DEBUG \
-	    SAN=-fsanitize=thread tsan-tests
+tsan: ## the tests of engine and line under ThreadSanitizer, on the sizes of `make tiny`
+	$(MAKE) --no-print-directory BUILD=$(BUILD)-tsan OPT="-O1 -fno-var-tracking-assignments" OPT_KERNEL= \
+	    DEFS="-DLIZ_TINY -DLIZ_DEBUG" SAN=-fsanitize=thread tsan-tests
 	scripts/run-tests --build $(BUILD)-tsan --sanitized $(TSAN_TESTS)
 tiny: ## the tests on pages of one token, steps of three rows and arenas of 64 bytes
 	$(MAKE) --no-print-directory BUILD=$(BUILD)-tiny DEFS="-DLIZ_TINY -DLIZ_DEBUG" all tests benches
