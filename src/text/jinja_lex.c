@@ -171,8 +171,9 @@ static const char *lex_escape(lexer *l, const char *p, const char *end, char **o
         return p + 1;
     }
     size_t n = *p == 'x' ? 2 : *p == 'u' ? 4 : *p == 'U' ? 8 : 0;
-    if (*p >= '0' && *p <= '7')
-        liz_jinja_fail(l->j, LIZ_E_UNSUPPORTED, "an escape in octal digits is not known: write \\x");
+    if ((*p >= '0' && *p <= '7') || *p == 'N')
+        liz_jinja_fail(l->j, LIZ_E_UNSUPPORTED, "\\%c: an escape in octal digits or by name is not known: write \\u",
+                       *p);
     if (n == 0) {
         *(*out)++ = '\\';
         return p;
