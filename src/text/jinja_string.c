@@ -399,7 +399,8 @@ jinja_value liz_jinja_percent(jinja *j, jinja_str format, jinja_value values)
         n++;
     }
     liz_jinja_add(j, &out, format);
-    if (values.type != JINJA_DICT && v < end)
+    bool by_key = !tuple && (values.type == JINJA_UNDEFINED || values.type > JINJA_STRING); /* it may have been asked */
+    if (!by_key && v < end)
         liz_jinja_fail(j, LIZ_E_FORMAT, "not all arguments converted during string formatting");
     return liz_jinja_text(&out);
 }

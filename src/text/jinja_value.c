@@ -123,9 +123,14 @@ jinja_value liz_jinja_dict(jinja *j, size_t n)
     return (jinja_value){JINJA_DICT, {.dict = dict}};
 }
 
+static bool can_be_key(jinja_value v)
+{
+    return v.type != JINJA_DICT && (v.type != JINJA_LIST || v.list->kind == JINJA_TUPLE);
+}
+
 jinja_value *liz_jinja_dict_get(jinja *j, const jinja_dict *dict, jinja_value key)
 {
-    if (key.type == JINJA_DICT || (key.type == JINJA_LIST && key.list->kind != JINJA_TUPLE))
+    if (!can_be_key(key))
         liz_jinja_fail(j, LIZ_E_FORMAT, "unhashable type: '%s'", liz_jinja_type_name(key));
     liz_jinja_work(j, dict->n / 16);
     for (size_t i = 0; i < dict->n; i++)
@@ -480,8 +485,8 @@ static jinja_value own_attr(jinja *j, jinja_value v, jinja_str name)
 
 static jinja_value key_of(jinja *j, jinja_value v, jinja_value key, jinja_value otherwise)
 {
-    bool has_keys = v.type == JINJA_DICT || v.type == JINJA_NAMESPACE;
-    const jinja_value *there = has_keys ? liz_jinja_dict_get(j, v.dict, key) : NULL;
+    bool may_have = (v.type == JINJA_DICT || v.type == JINJA_NAMESPACE) && can_be_key(key);
+    const jinja_value *there = may_have ? liz_jinja_dict_get(j, v.dict, key) : NULL;
     return there ? *there : otherwise;
 }
 
