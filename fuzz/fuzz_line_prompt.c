@@ -17,7 +17,7 @@ static void check_tokens(const liz_line_template *template, const liz_line_recor
     int32_t *tokens = NULL;
     liz_line_row row;
     liz_line_row_init(&row);
-    liz_line_row_reset(&row, 0);
+    liz_line_row_reset(&row);
     FUZZ_CHECK(liz_vocab_open(&vocab, "/dev/null", NULL) == LIZ_OK);
     prompter.vocab = vocab;
     FUZZ_CHECK(liz_line_prompter_open(&prompter, NULL) == LIZ_OK);
@@ -36,7 +36,7 @@ static void render(const liz_line_template *template, liz_str text)
     liz_line_record record;
     liz_line_row row;
     liz_line_row_init(&row);
-    liz_line_row_reset(&row, 0);
+    liz_line_row_reset(&row);
     if (liz_line_record_read(&record, &cut, NULL, &arena, &row)) {
         check_tokens(template, &record, NULL);
         check_tokens(template, &record, "a");

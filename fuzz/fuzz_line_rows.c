@@ -64,7 +64,8 @@ static void read_record(const liz_line_cut *cut, const liz_line_header *header)
     liz_line_form form = LIZ_LINE_FORM_PLAIN;
     memset(&ask, 0, sizeof ask);
     liz_line_row_init(&row);
-    liz_line_row_reset(&row, cut->index);
+    liz_line_row_reset(&row);
+    row.index = cut->index;
     if (liz_line_record_read(&record, cut, header, &arena, &row)) {
         check_fields(&record);
         liz_line_record_json(&record, "id", &row.id);

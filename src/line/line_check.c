@@ -330,7 +330,7 @@ static liz_status find_form(liz_line_job *job, liz_error *err)
         if (status != LIZ_OK || !got)
             break;
         liz_arena_reset(&arena);
-        liz_line_row_reset(&row, 0);
+        liz_line_row_reset(&row);
         told = liz_line_record_read(&record, &cut, NULL, &arena, &row);
     }
     if (told && liz_line_openai_is(&record))

@@ -53,7 +53,7 @@ void liz_line_row_free(liz_line_row *row)
     free(row->completions);
 }
 
-void liz_line_row_reset(liz_line_row *row, uint64_t index)
+void liz_line_row_reset(liz_line_row *row)
 {
     liz_buf *buf;
     for (size_t i = 0; (buf = any_buf(row, i)) != NULL; i++) {
@@ -61,7 +61,7 @@ void liz_line_row_reset(liz_line_row *row, uint64_t index)
             liz_buf_free(buf);
         liz_buf_clear(buf);
     }
-    liz_line_row fresh = {.index = index, .completions = row->completions, .n_completions_cap = row->n_completions_cap};
+    liz_line_row fresh = {.completions = row->completions, .n_completions_cap = row->n_completions_cap};
     for (size_t i = 0; i < ROW_BUFS; i++)
         *row_buf(&fresh, i) = *row_buf(row, i);
     *row = fresh;

@@ -90,7 +90,7 @@ typedef struct liz_line_row {
 
 void liz_line_row_init(liz_line_row *row);
 /* Ready for the next row; gives up buffers that have grown large. */
-void liz_line_row_reset(liz_line_row *row, uint64_t index);
+void liz_line_row_reset(liz_line_row *row);
 void liz_line_row_free(liz_line_row *row);
 /* What it holds in memory, about. */
 size_t liz_line_row_bytes(liz_line_row *row);

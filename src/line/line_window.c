@@ -87,7 +87,7 @@ liz_line_row *liz_line_window_take(liz_line_window *window, uint64_t index)
         row = &window->slots[window->n_taken % window->n_slots];
     pthread_mutex_unlock(&window->lock);
     if (row != NULL)
-        liz_line_row_reset(row, index);
+        row->index = index;
     return row;
 }
 
@@ -196,8 +196,11 @@ void liz_line_window_release(liz_line_window *window, size_t n)
 {
     pthread_mutex_lock(&window->lock);
     LIZ_ASSERT(window->n_released + n <= window->n_taken);
-    for (; n > 0; n--)
-        window->bytes_held -= window->slots[window->n_released++ % window->n_slots].charged_bytes;
+    for (; n > 0; n--) {
+        liz_line_row *row = &window->slots[window->n_released++ % window->n_slots];
+        window->bytes_held -= row->charged_bytes;
+        liz_line_row_reset(row); /* now, as its turn comes again only after all others */
+    }
     pthread_cond_broadcast(&window->changed);
     pthread_mutex_unlock(&window->lock);
 }

@@ -59,7 +59,7 @@ void liz_line_window_event(liz_line_window *window, liz_line_completion *complet
 /* The row after the `n_ahead` oldest, if it has ended; waits up to `wait_us` for the oldest (n_ahead 0). NULL when it
  * has not ended, or none follows: `*over` (may be NULL) tells. The row stays the writer's until released. */
 liz_line_row *liz_line_window_peek(liz_line_window *window, size_t n_ahead, uint64_t wait_us, bool *over);
-/* Gives the `n` oldest slots back. Their sequences have been freed. */
+/* Gives the `n` oldest slots back, and the memory of large rows in them. Their sequences have been freed. */
 void liz_line_window_release(liz_line_window *window, size_t n);
 /* No more rows are wanted: the reader returns soon. */
 void liz_line_window_stop(liz_line_window *window);

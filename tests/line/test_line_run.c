@@ -4,6 +4,7 @@
 
 #include "base/json.h"
 #include "base/philox.h"
+#include "line/line_window.h"
 
 #include <pthread.h>
 
@@ -599,6 +600,30 @@ static void test_lock(void **state)
     lab_run_ok(&opts, LIZ_LINE_INTERRUPTED); /* the lock is free again */
 }
 
+/* ---- The window --------------------------------------------------------------------------------- */
+
+/* What the window counts as held is what it has: a slot that was given back has no large row's memory. */
+static void test_window_memory(void **state)
+{
+    (void)state;
+    enum { N_SLOTS = 4, LARGE = 1 << 20 };
+    liz_line_window window;
+    assert_int_equal(liz_line_window_open(&window, N_SLOTS, NULL), LIZ_OK);
+    char *large = calloc(1, LARGE);
+    for (uint64_t i = 0; i < N_SLOTS; i++) {
+        liz_line_row *row = liz_line_window_take(&window, i);
+        liz_buf_append(&row->keep, large, LARGE);
+        liz_line_window_pass_done(&window, row);
+        assert_int_equal(window.bytes_held, LARGE);
+        assert_ptr_equal(liz_line_window_peek(&window, 0, 0, NULL), row);
+        liz_line_window_release(&window, 1);
+        assert_int_equal(window.bytes_held, 0);
+        assert_true(row->keep.cap < LARGE);
+    }
+    free(large);
+    liz_line_window_close(&window);
+}
+
 /* ---- Options ------------------------------------------------------------------------------------ */
 
 static void test_strict(void **state)
@@ -850,6 +875,7 @@ int main(void)
         TEST(test_out_of_others),
         TEST(test_torn_anywhere),
         TEST(test_lock),
+        TEST(test_window_memory),
         TEST(test_strict),
         TEST(test_retry_failed),
         TEST(test_truncate),
