@@ -61,7 +61,8 @@ static liz_status string_take(liz_gguf_cursor *cur, liz_str *out, liz_error *err
     if (!liz_gguf_take_u64(cur, &len))
         return liz_gguf_fail_cut_off(cur, err);
     if (len > LIZ_GGUF_STRING_LEN_MAX)
-        return liz_fail_at(err, LIZ_E_LIMIT, at, "holds a string of %llu bytes: at most %d are read",
+        return liz_fail_at(err, LIZ_E_LIMIT, at,
+                           "holds a string of %llu bytes: at most %d are read: the file is damaged",
                            (unsigned long long)len, LIZ_GGUF_STRING_LEN_MAX);
     if (!liz_gguf_take_bytes(cur, len, &p))
         return liz_gguf_fail_cut_off(cur, err);
