@@ -277,8 +277,10 @@ static liz_status on_valid(void *user, liz_course *course, liz_error *err)
 /* The best adapter takes its name; a run that was killed right after finds it there. */
 static liz_status write_out(tuner *t, liz_error *err)
 {
-    if (liz_examples_n(t->valid) == 0)
+    if (liz_examples_n(t->valid) == 0) {
+        t->course.files->unlink(t->course.files->user, t->best); /* a job that was begun anew may have left one */
         return write_adapter(t, t->opts->out, err);
+    }
     if (access(t->best, F_OK) != 0 && access(t->opts->out, F_OK) == 0)
         return LIZ_OK;
     return liz_file_rename(t->course.files, t->best, t->opts->out, err);
