@@ -363,7 +363,7 @@ static void test_rows_name_their_adapters(void **state)
     liz_log_install(on_log, NULL, LIZ_LOG_INFO);
     char *together = line_run(&o), texts[N_ROWS][256];
     liz_log_install(NULL, NULL, LIZ_LOG_INFO);
-    assert_true(n_together >= 5); /* of 6, of which one is an error */
+    assert_true(n_together >= 2); /* no two rows that follow each other have the same adapters */
     unlink(out);
     unlink(temp_path("out.jsonl.lizzie"));
     o.engine.n_parallel = 1;
