@@ -111,10 +111,11 @@ static void mul_block(const liz_gemm *g, const liz_rows *a, const liz_panels *b,
         size_t n = least(n_out - p * LIZ_PANEL_ROWS, LIZ_PANEL_ROWS);
         for (size_t t = 0; t < n_rows; t += LIZ_DOT_TOKENS_MAX) {
             float spare[LIZ_DOT_TOKENS_MAX * LIZ_PANEL_ROWS], *to = y + t * y_stride + p * LIZ_PANEL_ROWS;
+            bool whole = n == LIZ_PANEL_ROWS;
             size_t n_tok = least(n_rows - t, LIZ_DOT_TOKENS_MAX);
             dot(w + p * panel_bytes(g, b->k), n_groups, (const float *)(const void *)x + t * stride, stride, n_tok,
-                spare, LIZ_PANEL_ROWS);
-            for (size_t i = 0; i < n_tok; i++)
+                whole ? to : spare, whole ? y_stride : LIZ_PANEL_ROWS);
+            for (size_t i = 0; i < n_tok && !whole; i++)
                 memcpy(to + i * y_stride, spare + i * LIZ_PANEL_ROWS, n * sizeof *to);
         }
     }

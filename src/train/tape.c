@@ -292,8 +292,9 @@ static void place_tensors(liz_tape *tape, bump *b)
 static void need_linear(liz_tape *tape, liz_tape_space *s, const liz_param *p, size_t n_rows)
 {
     const liz_gemm *g = &tape->gemm;
+    size_t longest = most(most(p->n_in, n_rows), p->is_trained ? p->n_out : 0); /* of a panel */
     s->rows_bytes = most(s->rows_bytes, most(liz_rows_bytes(g, n_rows, p->n_in), liz_rows_bytes(g, n_rows, p->n_out)));
-    s->member_floats = most(s->member_floats, LIZ_GEMM_MUL_FLOATS + LIZ_GEMM_PANEL_FLOATS(most(p->n_in, n_rows)) +
+    s->member_floats = most(s->member_floats, LIZ_GEMM_MUL_FLOATS + LIZ_GEMM_PANEL_FLOATS(longest) +
                                                   LIZ_GEMM_PANEL_FLOATS(p->n_in) + 32 * 256);
     if (p->is_trained) {
         s->columns_bytes = most(s->columns_bytes, liz_rows_bytes(g, p->n_out, n_rows));
