@@ -2,7 +2,7 @@
 //
 //   node greedy.mjs MODEL IDS N [ADAPTER=SCALE]...
 //
-// IDS are token ids with commas; N tokens follow them at most, fewer where the model ends the text. Prints their ids with
+// IDS are token ids with commas, or =TEXT, of which llama.cpp makes them and which are printed first; N tokens follow them at most, fewer where the model ends the text. Prints their ids with
 // commas. The binding of node-llama-cpp is called directly, as in llamacpp.mjs.
 import { createRequire } from "node:module";
 import path from "node:path";
@@ -24,7 +24,10 @@ await binding.init();
 
 const model = new binding.AddonModel(path.resolve(modelPath), { addonExports: binding, useMmap: true });
 if (!(await model.init())) throw new Error(`${modelPath}: llama.cpp cannot load it:\n${log.join("")}`);
-const tokens = Uint32Array.from(ids.split(","), Number);
+const begin = () => (model.shouldPrependBosToken() ? [model.tokenBos()] : []);
+const isText = ids.startsWith("=");
+const tokens = Uint32Array.from(isText ? [...begin(), ...model.tokenize(ids.slice(1), false)] : ids.split(","), Number);
+if (isText) console.log(tokens.join(","));
 const context = new binding.AddonContext(model, {
     contextSize: tokens.length + Number(count) + 64,
     batchSize: 512,

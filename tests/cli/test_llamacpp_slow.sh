@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# test_llamacpp_slow.sh - adapters that lizzie tune wrote, in llama.cpp: it loads them, and continues prompts greedily with
-# the same tokens as Lizzie. Fetches llama.cpp through npm (bench/peers), so it runs with LIZZIE_TEST_LONG=1 alone.
+# test_llamacpp_slow.sh - adapters that lizzie tune wrote and models that lizzie train wrote, in llama.cpp: it loads them,
+# makes the same tokens of a text, and continues prompts greedily with the same tokens as Lizzie. Fetches llama.cpp through npm (bench/peers), so it runs with LIZZIE_TEST_LONG=1 alone.
 set -u
 . tests/lib/tap.sh
 skip_all() { echo "1..0 # SKIP $1"; exit 0; }
@@ -50,4 +50,38 @@ for shape in tiny tiny-gqa tiny-qwen3 tiny-gemma3 tiny-qwen3moe; do
     "$BUILD/bench/write_model" $shape F32 "$tap_dir/model.gguf" >/dev/null 2>&1
     check $shape "$tap_dir/model.gguf"
 done
+
+# ---- Trained models: sentences of a few words with something to learn ----------------------------------------------
+awk 'BEGIN {
+    srand(3); split("cat dog bird child king queen fox bear", who); split("saw found lost ate drew fed", did)
+    split("red old big small blue", how)
+    for (i = 0; i < 3000; i++) {
+        w = who[1 + int(rand() * 8)]
+        printf "The %s %s %s a %s %s, and it was No. %d.\n", how[1 + length(w) % 5], w, did[1 + int(rand() * 6)], \
+            how[1 + int(rand() * 5)], who[1 + int(rand() * 8)], int(rand() * 100)
+        if (i % 8 == 7) print "<|endoftext|>"
+    }
+}' >"$tap_dir/data.txt"
+
+# trained NAME OPTIONS...
+trained() {
+    local name=$1 file=$tap_dir/trained-$1.gguf prompt said=''
+    shift
+    "$lizzie" train "$file" --data "$tap_dir/data.txt" --layers 2 --width 64 --heads 4 --vocab 400 --context 64 --batch 16 \
+        --tokens 60000 --rate 0.01 "$@" 2>"$tap_dir/err"
+    ok $? "$name: trained" || cat "$tap_dir/err"
+    for prompt in 'The old' 'The big bear' "It's naïve — 12 of 345!" ' The'; do
+        is "$(node bench/peers/greedy.mjs "$file" "=$prompt" 24 2>"$tap_dir/err" | head -n 1)" \
+            "$("$lizzie" tokenize "$file" "$prompt" | cut -f 1 | paste -sd,)" "$name: the same tokens of \"$prompt\""
+        compare "$name, \"$prompt\"" "$file" "$prompt"
+        said+=$("$lizzie" run "$file" "$prompt" --raw --temperature 0 --max-tokens 12 2>/dev/null | tr '\n' ' ')$'\n'
+    done
+    [ "$(sort -u <<<"$said" | wc -l)" -ge 3 ]
+    ok $? "$name: not all prompts go on alike"
+}
+trained f32 --dtype f32
+trained bf16
+trained f16 --dtype f16 --kv-heads 2
+trained qk-norm --qk-norm --kv-heads 1
+trained llama-bpe --pre-tokenizer llama-bpe --head-size 32
 tap_end
