@@ -83,5 +83,5 @@ trained f32 --dtype f32
 trained bf16
 trained f16 --dtype f16 --kv-heads 2
 trained qk-norm --qk-norm --kv-heads 1
-trained llama-bpe --pre-tokenizer llama-bpe --head-size 32
+trained llama-bpe --pre-tokenizer llama-bpe --head-size 32 --dtype f32
 tap_end
