@@ -23,6 +23,7 @@ void liz_kernel_init(liz_kernel *kernel, liz_tier_id tier)
         return;
     liz_kernel_rows_avx512(kernel);
     liz_kernel_dot_avx512(kernel);
+    liz_kernel_gemm_avx512(kernel);
     liz_kernel_peak_avx512(kernel);
     if (liz_cpu_has_bf16())
         liz_kernel_gemm_avx512bf16(kernel);

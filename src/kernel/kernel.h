@@ -42,7 +42,7 @@ typedef void liz_dot_f32_fn(const void *panel, size_t n_groups, const float *x, 
                             size_t y_stride);
 
 /* Two panels (or one) against many tokens at once; `scratch` [LIZ_GEMM_SCRATCH_BYTES(n_tok)], 64-byte aligned. The
- * activations carry tiles. y[t * y_stride + r], r < n_rows (<= 32). NULL where the tier has nothing better than dot_i8.
+ * activations carry tiles where the tier makes them. y[t * y_stride + r], r < n_rows (<= 32). NULL where the tier has nothing better than dot_i8.
  */
 typedef void liz_gemm_i8_fn(const void *panels, size_t n_blocks, const liz_act_i8 *act, size_t n_tok, void *scratch,
                             float *y, size_t y_stride, size_t n_rows);
@@ -80,6 +80,7 @@ typedef struct liz_kernel {
     liz_dot_i8_fn *dot_i8[LIZ_PACK_COUNT];
     liz_dot_f32_fn *dot_f32[LIZ_PACK_COUNT];
     liz_gemm_i8_fn *gemm_i8[LIZ_PACK_COUNT];
+    size_t gemm_i8_min; /* tokens from which gemm_i8 pays */
     liz_gemm_bf16_fn *gemm_bf16;
     void (*tiles_begin)(void); /* around gemm_*: configures this thread's tile registers; NULL where there is no gemm */
     void (*tiles_end)(void);

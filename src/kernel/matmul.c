@@ -8,8 +8,7 @@
 
 #include <string.h>
 
-/* Tokens from which decoding a panel for tiles pays. */
-enum { GEMM_TOKENS_MIN = 4, TILE_TOKENS = 16, PAIR_TOKENS = 32, TILE_BYTES = 1024 };
+enum { GEMM_BF16_MIN = 4, /* tokens from which it pays */ TILE_TOKENS = 16, PAIR_TOKENS = 32, TILE_BYTES = 1024 };
 
 static size_t round_up(size_t n, size_t unit) { return liz_div_up(n, unit) * unit; }
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
@@ -194,10 +193,12 @@ static void matmul_gemm(const liz_kernel *kernel, const liz_matrix *matrix, cons
     bool is_integer = liz_pack_is_integer(matrix->pack);
     liz_act_i8 i8 = act->i8;
     const uint16_t *half = act->half;
-    if (is_integer)
+    if (is_integer) {
+        i8.q += first * n_units * LIZ_BLOCK_LEN, i8.d += first * n_units, i8.sum += first * n_units;
         i8.tile += first * n_units * LIZ_BLOCK_LEN, i8.tile_d += first * n_units;
-    else
+    } else {
         half += first * n_units * LIZ_GROUP_LEN;
+    }
     kernel->tiles_begin();
     for (size_t row = begin; row < end; row += 2 * LIZ_PANEL_ROWS) {
         const uint8_t *panels = matrix->data + row / LIZ_PANEL_ROWS * panel_bytes;
@@ -214,9 +215,10 @@ void liz_matmul(const liz_kernel *kernel, const liz_matrix *matrix, const liz_ac
                 float *y, size_t y_stride, void *scratch, int member, int n_members)
 {
     LIZ_DASSERT(first % LIZ_ACT_ALIGN == 0);
-    bool tiles = liz_pack_is_integer(matrix->pack) ? kernel->gemm_i8[matrix->pack] != NULL
-                                                   : matrix->pack == LIZ_PACK_BF16 && kernel->gemm_bf16 != NULL;
-    if (tiles && n_tok >= GEMM_TOKENS_MIN)
+    bool is_many = liz_pack_is_integer(matrix->pack)
+                       ? kernel->gemm_i8[matrix->pack] != NULL && n_tok >= kernel->gemm_i8_min
+                       : matrix->pack == LIZ_PACK_BF16 && kernel->gemm_bf16 != NULL && n_tok >= GEMM_BF16_MIN;
+    if (is_many)
         matmul_gemm(kernel, matrix, act, first, n_tok, y, y_stride, scratch, member, n_members);
     else
         matmul_dot(kernel, matrix, act, first, n_tok, y, y_stride, member, n_members);

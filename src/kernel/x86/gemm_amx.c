@@ -319,6 +319,7 @@ void liz_kernel_gemm_amx(liz_kernel *kernel)
 {
 #define ENTRY(ID, name, types) kernel->gemm_i8[LIZ_PACK_##ID] = gemm_##name;
     LIZ_PACKS_INTEGER(ENTRY)
+    kernel->gemm_i8_min = 4;
     kernel->gemm_bf16 = gemm_bf16;
     kernel->lay_bf16 = lay_bf16;
     kernel->tile_i8 = tile_i8;

@@ -88,8 +88,6 @@ static void gemm_bf16(const void *panels, size_t n_groups, const uint16_t *xh, s
     }
 }
 
-static void tiles_none(void) {}
-
 /* More independent sums than the instruction's latency has room for. */
 static uint64_t peak_bf16(size_t n_rounds)
 {
@@ -124,6 +122,5 @@ void liz_kernel_gemm_avx512bf16(liz_kernel *kernel)
         return;
     kernel->gemm_bf16 = gemm_bf16;
     kernel->lay_bf16 = lay_bf16;
-    kernel->tiles_begin = kernel->tiles_end = tiles_none;
     kernel->peak_bf16 = peak_bf16;
 }
