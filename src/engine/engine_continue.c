@@ -37,7 +37,7 @@ static liz_status encode_behind(const liz_text_vocab *vocab, const liz_buf *text
     liz_status status = liz_text_encode(vocab, (liz_str){text->len ? text->data : "", text->len}, 0, &all, &n_all, err);
     if (status != LIZ_OK)
         return status;
-    *fits = n_all >= n && memcmp(all, tokens, n * sizeof *all) == 0;
+    *fits = n == 0 || (n_all >= n && memcmp(all, tokens, n * sizeof *all) == 0);
     if (*fits && rest != NULL)
         liz_buf_append(rest, (const char *)(all + n), (n_all - n) * sizeof *all);
     free(all);
