@@ -124,9 +124,8 @@ static void prepare_float_row(const liz_kernel *kernel, liz_act *act, const floa
     if (forms & LIZ_ACT_BF16) {
         kernel->round_bf16(x, n_in, act->rounded + t * stride);
         memset(act->rounded + t * stride + n_in, 0, n_pad * sizeof *x);
-        if (kernel->gemm_bf16 != NULL) {
+        if (kernel->gemm_bf16 != NULL)
             kernel->lay_bf16(x, n_in, act->half + t * stride);
-        }
     }
 }
 
