@@ -56,6 +56,7 @@ prompted() { tail -c 2 screen | grep -q '[>.] $'; }
 answering() { [ "$(($(stat -c %s screen) - typed))" -gt 200 ]; }
 
 # Types lines at a terminal, each when the prompt is there again; ^C stands for an interrupt in the middle of an answer.
+# A shell that stays would get the interrupt too, and some then exit with 130 whatever the program did.
 chat() {
     : >screen
     {
@@ -70,7 +71,7 @@ chat() {
             printf '%s\n' "$line"
             sleep 0.15
         done
-    } | TERM=dumb timeout 60 script -qefc "$lizzie run model --system 'Be kind.'" screen >/dev/null 2>&1
+    } | TERM=dumb timeout 60 script -qefc "exec $lizzie run model --system 'Be kind.'" screen >/dev/null 2>&1
     echo $? >status
     tr -d '\r' <screen >plain-screen
 }
