@@ -131,6 +131,10 @@ static void mul_panels(const liz_gemm *g, const liz_rows *a, const liz_panels *b
     }
     for (size_t r = 0; r < n_rows; r += 64) {
         size_t n = least(n_rows - r, 64);
+        for (size_t i = 0; i < n; i++) {
+            __builtin_prefetch(c + (r + i) * stride, 1);
+            __builtin_prefetch(c + (r + i) * stride + LIZ_PANEL_ROWS, 1);
+        }
         mul_block(g, a, b, row + r, n, panel, n_out, scratch, 32);
         for (size_t i = 0; i < n; i++)
             g->kernel->add(c + (r + i) * stride, scratch + i * 32, n_out, c + (r + i) * stride);

@@ -29,12 +29,16 @@ static void lay_bf16(const float *x, size_t n, uint16_t *y)
     }
 }
 
-/* One panel against n_tok tokens (a constant where this is inlined): sums are kept in `y`. */
+/* One panel against n_tok tokens (a constant where this is inlined), to rows of y. */
 static inline __attribute__((always_inline)) void dot_block(const uint16_t *w, size_t n_groups, const uint16_t *x,
-                                                            size_t x_stride, const size_t n_tok, __m512 *y)
+                                                            size_t x_stride, const size_t n_tok, float *y,
+                                                            size_t y_stride, __mmask16 rows)
 {
-    for (size_t t = 0; t < n_tok; t++)
-        y[t] = _mm512_setzero_ps();
+    __m512 sum[TOKENS];
+    for (size_t t = 0; t < n_tok; t++) {
+        __builtin_prefetch(y + t * y_stride, 1); /* stores to lines that are far wait for each other otherwise */
+        sum[t] = _mm512_setzero_ps();
+    }
     for (size_t g = 0; g < n_groups; g++, w += PANEL_GROUP) {
         __m512 even[TOKENS], odd[TOKENS];
         for (size_t t = 0; t < n_tok; t++)
@@ -50,15 +54,22 @@ static inline __attribute__((always_inline)) void dot_block(const uint16_t *w, s
             }
         }
         for (size_t t = 0; t < n_tok; t++)
-            y[t] = _mm512_add_ps(y[t], _mm512_add_ps(even[t], odd[t]));
+            sum[t] = _mm512_add_ps(sum[t], _mm512_add_ps(even[t], odd[t]));
     }
+    if (rows == 0xFFFF)
+        for (size_t t = 0; t < n_tok; t++)
+            _mm512_storeu_ps(y + t * y_stride, sum[t]);
+    else
+        for (size_t t = 0; t < n_tok; t++)
+            _mm512_mask_storeu_ps(y + t * y_stride, rows, sum[t]);
 }
 
-static void dot_tokens(const uint16_t *w, size_t n_groups, const uint16_t *x, size_t x_stride, size_t n_tok, __m512 *y)
+static void dot_tokens(const uint16_t *w, size_t n_groups, const uint16_t *x, size_t x_stride, size_t n_tok, float *y,
+                       size_t y_stride, __mmask16 rows)
 {
     switch (n_tok) {
 #define CASE(n)                                                                                                        \
-    case n: dot_block(w, n_groups, x, x_stride, n, y); break;
+    case n: dot_block(w, n_groups, x, x_stride, n, y, y_stride, rows); break;
         CASE(1)
         CASE(2)
         CASE(3)
@@ -66,7 +77,7 @@ static void dot_tokens(const uint16_t *w, size_t n_groups, const uint16_t *x, si
         CASE(5)
         CASE(6)
         CASE(7)
-    default: dot_block(w, n_groups, x, x_stride, TOKENS, y);
+    default: dot_block(w, n_groups, x, x_stride, TOKENS, y, y_stride, rows);
     }
 #undef CASE
 }
@@ -79,11 +90,8 @@ static void gemm_bf16(const void *panels, size_t n_groups, const uint16_t *xh, s
         size_t n = n_tok - t < TOKENS ? n_tok - t : TOKENS;
         for (size_t row = 0; row < n_rows; row += LIZ_PANEL_ROWS) {
             __mmask16 rows = n_rows - row < 16 ? (__mmask16)((1u << (n_rows - row)) - 1) : 0xFFFF;
-            __m512 sums[TOKENS];
             dot_tokens(w + row / LIZ_PANEL_ROWS * n_groups * PANEL_GROUP, n_groups, xh + t * x_stride, x_stride, n,
-                       sums);
-            for (size_t i = 0; i < n; i++)
-                _mm512_mask_storeu_ps(y + (t + i) * y_stride + row, rows, sums[i]);
+                       y + t * y_stride + row, y_stride, rows);
         }
     }
 }
