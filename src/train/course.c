@@ -116,7 +116,7 @@ static liz_status add_settings(liz_course *course, liz_error *err)
     if (status == LIZ_OK && l->n_steps > 0)
         status = liz_job_setting(job, err, "length", "%llu steps", (unsigned long long)l->n_steps);
     if (status == LIZ_OK && l->n_steps == 0)
-        status = liz_job_setting(job, err, "length", "%g hours", l->hours);
+        status = liz_job_setting(job, err, "length", "by the clock"); /* hours may change while the rate is steady */
     if (status == LIZ_OK)
         status = liz_job_setting(job, err, "schedule", "%s, %llu steps of warm-up, decay %g",
                                  l->schedule == LIZ_SCHEDULE_WSD ? "wsd" : "cosine", (unsigned long long)l->n_warmup,

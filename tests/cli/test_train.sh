@@ -105,6 +105,28 @@ interrupted() {
 interrupted INT 130
 interrupted TERM 143
 
+# ---- By the clock ---------------------------------------------------------------------------------------------------
+timed=("${common[@]/--tokens/--hours}" --warmup 2)
+"$lizzie" train timed.gguf "${timed[@]}" --log timed.jsonl >out 2>err &
+pid=$!
+for _ in $(seq 400); do
+    [ -e timed.jsonl ] && [ "$(wc -l <timed.jsonl)" -ge 7 ] && break
+    sleep 0.05
+done
+kill -INT $pid
+wait $pid
+for file in timed.gguf.*; do
+    cp "$file" "short${file#timed}"
+done
+train short.gguf "${timed[@]/6000/1e-6}" --log short.jsonl
+ok $? '--hours: a copy of the files goes on, with fewer of them' || cat err
+steps=$(tail -n 1 short.jsonl | grep -o '"step":[0-9]*' | cut -d: -f2)
+[ "$steps" -gt "$(wc -l <timed.jsonl)" ]
+ok $? "its rate fell until step $steps"
+train again.gguf "${common[@]/6000/$((steps * 8 * 48))}" --warmup 2
+cmp -s short.gguf again.gguf
+ok $? 'and it has the bytes of a run of so many tokens'
+
 # ---- Refused --------------------------------------------------------------------------------------------------------
 # refused STATUS TEXT ARGUMENTS...
 refused() {
