@@ -209,6 +209,9 @@ typedef struct liz_engine_opts {
     void *on_progress_user;
     const liz_lora *loras; /* [n_loras], at most LIZ_LORAS_MAX */
     size_t n_loras;
+    /* Writes the packed weights to a file beside the model, PATH.packed, unless they are there. Whatever this says, a
+     * file that is there and of the model file as it is now is mapped: nothing is packed then. */
+    bool keep_packed;
 } liz_engine_opts;
 
 /* Opens a GGUF file (the first of several where it is split), packs its weights, plans all memory and starts the

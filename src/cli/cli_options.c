@@ -485,6 +485,8 @@ static const option options[] = {
      "rows worked on together (default 32)"},
     {"threads", "N", OPENS | CLI_INSPECT | CLI_BENCH | CLI_MERGE | CLI_QUANTIZE | TRAINS, KIND_INT,
      AT(line.engine.n_threads), 1, 4096, NULL, "threads (default: the CPUs that this process may use)"},
+    {"keep-packed", NULL, OPENS, KIND_FLAG, AT(line.engine.keep_packed), 0, 0, NULL,
+     "keep the weights as the kernels want them in MODEL.packed, which later opens then map at once"},
     {"prefix-cache", "on|off", OPENS, KIND_OTHER, 0, 0, 0, read_prefix_cache,
      "compute the shared beginning of prompts once (default on)"},
     {"prefill-chunk", "N", OPENS | CLI_BENCH, KIND_INT, AT(line.engine.n_prefill_chunk), 1, 1 << 20, NULL,

@@ -87,6 +87,7 @@ static liz_status model_load(liz_engine_parts *parts, const liz_engine_plan *pla
     liz_model_opts model_opts = liz_engine_plan_model_opts(plan);
     model_opts.on_progress = opts->on_progress;
     model_opts.on_progress_user = opts->on_progress_user;
+    model_opts.keep_packed = opts->keep_packed;
     liz_status status = liz_team_open(&parts->team, plan->n_threads, err);
     return status == LIZ_OK ? liz_model_load(parts->model, parts->team, &model_opts, err) : status;
 }

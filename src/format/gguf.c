@@ -263,6 +263,26 @@ const liz_gguf_tensor *liz_gguf_tensor_find(const liz_gguf *gguf, const char *na
     return i == LIZ_NAME_ABSENT ? NULL : &gguf->tensors[i];
 }
 
+liz_hash liz_gguf_hash(const liz_gguf *gguf, size_t sample_bytes)
+{
+    liz_hash h = {0};
+    for (size_t i = 0; i < liz_gguf_n_entries(gguf); i++) {
+        const liz_gguf_entry *entry = liz_gguf_entry_at(gguf, i);
+        h = liz_hash_chain(h, entry->key.p, entry->key.n);
+        for (uint64_t k = 0; entry->strings != NULL && k < entry->n; k++)
+            h = liz_hash_chain(h, entry->strings[k].p, entry->strings[k].n);
+        size_t size = liz_gguf_type_size(entry->type == LIZ_GGUF_ARRAY ? entry->elem_type : entry->type);
+        if (size > 0)
+            h = liz_hash_chain(h, entry->data, (size_t)entry->n * size);
+    }
+    for (size_t i = 0; i < gguf->n_tensors; i++) {
+        const liz_gguf_tensor *t = &gguf->tensors[i];
+        h = liz_hash_chain(h, t->name.p, t->name.n);
+        h = liz_hash_chain(h, t->data, t->size_bytes < sample_bytes ? (size_t)t->size_bytes : sample_bytes);
+    }
+    return h;
+}
+
 void liz_gguf_drop(const liz_gguf *gguf, const uint8_t *data, uint64_t size_bytes)
 {
     (void)gguf;

@@ -9,6 +9,7 @@
 #ifndef LIZ_FORMAT_GGUF_H
 #define LIZ_FORMAT_GGUF_H
 
+#include "base/hash.h"
 #include "base/status.h"
 #include "base/str.h"
 #include "tensor/dtype.h"
@@ -86,6 +87,9 @@ double liz_gguf_entry_f64(const liz_gguf_entry *entry, uint64_t i);
 size_t liz_gguf_n_tensors(const liz_gguf *gguf);
 const liz_gguf_tensor *liz_gguf_tensor_at(const liz_gguf *gguf, size_t i);
 const liz_gguf_tensor *liz_gguf_tensor_find(const liz_gguf *gguf, const char *name); /* NULL: absent; O(1) expected */
+
+/* Of all metadata, and of each tensor its name and first `sample_bytes` (SIZE_MAX: all) of its bytes. */
+liz_hash liz_gguf_hash(const liz_gguf *gguf, size_t sample_bytes);
 
 /* Tells the system that the bytes of a range inside a tensor are no longer needed in memory; they are
  * read from the file again if touched. */

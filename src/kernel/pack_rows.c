@@ -12,6 +12,7 @@
 
 #include <float.h>
 #include <math.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,6 +43,7 @@ static void source_read(liz_dtype dtype, const uint8_t *src, size_t n, source *t
         to->d[0] = to->parts.d;
         return;
     }
+    memset(to, 0, n < LIZ_BLOCK_LEN ? sizeof *to : offsetof(source, parts));
     for (size_t j = 0; j < n / 32; j++) {
         liz_quant_parts part;
         type->unpack(src + j * (size_t)info->block_bytes, &part);
@@ -155,16 +157,21 @@ static float pack_scales_t32(const source *from, liz_dtype dtype, double v_max, 
     return grid_s(d, to->s[row], N_SUBS_32, v_max, &to->r[row]);
 }
 
-static int8_t clamp_i8(int x) { return (int8_t)(x < -128 ? -128 : x > 127 ? 127 : x); }
-
-/* The bytes t themselves. */
+/* The bytes t themselves, clamp((a v + 128) >> 8): in words where they have room, as a <= 256 and v >= -128 leave it.
+ */
 static float pack_applied(const source *from, double v_max, int8_t *t)
 {
     int16_t a[N_SUBS_32] = {0};
     float d = grid_a(from->d, v_max, a);
-    for (int k = 0; k < LIZ_BLOCK_LEN; k += 16)
-        for (int i = 0; i < 16; i++)
-            t[liz_packed_index(k) + i] = clamp_i8((a[k / 32] * (from->parts.q[k + i] - 128) + 128) >> 8);
+    for (int k = 0; k < LIZ_BLOCK_LEN; k += 16) {
+        const uint8_t *q = from->parts.q + k;
+        int8_t *to = t + liz_packed_index(k);
+        int a_k = a[k / 32];
+        for (int i = 0; i < 16 && a_k >= 0; i++)
+            to[i] = (int8_t)((int16_t)(a_k * (q[i] - 128) + 128) >> 8);
+        for (int i = 0; i < 16 && a_k < 0; i++)
+            to[i] = (int8_t)(a_k * (q[i] - 128) >= 32640 ? 127 : (a_k * (q[i] - 128) + 128) >> 8);
+    }
     return d;
 }
 
@@ -233,7 +240,7 @@ static void pack_ones(const uint8_t *q, int shift, uint8_t *plane)
 static void pack_integer_block(const liz_pack_form *f, liz_dtype dtype, const uint8_t *src, size_t n, uint8_t *block,
                                int row)
 {
-    source from = {0};
+    source from;
     source_read(dtype, src, n, &from);
     const uint8_t *q = from.parts.q;
     float d = pack_scales(f, dtype, &from, block, row);

@@ -245,5 +245,5 @@ liz_status liz_model_load(liz_model *m, liz_team *team, const liz_model_opts *op
         status = liz_lora_load(&m->w, &m->h, err);
     if (status != LIZ_OK)
         return status;
-    return liz_weights_load(&m->w, &m->h, m->gguf, team, opts->on_progress, opts->on_progress_user, err);
+    return liz_weights_load(&m->w, &m->h, m->gguf, team, opts, err);
 }

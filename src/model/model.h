@@ -22,6 +22,7 @@ typedef struct liz_model_opts {
     int32_t n_ctx;        /* tokens of a sequence at most */
     void (*on_progress)(void *user, uint64_t done, uint64_t total);
     void *on_progress_user;
+    bool keep_packed; /* in MODEL.gguf.packed, for the next time */
 } liz_model_opts;
 
 /* What a token asks of the machine in a part of the model: operations (a multiplication and an addition are two) in

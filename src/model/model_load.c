@@ -3,7 +3,8 @@
  * A chunk of 8 MiB at a time; behind it the file's pages are dropped, so that weights are resident once. A member packs
  * contiguous panels, which puts them into the memory near it (first touch). */
 #include "base/checked.h"
-#include "model/model_weights.h"
+#include "base/log.h"
+#include "model/model_packed.h"
 #include "sys/memory.h"
 
 enum { CHUNK_BYTES = 8 << 20 };
@@ -54,22 +55,23 @@ static uint64_t row_bytes_of(const liz_linear *linear)
     return bytes;
 }
 
+static void place_linear(loading *l, liz_linear *linear)
+{
+    const liz_matrix *m = &linear->matrix;
+    linear->matrix.data = l->next;
+    l->next += (size_t)linear->n_mat * liz_pack_matrix_bytes(m->pack, m->n_out, m->n_in);
+    l->total += (uint64_t)linear->n_mat * (uint64_t)m->n_out * row_bytes_of(linear);
+}
+
 static void load_linear(loading *l, liz_linear *linear)
 {
     uint64_t row_bytes = row_bytes_of(linear);
-    linear->matrix.data = l->next;
     l->dtype = linear->tensor->dtype;
     for (int i = 0; i < linear->n_mat; i++) {
         l->matrix = liz_linear_matrix(linear, i);
         l->src = linear->tensor->data + (linear->row + (uint64_t)i * linear->row_step) * row_bytes;
         load_matrix(l, row_bytes);
     }
-    l->next += (size_t)linear->n_mat * liz_pack_matrix_bytes(l->matrix.pack, l->matrix.n_out, l->matrix.n_in);
-}
-
-static void count_linear(loading *l, liz_linear *linear)
-{
-    l->total += (uint64_t)linear->n_mat * (uint64_t)linear->matrix.n_out * row_bytes_of(linear);
 }
 
 static void each_linear(liz_weights *w, const liz_hparams *h, void (*visit)(loading *, liz_linear *), loading *l)
@@ -80,15 +82,34 @@ static void each_linear(liz_weights *w, const liz_hparams *h, void (*visit)(load
             visit(l, linear);
 }
 
-liz_status liz_weights_load(liz_weights *w, const liz_hparams *h, const liz_gguf *gguf, liz_team *team,
-                            void (*on_progress)(void *user, uint64_t done, uint64_t total), void *user, liz_error *err)
+/* Keeping them failed, or another process does it just now: this one has its weights all the same. */
+static void keep(const liz_weights *w, const liz_gguf *gguf, liz_hash key)
 {
-    w->packed = liz_memory_map(w->packed_bytes);
+    liz_error why;
+    liz_status status = liz_packed_write(w, gguf, key, &why);
+    if (status != LIZ_OK)
+        liz_log(status == LIZ_E_BUSY ? LIZ_LOG_INFO : LIZ_LOG_WARN, "model", "packed weights are not kept: %s",
+                why.text);
+}
+
+liz_status liz_weights_load(liz_weights *w, const liz_hparams *h, const liz_gguf *gguf, liz_team *team,
+                            const liz_model_opts *opts, liz_error *err)
+{
+    loading l = {.gguf = gguf, .team = team, .on_progress = opts->on_progress, .user = opts->on_progress_user};
+    liz_hash key = liz_packed_key(w, h, gguf);
+    w->packed = liz_packed_map(w, gguf, key);
+    bool is_mapped = w->packed != NULL;
+    if (!is_mapped)
+        w->packed = liz_memory_map(w->packed_bytes);
     if (w->packed == NULL)
         return liz_fail(err, LIZ_E_MEMORY, "%s: the system refused %llu MiB for weights", liz_gguf_path(gguf),
                         (unsigned long long)(w->packed_bytes >> 20));
-    loading l = {.gguf = gguf, .team = team, .next = w->packed, .on_progress = on_progress, .user = user};
-    each_linear(w, h, count_linear, &l);
+    l.next = w->packed;
+    each_linear(w, h, place_linear, &l);
+    if (is_mapped)
+        return LIZ_OK;
     each_linear(w, h, load_linear, &l);
+    if (opts->keep_packed)
+        keep(w, gguf, key);
     return LIZ_OK;
 }

@@ -80,10 +80,9 @@ liz_linear *liz_weights_linear(liz_weights *w, const liz_hparams *h, size_t i);
 LIZ_MUST_CHECK liz_status liz_weights_rope(const liz_weights *w, const liz_hparams *h, int which, int32_t n_ctx,
                                            double *freqs, liz_error *err);
 
-/* `on_progress` may be NULL; bytes of the file. */
+/* Maps the weights that an earlier open kept, or packs them. Of `opts`: on_progress, keep_packed. */
 LIZ_MUST_CHECK liz_status liz_weights_load(liz_weights *w, const liz_hparams *h, const liz_gguf *gguf, liz_team *team,
-                                           void (*on_progress)(void *user, uint64_t done, uint64_t total), void *user,
-                                           liz_error *err);
+                                           const liz_model_opts *opts, liz_error *err);
 void liz_weights_close(liz_weights *w);
 
 #endif

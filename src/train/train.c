@@ -217,27 +217,6 @@ static liz_status read_data(trainer *t, liz_error *err)
 
 /* ---- Settings ---- */
 
-/* What a model file holds. */
-static liz_hash gguf_hash(const liz_gguf *gguf)
-{
-    liz_hash h = {0};
-    for (size_t i = 0; i < liz_gguf_n_entries(gguf); i++) {
-        const liz_gguf_entry *entry = liz_gguf_entry_at(gguf, i);
-        h = liz_hash_chain(h, entry->key.p, entry->key.n);
-        for (uint64_t k = 0; entry->strings != NULL && k < entry->n; k++)
-            h = liz_hash_chain(h, entry->strings[k].p, entry->strings[k].n);
-        size_t size = liz_gguf_type_size(entry->type == LIZ_GGUF_ARRAY ? entry->elem_type : entry->type);
-        if (size > 0)
-            h = liz_hash_chain(h, entry->data, (size_t)entry->n * size);
-    }
-    for (size_t i = 0; i < liz_gguf_n_tensors(gguf); i++) {
-        const liz_gguf_tensor *tensor = liz_gguf_tensor_at(gguf, i);
-        h = liz_hash_chain(h, tensor->name.p, tensor->name.n);
-        h = liz_hash_chain(h, tensor->data, tensor->size_bytes);
-    }
-    return h;
-}
-
 static liz_status set_hash(trainer *t, const char *name, liz_hash hash, liz_error *err)
 {
     char hex[33];
@@ -272,7 +251,7 @@ static liz_status add_first_settings(trainer *t, liz_error *err)
 
 static liz_status add_settings(trainer *t, liz_error *err)
 {
-    liz_status status = set_hash(t, "model", gguf_hash(t->gguf), err);
+    liz_status status = set_hash(t, "model", liz_gguf_hash(t->gguf, SIZE_MAX), err);
     if (status == LIZ_OK)
         status = set_hash(t, "data", liz_hash_bytes(t->tokens.v, t->tokens.n * sizeof *t->tokens.v), err);
     if (status == LIZ_OK && t->opts->common.patience > 0)
