@@ -73,9 +73,6 @@ static void write_start(const char *path, const liz_model_shape *shape)
 {
     liz_gguf_writer *writer;
     must(liz_gguf_writer_open(&writer, path, &err));
-    liz_model_shape_put(shape, writer);
-    liz_model_shape_declare(shape, writer);
-    must(liz_gguf_writer_begin(writer, &err));
     must(liz_model_shape_write(shape, writer, 1, &err));
     must(liz_gguf_writer_finish(writer, &err));
     liz_gguf_writer_close(writer);
@@ -107,13 +104,7 @@ int main(int argc, char **argv)
     unlink(path);
     must(liz_tape_open(&tape, team, tier, &(liz_tape_opts){.n_tok_max = n_part * n_ctx}, &err));
     must(liz_graph_open(&graph, gguf, tape, &(liz_graph_opts){.n_ctx = (int32_t)n_ctx}, &err));
-    liz_optimizer_opts opts = {.rate = 1e-3f,
-                               .muon = getenv("ADAMW") == NULL,
-                               .beta1 = 0.9f,
-                               .beta2 = 0.95f,
-                               .eps = 1e-8f,
-                               .momentum = 0.95f,
-                               .clip = 1};
+    liz_optimizer_opts opts = {.rate = 1e-3f, .muon = getenv("ADAMW") == NULL, .clip = 1};
     must(liz_optimizer_open(&optimizer, tape, team, &opts, &err));
 
     size_t n = n_part * n_ctx;

@@ -16,6 +16,14 @@ liz_status liz_fail_at(liz_error *err, liz_status code, size_t offset, const cha
 /* Puts "`fmt`: " before the text of an error that a callee filled, unless it begins so already. Returns `code`. */
 liz_status liz_fail_within(liz_error *err, liz_status code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
+/* Passes a failure on to the caller: for a row of steps of which none owns what a return would lose. */
+#define LIZ_TRY(call)                                                                                                  \
+    do {                                                                                                               \
+        liz_status status_of_call = (call);                                                                            \
+        if (status_of_call != LIZ_OK)                                                                                  \
+            return status_of_call;                                                                                     \
+    } while (0)
+
 /* A programmer error: stays on in release builds. Nothing from a file or socket may reach it. */
 #define LIZ_ASSERT(cond) ((cond) ? (void)0 : liz_assert_failed(#cond, __FILE__, __LINE__))
 

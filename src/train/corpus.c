@@ -2,6 +2,7 @@
 #include "train/corpus.h"
 
 #include "base/buf.h"
+#include "base/checked.h"
 #include "base/json.h"
 
 #include <fcntl.h>
@@ -184,4 +185,35 @@ void liz_tokens_free(liz_tokens *tokens)
 {
     free(tokens->v);
     *tokens = (liz_tokens){0};
+}
+
+/* ---- Rows ---- */
+
+/* What is to be predicted at token `t`: after the end of a document, nothing. */
+static int32_t target_at(const liz_tokens *tokens, size_t t)
+{
+    int32_t next = t + 1 < tokens->n ? tokens->v[t + 1] : tokens->begin;
+    return next == tokens->begin && tokens->end != tokens->begin ? -1 : next;
+}
+
+static size_t get_row(const void *user, size_t i, int32_t *tokens, int32_t *targets, liz_segment *segments,
+                      size_t *n_segments)
+{
+    const liz_tokens *all = user;
+    size_t first = i * all->n_ctx, n = all->n - first < all->n_ctx ? all->n - first : all->n_ctx;
+    *n_segments = 0;
+    for (size_t t = 0; t < n; t++) {
+        tokens[t] = all->v[first + t];
+        targets[t] = target_at(all, first + t);
+        if (t == 0 || tokens[t] == all->begin)
+            segments[(*n_segments)++] = (liz_segment){t, 0};
+        segments[*n_segments - 1].n++;
+    }
+    return n;
+}
+
+liz_feed liz_tokens_feed(liz_tokens *tokens, size_t n_ctx)
+{
+    tokens->n_ctx = n_ctx;
+    return (liz_feed){.user = tokens, .n_items = liz_div_up(tokens->n, n_ctx), .n_tok_max = n_ctx, .get = get_row};
 }

@@ -9,6 +9,7 @@
 
 #include "sys/files.h"
 #include "text/vocab.h"
+#include "train/feed.h"
 
 /* A document, or a part of one: `ends` where it ends. What it returns other than LIZ_OK stops the reading. */
 typedef liz_status liz_corpus_fn(void *user, liz_str text, bool ends, liz_error *err);
@@ -24,11 +25,15 @@ typedef struct liz_tokens {
     int32_t *v;
     size_t n, cap, n_documents, n_bytes, n_words; /* of text; words have white space between them */
     int32_t begin, end;                           /* set before the first file is added */
+    size_t n_ctx;                                 /* of the feed's rows */
 } liz_tokens;
 
 /* Appends what `path` holds. As liz_corpus_read; LIZ_E_FORMAT for a file without text. */
 LIZ_MUST_CHECK liz_status liz_tokens_add(liz_tokens *tokens, const liz_files *files, const char *path,
                                          const liz_text_vocab *vocab, liz_error *err);
 void liz_tokens_free(liz_tokens *tokens);
+
+/* The text as rows of `n_ctx` tokens, each row's documents apart; every token but the first is a target once. */
+liz_feed liz_tokens_feed(liz_tokens *tokens, size_t n_ctx);
 
 #endif

@@ -1,11 +1,10 @@
-/* feed.h - what a training loop is fed with: items by number, so that any step's batch can be made again.
+/* feed.h - what a training is fed with: items by number, so that any step's batch can be made again.
  *
  * An item is a piece of a batch that is never cut: a row of a text, a conversation. Which items a step takes and in
  * what order is the loop's affair. */
 #ifndef LIZ_TRAIN_FEED_H
 #define LIZ_TRAIN_FEED_H
 
-#include "train/corpus.h"
 #include "train/tape.h"
 
 typedef struct liz_feed {
@@ -14,16 +13,6 @@ typedef struct liz_feed {
     /* Item `i`: tokens, targets and segments [n_tok_max], the segments from 0. Returns how many tokens it has. */
     size_t (*get)(const void *user, size_t i, int32_t *tokens, int32_t *targets, liz_segment *segments,
                   size_t *n_segments);
-    double bytes_per_token, words_per_token; /* of its text; 0: not told */
 } liz_feed;
-
-/* A text as rows of `n_ctx` tokens, each row's documents apart; every token but the first is a target once. */
-typedef struct liz_row_feed {
-    const liz_tokens *tokens; /* borrowed */
-    size_t n_ctx;
-} liz_row_feed;
-
-/* `rows` is borrowed by the feed. */
-liz_feed liz_row_feed_of(liz_row_feed *rows, const liz_tokens *tokens, size_t n_ctx);
 
 #endif

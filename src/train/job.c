@@ -21,9 +21,9 @@ static char *joined(const char *out, const char *suffix)
 /* What the side file says: nothing (then the job is new), a running job, or one that is done. */
 static liz_status read_side(liz_job *job, liz_error *err)
 {
-    liz_status status = liz_file_read_whole(job->files, job->side, &job->before, err);
-    if (status != LIZ_OK || job->before.len == 0)
-        return status;
+    LIZ_TRY(liz_file_read_whole(job->files, job->side, &job->before, err));
+    if (job->before.len == 0)
+        return LIZ_OK;
     if (!liz_str_starts(liz_buf_str(&job->before), head))
         return liz_fail(err, LIZ_E_FORMAT, "%s: was not written by train or tune: move it away, or --restart",
                         job->side);
@@ -48,9 +48,7 @@ static liz_status look(liz_job *job, bool restart, liz_error *err)
         forget(job);
         return liz_file_truncate(job->files, job->fd, job->side, 0, err);
     }
-    liz_status status = read_side(job, err);
-    if (status != LIZ_OK)
-        return status;
+    LIZ_TRY(read_side(job, err));
     if (job->is_done && !exists(job->out))
         forget(job);
     if (exists(job->out) && !job->resumes)
@@ -73,10 +71,8 @@ liz_status liz_job_open(liz_job *job, const liz_files *files, const char *out, b
     job->start = joined(out, "start");
     if (job->out == NULL || job->side == NULL || job->checkpoint == NULL || job->start == NULL)
         return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for its paths", out);
-    liz_status status = liz_file_open_locked(files, job->side, &job->fd, err);
-    if (status == LIZ_OK)
-        status = look(job, restart, err);
-    return status;
+    LIZ_TRY(liz_file_open_locked(files, job->side, &job->fd, err));
+    return look(job, restart, err);
 }
 
 void liz_job_close(liz_job *job)
@@ -111,7 +107,7 @@ static liz_str line_before(const liz_job *job, const char *name)
     return (liz_str){"nothing", 7};
 }
 
-liz_status liz_job_setting(liz_job *job, liz_error *err, const char *name, const char *format, ...)
+void liz_job_setting(liz_job *job, const char *name, const char *format, ...)
 {
     char value[256];
     va_list args;
@@ -122,15 +118,30 @@ liz_status liz_job_setting(liz_job *job, liz_error *err, const char *name, const
         *p = *p == '\n' ? ' ' : *p;
     liz_buf_printf(&job->now, "%s %s\n", name, value);
     liz_str before = line_before(job, name);
-    if (job->resumes && !liz_str_is(before, value))
-        return liz_fail(err, LIZ_E_STATE,
-                        "%s: was begun with another %s (%.*s, now %s): give the same, or --restart to begin anew",
-                        job->out, name, LIZ_STR_ARG(before), value);
-    return LIZ_OK;
+    if (job->resumes && job->status == LIZ_OK && !liz_str_is(before, value))
+        job->status =
+            liz_fail(&job->why, LIZ_E_STATE,
+                     "%s: was begun with another %s (%.*s, now %s): give the same, or --restart to begin anew",
+                     job->out, name, LIZ_STR_ARG(before), value);
+}
+
+void liz_job_setting_hash(liz_job *job, const char *name, liz_hash hash)
+{
+    char hex[33];
+    liz_hash_hex(hash, hex);
+    liz_job_setting(job, name, "%s", hex);
+}
+
+liz_status liz_job_check(const liz_job *job, liz_error *err)
+{
+    if (job->status != LIZ_OK && err != NULL)
+        *err = job->why;
+    return job->status;
 }
 
 liz_status liz_job_begin(liz_job *job, liz_hash *hash, liz_error *err)
 {
+    LIZ_TRY(liz_job_check(job, err));
     if (liz_buf_failed(&job->now))
         return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for its settings", job->side);
     *hash = liz_hash_bytes(job->now.data, job->now.len);
@@ -143,9 +154,7 @@ liz_status liz_job_begin(liz_job *job, liz_hash *hash, liz_error *err)
 liz_status liz_job_finish(liz_job *job, liz_error *err)
 {
     liz_buf_puts(&job->now, done);
-    liz_status status = liz_file_replace_locked(job->files, job->side, &job->fd, job->now.data, job->now.len, err);
-    if (status != LIZ_OK)
-        return status;
+    LIZ_TRY(liz_file_replace_locked(job->files, job->side, &job->fd, job->now.data, job->now.len, err));
     job->files->unlink(job->files->user, job->checkpoint);
     job->files->unlink(job->files->user, job->start);
     return LIZ_OK;

@@ -16,6 +16,8 @@ typedef struct liz_job {
     liz_buf before, now;                   /* settings: of the job that is there, and as they are added */
     bool resumes, has_begun;               /* settings are those of the job that is there; are written down */
     bool is_done;                          /* OUT was finished; nothing is left to do if settings agree */
+    liz_status status;                     /* of the settings so far */
+    liz_error why;
 } liz_job;
 
 /* Takes the lock and reads what is there. `restart`: whatever is there is begun anew. LIZ_E_BUSY: another process is at
@@ -25,9 +27,11 @@ LIZ_MUST_CHECK liz_status liz_job_open(liz_job *job, const liz_files *files, con
 /* A new job that has not begun leaves nothing behind. */
 void liz_job_close(liz_job *job);
 
-/* Adds a setting, in the same order every time. LIZ_E_STATE: the job that is there has another value. */
-LIZ_MUST_CHECK liz_status liz_job_setting(liz_job *job, liz_error *err, const char *name, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
+/* Adds a setting, in the same order every time. The first that the job that is there has another value of is kept. */
+void liz_job_setting(liz_job *job, const char *name, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void liz_job_setting_hash(liz_job *job, const char *name, liz_hash hash);
+/* LIZ_E_STATE names that one. */
+LIZ_MUST_CHECK liz_status liz_job_check(const liz_job *job, liz_error *err);
 /* All settings are added: a new job writes them down. Gives their hash. */
 LIZ_MUST_CHECK liz_status liz_job_begin(liz_job *job, liz_hash *hash, liz_error *err);
 /* OUT is there: says so in the side file, and removes checkpoint and start. */

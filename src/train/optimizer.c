@@ -11,6 +11,8 @@
 
 enum { PIECE = 1 << 16, NEWTON_STEPS = 5 }; /* elements of a piece of a norm */
 
+static const float beta1 = 0.9f, beta2 = 0.95f, epsilon = 1e-8f, momentum = 0.95f;
+
 struct liz_optimizer {
     liz_tape *tape;
     liz_team *team;
@@ -111,8 +113,6 @@ void liz_optimizer_close(liz_optimizer *optimizer)
     free(optimizer);
 }
 
-float liz_optimizer_rate(const liz_optimizer *optimizer) { return optimizer->opts.rate; }
-
 /* ---- Norms ---- */
 
 /* This member's share of the sums of squares of x [n], at `pieces`. */
@@ -207,9 +207,9 @@ static void muon(liz_optimizer *o, liz_param *p, int member, int n_members)
     size_t begin, end, n = size_of(p), count;
     liz_team_share(n, 16, member, n_members, &begin, &end);
     count = end - begin;
-    kernel->scale(p->m + begin, o->opts.momentum, count, p->m + begin);
+    kernel->scale(p->m + begin, momentum, count, p->m + begin);
     kernel->add_scaled(p->grad + begin, o->adam.scale, count, p->m + begin);
-    kernel->scale(p->m + begin, o->opts.momentum, count, o->x + begin); /* Nesterov's look ahead */
+    kernel->scale(p->m + begin, momentum, count, o->x + begin); /* Nesterov's look ahead */
     kernel->add_scaled(p->grad + begin, o->adam.scale, count, o->x + begin);
     liz_team_barrier(o->team);
     sum_squares(o, o->x, n, o->pieces, member, n_members);
@@ -268,12 +268,12 @@ float liz_optimizer_step(liz_optimizer *o, uint64_t step, float share)
     const liz_optimizer_opts *opts = &o->opts;
     bool clips = opts->clip > 0 && o->norm > opts->clip;
     o->adam = (liz_adam){.rate = opts->rate * share,
-                         .beta1 = opts->beta1,
-                         .beta2 = opts->beta2,
-                         .eps = opts->eps,
+                         .beta1 = beta1,
+                         .beta2 = beta2,
+                         .eps = epsilon,
                          .decay = opts->decay * opts->rate * share,
-                         .fix1 = (float)(1 / (1 - liz_angle_pow((double)opts->beta1, (double)least(step, 100000)))),
-                         .fix2 = (float)(1 / (1 - liz_angle_pow((double)opts->beta2, (double)least(step, 100000)))),
+                         .fix1 = (float)(1 / (1 - liz_angle_pow((double)beta1, (double)least(step, 100000)))),
+                         .fix2 = (float)(1 / (1 - liz_angle_pow((double)beta2, (double)least(step, 100000)))),
                          .scale = clips ? opts->clip / o->norm : 1};
     liz_team_run(o->team, step_run, o);
     liz_tape_refresh(o->tape);

@@ -14,7 +14,7 @@ typedef struct liz_optimizer liz_optimizer;
 typedef struct liz_optimizer_opts {
     float rate; /* at the peak of the schedule */
     bool muon;  /* for matrices; else Adam for everything */
-    float beta1, beta2, eps, decay, momentum;
+    float decay;
     float clip; /* of the gradient's norm; 0: none */
 } liz_optimizer_opts;
 
@@ -22,7 +22,6 @@ typedef struct liz_optimizer_opts {
 LIZ_MUST_CHECK liz_status liz_optimizer_open(liz_optimizer **out, liz_tape *tape, liz_team *team,
                                              const liz_optimizer_opts *opts, liz_error *err);
 void liz_optimizer_close(liz_optimizer *optimizer);
-float liz_optimizer_rate(const liz_optimizer *optimizer); /* at the peak */
 
 /* One step, counted from 1, at `share` of the peak rates; then gradients are zero. Gives the gradient's norm before
  * clipping; not-a-number leaves the weights as they were. */

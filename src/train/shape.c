@@ -83,153 +83,115 @@ liz_status liz_model_shape_complete(liz_model_shape *shape, const char *name, li
 
 /* ---- The file ---- */
 
-static void put_key(const liz_model_shape *s, liz_gguf_writer *writer, const char *key, int32_t value)
+/* What the architecture wants said, in the file's order. */
+static void put_keys(const liz_model_shape *s, liz_gguf_writer *writer)
 {
-    char full[96];
-    snprintf(full, sizeof full, "%s.%s", s->qk_norm ? "qwen3" : "llama", key);
-    liz_gguf_put_u32(writer, full, (uint32_t)value);
+    const char *arch = s->qk_norm ? "qwen3" : "llama";
+    const struct {
+        const char *name;
+        float real; /* 0: the number is whole */
+        int32_t whole;
+    } keys[] = {{"context_length", 0, s->n_ctx},
+                {"embedding_length", 0, s->n_embd},
+                {"block_count", 0, s->n_layer},
+                {"feed_forward_length", 0, s->n_ff},
+                {"attention.head_count", 0, s->n_head},
+                {"attention.head_count_kv", 0, s->n_head_kv},
+                {"attention.key_length", 0, s->n_embd_head},
+                {"attention.value_length", 0, s->n_embd_head},
+                {"attention.layer_norm_rms_epsilon", 1e-5f, 0},
+                {"rope.dimension_count", 0, s->n_embd_head},
+                {"rope.freq_base", s->rope_base, 0},
+                {"vocab_size", 0, s->n_vocab}};
+    liz_gguf_put_str(writer, "general.architecture", liz_str_of(arch));
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        char key[96];
+        snprintf(key, sizeof key, "%s.%s", arch, keys[i].name);
+        if (keys[i].real != 0)
+            liz_gguf_put_f32(writer, key, keys[i].real);
+        else
+            liz_gguf_put_u32(writer, key, (uint32_t)keys[i].whole);
+    }
 }
 
-static void put_float(const liz_model_shape *s, liz_gguf_writer *writer, const char *key, float value)
-{
-    char full[96];
-    snprintf(full, sizeof full, "%s.%s", s->qk_norm ? "qwen3" : "llama", key);
-    liz_gguf_put_f32(writer, full, value);
-}
-
-void liz_model_shape_put(const liz_model_shape *s, liz_gguf_writer *writer)
-{
-    liz_gguf_put_str(writer, "general.architecture", liz_str_of(s->qk_norm ? "qwen3" : "llama"));
-    put_key(s, writer, "context_length", s->n_ctx);
-    put_key(s, writer, "embedding_length", s->n_embd);
-    put_key(s, writer, "block_count", s->n_layer);
-    put_key(s, writer, "feed_forward_length", s->n_ff);
-    put_key(s, writer, "attention.head_count", s->n_head);
-    put_key(s, writer, "attention.head_count_kv", s->n_head_kv);
-    put_key(s, writer, "attention.key_length", s->n_embd_head);
-    put_key(s, writer, "attention.value_length", s->n_embd_head);
-    put_float(s, writer, "attention.layer_norm_rms_epsilon", 1e-5f);
-    put_key(s, writer, "rope.dimension_count", s->n_embd_head);
-    put_float(s, writer, "rope.freq_base", s->rope_base);
-    put_key(s, writer, "vocab_size", s->n_vocab);
-}
-
-/* A tensor of a layer (or of none) and how it begins: uniform with this deviation; a vector as ones. */
+/* A tensor and how it begins: uniform with this deviation; a vector as ones. */
 typedef struct tensor {
     const char *name;
-    uint64_t n_out, n_in; /* n_out 0: a vector */
+    uint64_t n_rows, n_in;
+    bool is_vector;
     float deviation;
 } tensor;
 
-enum { TENSORS_MAX = 16 };
-
-static int tensors_of_layer(const liz_model_shape *s, tensor out[TENSORS_MAX])
+/* Tensor `i` of the file, its name in `name`; false behind the last one. */
+static bool tensor_at(const liz_model_shape *s, uint32_t i, char name[64], tensor *out)
 {
     uint64_t n = (uint64_t)s->n_embd, ff = (uint64_t)s->n_ff, head = (uint64_t)s->n_embd_head;
     uint64_t q = (uint64_t)s->n_head * head, kv = (uint64_t)s->n_head_kv * head;
     float in = 0.5f / sqrtf((float)n), depth = sqrtf(2 * (float)s->n_layer);
-    const tensor all[] = {
-        {"attn_norm.weight", 0, n, 0},
-        {"attn_q.weight", q, n, in},
-        {"attn_k.weight", kv, n, in},
-        {"attn_v.weight", kv, n, in},
-        {"attn_output.weight", n, q, 0.5f / sqrtf((float)q) / depth},
-        {"ffn_norm.weight", 0, n, 0},
-        {"ffn_gate.weight", ff, n, in},
-        {"ffn_up.weight", ff, n, in},
-        {"ffn_down.weight", n, ff, 0.5f / sqrtf((float)ff) / depth},
-        {"attn_q_norm.weight", 0, head, 0},
-        {"attn_k_norm.weight", 0, head, 0},
-    };
-    int n_all = (int)(sizeof all / sizeof *all) - (s->qk_norm ? 0 : 2);
-    memcpy(out, all, (size_t)n_all * sizeof *all);
-    return n_all;
+    const tensor first = {"token_embd.weight", (uint64_t)s->n_vocab, n, false, 0.02f},
+                 last = {"output_norm.weight", 1, n, true, 0},
+                 of_layer[] = {
+                     {"attn_norm.weight", 1, n, true, 0},
+                     {"attn_q.weight", q, n, false, in},
+                     {"attn_k.weight", kv, n, false, in},
+                     {"attn_v.weight", kv, n, false, in},
+                     {"attn_output.weight", n, q, false, 0.5f / sqrtf((float)q) / depth},
+                     {"ffn_norm.weight", 1, n, true, 0},
+                     {"ffn_gate.weight", ff, n, false, in},
+                     {"ffn_up.weight", ff, n, false, in},
+                     {"ffn_down.weight", n, ff, false, 0.5f / sqrtf((float)ff) / depth},
+                     {"attn_q_norm.weight", 1, head, true, 0},
+                     {"attn_k_norm.weight", 1, head, true, 0},
+                 };
+    uint32_t n_of_layer = sizeof of_layer / sizeof *of_layer - (s->qk_norm ? 0 : 2);
+    uint32_t n_tensors = n_of_layer * (uint32_t)s->n_layer + 2, at = i - 1;
+    bool is_of_layer = i > 0 && i + 1 < n_tensors;
+    *out = is_of_layer ? of_layer[at % n_of_layer] : i == 0 ? first : last;
+    if (is_of_layer)
+        snprintf(name, 64, "blk.%u.%s", at / n_of_layer, out->name);
+    else
+        snprintf(name, 64, "%s", out->name);
+    return i < n_tensors;
 }
 
-static tensor token_table(const liz_model_shape *s)
-{
-    return (tensor){"token_embd.weight", (uint64_t)s->n_vocab, (uint64_t)s->n_embd, 0.02f};
-}
-static tensor last_norm(const liz_model_shape *s) { return (tensor){"output_norm.weight", 0, (uint64_t)s->n_embd, 0}; }
-
-/* Calls `each` for every tensor in the file's order. */
-typedef liz_status tensor_fn(void *user, const char *name, const tensor *t, liz_error *err);
-
-static liz_status each_tensor(const liz_model_shape *s, tensor_fn *each, void *user, liz_error *err)
-{
-    tensor first = token_table(s), last = last_norm(s), of_layer[TENSORS_MAX];
-    int n = tensors_of_layer(s, of_layer);
-    char name[64];
-    liz_status status = each(user, first.name, &first, err);
-    for (int layer = 0; layer < s->n_layer; layer++)
-        for (int i = 0; i < n && status == LIZ_OK; i++) {
-            snprintf(name, sizeof name, "blk.%d.%s", layer, of_layer[i].name);
-            status = each(user, name, &of_layer[i], err);
-        }
-    return status == LIZ_OK ? each(user, last.name, &last, err) : status;
-}
-
-static liz_status count(void *user, const char *name, const tensor *t, liz_error *err)
-{
-    (void)name;
-    (void)err;
-    *(uint64_t *)user += (t->n_out > 0 ? t->n_out : 1) * t->n_in;
-    return LIZ_OK;
-}
-
-uint64_t liz_model_shape_params(const liz_model_shape *shape)
+uint64_t liz_model_shape_params(const liz_model_shape *s)
 {
     uint64_t n = 0;
-    (void)each_tensor(shape, count, &n, NULL);
+    char name[64];
+    tensor t;
+    for (uint32_t i = 0; tensor_at(s, i, name, &t); i++)
+        n += t.n_rows * t.n_in;
     return n;
 }
 
-static liz_status declare(void *user, const char *name, const tensor *t, liz_error *err)
+static liz_status write_tensor(liz_gguf_writer *writer, const tensor *t, float *row, uint64_t seed, uint32_t which,
+                               liz_error *err)
 {
-    (void)err;
-    uint64_t shape[2] = {t->n_out, t->n_in};
-    bool is_vector = t->n_out == 0;
-    liz_gguf_declare_tensor(user, liz_str_of(name), LIZ_DTYPE_F32, is_vector ? 1 : 2, shape + is_vector);
-    return LIZ_OK;
-}
-
-void liz_model_shape_declare(const liz_model_shape *shape, liz_gguf_writer *writer)
-{
-    (void)each_tensor(shape, declare, writer, NULL);
-}
-
-typedef struct filler {
-    liz_gguf_writer *writer;
-    float *row;
-    uint64_t seed;
-    uint32_t which;
-} filler;
-
-static liz_status write_tensor(void *user, const char *name, const tensor *t, liz_error *err)
-{
-    filler *f = user;
-    (void)name;
-    f->which++;
-    for (uint64_t r = 0; r < (t->n_out > 0 ? t->n_out : 1); r++) {
+    for (uint64_t r = 0; r < t->n_rows; r++) {
         for (uint64_t i = 0; i < t->n_in; i++)
-            f->row[i] = t->n_out == 0
-                            ? 1
-                            : (float)(liz_draw(f->seed, r * t->n_in + i, f->which) * 2 - 1) * t->deviation * 1.7320508f;
-        liz_status status = liz_gguf_writer_data(f->writer, f->row, t->n_in * sizeof *f->row, err);
-        if (status != LIZ_OK)
-            return status;
+            row[i] =
+                t->is_vector ? 1 : (float)(liz_draw(seed, r * t->n_in + i, which) * 2 - 1) * t->deviation * 1.7320508f;
+        LIZ_TRY(liz_gguf_writer_data(writer, row, t->n_in * sizeof *row, err));
     }
     return LIZ_OK;
 }
 
 liz_status liz_model_shape_write(const liz_model_shape *s, liz_gguf_writer *writer, uint64_t seed, liz_error *err)
 {
-    size_t widest = (size_t)(s->n_ff > s->n_embd ? s->n_ff : s->n_embd);
-    size_t q = (size_t)s->n_head * (size_t)s->n_embd_head;
-    filler f = {.writer = writer, .row = malloc((q > widest ? q : widest) * sizeof(float)), .seed = seed};
-    if (f.row == NULL)
-        return liz_fail(err, LIZ_E_MEMORY, "no memory for a model's rows");
-    liz_status status = each_tensor(s, write_tensor, &f, err);
-    free(f.row);
+    char name[64];
+    tensor t;
+    size_t widest = 0;
+    put_keys(s, writer);
+    for (uint32_t i = 0; tensor_at(s, i, name, &t); i++) {
+        uint64_t shape[2] = {t.n_rows, t.n_in};
+        liz_gguf_declare_tensor(writer, liz_str_of(name), LIZ_DTYPE_F32, t.is_vector ? 1 : 2, shape + t.is_vector);
+        widest = t.n_in > widest ? t.n_in : widest;
+    }
+    LIZ_TRY(liz_gguf_writer_begin(writer, err));
+    float *row = malloc(widest * sizeof *row);
+    liz_status status = row != NULL ? LIZ_OK : liz_fail(err, LIZ_E_MEMORY, "no memory for a model's rows");
+    for (uint32_t i = 0; status == LIZ_OK && tensor_at(s, i, name, &t); i++)
+        status = write_tensor(writer, &t, row, seed, i + 1, err);
+    free(row);
     return status;
 }

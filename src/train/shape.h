@@ -21,10 +21,8 @@ LIZ_MUST_CHECK liz_status liz_model_shape_complete(liz_model_shape *shape, const
 
 uint64_t liz_model_shape_params(const liz_model_shape *shape);
 
-/* Puts what the architecture wants said, but for the tokenizer. */
-void liz_model_shape_put(const liz_model_shape *shape, liz_gguf_writer *writer);
-/* Declares the tensors; and, after `begin`, writes their random beginning. */
-void liz_model_shape_declare(const liz_model_shape *shape, liz_gguf_writer *writer);
+/* Writes what is left of a file whose tokenizer was put: what the architecture wants said, and the tensors as they
+ * begin, random by `seed`. */
 LIZ_MUST_CHECK liz_status liz_model_shape_write(const liz_model_shape *shape, liz_gguf_writer *writer, uint64_t seed,
                                                 liz_error *err);
 

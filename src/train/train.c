@@ -1,12 +1,11 @@
 /* train.c - from options to a model file, step by step. */
 #include "train/train.h"
 
-#include "base/checked.h"
 #include "decode/sampler.h"
 #include "kernel/angle.h"
 #include "sys/memory.h"
 #include "train/bpe.h"
-#include "train/graph.h"
+#include "train/corpus.h"
 #include "train/rewrite.h"
 
 #include <math.h>
@@ -20,17 +19,11 @@ static const char end_of_text[] = "<|endoftext|>";
 
 typedef struct trainer {
     const liz_train_opts *opts;
-    liz_course course;
+    liz_course course; /* its model: --init, or the start beside OUT */
     liz_model_shape shape;
-    liz_gguf *gguf; /* what training goes on from: --init, or the start beside OUT */
     liz_dtype dtype;
-    liz_text_vocab *vocab;
     liz_tokens tokens, valid_tokens;
-    liz_row_feed rows, valid_rows;
-    liz_feed feed, valid;
-    size_t n_ctx, n_part;
-    liz_tape *tape;
-    liz_graph *graph;
+    size_t n_ctx;
     liz_sampler *sampler;
     float *logits;
     liz_buf sample;
@@ -63,40 +56,40 @@ static liz_status check_options(trainer *t, liz_error *err)
 
 /* ---- The beginning ---- */
 
+static void tell_reading(trainer *t, const char *path)
+{
+    t->course.progress.path = path;
+    liz_course_tell(&t->course, LIZ_TRAIN_READING);
+}
+
 static liz_status count_text(void *user, liz_str text, bool ends, liz_error *err)
 {
     (void)ends;
     return liz_bpe_count(user, text, err);
 }
 
-static liz_status train_tokenizer(trainer *t, liz_bpe *bpe, liz_error *err)
+static liz_status train_tokenizer(trainer *t, liz_bpe *bpe, liz_gguf_writer *writer, liz_error *err)
 {
-    const liz_paths *data = &t->opts->data;
-    size_t n_specials = 1 + t->opts->specials.n, n_merges;
-    liz_status status = LIZ_OK;
-    for (size_t i = 0; i < data->n && status == LIZ_OK; i++) {
-        t->course.progress.path = data->v[i];
-        liz_course_tell(&t->course, LIZ_TRAIN_READING);
-        status = liz_corpus_read(t->course.files, data->v[i], count_text, bpe, err);
+    const liz_paths *data = &t->opts->data, *more = &t->opts->specials;
+    const char *specials[SPECIALS_MAX + 1] = {end_of_text};
+    size_t n_specials = 1 + more->n, n_merges;
+    if (more->n > 0)
+        memcpy(specials + 1, more->v, more->n * sizeof *specials);
+    for (size_t i = 0; i < data->n; i++) {
+        tell_reading(t, data->v[i]);
+        LIZ_TRY(liz_corpus_read(t->course.files, data->v[i], count_text, bpe, err));
     }
-    if (status == LIZ_OK)
-        status = liz_bpe_merge_all(bpe, (size_t)t->shape.n_vocab - n_specials, err);
+    LIZ_TRY(liz_bpe_merge_all(bpe, (size_t)t->shape.n_vocab - n_specials, err));
     liz_bpe_merges(bpe, &n_merges);
     t->shape.n_vocab = (int32_t)(256 + n_merges + n_specials);
-    return status;
+    return liz_bpe_put(bpe, writer, specials, n_specials, 0, err);
 }
 
 static liz_status put_new_tokenizer(trainer *t, liz_gguf_writer *writer, liz_error *err)
 {
-    const char *specials[SPECIALS_MAX + 1] = {end_of_text};
-    liz_bpe *bpe = NULL;
-    for (size_t i = 0; i < t->opts->specials.n; i++)
-        specials[i + 1] = t->opts->specials.v[i];
-    liz_status status = liz_bpe_open(&bpe, t->opts->pre != NULL ? t->opts->pre : "qwen2", err);
-    if (status == LIZ_OK)
-        status = train_tokenizer(t, bpe, err);
-    if (status == LIZ_OK)
-        status = liz_bpe_put(bpe, writer, specials, 1 + t->opts->specials.n, 0, err);
+    liz_bpe *bpe;
+    LIZ_TRY(liz_bpe_open(&bpe, t->opts->pre != NULL ? t->opts->pre : "qwen2", err));
+    liz_status status = train_tokenizer(t, bpe, writer, err);
     liz_bpe_close(bpe);
     return status;
 }
@@ -132,18 +125,11 @@ static liz_status check_size(const trainer *t, liz_error *err)
 /* The file that a model begins as, beside OUT. */
 static liz_status write_start(trainer *t, liz_error *err)
 {
-    liz_gguf_writer *writer = NULL;
-    liz_status status = check_size(t, err);
-    if (status == LIZ_OK)
-        status = liz_gguf_writer_open(&writer, t->course.job.start, err);
-    if (status == LIZ_OK)
-        status = t->opts->tokenizer != NULL ? put_tokenizer_of(t, writer, t->opts->tokenizer, err)
-                                            : put_new_tokenizer(t, writer, err);
-    if (status == LIZ_OK) {
-        liz_model_shape_put(&t->shape, writer);
-        liz_model_shape_declare(&t->shape, writer);
-        status = liz_gguf_writer_begin(writer, err);
-    }
+    liz_gguf_writer *writer;
+    LIZ_TRY(check_size(t, err));
+    LIZ_TRY(liz_gguf_writer_open(&writer, t->course.job.start, err));
+    liz_status status = t->opts->tokenizer != NULL ? put_tokenizer_of(t, writer, t->opts->tokenizer, err)
+                                                   : put_new_tokenizer(t, writer, err);
     if (status == LIZ_OK)
         status = liz_model_shape_write(&t->shape, writer, t->opts->common.seed, err);
     if (status == LIZ_OK)
@@ -154,25 +140,16 @@ static liz_status write_start(trainer *t, liz_error *err)
 
 static liz_status open_start(trainer *t, liz_error *err)
 {
-    const char *path = t->opts->init != NULL ? t->opts->init : t->course.job.start;
-    liz_status status = LIZ_OK;
-    uint64_t n_ctx = 0;
-    if (t->opts->init == NULL && !t->course.job.resumes)
-        status = write_start(t, err);
-    if (status == LIZ_OK)
-        status = liz_gguf_open(&t->gguf, path, err);
-    if (status == LIZ_OK)
-        status = liz_text_vocab_open(&t->vocab, t->gguf, err);
-    if (status != LIZ_OK)
-        return status;
-    t->course.progress.n_vocab = (uint64_t)liz_text_vocab_size(t->vocab);
-    t->n_ctx = t->opts->init == NULL || t->opts->shape.n_ctx > 0 ? (size_t)t->shape.n_ctx : 0;
-    liz_str arch;
-    char key[128];
-    if (t->n_ctx == 0 && liz_gguf_str(t->gguf, "general.architecture", &arch)) {
-        snprintf(key, sizeof key, "%.*s.context_length", LIZ_STR_ARG(arch));
-        t->n_ctx = liz_gguf_u64(t->gguf, key, &n_ctx) ? (size_t)(n_ctx < PART_TOKENS ? n_ctx : PART_TOKENS) : 512;
-    }
+    const char *init = t->opts->init;
+    uint64_t n_ctx;
+    if (init == NULL && !t->course.job.resumes)
+        LIZ_TRY(write_start(t, err));
+    LIZ_TRY(liz_course_open_model(&t->course, init != NULL ? init : t->course.job.start, &n_ctx, err));
+    if (init == NULL || t->opts->shape.n_ctx > 0)
+        n_ctx = (uint64_t)t->shape.n_ctx;
+    else
+        n_ctx = n_ctx == 0 ? 512 : n_ctx < PART_TOKENS ? n_ctx : PART_TOKENS;
+    t->n_ctx = (size_t)n_ctx;
     return LIZ_OK;
 }
 
@@ -180,48 +157,43 @@ static liz_status open_start(trainer *t, liz_error *err)
 
 static liz_status read_files(trainer *t, liz_tokens *tokens, const liz_paths *paths, liz_error *err)
 {
-    int32_t bos = liz_text_vocab_bos(t->vocab), eos = liz_text_vocab_eos(t->vocab);
+    int32_t bos = liz_text_vocab_bos(t->course.vocab), eos = liz_text_vocab_eos(t->course.vocab);
     tokens->begin = bos >= 0 ? bos : eos;
     tokens->end = eos >= 0 ? eos : bos;
     if (tokens->begin < 0)
         return liz_fail(err, LIZ_E_UNSUPPORTED, "the tokenizer names no token that begins or ends a text");
-    liz_status status = LIZ_OK;
-    for (size_t i = 0; i < paths->n && status == LIZ_OK; i++) {
-        t->course.progress.path = paths->v[i];
-        liz_course_tell(&t->course, LIZ_TRAIN_READING);
-        status = liz_tokens_add(tokens, t->course.files, paths->v[i], t->vocab, err);
+    for (size_t i = 0; i < paths->n; i++) {
+        tell_reading(t, paths->v[i]);
+        LIZ_TRY(liz_tokens_add(tokens, t->course.files, paths->v[i], t->course.vocab, err));
     }
-    return status;
+    return LIZ_OK;
 }
 
 static liz_status read_data(trainer *t, liz_error *err)
 {
-    liz_status status = read_files(t, &t->tokens, &t->opts->data, err);
-    if (status == LIZ_OK)
-        status = read_files(t, &t->valid_tokens, &t->opts->valid, err);
-    if (status != LIZ_OK)
-        return status;
-    t->feed = liz_row_feed_of(&t->rows, &t->tokens, t->n_ctx);
-    t->valid = liz_row_feed_of(&t->valid_rows, &t->valid_tokens, t->n_ctx);
-    if (t->feed.n_items > UINT32_MAX)
-        return liz_fail(err, LIZ_E_LIMIT, "the data are more than %u rows of %zu tokens", UINT32_MAX, t->n_ctx);
     liz_train_progress *p = &t->course.progress;
+    LIZ_TRY(read_files(t, &t->tokens, &t->opts->data, err));
+    LIZ_TRY(read_files(t, &t->valid_tokens, &t->opts->valid, err));
+    t->course.feed = liz_tokens_feed(&t->tokens, t->n_ctx);
+    t->course.valid = liz_tokens_feed(&t->valid_tokens, t->n_ctx);
+    if (t->course.feed.n_items > UINT32_MAX)
+        return liz_fail(err, LIZ_E_LIMIT, "the data are more than %u rows of %zu tokens", UINT32_MAX, t->n_ctx);
     p->n_documents = t->tokens.n_documents;
     p->n_data_tokens = t->tokens.n;
     p->n_data_bytes = t->tokens.n_bytes;
     p->n_valid_tokens = t->valid_tokens.n;
-    p->bytes_per_token = t->valid.bytes_per_token;
-    p->words_per_token = t->valid.words_per_token;
+    if (t->valid_tokens.n > 0) {
+        p->bytes_per_token = (double)t->valid_tokens.n_bytes / (double)t->valid_tokens.n;
+        p->words_per_token = (double)t->valid_tokens.n_words / (double)t->valid_tokens.n;
+    }
     return LIZ_OK;
 }
 
 /* ---- Settings ---- */
 
-static liz_status set_hash(trainer *t, const char *name, liz_hash hash, liz_error *err)
+static liz_hash tokens_hash(const liz_tokens *tokens)
 {
-    char hex[33];
-    liz_hash_hex(hash, hex);
-    return liz_job_setting(&t->course.job, err, name, "%s", hex);
+    return liz_hash_bytes(tokens->v, tokens->n * sizeof *tokens->v);
 }
 
 /* Settings that are known before anything is read. */
@@ -230,42 +202,36 @@ static liz_status add_first_settings(trainer *t, liz_error *err)
     const liz_train_opts *o = t->opts;
     const liz_model_shape *s = &o->shape;
     liz_job *job = &t->course.job;
-    liz_status status = liz_job_setting(job, err, "command", "train");
-    if (status == LIZ_OK && o->init == NULL)
-        status = liz_job_setting(job, err, "shape", "%s %d %d %d %d %d %d %d%s %g",
-                                 o->shape_name != NULL ? o->shape_name : "-", s->n_layer, s->n_embd, s->n_ff, s->n_head,
-                                 s->n_head_kv, s->n_embd_head, s->n_vocab, s->qk_norm ? " qk-norm" : "",
-                                 (double)s->rope_base);
-    if (status == LIZ_OK)
-        status = liz_job_setting(job, err, "context", "%d", s->n_ctx);
-    if (status == LIZ_OK && o->init == NULL && o->tokenizer == NULL)
-        status = liz_job_setting(job, err, "pre-tokenizer", "%s", o->pre != NULL ? o->pre : "qwen2");
-    for (size_t i = 0; i < o->specials.n && status == LIZ_OK; i++)
-        status = liz_job_setting(job, err, "special", "%s", o->specials.v[i]);
-    if (status == LIZ_OK)
-        status = liz_job_setting(job, err, "dtype", "%s", o->dtype != NULL ? o->dtype : "bf16");
-    if (status == LIZ_OK)
-        status = liz_job_setting(job, err, "part", "%d", o->n_part);
-    return status;
+    liz_job_setting(job, "command", "train");
+    if (o->init == NULL)
+        liz_job_setting(job, "shape", "%s %d %d %d %d %d %d %d%s %g", o->shape_name != NULL ? o->shape_name : "-",
+                        s->n_layer, s->n_embd, s->n_ff, s->n_head, s->n_head_kv, s->n_embd_head, s->n_vocab,
+                        s->qk_norm ? " qk-norm" : "", (double)s->rope_base);
+    liz_job_setting(job, "context", "%d", s->n_ctx);
+    if (o->init == NULL && o->tokenizer == NULL)
+        liz_job_setting(job, "pre-tokenizer", "%s", o->pre != NULL ? o->pre : "qwen2");
+    for (size_t i = 0; i < o->specials.n; i++)
+        liz_job_setting(job, "special", "%s", o->specials.v[i]);
+    liz_job_setting(job, "dtype", "%s", o->dtype != NULL ? o->dtype : "bf16");
+    liz_job_setting(job, "part", "%d", o->n_part);
+    return liz_job_check(job, err);
 }
 
 static liz_status add_settings(trainer *t, liz_error *err)
 {
-    liz_status status = set_hash(t, "model", liz_gguf_hash(t->gguf, SIZE_MAX), err);
-    if (status == LIZ_OK)
-        status = set_hash(t, "data", liz_hash_bytes(t->tokens.v, t->tokens.n * sizeof *t->tokens.v), err);
-    if (status == LIZ_OK && t->opts->common.patience > 0)
-        status =
-            set_hash(t, "valid", liz_hash_bytes(t->valid_tokens.v, t->valid_tokens.n * sizeof *t->valid_tokens.v), err);
-    return status;
+    liz_job_setting_hash(&t->course.job, "model", liz_gguf_hash(t->course.gguf, SIZE_MAX));
+    liz_job_setting_hash(&t->course.job, "data", tokens_hash(&t->tokens));
+    if (t->opts->common.patience > 0)
+        liz_job_setting_hash(&t->course.job, "valid", tokens_hash(&t->valid_tokens));
+    return liz_job_check(&t->course.job, err);
 }
 
 /* ---- Samples ---- */
 
 static int32_t draw(trainer *t, const int32_t *tokens, size_t n)
 {
-    size_t n_vocab = (size_t)liz_text_vocab_size(t->vocab);
-    const float *p = liz_tape_next(t->tape, tokens, n);
+    size_t n_vocab = (size_t)liz_text_vocab_size(t->course.vocab);
+    const float *p = liz_tape_next(t->course.tape, tokens, n);
     for (size_t i = 0; i < n_vocab; i++)
         t->logits[i] = p[i] > 1e-30f ? (float)liz_angle_log((double)p[i]) : -INFINITY;
     liz_sampling sampling = {.temperature = 0.7f, .min_p = 0.05f, .seed = t->opts->common.seed};
@@ -274,24 +240,20 @@ static int32_t draw(trainer *t, const int32_t *tokens, size_t n)
 }
 
 /* Continues the sample's text, as `lizzie run` would by default. */
-static liz_status on_valid(void *user, liz_course *course, liz_error *err)
+static liz_status on_valid(void *user, liz_error *err)
 {
     trainer *t = user;
+    const liz_text_vocab *vocab = t->course.vocab;
     int32_t tokens[SAMPLE_MAX], *ids = NULL, next = 0;
-    size_t n_ids, n = 1;
-    if (t->opts->sample == NULL)
-        return LIZ_OK;
-    liz_status status = liz_text_encode(t->vocab, liz_str_of(t->opts->sample), 0, &ids, &n_ids, err);
-    if (status != LIZ_OK)
-        return status;
-    size_t most = t->n_ctx < SAMPLE_MAX ? t->n_ctx : SAMPLE_MAX;
+    size_t n_ids, n = 1, most = t->n_ctx < SAMPLE_MAX ? t->n_ctx : SAMPLE_MAX;
+    LIZ_TRY(liz_text_encode(vocab, liz_str_of(t->opts->sample), 0, &ids, &n_ids, err));
     tokens[0] = t->tokens.begin;
     for (size_t i = 0; i < n_ids && n + 1 < most; i++)
         tokens[n++] = ids[i];
     free(ids);
     for (int i = 0; i < SAMPLE_TOKENS && n < most && next >= 0; i++) {
         next = draw(t, tokens, n);
-        if (next < 0 || liz_text_vocab_is_end(t->vocab, next))
+        if (next < 0 || liz_text_vocab_is_end(vocab, next))
             break;
         tokens[n++] = next;
     }
@@ -299,18 +261,18 @@ static liz_status on_valid(void *user, liz_course *course, liz_error *err)
     liz_buf bytes;
     liz_buf_init(&bytes, 1 << 16);
     for (size_t i = 1; i < n; i++)
-        liz_text_decode_token(t->vocab, tokens[i], i == 1, false, &bytes);
+        liz_text_decode_token(vocab, tokens[i], i == 1, false, &bytes);
     liz_buf_clear(&t->sample);
     liz_buf_puts(&t->sample, "");
     liz_text_stream_push(&stream, bytes.data != NULL ? bytes.data : "", bytes.len, &t->sample);
     liz_buf_free(&bytes);
-    course->progress.sample = t->sample.data;
+    t->course.progress.sample = t->sample.data;
     return LIZ_OK;
 }
 
 static liz_status open_sampler(trainer *t, liz_error *err)
 {
-    int32_t n_vocab = liz_text_vocab_size(t->vocab);
+    int32_t n_vocab = liz_text_vocab_size(t->course.vocab);
     t->logits = malloc((size_t)n_vocab * sizeof *t->logits);
     if (t->logits == NULL)
         return liz_fail(err, LIZ_E_MEMORY, "no memory for samples");
@@ -323,73 +285,49 @@ static liz_status open_sampler(trainer *t, liz_error *err)
 
 static liz_status open_tape(trainer *t, liz_error *err)
 {
-    size_t n_part = t->opts->n_part > 0 ? (size_t)t->opts->n_part : PART_TOKENS;
-    t->n_part = n_part > t->n_ctx ? n_part : t->n_ctx;
-    if (t->n_part > t->course.loop_opts.batch * t->n_ctx)
-        t->n_part = t->course.loop_opts.batch * t->n_ctx;
-    liz_tape_opts opts = {.n_tok_max = t->n_part, .recompute = t->opts->recompute};
-    liz_graph_opts graph_opts = {.seed = t->opts->common.seed, .n_ctx = (int32_t)t->n_ctx};
-    liz_status status = liz_tape_open(&t->tape, t->course.team, t->course.tier, &opts, err);
-    if (status == LIZ_OK)
-        status = liz_graph_open(&t->graph, t->gguf, t->tape, &graph_opts, err);
-    if (status == LIZ_OK)
-        status = liz_rewrite_check(t->gguf, t->tape, err);
-    if (status != LIZ_OK)
-        return status;
-    for (size_t i = 0; i < liz_tape_param_count(t->tape); i++)
-        t->course.progress.n_params += liz_tape_param_at(t->tape, i)->n_out * liz_tape_param_at(t->tape, i)->n_in;
-    t->course.progress.token_ops = liz_tape_token_ops(t->tape, t->n_ctx);
-    t->course.progress.n_step_tokens = t->course.loop_opts.batch * t->n_ctx;
-    return LIZ_OK;
+    size_t n_part = t->opts->n_part > 0 ? (size_t)t->opts->n_part : PART_TOKENS,
+           n_step = t->course.plan.batch * t->n_ctx;
+    n_part = n_part > t->n_ctx ? n_part : t->n_ctx;
+    t->course.n_part = n_part < n_step ? n_part : n_step;
+    liz_graph_opts opts = {.seed = t->opts->common.seed, .n_ctx = (int32_t)t->n_ctx};
+    LIZ_TRY(liz_course_open_tape(&t->course, &opts, t->opts->recompute, err));
+    t->course.progress.token_ops = liz_tape_token_ops(t->course.tape, t->n_ctx);
+    return liz_rewrite_check(t->course.gguf, t->course.tape, err);
 }
 
 static liz_status train(trainer *t, liz_error *err)
 {
-    liz_status status = add_first_settings(t, err);
-    if (status == LIZ_OK && t->course.job.is_done) {
-        t->course.progress.was_finished = true;
-        liz_course_tell(&t->course, LIZ_TRAIN_FINISHED);
+    LIZ_TRY(add_first_settings(t, err));
+    if (t->course.job.is_done) {
+        liz_course_was_finished(&t->course);
         return LIZ_OK;
     }
-    if (status == LIZ_OK)
-        status = open_start(t, err);
-    if (status == LIZ_OK)
-        status = read_data(t, err);
-    if (status == LIZ_OK)
-        status = add_settings(t, err);
-    const liz_feed *valid = t->valid_tokens.n > 0 ? &t->valid : NULL;
-    if (status == LIZ_OK)
-        status = liz_course_settle(&t->course, &t->feed, valid, t->n_ctx, err);
-    if (status == LIZ_OK)
-        status = open_tape(t, err);
-    if (status == LIZ_OK && t->opts->sample != NULL)
-        status = open_sampler(t, err);
-    if (status == LIZ_OK)
-        status = liz_course_run(&t->course, t->tape, t->n_part, &t->feed, valid, err);
-    if (status == LIZ_OK)
-        status = liz_rewrite(t->gguf, t->tape, t->opts->out, t->dtype, err);
-    return status == LIZ_OK ? liz_course_finish(&t->course, err) : status;
+    LIZ_TRY(open_start(t, err));
+    LIZ_TRY(read_data(t, err));
+    LIZ_TRY(add_settings(t, err));
+    LIZ_TRY(liz_course_settle(&t->course, t->n_ctx, err));
+    LIZ_TRY(open_tape(t, err));
+    if (t->opts->sample != NULL)
+        LIZ_TRY(open_sampler(t, err));
+    LIZ_TRY(liz_course_run(&t->course, err));
+    LIZ_TRY(liz_rewrite(t->course.gguf, t->course.tape, t->opts->out, t->dtype, err));
+    return liz_course_finish(&t->course, err);
 }
 
 liz_status liz_train(const liz_train_opts *opts, const liz_files *files, liz_train_fn *on_event, void *user,
                      liz_error *err)
 {
     trainer t = {.opts = opts};
+    LIZ_TRY(check_options(&t, err));
     liz_buf_init(&t.sample, 1 << 16);
-    liz_status status = check_options(&t, err);
-    if (status == LIZ_OK)
-        status = liz_course_open(&t.course, &opts->common, files, opts->out, on_event, user, err);
+    liz_status status = liz_course_open(&t.course, &opts->common, files, opts->out, on_event, user, err);
     if (status == LIZ_OK)
         status = train(&t, err);
     liz_sampler_close(t.sampler);
     free(t.logits);
     liz_buf_free(&t.sample);
-    liz_graph_close(t.graph);
-    liz_tape_close(t.tape);
+    liz_course_close(&t.course);
     liz_tokens_free(&t.tokens);
     liz_tokens_free(&t.valid_tokens);
-    liz_text_vocab_close(t.vocab);
-    liz_gguf_close(t.gguf);
-    liz_course_close(&t.course);
     return status;
 }

@@ -3,7 +3,6 @@
 
 #include "format/gguf_write.h"
 #include "sys/memory.h"
-#include "train/graph.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,15 +14,9 @@ enum { RANK = 16, RANK_MAX = 1024, PART_TOKENS = 1024, EPOCHS = 3, BATCH = 16, P
 typedef struct tuner {
     const liz_tune_opts *opts;
     liz_course course;
-    liz_gguf *gguf;
-    liz_text_vocab *vocab;
     liz_template *chat;
     liz_examples *examples, *valid;
-    liz_feed feed, valid_feed;
-    liz_tape *tape;
-    liz_graph *graph;
     liz_graph_opts graph_opts;
-    size_t n_part;
     char *best; /* OUT.best: the adapter of the best validation so far */
 } tuner;
 
@@ -89,177 +82,124 @@ static liz_status check_options(tuner *t, liz_error *err)
 
 static liz_status open_model(tuner *t, liz_error *err)
 {
-    liz_status status = liz_gguf_open(&t->gguf, t->opts->model, err);
-    if (status == LIZ_OK)
-        status = liz_text_vocab_open(&t->vocab, t->gguf, err);
-    if (status == LIZ_OK && !t->opts->raw)
-        status = liz_template_open(&t->chat, t->opts->model, err);
-    if (status != LIZ_OK)
-        return status;
-    liz_str arch;
-    char key[128];
-    uint64_t n_ctx = 0;
-    if (liz_gguf_str(t->gguf, "general.architecture", &arch)) {
-        snprintf(key, sizeof key, "%.*s.context_length", LIZ_STR_ARG(arch));
-        liz_gguf_u64(t->gguf, key, &n_ctx);
-    }
+    uint64_t n_ctx;
+    LIZ_TRY(liz_course_open_model(&t->course, t->opts->model, &n_ctx, err));
+    if (!t->opts->raw)
+        LIZ_TRY(liz_template_open(&t->chat, t->opts->model, err));
     n_ctx = n_ctx > 0 && n_ctx < INT32_MAX ? n_ctx : INT32_MAX;
     if ((uint64_t)t->opts->n_ctx > n_ctx)
         return liz_fail(err, LIZ_E_USAGE, "--ctx-size %d: the model was made for %llu tokens", t->opts->n_ctx,
                         (unsigned long long)n_ctx);
     size_t n_tok_max = t->opts->n_ctx > 0 ? (size_t)t->opts->n_ctx : (size_t)n_ctx;
-    status = liz_examples_open(&t->examples, t->vocab, t->chat, n_tok_max, err);
-    return status == LIZ_OK ? liz_examples_open(&t->valid, t->vocab, t->chat, n_tok_max, err) : status;
+    LIZ_TRY(liz_examples_open(&t->examples, t->course.vocab, t->chat, n_tok_max, err));
+    return liz_examples_open(&t->valid, t->course.vocab, t->chat, n_tok_max, err);
 }
+
+static size_t mean_tokens(const tuner *t) { return liz_examples_n_tokens(t->examples) / liz_examples_n(t->examples); }
 
 static liz_status read_examples(tuner *t, liz_tune_read_fn *read, void *user, liz_error *err)
 {
     double share = t->opts->valid_share;
-    liz_status status = read(user, t->examples, false, t->chat != NULL, err);
-    if (status == LIZ_OK)
-        status = read(user, t->valid, true, t->chat != NULL, err);
-    if (status == LIZ_OK && liz_examples_n(t->examples) == 0)
-        status = liz_fail(err, LIZ_E_FORMAT, "the data hold no rows: nothing can be learnt");
-    if (status == LIZ_OK && liz_examples_n(t->valid) == 0 && share > 0)
-        status = liz_examples_split(t->examples, share, t->valid, err);
-    if (status == LIZ_OK && liz_examples_n(t->examples) == 0)
-        status = liz_fail(err, LIZ_E_USAGE, "--valid-share: leaves no rows to learn from");
-    if (status != LIZ_OK)
-        return status;
+    LIZ_TRY(read(user, t->examples, false, t->chat != NULL, err));
+    LIZ_TRY(read(user, t->valid, true, t->chat != NULL, err));
+    if (liz_examples_n(t->examples) == 0)
+        return liz_fail(err, LIZ_E_FORMAT, "the data hold no rows: nothing can be learnt");
+    if (liz_examples_n(t->valid) == 0 && share > 0)
+        LIZ_TRY(liz_examples_split(t->examples, share, t->valid, err));
+    if (liz_examples_n(t->examples) == 0)
+        return liz_fail(err, LIZ_E_USAGE, "--valid-share: leaves no rows to learn from");
     size_t longest = liz_examples_longest(t->examples), valid = liz_examples_longest(t->valid);
     longest = longest > valid ? longest : valid;
     t->graph_opts.n_ctx = (int32_t)longest;
-    t->feed = liz_examples_feed(t->examples, longest);
-    t->valid_feed = liz_examples_feed(t->valid, longest);
-    size_t n_part = t->opts->n_part > 0 ? (size_t)t->opts->n_part : PART_TOKENS, n_step;
-    n_step = (size_t)t->opts->common->batch * longest;
+    t->course.feed = liz_examples_feed(t->examples, longest);
+    t->course.valid = liz_examples_feed(t->valid, longest);
+    size_t n_part = t->opts->n_part > 0 ? (size_t)t->opts->n_part : PART_TOKENS;
+    size_t n_step = (size_t)t->opts->common->batch * longest;
     n_part = n_part < n_step ? n_part : n_step;
-    t->n_part = n_part > longest ? n_part : longest;
+    t->course.n_part = n_part > longest ? n_part : longest;
     liz_train_progress *p = &t->course.progress;
     p->n_documents = liz_examples_n(t->examples);
     p->n_data_tokens = liz_examples_n_tokens(t->examples);
     p->n_valid_tokens = liz_examples_n_tokens(t->valid);
-    p->n_vocab = (uint64_t)liz_text_vocab_size(t->vocab);
-    p->model_bytes = liz_gguf_file_bytes(t->gguf);
+    p->model_bytes = liz_gguf_file_bytes(t->course.gguf);
     return LIZ_OK;
-}
-
-/* ---- Settings ---- */
-
-static liz_status set_hash(tuner *t, const char *name, const liz_examples *e, liz_error *err)
-{
-    char hex[33];
-    liz_hash_hex(liz_examples_hash(e), hex);
-    return liz_job_setting(&t->course.job, err, name, "%s", hex);
 }
 
 static liz_status add_settings(tuner *t, liz_error *err)
 {
     liz_model_identity identity = {0};
     liz_job *job = &t->course.job;
-    liz_status status = liz_model_identify(t->opts->model, &identity, err);
-    if (status == LIZ_OK)
-        status = liz_job_setting(job, err, "model", "%s", identity.hash);
-    if (status == LIZ_OK)
-        status = liz_job_setting(job, err, "adapter", "rank %d, alpha %.9g, targets %u", t->graph_opts.lora_rank,
-                                 (double)t->graph_opts.lora_alpha, t->graph_opts.lora_targets);
-    if (status == LIZ_OK)
-        status = liz_job_setting(job, err, "part", "%zu", t->n_part);
-    if (status == LIZ_OK)
-        status = set_hash(t, "data", t->examples, err);
-    return status == LIZ_OK ? set_hash(t, "valid", t->valid, err) : status;
+    LIZ_TRY(liz_model_identify(t->opts->model, &identity, err));
+    liz_job_setting(job, "model", "%s", identity.hash);
+    liz_job_setting(job, "adapter", "rank %d, alpha %.9g, targets %u", t->graph_opts.lora_rank,
+                    (double)t->graph_opts.lora_alpha, t->graph_opts.lora_targets);
+    liz_job_setting(job, "part", "%zu", t->course.n_part);
+    liz_job_setting_hash(job, "data", liz_examples_hash(t->examples));
+    liz_job_setting_hash(job, "valid", liz_examples_hash(t->valid));
+    return liz_job_check(job, err);
 }
 
 /* ---- The tape ---- */
 
-static void close_tape(tuner *t)
-{
-    liz_graph_close(t->graph);
-    liz_tape_close(t->tape);
-    t->graph = NULL;
-    t->tape = NULL;
-}
-
-static liz_status build_tape(tuner *t, bool recompute, liz_error *err)
-{
-    liz_tape_opts opts = {.n_tok_max = t->n_part, .recompute = recompute};
-    liz_status status = liz_tape_open(&t->tape, t->course.team, t->course.tier, &opts, err);
-    return status == LIZ_OK ? liz_graph_open(&t->graph, t->gguf, t->tape, &t->graph_opts, err) : status;
-}
-
 /* Keeps what layers computed where there is memory for that, else computes it twice: the same adapter either way. */
 static liz_status open_tape(tuner *t, liz_error *err)
 {
-    uint64_t file_bytes = liz_gguf_file_bytes(t->gguf), most = t->opts->memory_max_bytes, tape_bytes = 0;
+    uint64_t file_bytes = t->course.progress.model_bytes, most = t->opts->memory_max_bytes;
     most = most != 0 ? most : liz_memory_available() / 16 * 15;
     liz_status status = LIZ_E_MEMORY;
     for (int recompute = 0; recompute < 2 && status == LIZ_E_MEMORY; recompute++) {
-        close_tape(t);
-        status = build_tape(t, recompute, err);
-        tape_bytes = status == LIZ_OK ? liz_tape_bytes(t->tape) : 0;
+        liz_course_close_tape(&t->course);
+        status = liz_course_open_tape(&t->course, &t->graph_opts, recompute, err);
+        uint64_t tape_bytes = t->course.progress.memory_bytes;
         if (status == LIZ_OK && tape_bytes + file_bytes > most)
             status = liz_fail(err, LIZ_E_MEMORY,
                               "the model's file takes %.2f GiB, tuning it %.2f, and there are to be %.2f: give more "
                               "(--memory), or take shorter rows (--ctx-size), fewer --targets, a lower --rank",
                               (double)file_bytes / (1 << 30), (double)tape_bytes / (1 << 30), (double)most / (1 << 30));
     }
-    if (status != LIZ_OK)
-        return status;
-    for (size_t i = 0; i < liz_tape_param_count(t->tape); i++) {
-        const liz_param *p = liz_tape_param_at(t->tape, i);
-        t->course.progress.n_params += p->is_trained ? p->n_out * p->n_in : 0;
-    }
-    t->course.progress.token_ops =
-        liz_tape_token_ops(t->tape, liz_examples_n_tokens(t->examples) / liz_examples_n(t->examples));
-    return LIZ_OK;
+    if (status == LIZ_OK)
+        t->course.progress.token_ops = liz_tape_token_ops(t->course.tape, mean_tokens(t));
+    return status;
 }
 
 /* ---- The adapter's file ---- */
 
-/* The next trained parameter at or after `i`; the count where there is none. */
-static size_t next_trained(tuner *t, size_t i)
+/* The next trained parameter at or after `i`; NULL where there is none. */
+static const liz_param *next_trained(const tuner *t, size_t *i)
 {
-    while (i < liz_tape_param_count(t->tape) && !liz_tape_param_at(t->tape, i)->is_trained)
-        i++;
-    return i;
+    for (; *i < liz_tape_param_count(t->course.tape); ++*i)
+        if (liz_tape_param_at(t->course.tape, *i)->is_trained)
+            return liz_tape_param_at(t->course.tape, (*i)++);
+    return NULL;
 }
 
 /* Halves of one name, one after the other, are one tensor, the rows of one below those of the other (graph.c). */
-static void declare(tuner *t, liz_gguf_writer *writer)
+static void declare(const tuner *t, liz_gguf_writer *writer)
 {
-    size_t n = liz_tape_param_count(t->tape), next;
-    for (size_t i = next_trained(t, 0); i < n; i = next) {
-        const liz_param *p = liz_tape_param_at(t->tape, i), *other;
+    size_t i = 0;
+    for (const liz_param *p = next_trained(t, &i), *next; p != NULL; p = next) {
         uint64_t shape[2] = {p->n_out, p->n_in};
-        for (next = next_trained(t, i + 1); next < n; next = next_trained(t, next + 1)) {
-            other = liz_tape_param_at(t->tape, next);
-            if (strcmp(other->name, p->name) != 0)
-                break;
-            shape[0] += other->n_out;
-        }
+        while ((next = next_trained(t, &i)) != NULL && strcmp(next->name, p->name) == 0)
+            shape[0] += next->n_out;
         liz_gguf_declare_tensor(writer, liz_str_of(p->name), LIZ_DTYPE_F32, 2, shape);
     }
 }
 
 static liz_status write_adapter(tuner *t, const char *path, liz_error *err)
 {
-    liz_gguf_writer *writer = NULL;
+    liz_gguf_writer *writer;
     liz_str arch = {"", 0};
-    liz_status status = liz_gguf_writer_open(&writer, path, err);
-    if (status != LIZ_OK)
-        return status;
-    liz_gguf_str(t->gguf, "general.architecture", &arch);
+    size_t i = 0;
+    LIZ_TRY(liz_gguf_writer_open(&writer, path, err));
+    liz_gguf_str(t->course.gguf, "general.architecture", &arch);
     liz_gguf_put_str(writer, "general.type", liz_str_of("adapter"));
     liz_gguf_put_str(writer, "general.architecture", arch);
     liz_gguf_put_str(writer, "adapter.type", liz_str_of("lora"));
     liz_gguf_put_f32(writer, "adapter.lora.alpha", t->graph_opts.lora_alpha);
     declare(t, writer);
-    status = liz_gguf_writer_begin(writer, err);
-    for (size_t i = next_trained(t, 0); status == LIZ_OK && i < liz_tape_param_count(t->tape);
-         i = next_trained(t, i + 1)) {
-        const liz_param *p = liz_tape_param_at(t->tape, i);
+    liz_status status = liz_gguf_writer_begin(writer, err);
+    for (const liz_param *p; status == LIZ_OK && (p = next_trained(t, &i)) != NULL;)
         status = liz_gguf_writer_data(writer, p->w, p->n_out * p->n_in * sizeof *p->w, err);
-    }
     if (status == LIZ_OK)
         status = liz_gguf_writer_finish(writer, err);
     liz_gguf_writer_close(writer);
@@ -268,10 +208,10 @@ static liz_status write_adapter(tuner *t, const char *path, liz_error *err)
 
 /* A better validation: its adapter is kept beside OUT. A run that was killed and goes on from before it writes the same
  * bytes again. */
-static liz_status on_valid(void *user, liz_course *course, liz_error *err)
+static liz_status on_valid(void *user, liz_error *err)
 {
     tuner *t = user;
-    return course->loop.now.state.n_worse == 0 ? write_adapter(t, t->best, err) : LIZ_OK;
+    return t->course.now.state.n_worse == 0 ? write_adapter(t, t->best, err) : LIZ_OK;
 }
 
 /* The best adapter takes its name; a run that was killed right after finds it there. */
@@ -290,54 +230,40 @@ static liz_status write_out(tuner *t, liz_error *err)
 
 static liz_status tune(tuner *t, liz_tune_read_fn *read, void *user, liz_error *err)
 {
-    liz_status status = liz_job_setting(&t->course.job, err, "command", "tune");
-    if (status == LIZ_OK && asprintf(&t->best, "%s.best", t->opts->out) < 0) {
+    liz_job_setting(&t->course.job, "command", "tune");
+    LIZ_TRY(liz_job_check(&t->course.job, err));
+    if (asprintf(&t->best, "%s.best", t->opts->out) < 0) {
         t->best = NULL;
-        status = liz_fail(err, LIZ_E_MEMORY, "%s: no memory for a path", t->opts->out);
+        return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for a path", t->opts->out);
     }
-    if (status == LIZ_OK)
-        status = open_model(t, err);
-    if (status == LIZ_OK)
-        status = read_examples(t, read, user, err);
-    if (status == LIZ_OK)
-        status = add_settings(t, err);
-    const liz_feed *valid = status == LIZ_OK && liz_examples_n(t->valid) > 0 ? &t->valid_feed : NULL;
-    if (status == LIZ_OK) {
-        size_t mean = liz_examples_n_tokens(t->examples) / liz_examples_n(t->examples);
-        status = liz_course_settle(&t->course, &t->feed, valid, mean, err);
-    }
-    if (status == LIZ_OK && t->course.job.is_done) { /* of the same model, data and settings */
-        t->course.progress.was_finished = true;
-        liz_course_tell(&t->course, LIZ_TRAIN_FINISHED);
+    LIZ_TRY(open_model(t, err));
+    LIZ_TRY(read_examples(t, read, user, err));
+    LIZ_TRY(add_settings(t, err));
+    LIZ_TRY(liz_course_settle(&t->course, mean_tokens(t), err));
+    if (t->course.job.is_done) { /* of the same model, data and settings */
+        liz_course_was_finished(&t->course);
         return LIZ_OK;
     }
-    if (status == LIZ_OK)
-        status = open_tape(t, err);
+    LIZ_TRY(open_tape(t, err));
     t->course.on_valid = on_valid;
     t->course.valid_user = t;
-    if (status == LIZ_OK)
-        status = liz_course_run(&t->course, t->tape, t->n_part, &t->feed, valid, err);
-    if (status == LIZ_OK)
-        status = write_out(t, err);
-    return status == LIZ_OK ? liz_course_finish(&t->course, err) : status;
+    LIZ_TRY(liz_course_run(&t->course, err));
+    LIZ_TRY(write_out(t, err));
+    return liz_course_finish(&t->course, err);
 }
 
 liz_status liz_tune(const liz_tune_opts *opts, const liz_files *files, liz_tune_read_fn *read, liz_train_fn *on_event,
                     void *user, liz_error *err)
 {
     tuner t = {.opts = opts};
-    liz_status status = check_options(&t, err);
-    if (status == LIZ_OK)
-        status = liz_course_open(&t.course, opts->common, files, opts->out, on_event, user, err);
+    LIZ_TRY(check_options(&t, err));
+    liz_status status = liz_course_open(&t.course, opts->common, files, opts->out, on_event, user, err);
     if (status == LIZ_OK)
         status = tune(&t, read, user, err);
-    close_tape(&t);
+    liz_course_close(&t.course);
     liz_examples_close(t.examples);
     liz_examples_close(t.valid);
     liz_template_close(t.chat);
-    liz_text_vocab_close(t.vocab);
-    liz_gguf_close(t.gguf);
     free(t.best);
-    liz_course_close(&t.course);
     return status;
 }

@@ -67,14 +67,7 @@ static outcome learn(setting s)
     liz_tape_opts tape_opts = {.n_tok_max = N_TOK, .recompute = s.recompute};
     liz_graph_opts graph_opts = {
         .lora_rank = s.lora_rank, .lora_alpha = 8, .lora_targets = LIZ_LORA_ALL, .seed = 5, .n_ctx = N_TOK};
-    liz_optimizer_opts opts = {.rate = s.lora_rank > 0 ? 1e-2f : 3e-3f,
-                               .muon = s.muon,
-                               .beta1 = 0.9f,
-                               .beta2 = 0.95f,
-                               .eps = 1e-8f,
-                               .decay = 0.01f,
-                               .momentum = 0.95f,
-                               .clip = 1};
+    liz_optimizer_opts opts = {.rate = s.lora_rank > 0 ? 1e-2f : 3e-3f, .muon = s.muon, .decay = 0.01f, .clip = 1};
     if (liz_team_open(&team, s.n_threads, &err) != LIZ_OK || liz_gguf_open(&gguf, model, &err) != LIZ_OK ||
         liz_tape_open(&tape, team, s.tier, &tape_opts, &err) != LIZ_OK ||
         liz_graph_open(&graph, gguf, tape, &graph_opts, &err) != LIZ_OK ||
