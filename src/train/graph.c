@@ -159,7 +159,7 @@ static liz_tensor_id feed_forward(builder *b, liz_tensor_id x)
 {
     const liz_layer *l = &b->g->w.layers[b->layer];
     bool gelu = b->g->h.family->ffn == LIZ_FFN_GELU, gated = l->gate.tensor != NULL;
-    liz_tensor_id gate = gated ? linear(b, x, "ffn_gate", &l->gate, LIZ_LORA_GATE) : LIZ_NO_TENSOR;
+    liz_tensor_id gate = gated ? linear(b, x, "ffn_gate", &l->gate, LIZ_LORA_GATE) : x;
     liz_tensor_id y = linear(b, x, "ffn_up", &l->up, LIZ_LORA_UP);
     if (!gated)
         y = liz_tape_gelu(b->g->tape, y);

@@ -4,8 +4,6 @@
  * then takes its queries 64 at a time against the keys up to their last; probabilities are computed again in the
  * backward from the saved log-sums (Dao et al. 2022), so nothing of size n x n is kept. With p = softmax(s):
  * dv = p^T do, dp = do v^T, ds = p (dp - sum(do o)) times the slope of scale and soft-cap, dq = ds k, dk = ds^T q. */
-#include "base/checked.h"
-#include "base/status.h"
 #include "train/tape_ops.h"
 
 #include <math.h>
@@ -27,36 +25,24 @@ typedef struct item {
     float *scratch;
 } item;
 
-/* With `own` NULL only counts. Returns the floats taken. */
-static size_t item_space(item *it, float *own)
+/* With a bump of no base only counts. */
+static void item_space(item *it, liz_bump *b)
 {
     const liz_gemm *g = &it->tape->gemm;
-    size_t n = it->n, hd = (size_t)it->hd, longest = n > hd ? n : hd;
-    struct {
-        void **field;
-        size_t bytes;
-    } parts[] = {
-        {(void **)&it->k.data, liz_panels_bytes(g, n, hd)},
-        {(void **)&it->v.data, liz_panels_bytes(g, n, hd)},
-        {(void **)&it->k_back.data, liz_panels_bytes(g, hd, n)},
-        {(void **)&it->v_back.data, liz_panels_bytes(g, hd, n)},
-        {(void **)&it->q_back.data, liz_panels_bytes(g, hd, LIZ_TAPE_QUERIES)},
-        {(void **)&it->do_back.data, liz_panels_bytes(g, hd, LIZ_TAPE_QUERIES)},
-        {(void **)&it->left.data, liz_rows_bytes(g, LIZ_TAPE_QUERIES, longest)},
-        {(void **)&it->keys_left.data, liz_rows_bytes(g, n, LIZ_TAPE_QUERIES)},
-        {(void **)&it->s, LIZ_TAPE_QUERIES * it->n_pad * sizeof(float)},
-        {(void **)&it->dp, LIZ_TAPE_QUERIES * it->n_pad * sizeof(float)},
-        {(void **)&it->scratch,
-         (LIZ_GEMM_PANEL_FLOATS(longest) + LIZ_GEMM_PANEL_FLOATS(LIZ_TAPE_QUERIES) + LIZ_GEMM_MUL_FLOATS) *
-             sizeof(float)},
-    };
-    size_t n_floats = 0;
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-        if (own != NULL)
-            *parts[i].field = own + n_floats;
-        n_floats += liz_div_up(parts[i].bytes, 64) * 16;
-    }
-    return n_floats;
+    size_t n = it->n, hd = (size_t)it->hd, longest = n > hd ? n : hd, n_scores = LIZ_TAPE_QUERIES * it->n_pad;
+    it->k.data = liz_bump_take(b, liz_panels_bytes(g, n, hd), 1);
+    it->v.data = liz_bump_take(b, liz_panels_bytes(g, n, hd), 1);
+    it->k_back.data = liz_bump_take(b, liz_panels_bytes(g, hd, n), 1);
+    it->v_back.data = liz_bump_take(b, liz_panels_bytes(g, hd, n), 1);
+    it->q_back.data = liz_bump_take(b, liz_panels_bytes(g, hd, LIZ_TAPE_QUERIES), 1);
+    it->do_back.data = liz_bump_take(b, liz_panels_bytes(g, hd, LIZ_TAPE_QUERIES), 1);
+    it->left.data = liz_bump_take(b, liz_rows_bytes(g, LIZ_TAPE_QUERIES, longest), 1);
+    it->keys_left.data = liz_bump_take(b, liz_rows_bytes(g, n, LIZ_TAPE_QUERIES), 1);
+    it->s = liz_bump_take(b, n_scores, sizeof(float));
+    it->dp = liz_bump_take(b, n_scores, sizeof(float));
+    it->scratch =
+        liz_bump_take(b, LIZ_GEMM_PANEL_FLOATS(longest) + LIZ_GEMM_PANEL_FLOATS(LIZ_TAPE_QUERIES) + LIZ_GEMM_MUL_FLOATS,
+                      sizeof(float));
 }
 
 static void item_init(item *it, liz_tape *tape, const liz_op *op, size_t begin, size_t n, int kv_head)
@@ -70,8 +56,10 @@ static void item_init(item *it, liz_tape *tape, const liz_op *op, size_t begin, 
 size_t liz_op_attend_floats(const liz_tape *tape, const liz_op *op)
 {
     item it;
+    liz_bump b = {0};
     item_init(&it, (liz_tape *)tape, op, 0, tape->opts.n_tok_max, 0);
-    return item_space(&it, NULL);
+    item_space(&it, &b);
+    return b.used / sizeof(float);
 }
 
 static liz_source rows_of(const float *x, size_t stride) { return (liz_source){x, stride, false}; }
@@ -229,7 +217,7 @@ static void each_item(liz_tape *tape, const liz_op *op, bool backward, int membe
         const liz_segment *segment = &tape->batch->segments[i / (size_t)shape->n_head_kv];
         item it;
         item_init(&it, tape, op, segment->begin, segment->n, (int)(i % (size_t)shape->n_head_kv));
-        item_space(&it, liz_tape_own(tape, member));
+        item_space(&it, &(liz_bump){(uint8_t *)liz_tape_own(tape, member), 0});
         size_t n = it.n, hd = (size_t)it.hd;
         put_panels(&it, &it.k, n, hd, rows_of(kv_at(&it, k->x), it.kv_width));
         put_panels(&it, &it.v_back, hd, n, columns_of(kv_at(&it, v->x), it.kv_width));

@@ -108,14 +108,6 @@ static void route_back(const liz_tape *tape, const liz_op *op, size_t t)
 
 /* ---- One expert ---- */
 
-/* Rows [begin, end) of x [n, width] as left operands of the product to come. */
-static void put(liz_tape *tape, const float *x, size_t n, size_t width, size_t begin, size_t end)
-{
-    tape->space.rows.m = n;
-    tape->space.rows.k = width;
-    liz_rows_put(&tape->gemm, &tape->space.rows, (liz_source){x, width, false}, begin, end, NULL);
-}
-
 static void add_bias(const liz_tape *tape, const float *bias, size_t n, float *y)
 {
     if (bias != NULL)
@@ -131,7 +123,7 @@ static void ahead(liz_tape *tape, const liz_op *op, const expert *e, size_t begi
     size_t n = x->width, n_ff = e->up.n_out;
     for (size_t i = begin; i < end; i++)
         memcpy(s->x + i * n, x->x + (size_t)e->pairs[i] / used(op) * n, n * sizeof(float));
-    put(tape, s->x, e->n, n, begin, end);
+    liz_tape_put_rows(tape, s->x, e->n, n, member, n_members);
     liz_team_barrier(tape->team);
     liz_tape_mul_weight(tape, &tape->space.rows, &e->gate, false, s->gate, false, member, n_members);
     liz_tape_mul_weight(tape, &tape->space.rows, &e->up, false, s->up, false, member, n_members);
@@ -141,7 +133,7 @@ static void ahead(liz_tape *tape, const liz_op *op, const expert *e, size_t begi
         (op->experts.oai ? tape->kernel.swiglu_oai : tape->kernel.silu_mul)(s->gate + i * n_ff, s->up + i * n_ff, n_ff,
                                                                             s->act + i * n_ff);
     }
-    put(tape, s->act, e->n, n_ff, begin, end);
+    liz_tape_put_rows(tape, s->act, e->n, n_ff, member, n_members);
     liz_team_barrier(tape->team);
     liz_tape_mul_weight(tape, &tape->space.rows, &e->down, false, s->out, false, member, n_members);
     for (size_t i = begin; i < end; i++)
@@ -174,7 +166,7 @@ static void back(liz_tape *tape, const liz_op *op, const expert *e, size_t begin
         s->slopes[e->pairs[i]] = tape->grad.dot(dy, s->out + i * n, n);
         tape->kernel.scale(dy, s->weights[e->pairs[i]], n, s->out + i * n);
     }
-    put(tape, s->out, e->n, n, begin, end);
+    liz_tape_put_rows(tape, s->out, e->n, n, member, n_members);
     liz_team_barrier(tape->team);
     liz_tape_mul_weight(tape, &tape->space.rows, &e->down, true, s->dact, false, member, n_members);
     for (size_t i = begin; i < end; i++) { /* the gate's gradient in the place of `act` */
@@ -184,10 +176,10 @@ static void back(liz_tape *tape, const liz_op *op, const expert *e, size_t begin
         else
             tape->grad.silu_mul_back(s->gate + at, s->up + at, s->dact + at, n_ff, s->act + at, s->dup + at);
     }
-    put(tape, s->act, e->n, n_ff, begin, end);
+    liz_tape_put_rows(tape, s->act, e->n, n_ff, member, n_members);
     liz_team_barrier(tape->team);
     liz_tape_mul_weight(tape, &tape->space.rows, &e->gate, true, s->x, false, member, n_members);
-    put(tape, s->dup, e->n, n_ff, begin, end);
+    liz_tape_put_rows(tape, s->dup, e->n, n_ff, member, n_members);
     liz_team_barrier(tape->team);
     liz_tape_mul_weight(tape, &tape->space.rows, &e->up, true, s->x, true, member, n_members);
     for (size_t i = begin; i < end; i++) {

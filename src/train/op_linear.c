@@ -1,6 +1,5 @@
 /* op_linear.c - y = x W^T + bias: trained weights as operands that are kept current, frozen ones decoded on the way,
  * a slice at a time, so that a quantised model is never whole in memory. */
-#include "base/checked.h"
 #include "tensor/quant.h"
 #include "train/tape_ops.h"
 
@@ -80,22 +79,41 @@ void liz_tape_mul_weight(liz_tape *tape, const liz_rows *left, const liz_param *
     }
 }
 
-void liz_tape_mul_gradient(liz_tape *tape, const liz_param *p, int member, int n_members)
+void liz_tape_put_rows(liz_tape *tape, const float *x, size_t n, size_t width, int member, int n_members)
 {
     size_t begin, end;
-    liz_team_share(liz_panel_count(p->n_in), 2, member, n_members, &begin, &end);
-    liz_gemm_mul(&tape->gemm, &tape->space.columns, &tape->space.panels, 0, p->n_out, begin, end, p->grad, p->n_in,
-                 true, liz_tape_own(tape, member));
+    tape->space.rows.m = n;
+    tape->space.rows.k = width;
+    liz_team_share(n, 1, member, n_members, &begin, &end);
+    liz_rows_put(&tape->gemm, &tape->space.rows, (liz_source){x, width, false}, begin, end, NULL);
 }
 
-static void put_rows(liz_tape *tape, const float *x, size_t n_tok, size_t width, int member, int n_members)
+void liz_tape_put_gradients(liz_tape *tape, const liz_op *op, const float *x, const float *dy, size_t n_tok, int member,
+                            int n_members)
 {
+    size_t n_out = op->weight->n_out, n_in = op->weight->n_in, begin, end;
+    float *own = liz_tape_own(tape, member);
+    if (!op->weight->is_trained)
+        return;
+    tape->space.columns = (liz_rows){tape->space.columns.data, n_out, n_tok};
+    tape->space.panels = (liz_panels){tape->space.panels.data, n_in, n_tok};
+    liz_team_share(n_out, LIZ_PANEL_ROWS, member, n_members, &begin, &end);
+    liz_rows_put(&tape->gemm, &tape->space.columns, (liz_source){dy, n_out, true}, begin, end, own);
+    liz_team_share(liz_panel_count(n_in), 1, member, n_members, &begin, &end);
+    liz_panels_put(&tape->gemm, &tape->space.panels, (liz_source){x, n_in, true}, begin, end, own);
+}
+
+void liz_tape_add_gradients(liz_tape *tape, const liz_op *op, const float *dy, size_t n_tok, int member, int n_members)
+{
+    const liz_param *w = op->weight, *bias = op->bias;
     size_t begin, end;
-    liz_rows *rows = &tape->space.rows;
-    rows->m = n_tok;
-    rows->k = width;
-    liz_team_share(n_tok, 1, member, n_members, &begin, &end);
-    liz_rows_put(&tape->gemm, rows, (liz_source){x, width, false}, begin, end, NULL);
+    liz_team_share(liz_panel_count(w->n_in), 2, member, n_members, &begin, &end);
+    if (w->is_trained)
+        liz_gemm_mul(&tape->gemm, &tape->space.columns, &tape->space.panels, 0, w->n_out, begin, end, w->grad, w->n_in,
+                     true, liz_tape_own(tape, member));
+    liz_team_share(w->n_out, 16, member, n_members, &begin, &end);
+    for (size_t t = 0; bias != NULL && bias->is_trained && t < n_tok; t++)
+        tape->kernel.add(bias->grad + begin, dy + t * w->n_out + begin, end - begin, bias->grad + begin);
 }
 
 void liz_op_linear_forward(liz_tape *tape, const liz_op *op, int member, int n_members)
@@ -103,7 +121,7 @@ void liz_op_linear_forward(liz_tape *tape, const liz_op *op, int member, int n_m
     const liz_tensor *x = liz_tape_at(tape, op->in[0]), *y = liz_tape_at(tape, op->out);
     size_t n_tok = tape->batch->n_tok, begin, end;
     if (op->flag) {
-        put_rows(tape, x->x, n_tok, x->width, member, n_members);
+        liz_tape_put_rows(tape, x->x, n_tok, x->width, member, n_members);
         liz_team_barrier(tape->team);
     }
     liz_tape_mul_weight(tape, &tape->space.rows, op->weight, false, y->x, false, member, n_members);
@@ -118,25 +136,11 @@ void liz_op_linear_forward(liz_tape *tape, const liz_op *op, int member, int n_m
 void liz_op_linear_backward(liz_tape *tape, const liz_op *op, int member, int n_members)
 {
     const liz_tensor *x = liz_tape_at(tape, op->in[0]), *y = liz_tape_at(tape, op->out);
-    size_t n_tok = tape->batch->n_tok, begin, end;
-    float *own = liz_tape_own(tape, member);
-    put_rows(tape, y->dx, n_tok, y->width, member, n_members);
-    if (op->weight->is_trained) {
-        tape->space.columns = (liz_rows){tape->space.columns.data, y->width, n_tok};
-        tape->space.panels = (liz_panels){tape->space.panels.data, x->width, n_tok};
-        liz_team_share(y->width, LIZ_PANEL_ROWS, member, n_members, &begin, &end);
-        liz_rows_put(&tape->gemm, &tape->space.columns, (liz_source){y->dx, y->width, true}, begin, end, own);
-        liz_team_share(liz_panel_count(x->width), 1, member, n_members, &begin, &end);
-        liz_panels_put(&tape->gemm, &tape->space.panels, (liz_source){x->x, x->width, true}, begin, end, own);
-    }
+    size_t n_tok = tape->batch->n_tok;
+    liz_tape_put_rows(tape, y->dx, n_tok, y->width, member, n_members);
+    liz_tape_put_gradients(tape, op, x->x, y->dx, n_tok, member, n_members);
     liz_team_barrier(tape->team);
     if (x->dx != NULL)
         liz_tape_mul_weight(tape, &tape->space.rows, op->weight, true, x->dx, !op->first[0], member, n_members);
-    if (op->weight->is_trained)
-        liz_tape_mul_gradient(tape, op->weight, member, n_members);
-    if (op->bias != NULL && op->bias->is_trained) {
-        liz_team_share(y->width, 16, member, n_members, &begin, &end);
-        for (size_t t = 0; t < n_tok; t++)
-            tape->kernel.add_scaled(y->dx + t * y->width + begin, 1, end - begin, op->bias->grad + begin);
-    }
+    liz_tape_add_gradients(tape, op, y->dx, n_tok, member, n_members);
 }

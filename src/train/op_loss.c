@@ -3,7 +3,6 @@
  * Each block is a product with the head, a softmax by rows, and in the backward two more products: the gradient of
  * logits z is (softmax(z) - target) times the loss's scale, bent by a soft-cap's slope, nothing where there is no
  * target. */
-#include "base/checked.h"
 #include "kernel/angle.h"
 #include "train/tape_ops.h"
 
@@ -40,13 +39,11 @@ static void block_logits(liz_tape *tape, const liz_op *op, size_t first, size_t 
 {
     const liz_tensor *x = liz_tape_at(tape, op->in[0]);
     size_t n_vocab = op->weight->n_out, begin, end;
-    tape->space.rows = (liz_rows){tape->space.rows.data, n, x->width};
-    liz_team_share(n, 1, member, n_members, &begin, &end);
-    liz_rows_put(&tape->gemm, &tape->space.rows, (liz_source){x->x + first * x->width, x->width, false}, begin, end,
-                 NULL);
+    liz_tape_put_rows(tape, x->x + first * x->width, n, x->width, member, n_members);
     liz_team_barrier(tape->team);
     liz_tape_mul_weight(tape, &tape->space.rows, op->weight, false, tape->space.logits, false, member, n_members);
     liz_team_barrier(tape->team);
+    liz_team_share(n, 1, member, n_members, &begin, &end);
     for (size_t t = begin; t < end; t++) {
         float *z = tape->space.logits + t * n_vocab;
         int32_t target = tape->batch->targets[first + t];
@@ -68,31 +65,13 @@ void liz_op_loss_forward(liz_tape *tape, const liz_op *op, int member, int n_mem
 static void block_back(liz_tape *tape, const liz_op *op, size_t first, size_t n, int member, int n_members)
 {
     const liz_tensor *x = liz_tape_at(tape, op->in[0]);
-    const liz_param *head = op->weight;
-    size_t n_vocab = head->n_out, begin, end;
     const float *dz = tape->space.logits;
-    float *own = liz_tape_own(tape, member);
-    tape->space.rows = (liz_rows){tape->space.rows.data, n, n_vocab};
-    liz_team_share(n, 1, member, n_members, &begin, &end);
-    liz_rows_put(&tape->gemm, &tape->space.rows, (liz_source){dz, n_vocab, false}, begin, end, NULL);
-    if (head->is_trained) {
-        tape->space.columns = (liz_rows){tape->space.columns.data, n_vocab, n};
-        tape->space.panels = (liz_panels){tape->space.panels.data, x->width, n};
-        liz_team_share(n_vocab, LIZ_PANEL_ROWS, member, n_members, &begin, &end);
-        liz_rows_put(&tape->gemm, &tape->space.columns, (liz_source){dz, n_vocab, true}, begin, end, own);
-        liz_team_share(liz_panel_count(x->width), 1, member, n_members, &begin, &end);
-        liz_panels_put(&tape->gemm, &tape->space.panels, (liz_source){x->x + first * x->width, x->width, true}, begin,
-                       end, own);
-    }
+    size_t at = first * x->width;
+    liz_tape_put_rows(tape, dz, n, op->weight->n_out, member, n_members);
+    liz_tape_put_gradients(tape, op, x->x + at, dz, n, member, n_members);
     liz_team_barrier(tape->team);
-    liz_tape_mul_weight(tape, &tape->space.rows, head, true, x->dx + first * x->width, false, member, n_members);
-    if (head->is_trained)
-        liz_tape_mul_gradient(tape, head, member, n_members);
-    if (op->bias != NULL && op->bias->is_trained) {
-        liz_team_share(n_vocab, 16, member, n_members, &begin, &end);
-        for (size_t t = 0; t < n; t++)
-            tape->kernel.add(op->bias->grad + begin, dz + t * n_vocab + begin, end - begin, op->bias->grad + begin);
-    }
+    liz_tape_mul_weight(tape, &tape->space.rows, op->weight, true, x->dx + at, false, member, n_members);
+    liz_tape_add_gradients(tape, op, dz, n, member, n_members);
     liz_team_barrier(tape->team);
 }
 

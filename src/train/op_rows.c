@@ -17,13 +17,6 @@ static span tokens_of(const liz_tape *tape, int member, int n_members)
     return s;
 }
 
-/* Prepares an input's gradient to be added to. */
-static void begin_gradient(const liz_op *op, int which, const liz_tensor *x, span s)
-{
-    if (op->first[which])
-        memset(x->dx + s.begin * x->width, 0, (s.end - s.begin) * x->width * sizeof(float));
-}
-
 /* ---- Embedding ---- */
 
 /* Where document positions come from: a walk along the segments. */
@@ -108,7 +101,8 @@ void liz_op_norm_backward(liz_tape *tape, const liz_op *op, int member, int n_me
     const liz_tensor *x = liz_tape_at(tape, op->in[0]), *y = liz_tape_at(tape, op->out);
     size_t n = x->width / op->n_groups;
     span s = tokens_of(tape, member, n_members);
-    begin_gradient(op, 0, x, s);
+    if (op->first[0])
+        memset(x->dx + s.begin * x->width, 0, (s.end - s.begin) * x->width * sizeof(float));
     for (size_t i = s.begin * op->n_groups; i < s.end * op->n_groups; i++) {
         float *stats = tape->space.stats + 2 * i;
         tape->grad.norm_stats(x->x + i * n, op->a, n, op->flag ? &stats[0] : NULL, &stats[1]);
@@ -170,83 +164,85 @@ void liz_op_rope_backward(liz_tape *tape, const liz_op *op, int member, int n_me
 
 /* ---- Activations and sums ---- */
 
-void liz_op_silu_mul_forward(liz_tape *tape, const liz_op *op, int member, int n_members)
+/* This member's elements of an operation's two inputs (the second may be the first again) and of its result. */
+typedef struct elements {
+    float *x[2], *dx[2], *y, *dy; /* dx NULL: nobody asks for it */
+    size_t n;
+} elements;
+
+static elements elements_of(const liz_tape *tape, const liz_op *op, int member, int n_members)
 {
-    const liz_tensor *gate = liz_tape_at(tape, op->in[0]), *up = liz_tape_at(tape, op->in[1]);
     const liz_tensor *y = liz_tape_at(tape, op->out);
     span s = tokens_of(tape, member, n_members);
     size_t at = s.begin * y->width;
-    tape->kernel.silu_mul(gate->x + at, up->x + at, (s.end - s.begin) * y->width, y->x + at);
+    elements e = {.y = y->x + at, .dy = y->dx + at, .n = (s.end - s.begin) * y->width};
+    for (int i = 0; i < 2; i++) {
+        const liz_tensor *x = liz_tape_at(tape, op->in[i < op->n_in ? i : 0]);
+        e.x[i] = x->x + at;
+        e.dx[i] = x->dx != NULL ? x->dx + at : NULL;
+    }
+    return e;
+}
+
+/* The same, with gradients that can be added to. */
+static elements elements_back(const liz_tape *tape, const liz_op *op, int member, int n_members)
+{
+    elements e = elements_of(tape, op, member, n_members);
+    for (int i = 0; i < op->n_in; i++)
+        if (op->first[i] && e.dx[i] != NULL)
+            memset(e.dx[i], 0, e.n * sizeof(float));
+    return e;
+}
+
+void liz_op_silu_mul_forward(liz_tape *tape, const liz_op *op, int member, int n_members)
+{
+    elements e = elements_of(tape, op, member, n_members);
+    tape->kernel.silu_mul(e.x[0], e.x[1], e.n, e.y);
 }
 
 void liz_op_silu_mul_backward(liz_tape *tape, const liz_op *op, int member, int n_members)
 {
-    const liz_tensor *gate = liz_tape_at(tape, op->in[0]), *up = liz_tape_at(tape, op->in[1]);
-    const liz_tensor *y = liz_tape_at(tape, op->out);
-    span s = tokens_of(tape, member, n_members);
-    size_t at = s.begin * y->width;
-    tape->grad.silu_mul_back(gate->x + at, up->x + at, y->dx + at, (s.end - s.begin) * y->width, gate->dx + at,
-                             up->dx + at);
+    elements e = elements_of(tape, op, member, n_members);
+    tape->grad.silu_mul_back(e.x[0], e.x[1], e.dy, e.n, e.dx[0], e.dx[1]);
 }
 
 void liz_op_gelu_forward(liz_tape *tape, const liz_op *op, int member, int n_members)
 {
-    const liz_tensor *x = liz_tape_at(tape, op->in[0]), *y = liz_tape_at(tape, op->out);
-    span s = tokens_of(tape, member, n_members);
-    size_t at = s.begin * y->width;
-    tape->kernel.gelu_mul(x->x + at, NULL, (s.end - s.begin) * y->width, y->x + at);
+    elements e = elements_of(tape, op, member, n_members);
+    tape->kernel.gelu_mul(e.x[0], NULL, e.n, e.y);
 }
 
 void liz_op_gelu_backward(liz_tape *tape, const liz_op *op, int member, int n_members)
 {
-    const liz_tensor *x = liz_tape_at(tape, op->in[0]), *y = liz_tape_at(tape, op->out);
-    span s = tokens_of(tape, member, n_members);
-    size_t at = s.begin * y->width;
-    begin_gradient(op, 0, x, s);
-    tape->grad.gelu_back(x->x + at, y->dx + at, (s.end - s.begin) * y->width, x->dx + at);
+    elements e = elements_back(tape, op, member, n_members);
+    tape->grad.gelu_back(e.x[0], e.dy, e.n, e.dx[0]);
 }
 
 void liz_op_mul_forward(liz_tape *tape, const liz_op *op, int member, int n_members)
 {
-    const liz_tensor *a = liz_tape_at(tape, op->in[0]), *b = liz_tape_at(tape, op->in[1]);
-    const liz_tensor *y = liz_tape_at(tape, op->out);
-    span s = tokens_of(tape, member, n_members);
-    for (size_t i = s.begin * y->width; i < s.end * y->width; i++)
-        y->x[i] = a->x[i] * b->x[i];
+    elements e = elements_of(tape, op, member, n_members);
+    for (size_t i = 0; i < e.n; i++)
+        e.y[i] = e.x[0][i] * e.x[1][i];
 }
 
 void liz_op_mul_backward(liz_tape *tape, const liz_op *op, int member, int n_members)
 {
-    const liz_tensor *y = liz_tape_at(tape, op->out);
-    span s = tokens_of(tape, member, n_members);
-    size_t at = s.begin * y->width, n = (s.end - s.begin) * y->width;
-    for (int i = 0; i < 2; i++) {
-        const liz_tensor *x = liz_tape_at(tape, op->in[i]), *other = liz_tape_at(tape, op->in[1 - i]);
-        begin_gradient(op, i, x, s);
-        tape->grad.mul_add(y->dx + at, other->x + at, 1, n, x->dx + at);
-    }
+    elements e = elements_back(tape, op, member, n_members);
+    for (int i = 0; i < 2; i++)
+        tape->grad.mul_add(e.dy, e.x[1 - i], 1, e.n, e.dx[i]);
 }
 
 void liz_op_add_forward(liz_tape *tape, const liz_op *op, int member, int n_members)
 {
-    const liz_tensor *a = liz_tape_at(tape, op->in[0]), *b = liz_tape_at(tape, op->in[1]);
-    const liz_tensor *y = liz_tape_at(tape, op->out);
-    span s = tokens_of(tape, member, n_members);
-    size_t at = s.begin * y->width, n = (s.end - s.begin) * y->width;
-    memcpy(y->x + at, a->x + at, n * sizeof(float));
-    tape->kernel.add_scaled(b->x + at, op->a, n, y->x + at);
+    elements e = elements_of(tape, op, member, n_members);
+    memcpy(e.y, e.x[0], e.n * sizeof(float));
+    tape->kernel.add_scaled(e.x[1], op->a, e.n, e.y);
 }
 
 void liz_op_add_backward(liz_tape *tape, const liz_op *op, int member, int n_members)
 {
-    const liz_tensor *y = liz_tape_at(tape, op->out);
-    span s = tokens_of(tape, member, n_members);
-    size_t at = s.begin * y->width, n = (s.end - s.begin) * y->width;
-    for (int i = 0; i < 2; i++) {
-        const liz_tensor *x = liz_tape_at(tape, op->in[i]);
-        if (x->dx == NULL)
-            continue;
-        begin_gradient(op, i, x, s);
-        tape->kernel.add_scaled(y->dx + at, i == 0 ? 1 : op->a, n, x->dx + at);
-    }
+    elements e = elements_back(tape, op, member, n_members);
+    for (int i = 0; i < 2; i++)
+        if (e.dx[i] != NULL)
+            tape->kernel.add_scaled(e.dy, i == 0 ? 1 : op->a, e.n, e.dx[i]);
 }

@@ -1,9 +1,9 @@
 /* optimizer.c - the step, run by the whole team. */
 #include "train/optimizer.h"
 
-#include "base/checked.h"
 #include "kernel/angle.h"
 #include "sys/memory.h"
+#include "train/tape_ops.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -48,6 +48,7 @@ static bool takes_muon(const liz_optimizer *o, const liz_param *p)
 /* Places the arrays; with base NULL only counts. */
 static size_t place(liz_optimizer *o, uint8_t *base)
 {
+    liz_bump b = {base, 0};
     size_t n_all = 0, n_x = 0, n_square = 0, left = 0, right = 0;
     for (size_t i = 0; i < liz_tape_param_count(o->tape); i++) {
         const liz_param *p = liz_tape_param_at(o->tape, i);
@@ -63,25 +64,14 @@ static size_t place(liz_optimizer *o, uint8_t *base)
             most(right, most(liz_panels_bytes(o->gemm, longer, shorter), liz_panels_bytes(o->gemm, shorter, longer)));
     }
     o->own_floats = LIZ_GEMM_MUL_FLOATS + LIZ_GEMM_PANEL_FLOATS(o->longest);
-    struct {
-        void **field;
-        size_t bytes;
-    } parts[] = {
-        {(void **)&o->pieces, n_all * sizeof(double)},
-        {(void **)&o->x, n_x * sizeof(float)},
-        {(void **)&o->square, n_square * sizeof(float)},
-        {(void **)&o->poly, n_square * sizeof(float)},
-        {(void **)&o->left.data, left},
-        {(void **)&o->right.data, right},
-        {(void **)&o->own, (size_t)liz_team_size(o->team) * o->own_floats * sizeof(float)},
-    };
-    size_t used = 0;
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-        if (base != NULL)
-            *parts[i].field = base + used;
-        used += liz_div_up(parts[i].bytes, 64) * 64;
-    }
-    return used;
+    o->pieces = liz_bump_take(&b, n_all, sizeof(double));
+    o->x = liz_bump_take(&b, n_x, sizeof(float));
+    o->square = liz_bump_take(&b, n_square, sizeof(float));
+    o->poly = liz_bump_take(&b, n_square, sizeof(float));
+    o->left.data = liz_bump_take(&b, left, 1);
+    o->right.data = liz_bump_take(&b, right, 1);
+    o->own = liz_bump_take(&b, (size_t)liz_team_size(o->team) * o->own_floats, sizeof(float));
+    return b.used;
 }
 
 liz_status liz_optimizer_open(liz_optimizer **out, liz_tape *tape, liz_team *team, const liz_optimizer_opts *opts,

@@ -94,175 +94,125 @@ static liz_tensor_id tensor_new(liz_tape *tape, size_t width)
     return tape->n_tensors++;
 }
 
-/* An operation whose result is a new tensor of this width; 0: none. */
-static liz_op *op_new(liz_tape *tape, liz_op_kind kind, size_t width)
+/* 0 after memory ran out. */
+static size_t width_of(const liz_tape *tape, liz_tensor_id x)
 {
-    static liz_op none;
-    liz_tensor_id out = width != 0 ? tensor_new(tape, width) : LIZ_NO_TENSOR;
-    if (tape->status != LIZ_OK || !grow(tape, (void **)&tape->ops, (size_t)tape->n_ops, sizeof(liz_op)))
-        return &none;
-    liz_op *op = &tape->ops[tape->n_ops++];
-    *op = (liz_op){
-        .kind = kind, .block = tape->n_blocks, .in = {LIZ_NO_TENSOR, LIZ_NO_TENSOR, LIZ_NO_TENSOR}, .out = out};
-    return op;
+    return tape->n_tensors > 0 ? tape->tensors[x].width : 0;
+}
+
+/* Appends an operation whose result is a new tensor of this width; 0: its first input, changed in place. */
+static liz_tensor_id op_add(liz_tape *tape, size_t width, liz_op op)
+{
+    op.block = tape->n_blocks;
+    op.out = width != 0 ? tensor_new(tape, width) : op.in[0];
+    if (tape->status == LIZ_OK && grow(tape, (void **)&tape->ops, (size_t)tape->n_ops, sizeof op))
+        tape->ops[tape->n_ops++] = op;
+    return op.out;
 }
 
 liz_tensor_id liz_tape_embed(liz_tape *tape, liz_param *table, float scale)
 {
-    liz_op *op = op_new(tape, LIZ_OP_EMBED, table->n_in);
-    op->weight = table;
     table->is_table = true;
-    op->a = scale;
-    return op->out;
+    return op_add(tape, table->n_in, (liz_op){.kind = LIZ_OP_EMBED, .weight = table, .a = scale});
 }
 
 liz_tensor_id liz_tape_place(liz_tape *tape, liz_param *table)
 {
-    liz_tensor_id y = liz_tape_embed(tape, table, 1);
-    tape->ops[tape->n_ops - 1].flag = true;
-    return y;
+    table->is_table = true;
+    return op_add(tape, table->n_in, (liz_op){.kind = LIZ_OP_EMBED, .weight = table, .a = 1, .flag = true});
 }
 
 liz_tensor_id liz_tape_norm(liz_tape *tape, liz_tensor_id x, liz_param *weight, liz_param *bias, bool centred,
                             float eps, size_t n_groups)
 {
-    liz_op *op = op_new(tape, LIZ_OP_NORM, tape->tensors[x].width);
-    op->in[0] = x;
-    op->weight = weight;
-    op->bias = bias;
-    op->flag = centred;
-    op->a = eps;
-    op->n_groups = n_groups;
-    return op->out;
+    liz_op op = {.kind = LIZ_OP_NORM, .in = {x}, .n_in = 1, .weight = weight, .bias = bias, .flag = centred, .a = eps};
+    op.n_groups = n_groups;
+    return op_add(tape, width_of(tape, x), op);
 }
 
 liz_tensor_id liz_tape_linear(liz_tape *tape, liz_tensor_id x, liz_param *weight, liz_param *bias)
 {
-    bool same = tape->n_ops > 0 && tape->ops[tape->n_ops - 1].kind == LIZ_OP_LINEAR &&
-                tape->ops[tape->n_ops - 1].in[0] == x && tape->ops[tape->n_ops - 1].block == tape->n_blocks;
-    liz_op *op = op_new(tape, LIZ_OP_LINEAR, weight->n_out);
-    op->in[0] = x;
-    op->weight = weight;
-    op->bias = bias;
-    op->flag = !same; /* lays out x; the next product of the same x finds it laid out */
+    const liz_op *last = tape->n_ops > 0 ? &tape->ops[tape->n_ops - 1] : NULL;
+    bool is_there = last != NULL && last->kind == LIZ_OP_LINEAR && last->in[0] == x && last->block == tape->n_blocks;
+    liz_op op = {.kind = LIZ_OP_LINEAR, .in = {x}, .n_in = 1, .weight = weight, .bias = bias};
+    op.flag = !is_there; /* lays out x; the next product of the same x finds it laid out */
     weight->multiplies = true;
-    return op->out;
+    return op_add(tape, weight->n_out, op);
 }
 
 liz_tensor_id liz_tape_rope(liz_tape *tape, liz_tensor_id x, const liz_rope_plan *plan)
 {
-    liz_op *op = op_new(tape, LIZ_OP_ROPE, 0);
-    op->in[0] = op->out = x;
-    op->rope = *plan;
-    return x;
+    return op_add(tape, 0, (liz_op){.kind = LIZ_OP_ROPE, .in = {x}, .rope = *plan});
 }
 
 liz_tensor_id liz_tape_attend(liz_tape *tape, liz_tensor_id q, liz_tensor_id k, liz_tensor_id v, liz_attend_shape shape)
 {
-    liz_op *op = op_new(tape, LIZ_OP_ATTEND, tape->tensors[q].width);
-    op->in[0] = q;
-    op->in[1] = k;
-    op->in[2] = v;
-    op->attend = shape;
-    return op->out;
+    liz_op op = {.kind = LIZ_OP_ATTEND, .in = {q, k, v}, .n_in = 3, .attend = shape};
+    return op_add(tape, width_of(tape, q), op);
 }
 
 liz_tensor_id liz_tape_experts(liz_tape *tape, liz_tensor_id x, liz_tensor_id router, const liz_expert_plan *plan)
 {
-    liz_op *op = op_new(tape, LIZ_OP_EXPERTS, tape->tensors[x].width);
-    op->in[0] = x;
-    op->in[1] = router;
-    op->experts = *plan;
-    return op->out;
-}
-
-static liz_tensor_id product_of(liz_tape *tape, liz_op_kind kind, liz_tensor_id a, liz_tensor_id b)
-{
-    liz_op *op = op_new(tape, kind, tape->tensors[a].width);
-    op->in[0] = a;
-    op->in[1] = b;
-    return op->out;
+    liz_op op = {.kind = LIZ_OP_EXPERTS, .in = {x, router}, .n_in = 2, .experts = *plan};
+    return op_add(tape, width_of(tape, x), op);
 }
 
 liz_tensor_id liz_tape_silu_mul(liz_tape *tape, liz_tensor_id gate, liz_tensor_id up)
 {
-    return product_of(tape, LIZ_OP_SILU_MUL, gate, up);
-}
-
-liz_tensor_id liz_tape_mul(liz_tape *tape, liz_tensor_id a, liz_tensor_id b)
-{
-    return product_of(tape, LIZ_OP_MUL, a, b);
+    return op_add(tape, width_of(tape, up), (liz_op){.kind = LIZ_OP_SILU_MUL, .in = {gate, up}, .n_in = 2});
 }
 
 liz_tensor_id liz_tape_gelu(liz_tape *tape, liz_tensor_id x)
 {
-    liz_op *op = op_new(tape, LIZ_OP_GELU, tape->tensors[x].width);
-    op->in[0] = x;
-    return op->out;
+    return op_add(tape, width_of(tape, x), (liz_op){.kind = LIZ_OP_GELU, .in = {x}, .n_in = 1});
+}
+
+liz_tensor_id liz_tape_mul(liz_tape *tape, liz_tensor_id a, liz_tensor_id b)
+{
+    return op_add(tape, width_of(tape, a), (liz_op){.kind = LIZ_OP_MUL, .in = {a, b}, .n_in = 2});
 }
 
 liz_tensor_id liz_tape_add(liz_tape *tape, liz_tensor_id a, liz_tensor_id b, float b_scale)
 {
-    liz_op *op = op_new(tape, LIZ_OP_ADD, tape->tensors[a].width);
-    op->in[0] = a;
-    op->in[1] = b;
-    op->a = b_scale;
-    return op->out;
+    return op_add(tape, width_of(tape, a), (liz_op){.kind = LIZ_OP_ADD, .in = {a, b}, .n_in = 2, .a = b_scale});
 }
 
 void liz_tape_loss(liz_tape *tape, liz_tensor_id x, liz_param *head, liz_param *bias, float scale, float softcap)
 {
-    liz_op *op = op_new(tape, LIZ_OP_LOSS, 0);
-    op->in[0] = x;
-    op->weight = head;
-    op->bias = bias;
-    op->a = scale;
-    op->b = softcap;
+    liz_op op = {.kind = LIZ_OP_LOSS, .in = {x}, .n_in = 1, .weight = head, .bias = bias, .a = scale, .b = softcap};
     head->multiplies = head->is_table = true;
+    op_add(tape, 0, op);
 }
 
 /* ---- Memory ---- */
 
-/* Hands out 64-byte aligned pieces; with base NULL only counts. */
-typedef struct bump {
-    uint8_t *base;
-    size_t used;
-} bump;
-
-static void *bump_take(bump *b, size_t n, size_t size)
-{
-    void *p = b->base != NULL ? b->base + b->used : NULL;
-    b->used += liz_div_up(n * size, 64) * 64;
-    return p;
-}
-
-static void place_params(liz_tape *tape, bump *b)
+static void place_params(liz_tape *tape, liz_bump *b)
 {
     for (size_t i = 0; i < tape->n_params; i++) {
         liz_param *p = tape->params[i];
         size_t n = p->n_out * p->n_in;
         if (p->is_trained) {
-            p->w = bump_take(b, n, sizeof(float));
-            p->grad = bump_take(b, n, sizeof(float));
-            p->m = bump_take(b, n, sizeof(float));
-            p->v = bump_take(b, n, sizeof(float));
+            p->w = liz_bump_take(b, n, sizeof(float));
+            p->grad = liz_bump_take(b, n, sizeof(float));
+            p->m = liz_bump_take(b, n, sizeof(float));
+            p->v = liz_bump_take(b, n, sizeof(float));
         }
         if (p->multiplies && (p->is_trained || p->file == NULL)) {
             p->ahead =
-                (liz_panels){bump_take(b, liz_panels_bytes(&tape->gemm, p->n_out, p->n_in), 1), p->n_out, p->n_in};
+                (liz_panels){liz_bump_take(b, liz_panels_bytes(&tape->gemm, p->n_out, p->n_in), 1), p->n_out, p->n_in};
             p->back =
-                (liz_panels){bump_take(b, liz_panels_bytes(&tape->gemm, p->n_in, p->n_out), 1), p->n_in, p->n_out};
+                (liz_panels){liz_bump_take(b, liz_panels_bytes(&tape->gemm, p->n_in, p->n_out), 1), p->n_in, p->n_out};
         }
     }
 }
 
 /* Inner tensors of a block begin where those of the one before did, if blocks share their memory; so do gradients. */
-static void place_tensors(liz_tape *tape, bump *b)
+static void place_tensors(liz_tape *tape, liz_bump *b)
 {
     size_t n_tok = tape->opts.n_tok_max;
     for (int i = 0; i < tape->n_tensors; i++)
         if (tape->tensors[i].is_result || !tape->opts.recompute)
-            tape->tensors[i].x = bump_take(b, n_tok * tape->tensors[i].width, sizeof(float));
+            tape->tensors[i].x = liz_bump_take(b, n_tok * tape->tensors[i].width, sizeof(float));
     size_t begin = b->used, end = begin;
     for (int block = 0; block <= tape->n_blocks; block++) {
         b->used = begin;
@@ -271,19 +221,19 @@ static void place_tensors(liz_tape *tape, bump *b)
             if (t->block != block)
                 continue;
             if (!t->is_result && tape->opts.recompute)
-                t->x = bump_take(b, n_tok * t->width, sizeof(float));
+                t->x = liz_bump_take(b, n_tok * t->width, sizeof(float));
             if (!t->is_result)
-                t->dx = bump_take(b, n_tok * t->width, sizeof(float));
+                t->dx = liz_bump_take(b, n_tok * t->width, sizeof(float));
         }
         end = most(end, b->used);
     }
     b->used = end;
-    float *turn[2] = {NULL, NULL};
+    float *turn[2];
     size_t widest = 0;
     for (int i = 0; i < tape->n_tensors; i++)
         widest = most(widest, tape->tensors[i].is_result ? tape->tensors[i].width : 0);
     for (int i = 0; i < 2; i++)
-        turn[i] = bump_take(b, n_tok * widest, sizeof(float));
+        turn[i] = liz_bump_take(b, n_tok * widest, sizeof(float));
     for (int i = 0; i < tape->n_tensors; i++)
         if (tape->tensors[i].is_result)
             tape->tensors[i].dx = turn[tape->tensors[i].block % 2];
@@ -306,22 +256,22 @@ static void need_linear(liz_tape *tape, liz_tape_space *s, const liz_param *p, s
 }
 
 /* Log-sums of attention, and the angles of a rope plan, which its first operation prepares for all. */
-static void place_saved(liz_tape *tape, liz_op *op, bump *b)
+static void place_saved(liz_tape *tape, liz_op *op, liz_bump *b)
 {
     size_t n_tok = tape->opts.n_tok_max;
     if (op->kind == LIZ_OP_ATTEND)
-        op->saved = bump_take(b, n_tok * (size_t)op->attend.n_head, sizeof(float));
+        op->saved = liz_bump_take(b, n_tok * (size_t)op->attend.n_head, sizeof(float));
     if (op->kind != LIZ_OP_ROPE)
         return;
     const liz_op *first = tape->ops;
     while (first->kind != LIZ_OP_ROPE || first->rope.frequencies != op->rope.frequencies)
         first++;
     op->flag = first == op;
-    op->saved = op->flag ? bump_take(b, n_tok * (size_t)op->rope.shape.n_dims, sizeof(float)) : first->saved;
+    op->saved = op->flag ? liz_bump_take(b, n_tok * (size_t)op->rope.shape.n_dims, sizeof(float)) : first->saved;
 }
 
 /* The widest mixture's; all share it. */
-static void place_experts(liz_tape *tape, bump *b)
+static void place_experts(liz_tape *tape, liz_bump *b)
 {
     liz_expert_space *s = &tape->space.experts;
     size_t n_tok = tape->opts.n_tok_max, n_embd = 0, n_ff = 0, n_expert = 0, n_used = 0;
@@ -336,18 +286,18 @@ static void place_experts(liz_tape *tape, bump *b)
     }
     float **wide[] = {&s->x, &s->out}, **inner[] = {&s->gate, &s->up, &s->act, &s->dact, &s->dup};
     for (int i = 0; i < 2; i++)
-        *wide[i] = bump_take(b, n_tok * n_embd, sizeof(float));
+        *wide[i] = liz_bump_take(b, n_tok * n_embd, sizeof(float));
     for (int i = 0; i < 5; i++)
-        *inner[i] = bump_take(b, n_tok * n_ff, sizeof(float));
-    s->p = bump_take(b, n_tok * n_expert, sizeof(float));
-    s->weights = bump_take(b, n_tok * n_used, sizeof(float));
-    s->slopes = bump_take(b, n_tok * n_used, sizeof(float));
-    s->chosen = bump_take(b, n_tok * n_used, sizeof(int32_t));
-    s->pairs = bump_take(b, n_tok * n_used, sizeof(int32_t));
-    s->begin = bump_take(b, n_expert > 0 ? n_expert + 1 : 0, sizeof(int32_t));
+        *inner[i] = liz_bump_take(b, n_tok * n_ff, sizeof(float));
+    s->p = liz_bump_take(b, n_tok * n_expert, sizeof(float));
+    s->weights = liz_bump_take(b, n_tok * n_used, sizeof(float));
+    s->slopes = liz_bump_take(b, n_tok * n_used, sizeof(float));
+    s->chosen = liz_bump_take(b, n_tok * n_used, sizeof(int32_t));
+    s->pairs = liz_bump_take(b, n_tok * n_used, sizeof(int32_t));
+    s->begin = liz_bump_take(b, n_expert > 0 ? n_expert + 1 : 0, sizeof(int32_t));
 }
 
-static void place_space(liz_tape *tape, bump *b)
+static void place_space(liz_tape *tape, liz_bump *b)
 {
     liz_tape_space *s = &tape->space;
     size_t n_tok = tape->opts.n_tok_max, n_groups = 0, n_vocab = 0;
@@ -371,22 +321,22 @@ static void place_space(liz_tape *tape, bump *b)
         n_groups = most(n_groups, op->n_groups);
     }
     s->member_floats = liz_div_up(s->member_floats, 16) * 16;
-    s->rows.data = bump_take(b, s->rows_bytes, 1);
-    s->columns.data = bump_take(b, s->columns_bytes, 1);
-    s->panels.data = bump_take(b, s->panels_bytes, 1);
-    s->weights.data = bump_take(b, s->weights_bytes, 1);
-    s->stats = bump_take(b, n_tok * n_groups * 2, sizeof(float));
-    s->logits = bump_take(b, LIZ_TAPE_LOSS_TOKENS * n_vocab, sizeof(float));
-    s->losses = bump_take(b, n_tok, sizeof(double));
+    s->rows.data = liz_bump_take(b, s->rows_bytes, 1);
+    s->columns.data = liz_bump_take(b, s->columns_bytes, 1);
+    s->panels.data = liz_bump_take(b, s->panels_bytes, 1);
+    s->weights.data = liz_bump_take(b, s->weights_bytes, 1);
+    s->stats = liz_bump_take(b, n_tok * n_groups * 2, sizeof(float));
+    s->logits = liz_bump_take(b, LIZ_TAPE_LOSS_TOKENS * n_vocab, sizeof(float));
+    s->losses = liz_bump_take(b, n_tok, sizeof(double));
     place_experts(tape, b);
-    s->member = bump_take(b, (size_t)liz_team_size(tape->team) * s->member_floats, sizeof(float));
+    s->member = liz_bump_take(b, (size_t)liz_team_size(tape->team) * s->member_floats, sizeof(float));
     for (int i = 0; i < tape->n_ops; i++)
         place_saved(tape, &tape->ops[i], b);
 }
 
 static size_t place(liz_tape *tape, uint8_t *base)
 {
-    bump b = {base, 0};
+    liz_bump b = {base, 0};
     place_params(tape, &b);
     place_tensors(tape, &b);
     place_space(tape, &b);
@@ -403,11 +353,10 @@ static void mark_first(liz_tape *tape)
     }
     for (int i = tape->n_ops - 1; i >= 0; i--) {
         liz_op *op = &tape->ops[i];
-        for (int j = 0; j < 3 && op->kind != LIZ_OP_ROPE; j++)
-            if (op->in[j] != LIZ_NO_TENSOR) {
-                op->first[j] = !written[op->in[j]];
-                written[op->in[j]] = true;
-            }
+        for (int j = 0; j < op->n_in; j++) {
+            op->first[j] = !written[op->in[j]];
+            written[op->in[j]] = true;
+        }
     }
     free(written);
 }

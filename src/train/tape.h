@@ -48,7 +48,6 @@ typedef struct liz_train_batch {
 } liz_train_batch;
 
 typedef int liz_tensor_id;
-enum { LIZ_NO_TENSOR = -1 };
 
 typedef struct liz_attend_shape {
     int n_head, n_head_kv, n_embd; /* elements of a head */

@@ -2,6 +2,7 @@
 #ifndef LIZ_TRAIN_TAPE_OPS_H
 #define LIZ_TRAIN_TAPE_OPS_H
 
+#include "base/checked.h"
 #include "model/model_params.h"
 #include "train/tape.h"
 
@@ -37,6 +38,7 @@ typedef struct liz_op {
     liz_op_kind kind;
     int block;
     liz_tensor_id in[3], out;
+    int n_in;      /* inputs that get a gradient; of what changes in place, 0 */
     bool first[3]; /* the backward of this operation is the first to write that input's gradient: it does not add */
     liz_param *weight, *bias;
     float a, b; /* embed, loss: scale; add: the second's scale; norm: epsilon. b, loss: soft-cap */
@@ -107,11 +109,29 @@ LIZ_TAPE_OPS(DECLARE)
 
 size_t liz_op_attend_floats(const liz_tape *tape, const liz_op *op); /* of a member's own space */
 
+/* Lays this member's share of the rows x [n, width] out as left operands of the product to come. */
+void liz_tape_put_rows(liz_tape *tape, const float *x, size_t n, size_t width, int member, int n_members);
 /* c = or += left * W^T, or with `back` left * W; frozen weights are decoded a slice at a time. Meets barriers where the
  * weights are frozen. */
 void liz_tape_mul_weight(liz_tape *tape, const liz_rows *left, const liz_param *p, bool back, float *c, bool add,
                          int member, int n_members);
-/* dW += dy^T x: `tape->space.columns` and `panels` hold the operands. */
-void liz_tape_mul_gradient(liz_tape *tape, const liz_param *p, int member, int n_members);
+/* Of y = x W^T + bias: lays the operands of dW = dy^T x out; then, after a barrier, dW and the bias's gradient are
+ * added to. Both only where the parameters are trained. */
+void liz_tape_put_gradients(liz_tape *tape, const liz_op *op, const float *x, const float *dy, size_t n_tok, int member,
+                            int n_members);
+void liz_tape_add_gradients(liz_tape *tape, const liz_op *op, const float *dy, size_t n_tok, int member, int n_members);
+
+/* Hands out 64-byte aligned pieces; with base NULL only counts. */
+typedef struct liz_bump {
+    uint8_t *base;
+    size_t used;
+} liz_bump;
+
+static inline void *liz_bump_take(liz_bump *b, size_t n, size_t size)
+{
+    void *p = b->base != NULL ? b->base + b->used : NULL;
+    b->used += liz_div_up(n * size, 64) * 64;
+    return p;
+}
 
 #endif
