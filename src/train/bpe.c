@@ -6,6 +6,7 @@
  * only, so the work is that of the symbols that change. */
 #include "train/bpe.h"
 
+#include "base/arena.h"
 #include "base/hash.h"
 #include "text/text_impl.h"
 
@@ -55,8 +56,9 @@ struct liz_bpe {
     LIST(occurrence) occurrences;
     LIST(candidate) heap;
     LIST(liz_bpe_merge) merges;
-    int32_t *slots; /* [n_slots] hash table of words, later of pairs */
+    int32_t *slots; /* [n_slots] hash table of words */
     size_t n_slots;
+    liz_text_pairs pair_at; /* where each stands among `pairs` */
     bool failed;
 };
 
@@ -106,43 +108,42 @@ void liz_bpe_close(liz_bpe *bpe)
     free(bpe->heap.v);
     free(bpe->merges.v);
     free(bpe->slots);
+    liz_text_pairs_free(&bpe->pair_at);
     free(bpe);
 }
 
 /* ---- Counting ---- */
 
-/* Twice the slots, and everything where it belongs now. */
-static bool slots_grow(liz_bpe *bpe, size_t n, uint64_t (*hash)(const liz_bpe *bpe, size_t i))
+static size_t slot_of(const liz_bpe *bpe, const char *p, size_t n)
 {
-    size_t n_slots = bpe->n_slots != 0 ? 2 * bpe->n_slots : 1 << 16;
-    int32_t *slots = malloc(n_slots * sizeof *slots);
-    if (slots == NULL) {
-        bpe->failed = true;
-        return false;
-    }
-    memset(slots, 0xFF, n_slots * sizeof *slots);
-    for (size_t i = 0; i < n; i++) {
-        size_t at = hash(bpe, i) & (n_slots - 1);
-        while (slots[at] != NONE)
-            at = (at + 1) & (n_slots - 1);
-        slots[at] = (int32_t)i;
-    }
-    free(bpe->slots);
-    bpe->slots = slots;
-    bpe->n_slots = n_slots;
-    return true;
+    return liz_hash_seeded(0, p, n) & (bpe->n_slots - 1);
 }
 
-static uint64_t word_hash(const liz_bpe *bpe, size_t i)
+/* Twice the slots, and every word where it belongs now. */
+static bool slots_grow(liz_bpe *bpe)
 {
-    return liz_hash_seeded(0, bpe->bytes.v + bpe->words.v[i].at, bpe->words.v[i].n);
+    free(bpe->slots);
+    bpe->n_slots = bpe->n_slots != 0 ? 2 * bpe->n_slots : 1 << 16;
+    bpe->slots = malloc(bpe->n_slots * sizeof *bpe->slots);
+    if (bpe->slots == NULL)
+        return false;
+    memset(bpe->slots, 0xFF, bpe->n_slots * sizeof *bpe->slots);
+    for (size_t i = 0; i < bpe->words.n; i++) {
+        size_t at = slot_of(bpe, bpe->bytes.v + bpe->words.v[i].at, bpe->words.v[i].n);
+        while (bpe->slots[at] != NONE)
+            at = (at + 1) & (bpe->n_slots - 1);
+        bpe->slots[at] = (int32_t)i;
+    }
+    return true;
 }
 
 static void count_piece(liz_bpe *bpe, liz_str piece)
 {
-    if (2 * bpe->words.n >= bpe->n_slots && !slots_grow(bpe, bpe->words.n, word_hash))
+    if (bpe->failed || (2 * bpe->words.n >= bpe->n_slots && !slots_grow(bpe))) {
+        bpe->failed = true;
         return;
-    size_t at = liz_hash_seeded(0, piece.p, piece.n) & (bpe->n_slots - 1);
+    }
+    size_t at = slot_of(bpe, piece.p, piece.n);
     for (; bpe->slots[at] != NONE; at = (at + 1) & (bpe->n_slots - 1)) {
         word *w = &bpe->words.v[bpe->slots[at]];
         if (w->n == piece.n && memcmp(bpe->bytes.v + w->at, piece.p, piece.n) == 0) {
@@ -208,29 +209,15 @@ static candidate heap_pop(liz_bpe *bpe)
 
 /* ---- Pairs ---- */
 
-static uint64_t mix(int32_t left, int32_t right)
-{
-    uint64_t x = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
-    x *= 0x9E3779B97F4A7C15u;
-    return x ^ x >> 29;
-}
-
-static uint64_t pair_hash(const liz_bpe *bpe, size_t i) { return mix(bpe->pairs.v[i].left, bpe->pairs.v[i].right); }
-
 /* NULL when memory ran out. */
 static pair *pair_of(liz_bpe *bpe, int32_t left, int32_t right)
 {
-    if (2 * bpe->pairs.n >= bpe->n_slots && !slots_grow(bpe, bpe->pairs.n, pair_hash))
+    int32_t at;
+    if (liz_text_pairs_find(&bpe->pair_at, left, right, &at) != LIZ_TEXT_PRIORITY_NONE)
+        return &bpe->pairs.v[at];
+    if (bpe->pairs.n >= INT32_MAX || !ROOM(pairs, 1) ||
+        !liz_text_pairs_add(&bpe->pair_at, left, right, 0, (int32_t)bpe->pairs.n))
         return NULL;
-    size_t at = mix(left, right) & (bpe->n_slots - 1);
-    for (; bpe->slots[at] != NONE; at = (at + 1) & (bpe->n_slots - 1)) {
-        pair *p = &bpe->pairs.v[bpe->slots[at]];
-        if (p->left == left && p->right == right)
-            return p;
-    }
-    if (bpe->pairs.n >= INT32_MAX || !ROOM(pairs, 1))
-        return NULL;
-    bpe->slots[at] = (int32_t)bpe->pairs.n;
     bpe->pairs.v[bpe->pairs.n] = (pair){left, right, 0, NONE};
     return &bpe->pairs.v[bpe->pairs.n++];
 }
@@ -253,10 +240,8 @@ static void pair_add(liz_bpe *bpe, int32_t left, int32_t right, size_t word_at, 
 /* Words from bytes to symbols, and every pair counted. */
 static void begin(liz_bpe *bpe)
 {
-    free(bpe->slots);
-    bpe->slots = NULL;
-    bpe->n_slots = 0;
-    if (!ROOM(symbols, bpe->bytes.n))
+    bpe->failed = bpe->failed || !liz_text_pairs_init(&bpe->pair_at, 1 << 15) || !ROOM(symbols, bpe->bytes.n);
+    if (bpe->failed)
         return;
     for (size_t i = 0; i < bpe->bytes.n; i++)
         bpe->symbols.v[i] = (uint8_t)bpe->bytes.v[i];
@@ -339,77 +324,65 @@ const liz_bpe_merge *liz_bpe_merges(const liz_bpe *bpe, size_t *n)
 
 /* ---- The file ---- */
 
-/* Token `id` as a byte-level vocabulary writes it, after those it is made of. */
-static void write_token(liz_buf *out, const liz_bpe *bpe, int32_t id, const unsigned code_of[256])
+/* Two strings with `between` (none: 0) between them; empty when memory is short. */
+static liz_str joined(liz_arena *arena, liz_str a, char between, liz_str b)
 {
-    if (id >= 256) {
-        write_token(out, bpe, bpe->merges.v[id - 256].left, code_of);
-        write_token(out, bpe, bpe->merges.v[id - 256].right, code_of);
-        return;
-    }
-    char text[4];
-    liz_buf_append(out, text, liz_utf8_encode(code_of[id], text));
+    size_t n = a.n + (between != 0) + b.n;
+    char *p = liz_arena_alloc(arena, n);
+    if (p == NULL)
+        return (liz_str){0};
+    memcpy(p, a.p, a.n);
+    if (between != 0)
+        p[a.n] = between;
+    memcpy(p + n - b.n, b.p, b.n);
+    return (liz_str){p, n};
 }
 
-/* Pieces are at most PIECE_MAX bytes, so tokens nest no deeper. */
-static bool write_strings(const liz_bpe *bpe, liz_buf *text, size_t *ends, size_t *merge_ends)
+/* Tokens [256 + n] as a byte-level vocabulary writes them, and merges [n]. */
+static bool write_strings(const liz_bpe *bpe, liz_arena *arena, liz_str *tokens, liz_str *merges)
 {
-    unsigned code_of[256];
-    for (unsigned code = 0; code <= 0x143; code++)
+    bool ok = true;
+    for (unsigned code = 0; code <= 0x143; code++) {
+        char text[4];
+        size_t n = liz_utf8_encode(code, text);
         if (liz_text_bpe_byte(code) >= 0)
-            code_of[liz_text_bpe_byte(code)] = code;
-    for (size_t i = 0; i < 256 + bpe->merges.n; i++) {
-        write_token(text, bpe, (int32_t)i, code_of);
-        ends[i] = text->len;
+            tokens[liz_text_bpe_byte(code)] = joined(arena, (liz_str){text, n}, 0, (liz_str){"", 0});
     }
-    for (size_t i = 0; i < bpe->merges.n; i++) {
-        write_token(text, bpe, bpe->merges.v[i].left, code_of);
-        liz_buf_putc(text, ' ');
-        write_token(text, bpe, bpe->merges.v[i].right, code_of);
-        merge_ends[i] = text->len;
+    for (size_t i = 0; i < 256; i++)
+        ok = ok && tokens[i].n > 0;
+    for (size_t i = 0; ok && i < bpe->merges.n; i++) {
+        liz_str left = tokens[bpe->merges.v[i].left], right = tokens[bpe->merges.v[i].right];
+        tokens[256 + i] = joined(arena, left, 0, right);
+        merges[i] = joined(arena, left, ' ', right);
+        ok = tokens[256 + i].n > 0 && merges[i].n > 0;
     }
-    return !liz_buf_failed(text);
-}
-
-/* Slices of `text` between ends, continuing from `begin`. */
-static size_t slices(liz_str *out, const liz_buf *text, const size_t *ends, size_t n, size_t begin)
-{
-    for (size_t i = 0; i < n; i++) {
-        out[i] = (liz_str){text->data + begin, ends[i] - begin};
-        begin = ends[i];
-    }
-    return begin;
+    return ok;
 }
 
 liz_status liz_bpe_put(const liz_bpe *bpe, liz_gguf_writer *writer, const char *const *specials, size_t n_specials,
                        size_t end, liz_error *err)
 {
-    size_t n_plain = 256 + bpe->merges.n, n = n_plain + n_specials, n_all = n + bpe->merges.n;
-    liz_buf text;
-    liz_buf_init(&text, (size_t)1 << 30);
-    size_t *ends = calloc(n_all, sizeof *ends);
-    liz_str *strings = calloc(n_all, sizeof *strings);
-    int32_t *kinds = calloc(n, sizeof *kinds);
-    bool ok = ends != NULL && strings != NULL && kinds != NULL && write_strings(bpe, &text, ends, ends + n_plain);
+    size_t n_plain = 256 + bpe->merges.n, n = n_plain + n_specials;
+    liz_arena arena;
+    liz_arena_init(&arena, (size_t)1 << 30);
+    liz_str *tokens = liz_arena_array(&arena, n, sizeof *tokens);
+    liz_str *merges = liz_arena_array(&arena, bpe->merges.n + 1, sizeof *merges);
+    int32_t *kinds = liz_arena_array(&arena, n, sizeof *kinds);
+    bool ok = tokens != NULL && merges != NULL && kinds != NULL && write_strings(bpe, &arena, tokens, merges);
     if (ok) {
-        size_t at = slices(strings, &text, ends, n_plain, 0);
         for (size_t i = 0; i < n; i++)
             kinds[i] = i < n_plain ? LIZ_TOKEN_NORMAL : LIZ_TOKEN_CONTROL;
         for (size_t i = 0; i < n_specials; i++)
-            strings[n_plain + i] = liz_str_of(specials[i]);
-        slices(strings + n, &text, ends + n_plain, bpe->merges.n, at);
+            tokens[n_plain + i] = liz_str_of(specials[i]);
         liz_gguf_put_str(writer, LIZ_TEXT_KEY "model", liz_str_of("gpt2"));
         liz_gguf_put_str(writer, LIZ_TEXT_KEY "pre", liz_str_of(bpe->pre_name));
-        liz_gguf_put_strs(writer, LIZ_TEXT_KEY "tokens", strings, n);
+        liz_gguf_put_strs(writer, LIZ_TEXT_KEY "tokens", tokens, n);
         liz_gguf_put_array(writer, LIZ_TEXT_KEY "token_type", LIZ_GGUF_I32, kinds, n);
-        liz_gguf_put_strs(writer, LIZ_TEXT_KEY "merges", strings + n, bpe->merges.n);
+        liz_gguf_put_strs(writer, LIZ_TEXT_KEY "merges", merges, bpe->merges.n);
         liz_gguf_put_u32(writer, LIZ_TEXT_KEY "bos_token_id", (uint32_t)(n_plain + end));
         liz_gguf_put_u32(writer, LIZ_TEXT_KEY "eos_token_id", (uint32_t)(n_plain + end));
         liz_gguf_put_bool(writer, LIZ_TEXT_KEY "add_bos_token", true);
     }
-    liz_buf_free(&text);
-    free(ends);
-    free(strings);
-    free(kinds);
+    liz_arena_free(&arena);
     return ok ? LIZ_OK : liz_fail(err, LIZ_E_MEMORY, "no memory for a vocabulary");
 }

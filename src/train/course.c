@@ -174,7 +174,7 @@ static liz_status write_files(const liz_course *course, bool last_only, liz_erro
     const liz_history_list *history = &course->now.history;
     const char *log = course->opts->log_path, *plot = course->opts->plot_path;
     if (log != NULL)
-        LIZ_TRY((last_only ? liz_history_log_last : liz_history_log)(history, course->files, log, err));
+        LIZ_TRY(liz_history_log(history, last_only, course->files, log, err));
     return plot != NULL && !last_only ? liz_history_plot(history, course->files, plot, err) : LIZ_OK;
 }
 

@@ -21,25 +21,29 @@ struct liz_graph {
 
 typedef struct builder {
     liz_graph *g;
-    int layer;
+    int layer; /* that tensors are named after; -1: none */
     char name[64];
     const liz_gguf_tensor *adapted; /* the tensor that `low` is of */
     liz_tensor_id low;              /* A x of its adapter */
 } builder;
 
-static const char *name_in_layer(builder *b, const char *tensor)
+/* ---- Weights as parameters ---- */
+
+/* "blk.0.attn_q.weight", "output_norm.bias". Until the next call. */
+static const char *name_of(builder *b, const char *tensor, const char *part)
 {
-    snprintf(b->name, sizeof b->name, "blk.%d.%s", b->layer, tensor);
+    if (b->layer < 0)
+        snprintf(b->name, sizeof b->name, "%s.%s", tensor, part);
+    else
+        snprintf(b->name, sizeof b->name, "blk.%d.%s.%s", b->layer, tensor, part);
     return b->name;
 }
 
-/* ---- Weights as parameters ---- */
-
-static liz_param *matrix_param(builder *b, const char *name, const liz_linear *l)
+static liz_param *matrix_param(builder *b, const char *tensor, const liz_linear *l)
 {
     bool is_trained = b->g->opts.lora_rank == 0;
     size_t n_out = (size_t)l->matrix.n_out, n_in = (size_t)l->matrix.n_in;
-    liz_param *p = liz_tape_param(b->g->tape, name, n_out, n_in, is_trained);
+    liz_param *p = liz_tape_param(b->g->tape, name_of(b, tensor, "weight"), n_out, n_in, is_trained);
     p->dtype = l->tensor->dtype;
     uint64_t row_bytes = 0;
     LIZ_ASSERT(liz_dtype_row_bytes(p->dtype, n_in, &row_bytes));
@@ -48,11 +52,11 @@ static liz_param *matrix_param(builder *b, const char *name, const liz_linear *l
     return p;
 }
 
-static liz_param *vector_param(builder *b, const char *name, float *values, size_t n)
+static liz_param *vector_param(builder *b, const char *tensor, const char *part, float *values, size_t n)
 {
     if (values == NULL)
         return NULL;
-    liz_param *p = liz_tape_param(b->g->tape, name, 1, n, b->g->opts.lora_rank == 0);
+    liz_param *p = liz_tape_param(b->g->tape, name_of(b, tensor, part), 1, n, b->g->opts.lora_rank == 0);
     if (p->is_trained)
         p->initial = values;
     else
@@ -87,29 +91,24 @@ static bool is_target(const builder *b, const liz_linear *l, unsigned target)
     return b->g->opts.lora_rank > 0 && (b->g->opts.lora_targets & (is_part ? whole : target)) != 0;
 }
 
-/* W x + bias, with its adapter where there is one. `tensor`: its name without .weight. */
+/* W x + bias, with its adapter where there is one. */
 static liz_tensor_id linear(builder *b, liz_tensor_id x, const char *tensor, const liz_linear *l, unsigned target)
 {
     liz_graph *g = b->g;
-    char weight[64], bias[64];
-    snprintf(weight, sizeof weight, "blk.%d.%s.weight", b->layer, tensor);
-    snprintf(bias, sizeof bias, "blk.%d.%s.bias", b->layer, tensor);
-    liz_tensor_id y = liz_tape_linear(g->tape, x, matrix_param(b, weight, l),
-                                      vector_param(b, bias, l->bias, (size_t)l->matrix.n_out));
+    liz_param *weight = matrix_param(b, tensor, l);
+    liz_tensor_id y =
+        liz_tape_linear(g->tape, x, weight, vector_param(b, tensor, "bias", l->bias, (size_t)l->matrix.n_out));
     if (!is_target(b, l, target))
         return y;
     return liz_tape_add(g->tape, y, adapted(b, x, l), g->opts.lora_alpha / (float)g->opts.lora_rank);
 }
 
-static liz_tensor_id norm(builder *b, liz_tensor_id x, const char *tensor, const liz_norm *n, size_t width,
-                          size_t n_groups)
+static liz_tensor_id norm(builder *b, liz_tensor_id x, const char *tensor, const liz_norm *n)
 {
-    char weight[64], bias[64];
-    bool centred = b->g->h.family->norm == LIZ_NORM_LAYER;
-    snprintf(weight, sizeof weight, "%s.weight", tensor);
-    snprintf(bias, sizeof bias, "%s.bias", tensor);
-    return liz_tape_norm(b->g->tape, x, vector_param(b, weight, n->weight, width),
-                         vector_param(b, bias, n->bias, width), centred, b->g->h.norm_eps, n_groups);
+    size_t width = (size_t)b->g->h.n_embd;
+    liz_param *weight = vector_param(b, tensor, "weight", n->weight, width);
+    liz_param *bias = vector_param(b, tensor, "bias", n->bias, width);
+    return liz_tape_norm(b->g->tape, x, weight, bias, b->g->h.family->norm == LIZ_NORM_LAYER, b->g->h.norm_eps, 1);
 }
 
 /* ---- A layer ---- */
@@ -121,9 +120,7 @@ static liz_tensor_id turn(builder *b, liz_tensor_id x, const char *tensor, const
     size_t hd = (size_t)h->n_embd_k;
     if (h->family->head_norm != LIZ_HEAD_NORM_NONE) {
         bool each = h->family->head_norm == LIZ_HEAD_NORM_EACH;
-        char weight[64];
-        snprintf(weight, sizeof weight, "blk.%d.%s.weight", b->layer, tensor);
-        liz_param *p = vector_param(b, weight, n->weight, each ? hd : hd * (size_t)n_head);
+        liz_param *p = vector_param(b, tensor, "weight", n->weight, each ? hd : hd * (size_t)n_head);
         x = liz_tape_norm(b->g->tape, x, p, NULL, false, h->norm_eps, each ? (size_t)n_head : 1);
     }
     if (!h->layers[b->layer].roped)
@@ -172,9 +169,7 @@ static liz_tensor_id feed_forward(builder *b, liz_tensor_id x)
 
 static liz_expert_matrix expert_matrix(builder *b, const char *tensor, const liz_linear *l)
 {
-    char weight[64];
-    snprintf(weight, sizeof weight, "blk.%d.%s.weight", b->layer, tensor);
-    return (liz_expert_matrix){matrix_param(b, weight, l), l->bias, (size_t)l->row_step};
+    return (liz_expert_matrix){matrix_param(b, tensor, l), l->bias, (size_t)l->row_step};
 }
 
 /* Experts stay as they are; adapters reach them through what they are given. */
@@ -194,11 +189,9 @@ static liz_tensor_id experts(builder *b, liz_tensor_id x)
 static liz_tensor_id half(builder *b, liz_tensor_id x, liz_tensor_id (*body)(builder *, liz_tensor_id),
                           const char *name, const liz_norm *before, const char *post_name, const liz_norm *after)
 {
-    size_t n = (size_t)b->g->h.n_embd;
-    liz_tensor_id y = before->weight != NULL ? norm(b, x, name_in_layer(b, name), before, n, 1) : x;
-    y = body(b, y);
+    liz_tensor_id y = body(b, before->weight != NULL ? norm(b, x, name, before) : x);
     if (after->weight != NULL)
-        y = norm(b, y, name_in_layer(b, post_name), after, n, 1);
+        y = norm(b, y, post_name, after);
     return liz_tape_add(b->g->tape, x, y, b->g->h.residual_scale);
 }
 
@@ -228,9 +221,7 @@ static liz_status fill_frequencies(liz_graph *g, int32_t n_ctx, liz_error *err)
         g->frequencies[i] = calloc((size_t)g->h.rope[i].n_dims, sizeof(double));
         if (g->frequencies[i] == NULL)
             return liz_fail(err, LIZ_E_MEMORY, "no memory for rotary positions");
-        liz_status status = liz_weights_rope(&g->w, &g->h, i, n_ctx, g->frequencies[i], err);
-        if (status != LIZ_OK)
-            return status;
+        LIZ_TRY(liz_weights_rope(&g->w, &g->h, i, n_ctx, g->frequencies[i], err));
     }
     return LIZ_OK;
 }
@@ -243,15 +234,14 @@ static liz_param *table_param(builder *b, const char *name, const liz_gguf_tenso
 
 static void build(liz_graph *g)
 {
-    builder b = {.g = g};
-    size_t n = (size_t)g->h.n_embd;
-    liz_param *table = table_param(&b, "token_embd.weight", g->w.token_embd);
+    builder b = {.g = g, .layer = -1};
+    liz_param *table = table_param(&b, "token_embd", g->w.token_embd);
     liz_tensor_id x = liz_tape_embed(g->tape, table, g->h.embd_scale);
     if (g->w.position_embd != NULL) {
-        liz_param *positions = table_param(&b, "position_embd.weight", g->w.position_embd);
+        liz_param *positions = table_param(&b, "position_embd", g->w.position_embd);
         x = liz_tape_add(g->tape, x, liz_tape_place(g->tape, positions), 1);
     }
-    for (b.layer = 0; b.layer < g->h.n_layer; b.layer++) {
+    while (++b.layer < g->h.n_layer) {
         const liz_layer *l = &g->w.layers[b.layer];
         const char *ffn_norm = g->h.family->ffn_norm != NULL ? g->h.family->ffn_norm : "ffn_norm";
         liz_tape_block(g->tape);
@@ -259,11 +249,12 @@ static void build(liz_graph *g)
         x = half(&b, x, g->h.layers[b.layer].sparse ? experts : feed_forward, ffn_norm, &l->ffn_norm, "post_ffw_norm",
                  &l->ffn_post_norm);
     }
+    b.layer = -1;
     liz_tape_block(g->tape);
-    x = norm(&b, x, "output_norm", &g->w.output_norm, n, 1);
+    x = norm(&b, x, "output_norm", &g->w.output_norm);
     bool tied = g->w.output.tensor == g->w.token_embd;
-    liz_param *head = tied ? table : matrix_param(&b, "output.weight", &g->w.output);
-    liz_param *bias = vector_param(&b, "output.bias", g->w.output.bias, (size_t)g->h.n_vocab);
+    liz_param *head = tied ? table : matrix_param(&b, "output", &g->w.output);
+    liz_param *bias = vector_param(&b, "output", "bias", g->w.output.bias, (size_t)g->h.n_vocab);
     liz_tape_loss(g->tape, x, head, bias, 1 / g->h.logit_divisor, g->h.logit_softcap);
 }
 
@@ -281,23 +272,17 @@ static void fill(const liz_graph *g, liz_param *p, size_t which)
 
 static liz_status open_parts(liz_graph *g, const liz_gguf *gguf, liz_error *err)
 {
-    liz_status status = liz_hparams_read(&g->h, gguf, err);
-    if (status == LIZ_OK)
-        status = refuse(&g->h, g->opts.lora_rank == 0, err);
-    if (status == LIZ_OK)
-        status = liz_weights_bind(&g->w, &g->h, gguf, err);
-    if (status == LIZ_OK)
-        status = fill_frequencies(g, g->opts.n_ctx, err);
-    if (status != LIZ_OK)
-        return status;
+    LIZ_TRY(liz_hparams_read(&g->h, gguf, err));
+    LIZ_TRY(refuse(&g->h, g->opts.lora_rank == 0, err));
+    LIZ_TRY(liz_weights_bind(&g->w, &g->h, gguf, err));
+    LIZ_TRY(fill_frequencies(g, g->opts.n_ctx, err));
     build(g);
-    status = liz_tape_plan(g->tape, err);
-    for (size_t i = 0; status == LIZ_OK && i < liz_tape_param_count(g->tape); i++)
+    LIZ_TRY(liz_tape_plan(g->tape, err));
+    for (size_t i = 0; i < liz_tape_param_count(g->tape); i++)
         if (liz_tape_param_at(g->tape, i)->is_trained)
             fill(g, liz_tape_param_at(g->tape, i), i);
-    if (status == LIZ_OK)
-        liz_tape_refresh(g->tape);
-    return status;
+    liz_tape_refresh(g->tape);
+    return LIZ_OK;
 }
 
 liz_status liz_graph_open(liz_graph **out, const liz_gguf *gguf, liz_tape *tape, const liz_graph_opts *opts,

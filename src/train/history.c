@@ -65,27 +65,16 @@ static liz_status write_text(const liz_files *files, const char *path, int flags
     return status;
 }
 
-static liz_status write_points(const liz_point *points, size_t n, const liz_files *files, const char *path, int flags,
-                               liz_error *err)
+liz_status liz_history_log(const liz_history_list *history, bool last_only, const liz_files *files, const char *path,
+                           liz_error *err)
 {
     liz_buf text;
     liz_buf_init(&text, TEXT_MAX);
-    for (size_t i = 0; i < n; i++)
-        put_line(&text, &points[i]);
-    liz_status status = write_text(files, path, flags, &text, err);
+    for (size_t i = last_only ? history->n - 1 : 0; i < history->n; i++)
+        put_line(&text, &history->v[i]);
+    liz_status status = write_text(files, path, last_only ? O_APPEND : O_TRUNC, &text, err);
     liz_buf_free(&text);
     return status;
-}
-
-liz_status liz_history_log(const liz_history_list *history, const liz_files *files, const char *path, liz_error *err)
-{
-    return write_points(history->v, history->n, files, path, O_TRUNC, err);
-}
-
-liz_status liz_history_log_last(const liz_history_list *history, const liz_files *files, const char *path,
-                                liz_error *err)
-{
-    return write_points(history->v + history->n - 1, 1, files, path, O_APPEND, err);
 }
 
 /* ---- The curve ---- */

@@ -27,12 +27,9 @@ typedef struct liz_history_list {
 LIZ_MUST_CHECK liz_status liz_history_add(liz_history_list *history, const liz_point *point, liz_error *err);
 void liz_history_free(liz_history_list *history);
 
-/* Replaces `path` by all points, a JSON object a line. LIZ_E_IO, LIZ_E_MEMORY. */
-LIZ_MUST_CHECK liz_status liz_history_log(const liz_history_list *history, const liz_files *files, const char *path,
-                                          liz_error *err);
-/* Appends the last point. */
-LIZ_MUST_CHECK liz_status liz_history_log_last(const liz_history_list *history, const liz_files *files,
-                                               const char *path, liz_error *err);
+/* Replaces `path` by all points, a JSON object a line; or appends the last one. LIZ_E_IO, LIZ_E_MEMORY. */
+LIZ_MUST_CHECK liz_status liz_history_log(const liz_history_list *history, bool last_only, const liz_files *files,
+                                          const char *path, liz_error *err);
 /* Replaces `path` by the curves of the loss, as SVG. */
 LIZ_MUST_CHECK liz_status liz_history_plot(const liz_history_list *history, const liz_files *files, const char *path,
                                            liz_error *err);
