@@ -81,16 +81,26 @@ static liz_status take_chunk(reader *r, const char *p, size_t n, liz_error *err)
         const char *stop = line_end != NULL ? line_end + 1 : end;
         liz_buf_append(&r->line, p, (size_t)(stop - p));
         p = stop;
-        liz_status status = line_end != NULL || liz_buf_failed(&r->line) ? take_line(r, err) : LIZ_OK;
-        if (status != LIZ_OK)
-            return status;
+        if (line_end != NULL || liz_buf_failed(&r->line))
+            LIZ_TRY(take_line(r, err));
     }
     return LIZ_OK;
 }
 
+static liz_status read_chunks(reader *r, const liz_files *files, int fd, char *chunk, liz_error *err)
+{
+    for (size_t n = 1; n > 0;) {
+        LIZ_TRY(liz_file_read(files, fd, r->path, chunk, CHUNK_BYTES, &n, err));
+        LIZ_TRY(take_chunk(r, chunk, n, err));
+    }
+    if (r->line.len > 0)
+        LIZ_TRY(take_line(r, err));
+    return flush(r, true, err);
+}
+
 liz_status liz_corpus_read(const liz_files *files, const char *path, liz_corpus_fn *fn, void *user, liz_error *err)
 {
-    size_t n_path = strlen(path), n = 1;
+    size_t n_path = strlen(path);
     reader r = {.path = path, .fn = fn, .user = user};
     r.is_jsonl = n_path > 6 && strcmp(path + n_path - 6, ".jsonl") == 0;
     liz_buf_init(&r.line, LIZ_CORPUS_LINE_MAX);
@@ -100,15 +110,8 @@ liz_status liz_corpus_read(const liz_files *files, const char *path, liz_corpus_
     int fd = -1;
     liz_status status = chunk != NULL ? liz_file_open(files, path, O_RDONLY, &fd, err)
                                       : liz_fail(err, LIZ_E_MEMORY, "%s: no memory to read it", path);
-    while (status == LIZ_OK && n > 0) {
-        status = liz_file_read(files, fd, path, chunk, CHUNK_BYTES, &n, err);
-        if (status == LIZ_OK)
-            status = take_chunk(&r, chunk, n, err);
-    }
-    if (status == LIZ_OK && r.line.len > 0)
-        status = take_line(&r, err);
     if (status == LIZ_OK)
-        status = flush(&r, true, err);
+        status = read_chunks(&r, files, fd, chunk, err);
     liz_file_close(files, &fd);
     free(chunk);
     liz_arena_free(&r.arena);
@@ -157,9 +160,7 @@ static liz_status add_text(void *user, liz_str text, bool ends, liz_error *err)
     liz_tokens *t = a->tokens;
     int32_t *ids;
     size_t n;
-    liz_status status = liz_text_encode(a->vocab, text, 0, &ids, &n, err);
-    if (status != LIZ_OK)
-        return status;
+    LIZ_TRY(liz_text_encode(a->vocab, text, 0, &ids, &n, err));
     bool ok = a->inside || push(t, &t->begin, 1);
     ok = ok && push(t, ids, n) && (!ends || t->end == t->begin || push(t, &t->end, 1));
     free(ids);
@@ -175,10 +176,8 @@ liz_status liz_tokens_add(liz_tokens *tokens, const liz_files *files, const char
 {
     adder a = {tokens, vocab, false};
     size_t n_before = tokens->n;
-    liz_status status = liz_corpus_read(files, path, add_text, &a, err);
-    if (status == LIZ_OK && tokens->n == n_before)
-        return liz_fail(err, LIZ_E_FORMAT, "%s: holds no text", path);
-    return status;
+    LIZ_TRY(liz_corpus_read(files, path, add_text, &a, err));
+    return tokens->n > n_before ? LIZ_OK : liz_fail(err, LIZ_E_FORMAT, "%s: holds no text", path);
 }
 
 void liz_tokens_free(liz_tokens *tokens)

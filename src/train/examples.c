@@ -20,6 +20,8 @@ struct liz_examples {
     liz_buf learnt;   /* a byte for each */
     liz_buf examples; /* of example */
     size_t n_learnt, longest;
+    const char *where; /* the row that is being added, for errors */
+    liz_buf text;      /* scratch: a row's text; of a conversation, what its tokens so far are of */
 };
 
 /* A text of which the ranges [2 * n_data] are data (liz_rendered). */
@@ -43,6 +45,7 @@ liz_status liz_examples_open(liz_examples **out, const liz_text_vocab *vocab, co
     liz_buf_init(&e->tokens, SIZE_MAX / 4);
     liz_buf_init(&e->learnt, SIZE_MAX / 4);
     liz_buf_init(&e->examples, SIZE_MAX / 4);
+    liz_buf_init(&e->text, TEXT_MAX);
     *out = e;
     return LIZ_OK;
 }
@@ -54,6 +57,7 @@ void liz_examples_close(liz_examples *e)
     liz_buf_free(&e->tokens);
     liz_buf_free(&e->learnt);
     liz_buf_free(&e->examples);
+    liz_buf_free(&e->text);
     free(e);
 }
 
@@ -128,56 +132,48 @@ static liz_status extend(liz_examples *e, const marked *m, size_t first, size_t 
     return status;
 }
 
+static liz_status fail_form(const liz_examples *e, const char *what, liz_error *err)
+{
+    return liz_fail(err, LIZ_E_FORMAT, "%s: %s", e->where, what);
+}
+
 /* What was pushed since `begin` is an example. */
-static liz_status close_example(liz_examples *e, size_t begin, const char *where, liz_error *err)
+static liz_status close_example(liz_examples *e, size_t begin, liz_error *err)
 {
     example one = {begin, liz_examples_n_tokens(e)};
     size_t n = one.end - one.begin;
     if (n > e->n_tok_max)
         return liz_fail(err, LIZ_E_LIMIT,
-                        "%s: has %zu tokens: at most %zu are possible: shorten it, or raise --ctx-size", where, n,
+                        "%s: has %zu tokens: at most %zu are possible: shorten it, or raise --ctx-size", e->where, n,
                         e->n_tok_max);
     if (n < 2)
-        return liz_fail(err, LIZ_E_FORMAT, "%s: is empty", where);
+        return fail_form(e, "is empty", err);
     liz_buf_append(&e->examples, (const char *)&one, sizeof one);
     e->longest = n > e->longest ? n : e->longest;
     if (liz_buf_failed(&e->tokens) || liz_buf_failed(&e->learnt) || liz_buf_failed(&e->examples))
-        return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for its tokens", where);
+        return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for its tokens", e->where);
     return LIZ_OK;
 }
 
 /* ---- Raw text ---- */
 
-static liz_status fail_form(const char *where, const char *what, liz_error *err)
-{
-    return liz_fail(err, LIZ_E_FORMAT, "%s: %s", where, what);
-}
-
 /* `given` (may be empty), then `learnt`, in which control tokens are text. */
-static liz_status add_raw(liz_examples *e, liz_str given, liz_str learnt, const char *where, liz_error *err)
+static liz_status add_raw(liz_examples *e, liz_str given, liz_str learnt, liz_error *err)
 {
-    liz_buf text;
     size_t begin = liz_examples_n_tokens(e), data[2] = {given.n, given.n + learnt.n};
     int32_t bos = liz_text_vocab_bos(e->vocab), eos = liz_text_vocab_eos(e->vocab);
-    liz_buf_init(&text, TEXT_MAX);
-    liz_buf_append_str(&text, given);
-    liz_buf_append_str(&text, learnt);
-    liz_status status = LIZ_OK;
-    if (liz_buf_failed(&text))
-        status = liz_fail(err, LIZ_E_MEMORY, "%s: no memory for its text", where);
     bool has_bos = bos >= 0 && liz_text_vocab_add_bos(e->vocab);
+    liz_buf_append_str(&e->text, given);
+    liz_buf_append_str(&e->text, learnt);
+    if (liz_buf_failed(&e->text))
+        return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for its text", e->where);
     if (has_bos)
         push(e, &bos, 1, false);
-    marked m = {liz_buf_str(&text), data, 1};
-    if (status == LIZ_OK)
-        status = extend(e, &m, begin + has_bos, 0, given.n, false, err);
-    if (status == LIZ_OK)
-        status = extend(e, &m, begin + has_bos, given.n, text.len, true, err);
-    liz_buf_free(&text);
-    if (status != LIZ_OK)
-        return status;
+    marked m = {liz_buf_str(&e->text), data, 1};
+    LIZ_TRY(extend(e, &m, begin + has_bos, 0, given.n, false, err));
+    LIZ_TRY(extend(e, &m, begin + has_bos, given.n, e->text.len, true, err));
     push(e, &eos, 1, true);
-    return close_example(e, begin, where, err);
+    return close_example(e, begin, err);
 }
 
 /* ---- Conversations ---- */
@@ -207,8 +203,8 @@ static void variables(const liz_json *row, size_t n, bool asks, liz_buf *out)
     liz_buf_putc(out, '}');
 }
 
-static liz_status render(const liz_examples *e, const liz_json *row, size_t n, bool asks, const char *where,
-                         liz_rendered *out, liz_error *err)
+static liz_status render(const liz_examples *e, const liz_json *row, size_t n, bool asks, liz_rendered *out,
+                         liz_error *err)
 {
     liz_buf text;
     liz_error why;
@@ -220,76 +216,67 @@ static liz_status render(const liz_examples *e, const liz_json *row, size_t n, b
     liz_buf_free(&text);
     if (status == LIZ_OK)
         return LIZ_OK;
-    return liz_fail(err, status == LIZ_E_CANCELLED ? LIZ_E_FORMAT : status, "%s: %s", where, why.text);
+    return liz_fail(err, status == LIZ_E_CANCELLED ? LIZ_E_FORMAT : status, "%s: %s", e->where, why.text);
 }
 
-static bool begins_with(const liz_rendered *whole, const char *p, size_t n)
+static bool begins_with(const liz_rendered *whole, liz_str part)
 {
-    return whole->n_text >= n && (n == 0 || memcmp(whole->text, p, n) == 0);
+    return whole->n_text >= part.n && (part.n == 0 || memcmp(whole->text, part.p, part.n) == 0);
 }
 
-/* An example under way: where its tokens begin, and the text that they are of. */
-typedef struct talk {
-    size_t begin;
-    liz_buf text;
-    bool is_open;
-} talk;
+/* A turn of the assistant: given up to what asks for it, `said` then to its end learnt. `begin`: where the tokens of
+ * the example under way begin, SIZE_MAX where there is none. */
+static liz_status add_answer(liz_examples *e, const liz_rendered *asked, const liz_rendered *said, size_t *begin,
+                             liz_error *err)
+{
+    if (!begins_with(said, (liz_str){asked->text, asked->n_text}))
+        return fail_form(e, "the chat template does not write an answer after what asks for it", err);
+    if (*begin == SIZE_MAX || !begins_with(asked, liz_buf_str(&e->text))) {
+        if (*begin != SIZE_MAX)
+            LIZ_TRY(close_example(e, *begin, err));
+        liz_buf_clear(&e->text);
+        *begin = liz_examples_n_tokens(e);
+    }
+    marked m = {{said->text, said->n_text}, said->data, said->n_data};
+    LIZ_TRY(extend(e, &m, *begin, e->text.len, asked->n_text, false, err));
+    LIZ_TRY(extend(e, &m, *begin, asked->n_text, said->n_text, true, err));
+    liz_buf_clear(&e->text);
+    liz_buf_append(&e->text, said->text, said->n_text);
+    return LIZ_OK;
+}
 
-/* The turn of message i, which is the assistant's: given up to what asks for it, learnt to its end. */
-static liz_status add_turn(liz_examples *e, const liz_json *row, size_t i, talk *t, const char *where, liz_error *err)
+/* The turn of message i. */
+static liz_status add_turn(liz_examples *e, const liz_json *row, size_t i, size_t *begin, liz_error *err)
 {
     liz_rendered asked = {0}, said = {0};
-    liz_status status = render(e, row, i, true, where, &asked, err);
+    liz_status status = render(e, row, i, true, &asked, err);
     if (status == LIZ_OK)
-        status = render(e, row, i + 1, false, where, &said, err);
-    if (status == LIZ_OK && !begins_with(&said, asked.text, asked.n_text))
-        status = fail_form(where, "the chat template does not write an answer after what asks for it", err);
-    bool goes_on =
-        status == LIZ_OK && t->is_open && asked.n_text >= t->text.len && begins_with(&asked, t->text.data, t->text.len);
-    if (status == LIZ_OK && !goes_on && t->is_open)
-        status = close_example(e, t->begin, where, err);
-    if (status == LIZ_OK && !goes_on) {
-        liz_buf_clear(&t->text);
-        t->begin = liz_examples_n_tokens(e);
-        t->is_open = true;
-    }
-    marked m = {{said.text, said.n_text}, said.data, said.n_data};
+        status = render(e, row, i + 1, false, &said, err);
     if (status == LIZ_OK)
-        status = extend(e, &m, t->begin, t->text.len, asked.n_text, false, err);
-    if (status == LIZ_OK)
-        status = extend(e, &m, t->begin, asked.n_text, said.n_text, true, err);
-    liz_buf_clear(&t->text);
-    if (status == LIZ_OK)
-        liz_buf_append(&t->text, said.text, said.n_text);
+        status = add_answer(e, &asked, &said, begin, err);
     liz_rendered_free(&asked);
     liz_rendered_free(&said);
     return status;
 }
 
-static liz_status add_messages(liz_examples *e, const liz_json *row, const char *where, liz_error *err)
+static liz_status add_messages(liz_examples *e, const liz_json *row, liz_error *err)
 {
     const liz_json *messages = liz_json_member(row, "messages");
-    talk t = {0};
-    size_t i = 0;
-    liz_status status = LIZ_OK;
+    size_t i = 0, begin = SIZE_MAX;
     if (messages->type != LIZ_JSON_ARRAY)
-        return fail_form(where, "its \"messages\" are not a list", err);
+        return fail_form(e, "its \"messages\" are not a list", err);
     if (e->chat == NULL)
         return liz_fail(err, LIZ_E_UNSUPPORTED, "%s: it has \"messages\", and the model no chat template for them",
-                        where);
-    liz_buf_init(&t.text, TEXT_MAX);
-    for (const liz_json *m = messages->first_child; m != NULL && status == LIZ_OK; m = m->next, i++) {
+                        e->where);
+    for (const liz_json *m = messages->first_child; m != NULL; m = m->next, i++) {
         const liz_json *role = liz_json_member(m, "role");
         if (role == NULL || role->type != LIZ_JSON_STRING)
-            status = fail_form(where, "a message has no \"role\"", err);
-        else if (liz_str_is(role->string, "assistant"))
-            status = add_turn(e, row, i, &t, where, err);
+            return fail_form(e, "a message has no \"role\"", err);
+        if (liz_str_is(role->string, "assistant"))
+            LIZ_TRY(add_turn(e, row, i, &begin, err));
     }
-    if (status == LIZ_OK)
-        status = t.is_open ? close_example(e, t.begin, where, err)
-                           : fail_form(where, "no message is the assistant's: nothing in it can be learnt", err);
-    liz_buf_free(&t.text);
-    return status;
+    return begin != SIZE_MAX ? close_example(e, begin, err)
+                             : fail_form(e, "no message is the assistant's: nothing in it can be learnt", err);
 }
 
 /* ---- Rows ---- */
@@ -303,33 +290,34 @@ static bool text_of(const liz_json *row, const char *name, liz_str *out)
     return true;
 }
 
-static liz_status add_row(liz_examples *e, const liz_json *row, const char *where, liz_error *err)
+static liz_status add_row(liz_examples *e, const liz_json *row, liz_error *err)
 {
     liz_str given = {"", 0}, learnt;
     if (row->type != LIZ_JSON_OBJECT)
-        return fail_form(where, "is no JSON object", err);
+        return fail_form(e, "is no JSON object", err);
     if (liz_json_member(row, "messages") != NULL)
-        return add_messages(e, row, where, err);
+        return add_messages(e, row, err);
     if (liz_json_member(row, "prompt") != NULL) {
         if (!text_of(row, "prompt", &given))
-            return fail_form(where, "its \"prompt\" is no text", err);
+            return fail_form(e, "its \"prompt\" is no text", err);
         if (!text_of(row, "completion", &learnt))
-            return fail_form(where, "has a \"prompt\" and no text \"completion\" to learn", err);
-        return add_raw(e, given, learnt, where, err);
+            return fail_form(e, "has a \"prompt\" and no text \"completion\" to learn", err);
+        return add_raw(e, given, learnt, err);
     }
     if (text_of(row, "text", &learnt))
-        return add_raw(e, given, learnt, where, err);
-    return fail_form(where, "has neither \"prompt\" and \"completion\", nor \"messages\", nor \"text\"", err);
+        return add_raw(e, given, learnt, err);
+    return fail_form(e, "has neither \"prompt\" and \"completion\", nor \"messages\", nor \"text\"", err);
 }
 
 liz_status liz_examples_add(liz_examples *e, const liz_json *row, const char *where, liz_error *err)
 {
-    size_t n_tokens = liz_examples_n_tokens(e), n_bytes = e->examples.len, longest = e->longest;
-    liz_status status = add_row(e, row, where, err);
+    size_t n_tokens = liz_examples_n_tokens(e), n_bytes = e->examples.len, longest = e->longest, n_learnt = e->n_learnt;
+    e->where = where;
+    liz_buf_clear(&e->text);
+    liz_status status = add_row(e, row, err);
     if (status == LIZ_OK)
         return LIZ_OK;
-    for (size_t t = n_tokens; t < liz_examples_n_tokens(e); t++)
-        e->n_learnt -= e->learnt.data[t] != 0;
+    e->n_learnt = n_learnt;
     e->tokens.len = n_tokens * sizeof(int32_t);
     e->learnt.len = n_tokens;
     e->examples.len = n_bytes;
@@ -376,19 +364,17 @@ liz_status liz_examples_split(liz_examples *e, double share, liz_examples *valid
     size_t n = liz_examples_n(e);
     if (n < 2)
         return LIZ_OK;
-    liz_status status = liz_examples_open(&rest, e->vocab, e->chat, e->n_tok_max, err);
-    if (status != LIZ_OK)
-        return status;
-    uint64_t *hashes = calloc(n, sizeof *hashes);
-    bool failed = hashes == NULL;
-    for (size_t i = 0; i < n && !failed; i++)
+    LIZ_TRY(liz_examples_open(&rest, e->vocab, e->chat, e->n_tok_max, err));
+    uint64_t *hashes = calloc(n, sizeof *hashes), last = 0;
+    for (size_t i = 0; i < n && hashes != NULL; i++)
         hashes[i] = hash_of(e, i);
-    uint64_t last = failed ? 0 : chosen_up_to(hashes, n, share);
-    for (size_t i = 0; i < n && !failed; i++)
+    if (hashes != NULL)
+        last = chosen_up_to(hashes, n, share);
+    for (size_t i = 0; i < n && hashes != NULL; i++)
         move(e, i, hash_of(e, i) <= last ? valid : rest);
+    bool failed = hashes == NULL || liz_buf_failed(&rest->tokens) || liz_buf_failed(&valid->tokens) ||
+                  liz_buf_failed(&rest->examples) || liz_buf_failed(&valid->examples);
     free(hashes);
-    failed = failed || liz_buf_failed(&rest->tokens) || liz_buf_failed(&valid->tokens) ||
-             liz_buf_failed(&rest->examples) || liz_buf_failed(&valid->examples);
     if (!failed) {
         liz_examples old = *e;
         *e = *rest;

@@ -108,16 +108,14 @@ static liz_status write_tensor(liz_gguf_writer *writer, liz_tape *tape, const li
 
 liz_status liz_rewrite(const liz_gguf *from, liz_tape *tape, const char *path, liz_dtype dtype, liz_error *err)
 {
-    liz_gguf_writer *writer = NULL;
-    liz_status status = liz_gguf_writer_open(&writer, path, err);
-    if (status != LIZ_OK)
-        return status;
+    liz_gguf_writer *writer;
+    LIZ_TRY(liz_gguf_writer_open(&writer, path, err));
     put_entries(from, writer, dtype);
     for (size_t i = 0; i < liz_gguf_n_tensors(from); i++) {
         const liz_gguf_tensor *t = liz_gguf_tensor_at(from, i);
         liz_gguf_declare_tensor(writer, t->name, dtype_of(tape, t, dtype), t->n_dim, t->shape);
     }
-    status = liz_gguf_writer_begin(writer, err);
+    liz_status status = liz_gguf_writer_begin(writer, err);
     for (size_t i = 0; i < liz_gguf_n_tensors(from) && status == LIZ_OK; i++)
         status = write_tensor(writer, tape, liz_gguf_tensor_at(from, i), dtype, err);
     if (status == LIZ_OK)
