@@ -1,9 +1,26 @@
 /* status.c - filling errors, and the end of a broken program. */
 #include "base/status.h"
 
+#include "base/str.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* A text may repeat what a file or a request says: it stays UTF-8, and nothing in it steers a terminal. */
+static void text_clean(char *text)
+{
+    size_t n = strlen(text), at;
+    while ((at = liz_utf8_valid_prefix(text, n)) < n)
+        text[at] = '?';
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)text[i], next = (unsigned char)text[i + 1];
+        if (c == 0xC2 && next < 0xA0) /* U+0080 to U+009F */
+            text[i] = text[i + 1] = '?';
+        else if ((c < 0x20 && c != '\n' && c != '\t') || c == 0x7F)
+            text[i] = '?';
+    }
+}
 
 static void error_fill(liz_error *err, liz_status code, size_t offset, const char *fmt, va_list args)
 {
@@ -11,6 +28,7 @@ static void error_fill(liz_error *err, liz_status code, size_t offset, const cha
         return;
     *err = (liz_error){.code = code, .offset = offset};
     vsnprintf(err->text, sizeof err->text, fmt, args);
+    text_clean(err->text);
 }
 
 liz_status liz_fail(liz_error *err, liz_status code, const char *fmt, ...)
@@ -47,6 +65,7 @@ liz_status liz_fail_within(liz_error *err, liz_status code, const char *fmt, ...
         memcpy(err->text + n, ": ", 2);
         stpncpy(err->text + n + 2, inner, sizeof err->text - (size_t)n - 3)[0] = '\0';
     }
+    text_clean(err->text);
     err->code = code;
     return code;
 }

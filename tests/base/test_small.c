@@ -172,6 +172,10 @@ static void test_status(void **state)
         (void)liz_fail_within(&err, LIZ_E_IO, "%.*s", (int)(n - 500) * 30, big);
         assert_true(strlen(err.text) < sizeof err.text);
     }
+    (void)liz_fail(&err, LIZ_E_FORMAT, "type is %s",
+                   "a\x1b[2J\x7f \xc2\x9b"
+                   "1m\xff \xc3\xa9\r\nc"); /* what a file says */
+    assert_string_equal(err.text, "type is a?[2J? ??1m? \xc3\xa9?\nc");
     assert_string_equal(liz_status_name(LIZ_E_NUMERIC), "LIZ_E_NUMERIC");
     assert_string_equal(liz_status_name((liz_status)-99), "LIZ_E_UNKNOWN");
 }

@@ -35,7 +35,7 @@ bool gguf_error_is_clear(const liz_error *err, liz_status status, const char *pa
     const char *name = strrchr(path, '/');
     size_t n = strlen(err->text);
     for (size_t i = 0; i < n; i++)
-        if ((unsigned char)err->text[i] < 0x20)
+        if ((unsigned char)err->text[i] < 0x20 && err->text[i] != '\n' && err->text[i] != '\t')
             return false;
     return status < 0 && err->code == status && n > 0 && liz_utf8_valid_prefix(err->text, n) == n &&
            strstr(err->text, name != NULL ? name + 1 : path) != NULL;
