@@ -189,7 +189,7 @@ static size_t word_len(liz_str text)
 
 void liz_text_spm_encode(const liz_text_vocab *vocab, liz_text_merger *merger, liz_str text)
 {
-    const char *end = text.p + text.n;
+    const char *end = text.n > 0 ? text.p + text.n : NULL; /* a text without bytes may stand nowhere */
     while (text.n > 0) {
         size_t n = vocab->splits_at_space ? word_len(text) : text.n;
         liz_text_merge_word(merger, (liz_str){text.p, n}, end);
