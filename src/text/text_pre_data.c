@@ -1,245 +1,129 @@
-/* text_pre_data.c - the pre-tokenizers by name, as rows of stages.
+/* text_pre_data.c - the pre-tokenizers by name, as rows of patterns.
  *
- * Names are those that the published converters write into tokenizer.ggml.pre; several models share a
- * pattern. The patterns themselves stand in docs/tokenizers.md. To add one: a row here and, for a new form,
- * a matcher in text_pre.c; its pattern in tests/text/test_text_pre.c, which proves the two equal. */
+ * Names are those that the published converters write into tokenizer.ggml.pre; several models share patterns, which
+ * stand here as they are published (docs/tokenizers.md lists them too). To add one: a row here, its pattern in
+ * tests/text/test_text_pre.c, which proves that it cuts as PCRE2 does. */
 #include "text/text_pre.h"
 
-#define COUNT(array) (sizeof(array) / sizeof *(array))
+#define CONTRACTIONS "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+#define SPACES "\\s+(?!\\S)|\\s+"
+#define LINES "\\s*[\\r\\n]+|"
+#define PREFIX "[^\\r\\n\\p{L}\\p{N}]?"
+#define SIGNS " ?[^\\s\\p{L}\\p{N}]+"
+#define GPT2 "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+|" SIGNS "|" SPACES
+/* The pattern of cl100k and its children, with what they differ in. */
+#define WORDS(letters, number) PREFIX letters "|" number "|" SIGNS "[\\r\\n]*|" LINES SPACES
+#define LLAMA3 CONTRACTIONS "|" WORDS("\\p{L}+", "\\p{N}{1,3}")
+#define QWEN2 CONTRACTIONS "|" WORDS("\\p{L}+", "\\p{N}")
+#define UPPER "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
+#define LOWER "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
+#define CASED(suffix, number)                                                                                          \
+    PREFIX UPPER "*" LOWER "+" suffix "|" PREFIX UPPER "+" LOWER "*" suffix "|" number "|" SIGNS                       \
+                 "[\\r\\n/]*|" LINES SPACES
+#define GPT4O CASED(CONTRACTIONS "?", "\\p{N}{1,3}")
+#define UPPER_K2 "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}&&[^\\p{Han}]]"
+#define LOWER_K2 "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}&&[^\\p{Han}]]"
+#define DEEPSEEK "[!-/:-@\\[-`{-~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+"
+#define DEEPSEEK_SCRIPTS "[\u0800-\u9FA5\uAC00-\uD7FF]+"
+#define HAN_AND_KANA "[\u3040-\u30FF\u4E00-\u9FA5]+"
 
-/* The cased letters that DeepSeek LLM's first pattern lists (code points of Unicode 11, with gaps). */
-static const liz_text_pre_range deepseek_letters[] = {
-    {0x0041, 0x005A},   {0x0061, 0x007A},   {0x00B5, 0x00B5},   {0x00C0, 0x00D6},   {0x00D8, 0x00F6},
-    {0x00F8, 0x01BA},   {0x01BC, 0x01BF},   {0x01C4, 0x0293},   {0x0295, 0x02AF},   {0x0370, 0x0373},
-    {0x0376, 0x0377},   {0x037B, 0x037D},   {0x037F, 0x037F},   {0x0386, 0x0386},   {0x0388, 0x038A},
-    {0x038C, 0x038C},   {0x038E, 0x03A1},   {0x03A3, 0x03F5},   {0x03F7, 0x0481},   {0x048A, 0x052F},
-    {0x0531, 0x0556},   {0x10A0, 0x10C5},   {0x13A0, 0x13F5},   {0x13F8, 0x13FD},   {0x1C90, 0x1CBA},
-    {0x1CBD, 0x1CBF},   {0x1D00, 0x1D2B},   {0x1D6B, 0x1D77},   {0x1D79, 0x1D9A},   {0x1E00, 0x1F15},
-    {0x1F18, 0x1F1D},   {0x1F20, 0x1F45},   {0x1F48, 0x1F4D},   {0x1F50, 0x1F57},   {0x1F59, 0x1F59},
-    {0x1F5B, 0x1F5B},   {0x1F5D, 0x1F5D},   {0x1F5F, 0x1F7D},   {0x1F80, 0x1FB4},   {0x1FB6, 0x1FBC},
-    {0x1FBE, 0x1FBE},   {0x1FC2, 0x1FC4},   {0x1FC6, 0x1FCC},   {0x1FD0, 0x1FD3},   {0x1FD6, 0x1FDB},
-    {0x1FE0, 0x1FEC},   {0x1FF2, 0x1FF4},   {0x1FF6, 0x1FFC},   {0x2102, 0x2102},   {0x2107, 0x2107},
-    {0x210A, 0x2113},   {0x2115, 0x2115},   {0x2119, 0x211D},   {0x2124, 0x2124},   {0x2126, 0x2126},
-    {0x2128, 0x2128},   {0x212A, 0x212D},   {0x212F, 0x2134},   {0x2139, 0x2139},   {0x213C, 0x213F},
-    {0x2145, 0x2149},   {0x214E, 0x214E},   {0x2183, 0x2184},   {0x2C00, 0x2C7B},   {0x2C7E, 0x2CE4},
-    {0x2CEB, 0x2CEE},   {0x2CF2, 0x2CF3},   {0xA640, 0xA66D},   {0xA680, 0xA69B},   {0xA722, 0xA76F},
-    {0xA771, 0xA787},   {0xA78B, 0xA78E},   {0xAB70, 0xABBF},   {0xFB00, 0xFB06},   {0xFB13, 0xFB17},
-    {0xFF21, 0xFF3A},   {0xFF41, 0xFF5A},   {0x10400, 0x1044F}, {0x104B0, 0x104D3}, {0x104D8, 0x104FB},
-    {0x10C80, 0x10CB2}, {0x10CC0, 0x10CF2}, {0x118A0, 0x118DF}, {0x1E900, 0x1E943},
-};
+typedef const char *const patterns[LIZ_TEXT_PRE_STAGES_MAX + 1];
 
-static const liz_text_pre_range deepseek_signs[] = {
-    {0x0021, 0x002F}, {0x003A, 0x007E}, {0x2018, 0x201F}, {0x3000, 0x3002}, {0xFF01, 0xFF0F}, {0xFF1A, 0xFF5E},
-};
-
-/* 0800 to 4E00 and the ideographs of 4E00 to 9FA5, which touch; Hangul syllables. */
-static const liz_text_pre_range deepseek_scripts[] = {{0x0800, 0x9FA5}, {0xAC00, 0xD7FF}};
-
-static const liz_text_pre_range han_and_kana[] = {{0x3040, 0x30FF}, {0x4E00, 0x9FA5}};
-
-static const liz_text_pre_range line_ends[] = {{0x000A, 0x000A}, {0x000D, 0x000D}};
-
-static const liz_text_pre_range newlines[] = {{0x000A, 0x000A}};
-
-/* Youtu's: Hangul, East Asian punctuation, Bopomofo. */
-static const liz_text_pre_range youtu_hangul[] = {{0x3131, 0x318E}, {0xAC00, 0xD7A3}};
-static const liz_text_pre_range youtu_signs[] = {
-    {0x2014, 0x2014}, {0x2018, 0x2019}, {0x201C, 0x201D}, {0x2026, 0x2026}, {0x3001, 0x303F},
-    {0xFE30, 0xFE4F}, {0xFF01, 0xFF01}, {0xFF0C, 0xFF0C}, {0xFF1A, 0xFF1B},
-};
-static const liz_text_pre_range bopomofo[] = {{0x3105, 0x312F}};
-
-/* AFMoE's: scripts written without spaces, Hangul too. */
-static const liz_text_pre_range afmoe_scripts[] = {
-    {0x0E40, 0x0EFF}, {0x1000, 0x109F}, {0x1100, 0x11FF}, {0x1780, 0x17FF}, {0x2F00, 0x2FDF},
-    {0x3040, 0x30FF}, {0x3400, 0x4DBF}, {0x4E00, 0x9FFF}, {0xA9E0, 0xA9FF}, {0xAA60, 0xAA7F},
-    {0xAC00, 0xD7AF}, {0xF900, 0xFAFF}, {0xFF65, 0xFF9F},
-};
-
-/* What ends a word of BLOOM beside white space. */
-static const liz_text_pre_range bloom_ends[] = {
-    {'!', '!'},       {'(', ')'},       {',', ','},       {'.', '.'},       {'?', '?'},       {'|', '|'},
-    {0x060C, 0x060C}, {0x06D4, 0x06D4}, {0x0964, 0x0964}, {0x2026, 0x2026}, {0x3001, 0x3002}, {0xFF0C, 0xFF0C},
-};
-
-/* The ASCII signs outside \p{P} that count as punctuation; Falcon's has the grave accent too. */
-static const liz_text_pre_range default_signs[] = {
-    {'$', '$'}, {'+', '+'}, {'<', '>'}, {'^', '^'}, {'|', '|'}, {'~', '~'},
-};
-static const liz_text_pre_range falcon_signs[] = {
-    {'$', '$'}, {'+', '+'}, {'<', '>'}, {'^', '^'}, {'`', '`'}, {'|', '|'}, {'~', '~'},
-};
-
-#define SET(ranges_)                                                                                                   \
-    {                                                                                                                  \
-        .ranges = ranges_, .n_ranges = COUNT(ranges_)                                                                  \
-    }
-#define SET_AND(mask_, ranges_)                                                                                        \
-    {                                                                                                                  \
-        .mask = mask_, .ranges = ranges_, .n_ranges = COUNT(ranges_)                                                   \
-    }
-#define RUN_OF(ranges_)                                                                                                \
-    {                                                                                                                  \
-        .kind = LIZ_TEXT_PRE_RUN, .set = SET(ranges_)                                                                  \
-    }
-#define NUMBERS(max)                                                                                                   \
-    {                                                                                                                  \
-        .kind = LIZ_TEXT_PRE_RUN, .run_max = (max), .set = {.mask = LIZ_CHAR_N }                                       \
-    }
-
-static const liz_text_pre_stage gpt2[] = {{.kind = LIZ_TEXT_PRE_GPT2}};
-
-static const liz_text_pre_stage digits_gpt2[] = {NUMBERS(1), {.kind = LIZ_TEXT_PRE_GPT2}};
-
-static const liz_text_pre_stage llama3[] = {{.kind = LIZ_TEXT_PRE_WORDS, .contraction = true, .run_max = 3}};
-
-static const liz_text_pre_stage minicpm5[] = {NUMBERS(3), {.kind = LIZ_TEXT_PRE_WORDS, .contraction = true}};
-
-static const liz_text_pre_stage jais2[] = {
-    {.kind = LIZ_TEXT_PRE_WORDS, .contraction = true, .run_max = 3, .halves = true}};
-
-static const liz_text_pre_stage qwen2[] = {{.kind = LIZ_TEXT_PRE_WORDS, .contraction = true, .run_max = 1}};
-
-static const liz_text_pre_stage laguna[] = {RUN_OF(newlines),
-                                            {.kind = LIZ_TEXT_PRE_WORDS, .contraction = true, .run_max = 1}};
-
-static const liz_text_pre_stage ufakzeka[] = {{.kind = LIZ_TEXT_PRE_WORDS, .run_max = 1}};
-
-static const liz_text_pre_stage exaone_moe[] = {
-    {.kind = LIZ_TEXT_PRE_WORDS, .contraction = true, .run_max = 1, .phrase = true}};
-
-static const liz_text_pre_stage qwen35[] = {
-    {.kind = LIZ_TEXT_PRE_WORDS, .contraction = true, .run_max = 1, .marks = true}};
-
-static const liz_text_pre_stage seed_coder[] = {
-    {.kind = LIZ_TEXT_PRE_WORDS, .contraction = true, .run_max = 1, .no_tail = true}};
-
-static const liz_text_pre_stage tekken[] = {{.kind = LIZ_TEXT_PRE_WORDS, .cased = true, .run_max = 1, .slash = true}};
-
-static const liz_text_pre_stage gpt4o[] = {
-    {.kind = LIZ_TEXT_PRE_WORDS, .cased = true, .contraction_suffix = true, .run_max = 3, .slash = true},
-};
-
-static const liz_text_pre_stage kimi_k2[] = {
-    {.kind = LIZ_TEXT_PRE_WORDS, .cased = true, .han = true, .contraction_suffix = true, .run_max = 3},
-};
-
-static const liz_text_pre_stage tiny_aya[] = {
-    {.kind = LIZ_TEXT_PRE_GROUPS, .set = {.mask = LIZ_CHAR_ND}, .bounded = true},
-    {.kind = LIZ_TEXT_PRE_WORDS, .cased = true, .contraction_suffix = true, .run_max = 3, .slash = true},
-};
-
-static const liz_text_pre_stage youtu[] = {
-    RUN_OF(youtu_hangul),
-    RUN_OF(youtu_signs),
-    RUN_OF(bopomofo),
-    RUN_OF(han_and_kana),
-    {.kind = LIZ_TEXT_PRE_WORDS, .cased = true, .contraction_suffix = true, .run_max = 1, .slash = true},
-};
-
-static const liz_text_pre_stage deepseek_llm[] = {
-    {.kind = LIZ_TEXT_PRE_RUN, .run_max = 1, .set = SET(line_ends)},
-    {.kind = LIZ_TEXT_PRE_RUN, .lead = LIZ_TEXT_PRE_LEAD_SPACE, .set = SET(deepseek_letters)},
-    {.kind = LIZ_TEXT_PRE_RUN, .lead = LIZ_TEXT_PRE_LEAD_SPACE, .set = SET(deepseek_signs)},
-    {.kind = LIZ_TEXT_PRE_TAIL},
-    RUN_OF(deepseek_scripts),
-    NUMBERS(0),
-};
-
-static const liz_text_pre_stage deepseek_coder[] = {
-    {.kind = LIZ_TEXT_PRE_RUN, .run_max = 1, .set = SET(line_ends)},
-    {.kind = LIZ_TEXT_PRE_RUN, .lead = LIZ_TEXT_PRE_LEAD_SPACE, .set = {.mask = LIZ_CHAR_L}},
-    {.kind = LIZ_TEXT_PRE_RUN, .lead = LIZ_TEXT_PRE_LEAD_SPACE, .set = {.mask = LIZ_CHAR_P}},
-    RUN_OF(deepseek_scripts),
-    NUMBERS(1),
-};
-
-static const liz_text_pre_stage deepseek_v3[] = {
-    NUMBERS(3),
-    RUN_OF(han_and_kana),
-    {.kind = LIZ_TEXT_PRE_DEEPSEEK},
-};
-
-static const liz_text_pre_stage spark2_5[] = {
-    NUMBERS(3),
-    RUN_OF(han_and_kana),
-    {.kind = LIZ_TEXT_PRE_DEEPSEEK, .no_tail = true},
-    NUMBERS(1),
-};
-
-static const liz_text_pre_stage afmoe[] = {
-    {.kind = LIZ_TEXT_PRE_GROUPS, .set = {.mask = LIZ_CHAR_N}},
-    RUN_OF(afmoe_scripts),
-    {.kind = LIZ_TEXT_PRE_DEEPSEEK},
-};
-
-static const liz_text_pre_stage superbpe[] = {NUMBERS(0),
-                                              {.kind = LIZ_TEXT_PRE_THOUSANDS, .set = {.mask = LIZ_CHAR_ND}}};
-
-#define BLOOM                                                                                                          \
-    {                                                                                                                  \
-        .kind = LIZ_TEXT_PRE_RUN, .lead = LIZ_TEXT_PRE_LEAD_BLANK,                                                     \
-        .set = {LIZ_CHAR_SPACE, bloom_ends, COUNT(bloom_ends), true},                                                  \
-    }
-
-static const liz_text_pre_stage bloom[] = {BLOOM};
-
-static const liz_text_pre_stage viking[] = {BLOOM, NUMBERS(1)};
-
+static patterns gpt2 = {GPT2};
+static patterns digits_gpt2 = {"\\p{N}", GPT2};
+static patterns fallback = {"[\\p{P}$+<=>^~|]+", GPT2, "\\p{N}+", "[0-9][0-9][0-9]"};
+static patterns falcon = {"[\\p{P}$+<=>^~|`]+", GPT2, "[0-9][0-9][0-9]"};
+static patterns llama3 = {LLAMA3};
+static patterns minicpm5 = {"\\p{N}{1,3}", CONTRACTIONS "|" WORDS("\\p{L}+", "\\p{N}+")};
+static patterns jais2 = {CONTRACTIONS "|" PREFIX "\\p{L}+|\\p{N}{1,3}|" SIGNS "[\\r\\n]*|" LINES
+                                      "\\s{512}(?!\\S)|\\s{256}(?!\\S)|\\s{128}(?!\\S)|\\s{64}(?!\\S)|\\s{32}(?!\\S)|"
+                                      "\\s{16}(?!\\S)|\\s{8}(?!\\S)|\\s{4}(?!\\S)|\\s{1,2}(?!\\S)|\\s"};
+static patterns qwen2 = {QWEN2};
+static patterns laguna = {"[\\n]+", QWEN2};
+static patterns ufakzeka = {WORDS("\\p{L}+", "\\p{N}")};
+static patterns exaone_moe = {CONTRACTIONS "|" PREFIX "(?:\\p{L}\\p{M}*(?: \\p{L}\\p{M}*)*)+|\\p{N}|" SIGNS
+                                           "[\\r\\n/]?|" LINES SPACES};
+static patterns qwen35 = {CONTRACTIONS "|" PREFIX
+                                       "[\\p{L}\\p{M}]+|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|" LINES SPACES};
+static patterns seed_coder = {CONTRACTIONS "|" PREFIX "\\p{L}+|\\p{N}|" SIGNS "|" LINES SPACES};
+static patterns tekken = {CASED("", "\\p{N}")};
+static patterns gpt4o = {GPT4O};
+static patterns kimi_k2 = {"\\p{Han}+|" PREFIX UPPER_K2 "*" LOWER_K2 "+" CONTRACTIONS "?|" PREFIX UPPER_K2 "+" LOWER_K2
+                           "*" CONTRACTIONS "?|\\p{N}{1,3}|" SIGNS "[\\r\\n]*|" LINES SPACES};
+/* \b after a digit */
+static patterns tiny_aya = {"\\p{Nd}{1,3}(?=(?:\\p{Nd}{3})*(?![\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}]))", GPT4O};
+static patterns youtu = {"[\u3131-\u318E\uAC00-\uD7A3]+|[\u2014\u2018\u2019\u201C\u201D\u2026\u3001-\u303F\uFE30-\uFE4F"
+                         "\uFF01\uFF0C\uFF1A\uFF1B]+|[\u3105-\u312F]+|" HAN_AND_KANA,
+                         CASED(CONTRACTIONS "?", "\\p{N}")};
+/* The cased letters are those of Unicode 11, with gaps. */
+static patterns deepseek_llm = {
+    "[\\r\\n]",
+    "\\s?[A-Za-z\u00B5\u00C0-\u00D6\u00D8-\u00F6\u00F8-\u01BA\u01BC-\u01BF\u01C4-\u0293\u0295-\u02AF\u0370-\u0373\u0376"
+    "\u0377\u037B-\u037D\u037F\u0386\u0388-\u038A\u038C\u038E-\u03A1\u03A3-\u03F5\u03F7-\u0481\u048A-\u052F"
+    "\u0531-\u0556\u10A0-\u10C5\u13A0-\u13F5\u13F8-\u13FD\u1C90-\u1CBA\u1CBD-\u1CBF\u1D00-\u1D2B\u1D6B-\u1D77"
+    "\u1D79-\u1D9A\u1E00-\u1F15\u1F18-\u1F1D\u1F20-\u1F45\u1F48-\u1F4D\u1F50-\u1F57\u1F59\u1F5B\u1F5D\u1F5F-\u1F7D"
+    "\u1F80-\u1FB4\u1FB6-\u1FBC\u1FBE\u1FC2-\u1FC4\u1FC6-\u1FCC\u1FD0-\u1FD3\u1FD6-\u1FDB\u1FE0-\u1FEC\u1FF2-\u1FF4"
+    "\u1FF6-\u1FFC\u2102\u2107\u210A-\u2113\u2115\u2119-\u211D\u2124\u2126\u2128\u212A-\u212D\u212F-\u2134\u2139"
+    "\u213C-\u213F\u2145-\u2149\u214E\u2183\u2184\u2C00-\u2C7B\u2C7E-\u2CE4\u2CEB-\u2CEE\u2CF2\u2CF3\uA640-\uA66D"
+    "\uA680-\uA69B\uA722-\uA76F\uA771-\uA787\uA78B-\uA78E\uAB70-\uABBF\uFB00-\uFB06\uFB13-\uFB17\uFF21-\uFF3A"
+    "\uFF41-\uFF5A\U00010400-\U0001044F\U000104B0-\U000104D3\U000104D8-\U000104FB\U00010C80-\U00010CB2"
+    "\U00010CC0-\U00010CF2\U000118A0-\U000118DF\U0001E900-\U0001E943"
+    "]+",
+    "\\s?[!-/:-~\u2018-\u201F\u3000-\u3002\uFF01-\uFF0F\uFF1A-\uFF5E]+",
+    "\\s+$",
+    DEEPSEEK_SCRIPTS,
+    "\\p{N}+"};
+static patterns deepseek_coder = {"[\\r\\n]", "\\s?\\p{L}+", "\\s?\\p{P}+", DEEPSEEK_SCRIPTS, "\\p{N}"};
+static patterns deepseek_v3 = {"\\p{N}{1,3}", HAN_AND_KANA, DEEPSEEK "[\\r\\n]*|" LINES SPACES};
+static patterns spark2_5 = {"\\p{N}{1,3}", HAN_AND_KANA, DEEPSEEK "|[\\r\\n]|" SPACES, "\\p{N}"};
+/* Scripts that are written without spaces, Hangul too. */
+static patterns afmoe = {"\\p{N}{1,3}(?=(?:\\p{N}{3})*(?!\\p{N}))",
+                         "[\u0E40-\u0EFF\u1000-\u109F\u1100-\u11FF\u1780-\u17FF\u2F00-\u2FDF\u3040-\u30FF\u3400-\u4DBF"
+                         "\u4E00-\u9FFF\uA9E0-\uA9FF\uAA60-\uAA7F\uAC00-\uD7AF\uF900-\uFAFF\uFF65-\uFF9F]+",
+                         DEEPSEEK "[\\r\\n]*|" LINES SPACES};
+static patterns superbpe = {"\\p{N}+", "(?=(?:\\p{Nd}{3})+(?!\\p{Nd}))"};
+#define BLOOM " ?[^(\\s|.,!?\u2026\u3002\uFF0C\u3001\u0964\u06D4\u060C)]+"
+static patterns bloom = {BLOOM};
+static patterns viking = {BLOOM, "\\p{N}"};
 /* Words are not cut at all: their merges see to that. */
-static const liz_text_pre_stage lines[] = {RUN_OF(newlines)};
-
-static const liz_text_pre_stage falcon[] = {
-    {.kind = LIZ_TEXT_PRE_RUN, .set = SET_AND(LIZ_CHAR_P, falcon_signs)},
-    {.kind = LIZ_TEXT_PRE_GPT2},
-    {.kind = LIZ_TEXT_PRE_DIGITS3},
-};
-
-static const liz_text_pre_stage fallback[] = {
-    {.kind = LIZ_TEXT_PRE_RUN, .set = SET_AND(LIZ_CHAR_P, default_signs)},
-    {.kind = LIZ_TEXT_PRE_GPT2},
-    NUMBERS(0),
-    {.kind = LIZ_TEXT_PRE_DIGITS3},
-};
-
-#define STAGES(array) .n_stages = COUNT(array), .stages = (array)
+static patterns lines = {"[\\n]+"};
 
 const liz_text_pre liz_text_pre_table[] = {
-    {" default ", STAGES(fallback)},
+    {" default ", .stages = fallback},
     {" gpt-2 phi-2 mpt olmo jais trillion granite-docling exaone4 gigachat mellum modern-bert a.x-4.0 jina-es jina-de "
      "jina-v2-es jina-v2-de jina-v1-en jina-v2-code roberta-bpe ",
-     STAGES(gpt2)},
-    {" starcoder refact command-r smollm codeshell exaone minerva-7b mellum2 ", STAGES(digits_gpt2)},
-    {" llama-bpe llama3 llama-v3 falcon3 falcon-h1 pixtral midm-2.0 lfm2 jina-v5-nano ", STAGES(llama3),
+     .stages = gpt2},
+    {" starcoder refact command-r smollm codeshell exaone minerva-7b mellum2 ", .stages = digits_gpt2},
+    {" llama-bpe llama3 llama-v3 falcon3 falcon-h1 pixtral midm-2.0 lfm2 jina-v5-nano ", .stages = llama3,
      .ignore_merges = true, .add_bos = true},
-    {" dbrx smaug-bpe glm4 chatglm-bpe ", STAGES(llama3)},
-    {" minicpm5 ", STAGES(minicpm5), .ignore_merges = true},
-    {" jais-2 ", STAGES(jais2)},
+    {" dbrx smaug-bpe glm4 chatglm-bpe ", .stages = llama3},
+    {" minicpm5 ", .stages = minicpm5, .ignore_merges = true},
+    {" jais-2 ", .stages = jais2},
     {" qwen2 deepseek-r1-qwen kormo f2llmv2 stablelm2 hunyuan solar-open grok-2 megrez bailingmoe bailingmoe2 "
      "llada-moe ",
-     STAGES(qwen2)},
-    {" laguna ", STAGES(laguna)},
-    {" ufakzeka ", STAGES(ufakzeka)},
-    {" exaone-moe ", STAGES(exaone_moe)},
-    {" qwen35 ", STAGES(qwen35)},
-    {" seed-coder ", STAGES(seed_coder)},
-    {" tekken ", STAGES(tekken), .ignore_merges = true, .add_bos = true},
-    {" gpt-4o llama4 kanana2 talkie minimax-m2 ", STAGES(gpt4o)},
-    {" granite-embed-multi-97m ", STAGES(gpt4o), .ignore_merges = true},
-    {" kimi-k2 ", STAGES(kimi_k2), .needs_no_merges = true},
-    {" tiny_aya cohere2moe ", STAGES(tiny_aya)},
-    {" youtu ", STAGES(youtu), .ignore_merges = true},
-    {" deepseek-llm ", STAGES(deepseek_llm)},
-    {" deepseek-coder ", STAGES(deepseek_coder)},
-    {" deepseek-v3 hunyuan-dense joyai-llm hy_v4 ", STAGES(deepseek_v3)},
-    {" spark2_5 ", STAGES(spark2_5)},
-    {" afmoe ", STAGES(afmoe)},
-    {" superbpe ", STAGES(superbpe)},
-    {" bloom poro-chat gpt3-finnish ", STAGES(bloom)},
-    {" viking ", STAGES(viking)},
-    {" falcon ", STAGES(falcon)},
-    {" gemma4 granite-embed-multi-311m ", STAGES(lines), .spaced = true, .whole_lines = true, .always_bos = true},
-    {" sarvam-moe ", STAGES(lines), .spaced = true},
+     .stages = qwen2},
+    {" laguna ", .stages = laguna},
+    {" ufakzeka ", .stages = ufakzeka},
+    {" exaone-moe ", .stages = exaone_moe},
+    {" qwen35 ", .stages = qwen35},
+    {" seed-coder ", .stages = seed_coder},
+    {" tekken ", .stages = tekken, .ignore_merges = true, .add_bos = true},
+    {" gpt-4o llama4 kanana2 talkie minimax-m2 ", .stages = gpt4o},
+    {" granite-embed-multi-97m ", .stages = gpt4o, .ignore_merges = true},
+    {" kimi-k2 ", .stages = kimi_k2, .needs_no_merges = true},
+    {" tiny_aya cohere2moe ", .stages = tiny_aya},
+    {" youtu ", .stages = youtu, .ignore_merges = true},
+    {" deepseek-llm ", .stages = deepseek_llm},
+    {" deepseek-coder ", .stages = deepseek_coder},
+    {" deepseek-v3 hunyuan-dense joyai-llm hy_v4 ", .stages = deepseek_v3},
+    {" spark2_5 ", .stages = spark2_5},
+    {" afmoe ", .stages = afmoe},
+    {" superbpe ", .stages = superbpe},
+    {" bloom poro-chat gpt3-finnish ", .stages = bloom},
+    {" viking ", .stages = viking},
+    {" falcon ", .stages = falcon},
+    {" gemma4 granite-embed-multi-311m ", .stages = lines, .spaced = true, .whole_lines = true, .always_bos = true},
+    {" sarvam-moe ", .stages = lines, .spaced = true},
 };
 
-const size_t liz_text_pre_table_len = COUNT(liz_text_pre_table);
+const size_t liz_text_pre_table_len = sizeof liz_text_pre_table / sizeof *liz_text_pre_table;

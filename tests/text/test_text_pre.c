@@ -1,6 +1,6 @@
-/* test_text_pre.c - every hand-written pre-tokenizer cuts text as its published pattern does.
+/* test_text_pre.c - every pre-tokenizer cuts text as its published pattern does in PCRE2.
  *
- * Each name's patterns run in PCRE2 (UTF, UCP) in the manner of the published files: a pattern cuts the pieces of the
+ * Each name's patterns run there (UTF, UCP) in the manner of the published files: a pattern cuts the pieces of the
  * one before it, and what it does not match is a piece too. Over random and nasty text both must agree.
  * Two things are mended in the patterns first. PCRE2's \s under UCP has one character more (U+180E) than the
  * White_Space of the models' engines, so \s and \S are spelt out. And PCRE2's Unicode may be older than ours: the text
@@ -17,6 +17,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -470,15 +471,40 @@ static void test_invalid_bytes(void **state)
     }
 }
 
+/* Long runs with something else behind them, which a pattern may walk through again and again: processor time for
+ * 64 KiB is hundredths of a second where they are walked through once, many seconds where they are not. */
+static void test_slow_texts(void **state)
+{
+    (void)state;
+    static const char *const turns[] = {" ", "7", "A", "a\u0301", " \n", "\u3000", "\u0663"};
+    enum { N_BYTES = 1 << 16, SECONDS_MAX = 2 };
+    char *text = malloc(N_BYTES);
+    for (size_t i = 0; i < liz_text_pre_table_len; i++)
+        for (size_t k = 0; k < sizeof turns / sizeof *turns; k++) {
+            size_t n_turn = strlen(turns[k]);
+            for (size_t at = 0; at < N_BYTES - 1; at++)
+                text[at] = turns[k][at % n_turn];
+            text[N_BYTES - 1] = 'x';
+            liz_text_pre_cursor cursor;
+            clock_t begin = clock();
+            liz_text_pre_cursor_init(&cursor, liz_text_unicode_get(), &liz_text_pre_table[i], (liz_str){text, N_BYTES});
+            for (liz_str piece; liz_text_pre_cursor_next(&cursor, &piece);)
+                if ((clock() - begin) / CLOCKS_PER_SEC >= SECONDS_MAX)
+                    fail_msg("%s: takes too long over \"%s\"", liz_text_pre_table[i].names, turns[k]);
+        }
+    free(text);
+}
+
 int main(void)
 {
     enum { N = sizeof published_table / sizeof *published_table };
-    struct CMUnitTest tests[N + 3];
+    struct CMUnitTest tests[N + 4];
     for (int i = 0; i < N; i++)
         tests[i] =
             (struct CMUnitTest){published_table[i].names + 1, test_published, NULL, NULL, (void *)&published_table[i]};
     tests[N] = (struct CMUnitTest)cmocka_unit_test(test_every_name_is_proven);
     tests[N + 1] = (struct CMUnitTest)cmocka_unit_test(test_invalid_bytes);
     tests[N + 2] = (struct CMUnitTest)cmocka_unit_test(test_by_hand);
+    tests[N + 3] = (struct CMUnitTest)cmocka_unit_test(test_slow_texts);
     return cmocka_run_group_tests(tests, find_agreed, drop_agreed);
 }
