@@ -20,6 +20,9 @@ static inline bool liz_u64_round_up(uint64_t n, uint64_t unit, uint64_t *out)
     return true;
 }
 
+static inline size_t liz_least(size_t a, size_t b) { return a < b ? a : b; }
+static inline size_t liz_most(size_t a, size_t b) { return a > b ? a : b; }
+
 /* a / b rounded up, for sizes that are our own and cannot overflow. */
 static inline size_t liz_div_up(size_t a, size_t b) { return (a + b - 1) / b; }
 

@@ -109,8 +109,8 @@ liz_status liz_text_open_bpe(liz_text_vocab *vocab, const liz_gguf *gguf, liz_er
 {
     if (!open_symbols(vocab))
         return liz_fail(err, LIZ_E_MEMORY, "vocabulary: out of memory for its characters");
-    liz_status status = open_merges(vocab, gguf, err);
-    return status == LIZ_OK ? open_whole_pieces(vocab, err) : status;
+    LIZ_TRY(open_merges(vocab, gguf, err));
+    return open_whole_pieces(vocab, err);
 }
 
 size_t liz_text_bpe_seed(const liz_text_vocab *vocab, const char *text, size_t n, int32_t *symbol, uint32_t *start,

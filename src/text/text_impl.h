@@ -57,7 +57,7 @@ struct liz_text_vocab {
 
     /* Where `spaced` */
     int32_t ascii_symbol[128];
-    liz_text_codes code_symbol; /* other characters; 0x110000 + b is the invalid byte b */
+    liz_text_pairs code_symbol; /* other characters, and 0; 0x110000 + b is the invalid byte b */
     bool splits_at_space;       /* nothing merges a space to what is before it, so words stand for themselves */
 
     /* BPE */

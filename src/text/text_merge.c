@@ -98,32 +98,26 @@ enum { HEAP_ARITY = 4 };
 
 static void window_free(liz_text_window *w)
 {
-    free(w->symbol);
-    free(w->start);
-    free(w->next);
-    free(w->prev);
-    free(w->priority);
-    free(w->merged);
     free(w->heap);
     *w = (liz_text_window){0};
 }
 
+/* One piece of memory: the heap first, whose entries are the widest. */
 static bool window_reserve(liz_text_window *w, size_t cap)
 {
     if (cap <= w->cap)
         return true;
+    size_t n_heap = 3 * cap + HEAP_ARITY;
     window_free(w);
-    w->symbol = malloc(cap * sizeof *w->symbol);
-    w->start = malloc((cap + 1) * sizeof *w->start);
-    w->next = malloc(cap * sizeof *w->next);
-    w->prev = malloc(cap * sizeof *w->prev);
-    w->priority = malloc(cap * sizeof *w->priority);
-    w->merged = malloc(cap * sizeof *w->merged);
-    w->heap = malloc((3 * cap + HEAP_ARITY) * sizeof *w->heap);
-    if (!w->symbol || !w->start || !w->next || !w->prev || !w->priority || !w->merged || !w->heap) {
-        window_free(w);
+    w->heap = malloc(n_heap * sizeof *w->heap + (6 * cap + 1) * sizeof(uint32_t));
+    if (w->heap == NULL)
         return false;
-    }
+    w->symbol = (int32_t *)(w->heap + n_heap);
+    w->merged = w->symbol + cap;
+    w->next = (uint32_t *)w->merged + cap;
+    w->prev = w->next + cap;
+    w->priority = w->prev + cap;
+    w->start = w->priority + cap;
     w->cap = cap;
     return true;
 }

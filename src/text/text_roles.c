@@ -233,13 +233,10 @@ static liz_status read_ids(liz_text_vocab *vocab, const liz_gguf *gguf, liz_erro
     if (spm || unigram)
         (void)liz_gguf_bool(gguf, LIZ_TEXT_KEY "add_space_prefix", &vocab->leading_space);
     bool add_bos = spm || wordpiece || (vocab->pre != NULL && vocab->pre->add_bos);
-    liz_status status = read_adds(gguf, "add_bos_token", vocab->bos, add_bos, &vocab->add_bos, err);
-    if (status == LIZ_OK)
-        status = read_adds(gguf, "add_eos_token", vocab->eos, unigram, &vocab->add_eos, err);
+    LIZ_TRY(read_adds(gguf, "add_bos_token", vocab->bos, add_bos, &vocab->add_bos, err));
+    LIZ_TRY(read_adds(gguf, "add_eos_token", vocab->eos, unigram, &vocab->add_eos, err));
     vocab->add_bos |= vocab->pre != NULL && vocab->pre->always_bos && vocab->bos >= 0;
-    if (status == LIZ_OK && wordpiece)
-        status = read_adds(gguf, "add_sep_token", vocab->sep, true, &vocab->add_sep, err);
-    return status;
+    return wordpiece ? read_adds(gguf, "add_sep_token", vocab->sep, true, &vocab->add_sep, err) : LIZ_OK;
 }
 
 /* The pre-tokenizer is chosen here because it also decides whether BOS is added by default. */
@@ -264,12 +261,10 @@ static liz_status choose_pre(liz_text_vocab *vocab, const liz_gguf *gguf, liz_er
 
 liz_status liz_text_open_roles(liz_text_vocab *vocab, const liz_gguf *gguf, liz_error *err)
 {
-    liz_status status = vocab->algorithm == LIZ_TEXT_BPE ? choose_pre(vocab, gguf, err) : LIZ_OK;
+    if (vocab->algorithm == LIZ_TEXT_BPE)
+        LIZ_TRY(choose_pre(vocab, gguf, err));
     vocab->spaced = vocab->algorithm == LIZ_TEXT_SPM || (vocab->pre != NULL && vocab->pre->spaced);
-    if (status == LIZ_OK)
-        status = read_ids(vocab, gguf, err);
-    if (status != LIZ_OK)
-        return status;
+    LIZ_TRY(read_ids(vocab, gguf, err));
     mark_known(vocab);
     mark_ends(vocab, gguf);
     mark_exceptions(vocab);

@@ -22,12 +22,9 @@ liz_status liz_text_open_set(const liz_text_vocab *vocab, liz_text_trie *set, co
 
 liz_status liz_text_open_specials(liz_text_vocab *vocab, liz_error *err)
 {
-    unsigned kinds = 1u << LIZ_TOKEN_USER_DEFINED;
-    liz_status status = liz_text_open_set(vocab, &vocab->defined, &vocab->text, kinds, err);
-    if (status != LIZ_OK)
-        return status;
-    kinds |= 1u << LIZ_TOKEN_CONTROL | 1u << LIZ_TOKEN_UNKNOWN;
-    return liz_text_open_set(vocab, &vocab->special, &vocab->text, kinds, err);
+    unsigned defined = 1u << LIZ_TOKEN_USER_DEFINED, special = 1u << LIZ_TOKEN_CONTROL | 1u << LIZ_TOKEN_UNKNOWN;
+    LIZ_TRY(liz_text_open_set(vocab, &vocab->defined, &vocab->text, defined, err));
+    return liz_text_open_set(vocab, &vocab->special, &vocab->text, defined | special, err);
 }
 
 size_t liz_text_special_next(const liz_text_trie *set, const char *text, size_t n, int32_t *id)

@@ -56,16 +56,24 @@ static bool is_plain(const liz_text_vocab *vocab, int32_t id)
     return liz_text_find_plain(vocab, liz_text_of(vocab, id)) == id;
 }
 
+/* -1: the character occurs in no token. */
+static int32_t symbol_of_code(const liz_text_vocab *vocab, unsigned code)
+{
+    int32_t symbol = -1;
+    (void)liz_text_pairs_find(&vocab->code_symbol, (int32_t)code, 0, &symbol);
+    return symbol;
+}
+
 /* Gives every character of a plain token a symbol: its own token, or a number past the tokens. */
 static bool add_characters(liz_text_vocab *vocab, liz_str text, int32_t *n_symbols)
 {
     for (size_t i = 0, len; i < text.n; i += len) {
         unsigned code;
         len = char_at(text.p + i, text.n - i, &code);
-        if (liz_text_codes_find(&vocab->code_symbol, code) >= 0)
+        if (symbol_of_code(vocab, code) >= 0)
             continue;
         int32_t id = liz_text_find_plain(vocab, (liz_str){text.p + i, len});
-        if (!liz_text_codes_add(&vocab->code_symbol, code, id >= 0 ? id : (*n_symbols)++))
+        if (!liz_text_pairs_add(&vocab->code_symbol, (int32_t)code, 0, 0, id >= 0 ? id : (*n_symbols)++))
             return false;
     }
     return true;
@@ -76,7 +84,7 @@ static int32_t symbol_of(const liz_text_vocab *vocab, liz_str text)
 {
     unsigned code;
     if (char_at(text.p, text.n, &code) == text.n)
-        return liz_text_codes_find(&vocab->code_symbol, code);
+        return symbol_of_code(vocab, code);
     return liz_text_find_plain(vocab, text);
 }
 
@@ -106,14 +114,14 @@ bool liz_text_holds_inner_space(liz_str text)
 
 bool liz_text_open_characters(liz_text_vocab *vocab)
 {
-    if (!liz_text_codes_init(&vocab->code_symbol, 1024))
+    if (!liz_text_pairs_init(&vocab->code_symbol, 1024))
         return false;
     int32_t n_symbols = vocab->n_tokens;
     for (int32_t i = 0; i < vocab->n_tokens; i++)
         if (is_plain(vocab, i) && !add_characters(vocab, liz_text_of(vocab, i), &n_symbols))
             return false;
     for (unsigned code = 0; code < 128; code++)
-        vocab->ascii_symbol[code] = liz_text_codes_find(&vocab->code_symbol, code == ' ' ? SPACE_MARK : code);
+        vocab->ascii_symbol[code] = symbol_of_code(vocab, code == ' ' ? SPACE_MARK : code);
     for (unsigned byte = 0; byte < 256; byte++) {
         char text[8];
         snprintf(text, sizeof text, "<0x%02X>", byte);
@@ -141,9 +149,7 @@ static bool build_pairs(liz_text_vocab *vocab, const liz_gguf_entry *scores)
 liz_status liz_text_open_spm(liz_text_vocab *vocab, const liz_gguf *gguf, liz_error *err)
 {
     const liz_gguf_entry *scores;
-    liz_status status = liz_text_find_scores(vocab, gguf, &scores, err);
-    if (status != LIZ_OK)
-        return status;
+    LIZ_TRY(liz_text_find_scores(vocab, gguf, &scores, err));
     if (!liz_text_open_characters(vocab) || !build_pairs(vocab, scores))
         return liz_fail(err, LIZ_E_MEMORY, "vocabulary: out of memory for its merges");
     return LIZ_OK;
@@ -161,7 +167,7 @@ size_t liz_text_spm_seed(const liz_text_vocab *vocab, const char *text, size_t n
             i++;
         } else {
             i += char_at(text + i, n - i, &code);
-            symbol[k] = liz_text_codes_find(&vocab->code_symbol, code);
+            symbol[k] = symbol_of_code(vocab, code);
         }
     }
     *n_symbols = k;

@@ -73,50 +73,6 @@ int32_t liz_text_index_find(const liz_text_index *index, liz_str text)
     return (int32_t)((uint32_t)*index_slot(index, text, &tag) - 1);
 }
 
-bool liz_text_codes_init(liz_text_codes *codes, size_t n_max)
-{
-    size_t n_slots = slots_for(n_max);
-    *codes = (liz_text_codes){malloc(n_slots * sizeof *codes->slots), 0, n_slots - 1, salt() | 1};
-    for (size_t i = 0; codes->slots != NULL && i < n_slots; i++)
-        codes->slots[i].symbol = -1;
-    return codes->slots != NULL;
-}
-
-void liz_text_codes_free(liz_text_codes *codes) { free(codes->slots); }
-
-static struct liz_text_code_slot *code_slot(const liz_text_codes *codes, uint32_t code)
-{
-    size_t i = (code * codes->factor >> 40) & codes->mask;
-    while (codes->slots[i].symbol != -1 && codes->slots[i].code != code)
-        i = (i + 1) & codes->mask;
-    return &codes->slots[i];
-}
-
-static bool codes_grow(liz_text_codes *codes)
-{
-    liz_text_codes wider;
-    if (!liz_text_codes_init(&wider, codes->mask + 1))
-        return false;
-    for (size_t i = 0; i <= codes->mask; i++)
-        if (codes->slots[i].symbol != -1)
-            *code_slot(&wider, codes->slots[i].code) = codes->slots[i];
-    wider.n = codes->n;
-    free(codes->slots);
-    *codes = wider;
-    return true;
-}
-
-bool liz_text_codes_add(liz_text_codes *codes, uint32_t code, int32_t symbol)
-{
-    if (codes->n * 2 > codes->mask && !codes_grow(codes))
-        return false;
-    *code_slot(codes, code) = (struct liz_text_code_slot){code, symbol};
-    codes->n++;
-    return true;
-}
-
-int32_t liz_text_codes_find(const liz_text_codes *codes, uint32_t code) { return code_slot(codes, code)->symbol; }
-
 bool liz_text_pairs_init(liz_text_pairs *pairs, size_t n_max)
 {
     size_t n_slots = slots_for(n_max), n_bytes;

@@ -38,23 +38,8 @@ void liz_text_index_free(liz_text_index *index);
 void liz_text_index_add(liz_text_index *index, int32_t i);
 int32_t liz_text_index_find(const liz_text_index *index, liz_str text); /* -1: none */
 
-/* From a code point to a symbol. */
-typedef struct liz_text_codes {
-    struct liz_text_code_slot {
-        uint32_t code;
-        int32_t symbol; /* -1: empty */
-    } * slots;
-    size_t n, mask;
-    uint64_t factor; /* odd */
-} liz_text_codes;
-
-bool liz_text_codes_init(liz_text_codes *codes, size_t n_max);
-void liz_text_codes_free(liz_text_codes *codes);
-/* Of a code that is not there yet. Grows as needed; false: no memory. */
-bool liz_text_codes_add(liz_text_codes *codes, uint32_t code, int32_t symbol);
-int32_t liz_text_codes_find(const liz_text_codes *codes, uint32_t code); /* -1: none */
-
-/* From two neighbouring symbols to what they merge to. */
+/* From two numbers to a symbol: from neighbouring symbols to what they merge to, from a code point (and 0) to its own.
+ */
 typedef struct liz_text_pair {
     uint64_t key;      /* left << 32 | right; UINT64_MAX: empty */
     uint32_t priority; /* lower merges first */

@@ -25,9 +25,7 @@ static const char space_mark[] = "\xE2\x96\x81"; /* U+2581 */
 static liz_status read_scores(liz_text_vocab *vocab, const liz_gguf *gguf, liz_error *err)
 {
     const liz_gguf_entry *scores;
-    liz_status status = liz_text_find_scores(vocab, gguf, &scores, err);
-    if (status != LIZ_OK)
-        return status;
+    LIZ_TRY(liz_text_find_scores(vocab, gguf, &scores, err));
     vocab->score = malloc((size_t)vocab->n_tokens * sizeof *vocab->score);
     if (vocab->score == NULL)
         return liz_fail(err, LIZ_E_MEMORY, "%s: out of memory for %d scores", liz_gguf_path(gguf), vocab->n_tokens);
@@ -47,13 +45,9 @@ static liz_status read_scores(liz_text_vocab *vocab, const liz_gguf *gguf, liz_e
 liz_status liz_text_open_unigram(liz_text_vocab *vocab, const liz_gguf *gguf, liz_error *err)
 {
     (void)liz_gguf_bool(gguf, LIZ_TEXT_KEY "remove_extra_whitespaces", &vocab->joins_spaces);
-    liz_status status = read_scores(vocab, gguf, err);
-    if (status == LIZ_OK)
-        status = liz_text_charsmap_open(&vocab->charsmap, gguf, LIZ_TEXT_KEY "precompiled_charsmap", err);
-    if (status == LIZ_OK)
-        status = liz_text_open_set(vocab, &vocab->plain, &vocab->text, LIZ_TEXT_PLAIN_KINDS, err);
-    if (status != LIZ_OK)
-        return status;
+    LIZ_TRY(read_scores(vocab, gguf, err));
+    LIZ_TRY(liz_text_charsmap_open(&vocab->charsmap, gguf, LIZ_TEXT_KEY "precompiled_charsmap", err));
+    LIZ_TRY(liz_text_open_set(vocab, &vocab->plain, &vocab->text, LIZ_TEXT_PLAIN_KINDS, err));
     vocab->splits_at_space = liz_text_find_plain(vocab, liz_str_of(space_mark)) >= 0;
     for (int32_t i = 0; i < vocab->n_tokens; i++) {
         liz_str text = liz_text_of(vocab, i);

@@ -103,9 +103,7 @@ static liz_status read_kinds(liz_text_vocab *vocab, const liz_gguf *gguf, liz_er
 
 liz_status liz_text_open_tokens(liz_text_vocab *vocab, const liz_gguf *gguf, liz_error *err)
 {
-    liz_status status = read_texts(vocab, gguf, err);
-    if (status != LIZ_OK)
-        return status;
+    LIZ_TRY(read_texts(vocab, gguf, err));
     vocab->kind = calloc((size_t)vocab->n_tokens, 1);
     vocab->flags = calloc((size_t)vocab->n_tokens, 1);
     if (vocab->kind == NULL || vocab->flags == NULL)
@@ -246,23 +244,19 @@ static liz_status choose_algorithm(liz_text_vocab *vocab, const liz_gguf *gguf, 
 static liz_status open_tables(liz_text_vocab *vocab, const liz_gguf *gguf, liz_error *err)
 {
     vocab->unicode = liz_text_unicode_get();
-    liz_status status = liz_text_open_tokens(vocab, gguf, err);
-    if (status == LIZ_OK)
-        status = liz_text_open_roles(vocab, gguf, err);
-    if (status == LIZ_OK)
-        status = build_pieces(vocab, err);
-    if (status != LIZ_OK)
-        return status;
+    LIZ_TRY(liz_text_open_tokens(vocab, gguf, err));
+    LIZ_TRY(liz_text_open_roles(vocab, gguf, err));
+    LIZ_TRY(build_pieces(vocab, err));
     switch (vocab->algorithm) {
-    case LIZ_TEXT_SPM: status = liz_text_open_spm(vocab, gguf, err); break;
-    case LIZ_TEXT_BPE: status = liz_text_open_bpe(vocab, gguf, err); break;
+    case LIZ_TEXT_SPM: LIZ_TRY(liz_text_open_spm(vocab, gguf, err)); break;
+    case LIZ_TEXT_BPE: LIZ_TRY(liz_text_open_bpe(vocab, gguf, err)); break;
     case LIZ_TEXT_WORDPIECE: liz_text_open_wordpiece(vocab, gguf); break;
-    case LIZ_TEXT_UNIGRAM: status = liz_text_open_unigram(vocab, gguf, err); break;
+    case LIZ_TEXT_UNIGRAM: LIZ_TRY(liz_text_open_unigram(vocab, gguf, err)); break;
     case LIZ_TEXT_RWKV:
-        status = liz_text_open_set(vocab, &vocab->plain, &vocab->piece, LIZ_TEXT_PLAIN_KINDS, err);
+        LIZ_TRY(liz_text_open_set(vocab, &vocab->plain, &vocab->piece, LIZ_TEXT_PLAIN_KINDS, err));
         break;
     }
-    return status == LIZ_OK ? liz_text_open_specials(vocab, err) : status;
+    return liz_text_open_specials(vocab, err);
 }
 
 liz_status liz_text_vocab_open(liz_text_vocab **out, const liz_gguf *gguf, liz_error *err)
@@ -292,7 +286,7 @@ void liz_text_vocab_close(liz_text_vocab *vocab)
     liz_text_index_free(&vocab->by_text);
     liz_text_index_free(&vocab->by_piece);
     liz_text_pairs_free(&vocab->pairs);
-    liz_text_codes_free(&vocab->code_symbol);
+    liz_text_pairs_free(&vocab->code_symbol);
     free(vocab->kind);
     free(vocab->flags);
     free(vocab->score);

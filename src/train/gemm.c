@@ -8,7 +8,6 @@
 /* Rows of A that stay in the second-level cache while the panels pass: at most so many bytes. */
 enum { ROWS_CACHED_BYTES = 512 * 1024, ROWS_UNIT = 32 };
 
-static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 static size_t pad_k(size_t k) { return liz_div_up(k, LIZ_GROUP_LEN) * LIZ_GROUP_LEN; }
 static bool has_tiles(const liz_gemm *g) { return g->kernel->gemm_bf16 != NULL && !g->exact; }
 
@@ -40,7 +39,7 @@ void liz_panels_put(const liz_gemm *g, const liz_panels *b, liz_source from, siz
 {
     size_t bytes = panel_bytes(g, b->k), k_pad = pad_k(b->k);
     for (size_t i = begin; i < end; i++) {
-        size_t row = i * LIZ_PANEL_ROWS, n = least(b->n - row, LIZ_PANEL_ROWS);
+        size_t row = i * LIZ_PANEL_ROWS, n = liz_least(b->n - row, LIZ_PANEL_ROWS);
         uint8_t *panel = b->data + i * bytes;
         float *to = g->exact ? (float *)(void *)panel : scratch;
         if (from.by_columns)
@@ -74,7 +73,7 @@ static void row_put(const liz_gemm *g, const liz_rows *a, size_t row, const floa
 /* 16 columns of the source become 16 rows, a square of 16 at a time. */
 static void columns_put(const liz_gemm *g, const liz_rows *a, liz_source from, size_t row, float *scratch)
 {
-    size_t n = least(a->m - row, LIZ_PANEL_ROWS), stride = pad_k(a->k);
+    size_t n = liz_least(a->m - row, LIZ_PANEL_ROWS), stride = pad_k(a->k);
     size_t whole = n == LIZ_PANEL_ROWS ? a->k / 16 * 16 : 0;
     for (size_t j = 0; j < whole; j += 16)
         g->grad->transpose(from.src + j * from.stride + row, from.stride, scratch + j, stride);
@@ -108,11 +107,11 @@ static void mul_block(const liz_gemm *g, const liz_rows *a, const liz_panels *b,
     }
     liz_dot_f32_fn *dot = g->kernel->dot_f32[g->exact ? LIZ_PACK_F32 : LIZ_PACK_BF16];
     for (size_t p = 0; p * LIZ_PANEL_ROWS < n_out; p++) {
-        size_t n = least(n_out - p * LIZ_PANEL_ROWS, LIZ_PANEL_ROWS);
+        size_t n = liz_least(n_out - p * LIZ_PANEL_ROWS, LIZ_PANEL_ROWS);
         for (size_t t = 0; t < n_rows; t += LIZ_DOT_TOKENS_MAX) {
             float spare[LIZ_DOT_TOKENS_MAX * LIZ_PANEL_ROWS], *to = y + t * y_stride + p * LIZ_PANEL_ROWS;
             bool whole = n == LIZ_PANEL_ROWS;
-            size_t n_tok = least(n_rows - t, LIZ_DOT_TOKENS_MAX);
+            size_t n_tok = liz_least(n_rows - t, LIZ_DOT_TOKENS_MAX);
             dot(w + p * panel_bytes(g, b->k), n_groups, (const float *)(const void *)x + t * stride, stride, n_tok,
                 whole ? to : spare, whole ? y_stride : LIZ_PANEL_ROWS);
             for (size_t i = 0; i < n_tok && !whole; i++)
@@ -130,7 +129,7 @@ static void mul_panels(const liz_gemm *g, const liz_rows *a, const liz_panels *b
         return;
     }
     for (size_t r = 0; r < n_rows; r += 64) {
-        size_t n = least(n_rows - r, 64);
+        size_t n = liz_least(n_rows - r, 64);
         for (size_t i = 0; i < n; i++) {
             __builtin_prefetch(c + (r + i) * stride, 1);
             __builtin_prefetch(c + (r + i) * stride + LIZ_PANEL_ROWS, 1);
@@ -150,9 +149,9 @@ void liz_gemm_mul(const liz_gemm *g, const liz_rows *a, const liz_panels *b, siz
         g->kernel->tiles_begin();
     for (size_t row = row_begin; row < row_end; row += n_cached)
         for (size_t panel = begin; panel < end; panel += 2) {
-            size_t out = panel * LIZ_PANEL_ROWS, n_out = least(b->n - out, 2 * LIZ_PANEL_ROWS);
-            mul_panels(g, a, b, row, least(row_end - row, n_cached), panel,
-                       least(n_out, (end - panel) * LIZ_PANEL_ROWS), c + row * stride + out, stride, add, scratch);
+            size_t out = panel * LIZ_PANEL_ROWS, n_out = liz_least(b->n - out, 2 * LIZ_PANEL_ROWS);
+            mul_panels(g, a, b, row, liz_least(row_end - row, n_cached), panel,
+                       liz_least(n_out, (end - panel) * LIZ_PANEL_ROWS), c + row * stride + out, stride, add, scratch);
         }
     if (has_tiles(g))
         g->kernel->tiles_end();

@@ -9,8 +9,6 @@
 #include <math.h>
 #include <string.h>
 
-static size_t least(size_t a, size_t b) { return a < b ? a : b; }
-
 /* One item, with the member's space cut up. */
 typedef struct item {
     liz_tape *tape;
@@ -148,7 +146,7 @@ static void forward_item(item *it, int h)
     const liz_tape *tape = it->tape;
     float *out = liz_tape_at(tape, it->op->out)->x;
     for (size_t q0 = 0; q0 < it->n; q0 += LIZ_TAPE_QUERIES) {
-        size_t q1 = least(q0 + LIZ_TAPE_QUERIES, it->n);
+        size_t q1 = liz_least(q0 + LIZ_TAPE_QUERIES, it->n);
         scores(it, h, q0, q1);
         for (size_t q = q0; q < q1; q++)
             query_softmax(it, h, q, it->s + (q - q0) * it->n_pad, q1);
@@ -184,7 +182,7 @@ static void backward_item(item *it, int h)
     const liz_tensor *v = liz_tape_at(tape, it->op->in[2]), *out = liz_tape_at(tape, it->op->out);
     size_t hd = (size_t)it->hd;
     for (size_t q0 = 0; q0 < it->n; q0 += LIZ_TAPE_QUERIES) {
-        size_t q1 = least(q0 + LIZ_TAPE_QUERIES, it->n), n = q1 - q0;
+        size_t q1 = liz_least(q0 + LIZ_TAPE_QUERIES, it->n), n = q1 - q0;
         scores(it, h, q0, q1);
         put_rows(it, &it->left, n, hd, rows_of(q_at(it, out->dx, h, q0), it->q_width));
         it->v.n = q1;

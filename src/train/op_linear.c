@@ -8,15 +8,13 @@
 /* Of a transpose, what is decoded together: columns (a multiple of every type's block) and rows. */
 enum { COLUMNS = 256, ROWS_DECODED = 32 };
 
-static size_t least(size_t a, size_t b) { return a < b ? a : b; }
-
 /* Panels [begin, end) of W at `to`: 16 rows of the file each. */
 static void decode_ahead(liz_tape *tape, const liz_param *p, size_t begin, size_t end, uint8_t *to, float *own)
 {
     size_t stride = liz_div_up(p->n_in, LIZ_GROUP_LEN) * LIZ_GROUP_LEN;
     float *rows = own, *scratch = own + LIZ_PANEL_ROWS * stride;
     for (size_t i = begin; i < end; i++) {
-        size_t row = i * LIZ_PANEL_ROWS, n = least(p->n_out - row, LIZ_PANEL_ROWS);
+        size_t row = i * LIZ_PANEL_ROWS, n = liz_least(p->n_out - row, LIZ_PANEL_ROWS);
         for (size_t r = 0; r < n; r++)
             liz_dequantize_row(p->dtype, p->file + (row + r) * p->file_row_bytes, rows + r * stride, p->n_in);
         liz_panels one = {to + (i - begin) * liz_panels_bytes(&tape->gemm, 1, p->n_in), n, p->n_in};
@@ -29,7 +27,7 @@ static void decode_square(liz_tape *tape, const liz_param *p, size_t row, size_t
                           float *own)
 {
     float *square = own, *scratch = own + ROWS_DECODED * COLUMNS;
-    size_t n = least(p->n_out - row, ROWS_DECODED), elem = tape->gemm.exact ? sizeof(float) : sizeof(uint16_t);
+    size_t n = liz_least(p->n_out - row, ROWS_DECODED), elem = tape->gemm.exact ? sizeof(float) : sizeof(uint16_t);
     uint64_t at = 0;
     LIZ_ASSERT(liz_dtype_row_bytes(p->dtype, column, &at));
     for (size_t r = 0; r < n; r++)
@@ -37,7 +35,8 @@ static void decode_square(liz_tape *tape, const liz_param *p, size_t row, size_t
     for (size_t c = 0; c < n_columns; c += LIZ_PANEL_ROWS) {
         uint8_t *panel =
             to + c / LIZ_PANEL_ROWS * liz_panels_bytes(&tape->gemm, 1, p->n_out) + row * LIZ_PANEL_ROWS * elem;
-        tape->grad.pack_columns(square + c, COLUMNS, least(n_columns - c, LIZ_PANEL_ROWS), n, ROWS_DECODED, scratch);
+        tape->grad.pack_columns(square + c, COLUMNS, liz_least(n_columns - c, LIZ_PANEL_ROWS), n, ROWS_DECODED,
+                                scratch);
         if (tape->gemm.exact)
             memcpy(panel, scratch, ROWS_DECODED * LIZ_PANEL_ROWS * elem);
         else
@@ -48,10 +47,10 @@ static void decode_square(liz_tape *tape, const liz_param *p, size_t row, size_t
 /* Panels [begin, end) of W's transpose at `to`; begin is a multiple of COLUMNS / 16. */
 static void decode_back(liz_tape *tape, const liz_param *p, size_t begin, size_t end, uint8_t *to, float *own)
 {
-    size_t first = begin * LIZ_PANEL_ROWS, past = least(end * LIZ_PANEL_ROWS, p->n_in);
+    size_t first = begin * LIZ_PANEL_ROWS, past = liz_least(end * LIZ_PANEL_ROWS, p->n_in);
     for (size_t column = first; column < past; column += COLUMNS)
         for (size_t row = 0; row < p->n_out; row += ROWS_DECODED)
-            decode_square(tape, p, row, column, least(past - column, COLUMNS),
+            decode_square(tape, p, row, column, liz_least(past - column, COLUMNS),
                           to + (column - first) / LIZ_PANEL_ROWS * liz_panels_bytes(&tape->gemm, 1, p->n_out), own);
 }
 
@@ -68,7 +67,7 @@ void liz_tape_mul_weight(liz_tape *tape, const liz_rows *left, const liz_param *
     size_t unit = COLUMNS / LIZ_PANEL_ROWS, panel_bytes = liz_panels_bytes(&tape->gemm, 1, k);
     size_t slice = tape->space.weights_bytes / panel_bytes / unit * unit;
     for (size_t first = 0; first < liz_panel_count(n); first += slice) {
-        size_t n_slice = least(liz_panel_count(n) - first, slice);
+        size_t n_slice = liz_least(liz_panel_count(n) - first, slice);
         liz_team_share(n_slice, unit, member, n_members, &begin, &end);
         uint8_t *to = tape->space.weights.data + begin * panel_bytes;
         (back ? decode_back : decode_ahead)(tape, p, first + begin, first + end, to, own);

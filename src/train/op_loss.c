@@ -8,8 +8,6 @@
 
 #include <string.h>
 
-static size_t least(size_t a, size_t b) { return a < b ? a : b; }
-
 /* One row: its loss, and over the logits z their gradient. */
 static double row_loss(liz_tape *tape, const liz_op *op, float *z, size_t n_vocab, int32_t target, float *own)
 {
@@ -59,7 +57,7 @@ static void block_logits(liz_tape *tape, const liz_op *op, size_t first, size_t 
 void liz_op_loss_forward(liz_tape *tape, const liz_op *op, int member, int n_members)
 {
     for (size_t t = 0; t < tape->batch->n_tok; t += LIZ_TAPE_LOSS_TOKENS)
-        block_logits(tape, op, t, least(tape->batch->n_tok - t, LIZ_TAPE_LOSS_TOKENS), member, n_members);
+        block_logits(tape, op, t, liz_least(tape->batch->n_tok - t, LIZ_TAPE_LOSS_TOKENS), member, n_members);
 }
 
 static void block_back(liz_tape *tape, const liz_op *op, size_t first, size_t n, int member, int n_members)
@@ -78,7 +76,7 @@ static void block_back(liz_tape *tape, const liz_op *op, size_t first, size_t n,
 void liz_op_loss_backward(liz_tape *tape, const liz_op *op, int member, int n_members)
 {
     for (size_t t = 0; t < tape->batch->n_tok; t += LIZ_TAPE_LOSS_TOKENS) {
-        size_t n = least(tape->batch->n_tok - t, LIZ_TAPE_LOSS_TOKENS);
+        size_t n = liz_least(tape->batch->n_tok - t, LIZ_TAPE_LOSS_TOKENS);
         block_logits(tape, op, t, n, member, n_members);
         block_back(tape, op, t, n, member, n_members);
     }

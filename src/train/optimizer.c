@@ -34,8 +34,6 @@ struct liz_optimizer {
 };
 
 static size_t size_of(const liz_param *p) { return p->n_out * p->n_in; }
-static size_t least(size_t a, size_t b) { return a < b ? a : b; }
-static size_t most(size_t a, size_t b) { return a > b ? a : b; }
 static size_t pieces_of(size_t n) { return liz_div_up(n, PIECE); }
 
 static bool takes_muon(const liz_optimizer *o, const liz_param *p)
@@ -52,16 +50,17 @@ static size_t place(liz_optimizer *o, uint8_t *base)
     size_t n_all = 0, n_x = 0, n_square = 0, left = 0, right = 0;
     for (size_t i = 0; i < liz_tape_param_count(o->tape); i++) {
         const liz_param *p = liz_tape_param_at(o->tape, i);
-        size_t shorter = least(p->n_out, p->n_in), longer = most(p->n_out, p->n_in);
+        size_t shorter = liz_least(p->n_out, p->n_in), longer = liz_most(p->n_out, p->n_in);
         n_all += p->is_trained ? pieces_of(size_of(p)) : 0;
         if (!p->is_trained || !takes_muon(o, p))
             continue;
-        o->longest = most(o->longest, longer);
-        n_x = most(n_x, size_of(p));
-        n_square = most(n_square, shorter * shorter);
-        left = most(left, most(liz_rows_bytes(o->gemm, shorter, longer), liz_rows_bytes(o->gemm, longer, shorter)));
-        right =
-            most(right, most(liz_panels_bytes(o->gemm, longer, shorter), liz_panels_bytes(o->gemm, shorter, longer)));
+        o->longest = liz_most(o->longest, longer);
+        n_x = liz_most(n_x, size_of(p));
+        n_square = liz_most(n_square, shorter * shorter);
+        left = liz_most(left,
+                        liz_most(liz_rows_bytes(o->gemm, shorter, longer), liz_rows_bytes(o->gemm, longer, shorter)));
+        right = liz_most(
+            right, liz_most(liz_panels_bytes(o->gemm, longer, shorter), liz_panels_bytes(o->gemm, shorter, longer)));
     }
     o->own_floats = LIZ_GEMM_MUL_FLOATS + LIZ_GEMM_PANEL_FLOATS(o->longest);
     o->pieces = liz_bump_take(&b, n_all, sizeof(double));
@@ -112,7 +111,7 @@ static void sum_squares(const liz_optimizer *o, const float *x, size_t n, double
     liz_team_share(pieces_of(n), 1, member, n_members, &begin, &end);
     for (size_t i = begin; i < end; i++) {
         size_t at = i * PIECE;
-        pieces[i] = (double)o->gemm->grad->dot(x + at, x + at, least(n - at, PIECE));
+        pieces[i] = (double)o->gemm->grad->dot(x + at, x + at, liz_least(n - at, PIECE));
     }
 }
 
@@ -172,7 +171,7 @@ static void newton_step(liz_optimizer *o, const liz_param *p, int member, int n_
 {
     static const float a = 3.4445f, b = -4.7750f, c = 2.0315f;
     bool tall = p->n_out > p->n_in;
-    size_t shorter = least(p->n_out, p->n_in), longer = most(p->n_out, p->n_in), begin, end;
+    size_t shorter = liz_least(p->n_out, p->n_in), longer = liz_most(p->n_out, p->n_in), begin, end;
     side x = {o->x, shorter, longer, p->n_in, tall}, whole = {o->square, shorter, shorter, shorter, false};
     product(o, x, x, o->square, member, n_members);
     product(o, whole, whole, o->poly, member, n_members);
@@ -210,7 +209,8 @@ static void muon(liz_optimizer *o, liz_param *p, int member, int n_members)
     for (int i = 0; i < NEWTON_STEPS; i++)
         newton_step(o, p, member, n_members);
     kernel->scale(p->w + begin, 1 - o->adam.decay, count, p->w + begin);
-    kernel->add_scaled(o->x + begin, -o->adam.rate * 0.2f * sqrtf((float)most(p->n_out, p->n_in)), count, p->w + begin);
+    kernel->add_scaled(o->x + begin, -o->adam.rate * 0.2f * sqrtf((float)liz_most(p->n_out, p->n_in)), count,
+                       p->w + begin);
     liz_team_barrier(o->team);
 }
 
@@ -262,8 +262,8 @@ float liz_optimizer_step(liz_optimizer *o, uint64_t step, float share)
                          .beta2 = beta2,
                          .eps = epsilon,
                          .decay = opts->decay * opts->rate * share,
-                         .fix1 = (float)(1 / (1 - liz_angle_pow((double)beta1, (double)least(step, 100000)))),
-                         .fix2 = (float)(1 / (1 - liz_angle_pow((double)beta2, (double)least(step, 100000)))),
+                         .fix1 = (float)(1 / (1 - liz_angle_pow((double)beta1, (double)liz_least(step, 100000)))),
+                         .fix2 = (float)(1 / (1 - liz_angle_pow((double)beta2, (double)liz_least(step, 100000)))),
                          .scale = clips ? opts->clip / o->norm : 1};
     liz_team_run(o->team, step_run, o);
     liz_tape_refresh(o->tape);

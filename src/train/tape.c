@@ -16,8 +16,6 @@
 #define FUNCTIONS(upper, lower) [LIZ_OP_##upper] = {liz_op_##lower##_forward, liz_op_##lower##_backward},
 static const liz_tape_op_fns op_fns[] = {LIZ_TAPE_OPS(FUNCTIONS)};
 
-static size_t most(size_t a, size_t b) { return a > b ? a : b; }
-
 liz_status liz_tape_open(liz_tape **out, liz_team *team, liz_tier_id tier, const liz_tape_opts *opts, liz_error *err)
 {
     liz_tape *tape = calloc(1, sizeof *tape);
@@ -225,13 +223,13 @@ static void place_tensors(liz_tape *tape, liz_bump *b)
             if (!t->is_result)
                 t->dx = liz_bump_take(b, n_tok * t->width, sizeof(float));
         }
-        end = most(end, b->used);
+        end = liz_most(end, b->used);
     }
     b->used = end;
     float *turn[2];
     size_t widest = 0;
     for (int i = 0; i < tape->n_tensors; i++)
-        widest = most(widest, tape->tensors[i].is_result ? tape->tensors[i].width : 0);
+        widest = liz_most(widest, tape->tensors[i].is_result ? tape->tensors[i].width : 0);
     for (int i = 0; i < 2; i++)
         turn[i] = liz_bump_take(b, n_tok * widest, sizeof(float));
     for (int i = 0; i < tape->n_tensors; i++)
@@ -242,16 +240,17 @@ static void place_tensors(liz_tape *tape, liz_bump *b)
 static void need_linear(liz_tape *tape, liz_tape_space *s, const liz_param *p, size_t n_rows)
 {
     const liz_gemm *g = &tape->gemm;
-    size_t longest = most(most(p->n_in, n_rows), p->is_trained ? p->n_out : 0); /* of a panel */
-    s->rows_bytes = most(s->rows_bytes, most(liz_rows_bytes(g, n_rows, p->n_in), liz_rows_bytes(g, n_rows, p->n_out)));
-    s->member_floats = most(s->member_floats, LIZ_GEMM_MUL_FLOATS + LIZ_GEMM_PANEL_FLOATS(longest) +
-                                                  LIZ_GEMM_PANEL_FLOATS(p->n_in) + 32 * 256);
+    size_t longest = liz_most(liz_most(p->n_in, n_rows), p->is_trained ? p->n_out : 0); /* of a panel */
+    s->rows_bytes =
+        liz_most(s->rows_bytes, liz_most(liz_rows_bytes(g, n_rows, p->n_in), liz_rows_bytes(g, n_rows, p->n_out)));
+    s->member_floats = liz_most(s->member_floats, LIZ_GEMM_MUL_FLOATS + LIZ_GEMM_PANEL_FLOATS(longest) +
+                                                      LIZ_GEMM_PANEL_FLOATS(p->n_in) + 32 * 256);
     if (p->is_trained) {
-        s->columns_bytes = most(s->columns_bytes, liz_rows_bytes(g, p->n_out, n_rows));
-        s->panels_bytes = most(s->panels_bytes, liz_panels_bytes(g, p->n_in, n_rows));
+        s->columns_bytes = liz_most(s->columns_bytes, liz_rows_bytes(g, p->n_out, n_rows));
+        s->panels_bytes = liz_most(s->panels_bytes, liz_panels_bytes(g, p->n_in, n_rows));
     } else {
-        size_t unit = most(liz_panels_bytes(g, 256, p->n_in), liz_panels_bytes(g, 256, p->n_out));
-        s->weights_bytes = most(s->weights_bytes, most(unit, SLICE_BYTES));
+        size_t unit = liz_most(liz_panels_bytes(g, 256, p->n_in), liz_panels_bytes(g, 256, p->n_out));
+        s->weights_bytes = liz_most(s->weights_bytes, liz_most(unit, SLICE_BYTES));
     }
 }
 
@@ -279,10 +278,10 @@ static void place_experts(liz_tape *tape, liz_bump *b)
         const liz_expert_plan *plan = &tape->ops[i].experts;
         if (tape->ops[i].kind != LIZ_OP_EXPERTS)
             continue;
-        n_embd = most(n_embd, plan->up.param->n_in);
-        n_ff = most(n_ff, plan->up.param->n_out);
-        n_expert = most(n_expert, (size_t)plan->h->n_expert);
-        n_used = most(n_used, (size_t)plan->h->n_expert_used);
+        n_embd = liz_most(n_embd, plan->up.param->n_in);
+        n_ff = liz_most(n_ff, plan->up.param->n_out);
+        n_expert = liz_most(n_expert, (size_t)plan->h->n_expert);
+        n_used = liz_most(n_used, (size_t)plan->h->n_expert_used);
     }
     float **wide[] = {&s->x, &s->out}, **inner[] = {&s->gate, &s->up, &s->act, &s->dact, &s->dup};
     for (int i = 0; i < 2; i++)
@@ -309,16 +308,16 @@ static void place_space(liz_tape *tape, liz_bump *b)
         if (op->kind == LIZ_OP_LOSS) {
             need_linear(tape, s, op->weight, LIZ_TAPE_LOSS_TOKENS);
             n_vocab = op->weight->n_out;
-            s->member_floats = most(s->member_floats, n_vocab);
+            s->member_floats = liz_most(s->member_floats, n_vocab);
         }
         if (op->kind == LIZ_OP_ATTEND)
-            s->member_floats = most(s->member_floats, liz_op_attend_floats(tape, op));
+            s->member_floats = liz_most(s->member_floats, liz_op_attend_floats(tape, op));
         if (op->kind == LIZ_OP_EXPERTS) {
             need_linear(tape, s, op->experts.up.param, n_tok);
             need_linear(tape, s, op->experts.down.param, n_tok);
-            s->member_floats = most(s->member_floats, (size_t)op->experts.h->n_expert);
+            s->member_floats = liz_most(s->member_floats, (size_t)op->experts.h->n_expert);
         }
-        n_groups = most(n_groups, op->n_groups);
+        n_groups = liz_most(n_groups, op->n_groups);
     }
     s->member_floats = liz_div_up(s->member_floats, 16) * 16;
     s->rows.data = liz_bump_take(b, s->rows_bytes, 1);
