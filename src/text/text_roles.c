@@ -11,80 +11,31 @@
 
 /* Tokens known by their text. */
 typedef enum role {
-    ROLE_CONTROL, /* control */
-    ROLE_END,     /* control, and ends the text */
+    ROLE_END,     /* control, and ends the text; so do padding and borders of fill-in-the-middle */
     ROLE_MARKED,  /* the same, but only where the file does not call it a normal token: Qwen's </s> is HTML */
+    ROLE_CONTROL, /* control */
     ROLE_HINT,    /* control, but only so too */
-    ROLE_TEXT     /* part of the text that a model writes: user-defined */
+    ROLE_TEXT,    /* user-defined: the frame of a gpt-oss message, which its reader must see */
+    N_ROLES
 } role;
 
-static const struct known {
-    const char *text;
-    role role;
-} known_tokens[] = {
-    {"<|eot_id|>", ROLE_END},
-    {"<|eom_id|>", ROLE_END},
-    {"<|im_end|>", ROLE_END},
-    {"<|end|>", ROLE_END},
-    {"<|return|>", ROLE_END},
-    {"<|call|>", ROLE_END},
-    {"<|flush|>", ROLE_END},
-    {"<|calls|>", ROLE_END},
-    {"<end_of_turn>", ROLE_END},
-    {"<|endoftext|>", ROLE_END},
-    {"<|end_of_text|>", ROLE_END},
-    {"</s>", ROLE_MARKED},
-    {"<EOT>", ROLE_MARKED},
-    {"_<EOT>", ROLE_MARKED},
-    {"[EOT]", ROLE_MARKED},
-    {"[EOS]", ROLE_MARKED},
-    {"<end_of_utterance>", ROLE_END},
-    {"<eos>", ROLE_MARKED},
-    {"<turn|>", ROLE_END},
-    {"<|tool_response>", ROLE_END},
-    {"<\uFF5Cend\u2581of\u2581sentence\uFF5C>", ROLE_END},
-    {"[e~[", ROLE_MARKED},
-    /* Fill-in-the-middle: padding and the border to another file or repository also end a text. */
-    {"<|fim_pad|>", ROLE_END},
-    {"<fim-pad>", ROLE_END},
-    {"<fim_pad>", ROLE_END},
-    {"<|fim_repo|>", ROLE_END},
-    {"<|repo_name|>", ROLE_END},
-    {"<fim-repo>", ROLE_END},
-    {"<reponame>", ROLE_END},
-    {"<|file_sep|>", ROLE_END},
-    {"<|fim_prefix|>", ROLE_CONTROL},
-    {"<fim-prefix>", ROLE_CONTROL},
-    {"<fim_prefix>", ROLE_CONTROL},
-    {"<|fim_suffix|>", ROLE_CONTROL},
-    {"<fim-suffix>", ROLE_CONTROL},
-    {"<fim_suffix>", ROLE_CONTROL},
-    {"<|fim_middle|>", ROLE_CONTROL},
-    {"<fim-middle>", ROLE_CONTROL},
-    {"<fim_middle>", ROLE_CONTROL},
-    {"<\uFF5Cfim\u2581begin\uFF5C>", ROLE_CONTROL},
-    {"<\uFF5Cfim\u2581hole\uFF5C>", ROLE_CONTROL},
-    {"<\uFF5Cfim\u2581end\uFF5C>", ROLE_CONTROL},
-    {"<|code_prefix|>", ROLE_CONTROL},
-    {"<|code_suffix|>", ROLE_CONTROL},
-    {"<|code_middle|>", ROLE_CONTROL},
-    {"<PRE>", ROLE_HINT},
-    {"<SUF>", ROLE_HINT},
-    {"<MID>", ROLE_HINT},
-    {"\u2581<PRE>", ROLE_HINT},
-    {"\u2581<SUF>", ROLE_HINT},
-    {"\u2581<MID>", ROLE_HINT},
-    {"<|prefix|>", ROLE_HINT},
-    {"<|suffix|>", ROLE_HINT},
-    {"<|middle|>", ROLE_HINT},
-    {"<PAD>", ROLE_MARKED},
-    {"[PAD]", ROLE_MARKED},
-    {"<REPO>", ROLE_MARKED},
-    /* The frame of a gpt-oss message, which its reader must see. */
-    {"<|channel|>", ROLE_TEXT},
-    {"<|message|>", ROLE_TEXT},
-    {"<|start|>", ROLE_TEXT},
-    {"<|constrain|>", ROLE_TEXT},
+static const char *const known_tokens[N_ROLES][32] = {
+    [ROLE_END] = {"<|eot_id|>",    "<|eom_id|>",       "<|im_end|>",
+                  "<|end|>",       "<|return|>",       "<|call|>",
+                  "<|flush|>",     "<|calls|>",        "<end_of_turn>",
+                  "<|endoftext|>", "<|end_of_text|>",  "<end_of_utterance>",
+                  "<turn|>",       "<|tool_response>", "<\uFF5Cend\u2581of\u2581sentence\uFF5C>",
+                  "<|fim_pad|>",   "<fim-pad>",        "<fim_pad>",
+                  "<|fim_repo|>",  "<|repo_name|>",    "<fim-repo>",
+                  "<reponame>",    "<|file_sep|>"},
+    [ROLE_MARKED] = {"</s>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]", "<eos>", "[e~[", "<PAD>", "[PAD]", "<REPO>"},
+    [ROLE_CONTROL] = {"<|fim_prefix|>", "<fim-prefix>", "<fim_prefix>", "<|fim_suffix|>", "<fim-suffix>",
+                      "<fim_suffix>", "<|fim_middle|>", "<fim-middle>", "<fim_middle>", "<\uFF5Cfim\u2581begin\uFF5C>",
+                      "<\uFF5Cfim\u2581hole\uFF5C>", "<\uFF5Cfim\u2581end\uFF5C>", "<|code_prefix|>", "<|code_suffix|>",
+                      "<|code_middle|>"},
+    [ROLE_HINT] = {"<PRE>", "<SUF>", "<MID>", "\u2581<PRE>", "\u2581<SUF>", "\u2581<MID>", "<|prefix|>", "<|suffix|>",
+                   "<|middle|>"},
+    [ROLE_TEXT] = {"<|channel|>", "<|message|>", "<|start|>", "<|constrain|>"},
 };
 
 static int32_t find(const liz_text_vocab *vocab, const char *text)
@@ -111,16 +62,16 @@ static int32_t role_id(const liz_text_vocab *vocab, const liz_gguf *gguf, const 
 
 static void mark_known(liz_text_vocab *vocab)
 {
-    for (size_t i = 0; i < sizeof known_tokens / sizeof *known_tokens; i++) {
-        role part = known_tokens[i].role;
-        int32_t id = find(vocab, known_tokens[i].text);
-        bool marked = part == ROLE_MARKED || part == ROLE_HINT;
-        if (id < 0 || (marked && vocab->kind[id] == LIZ_TOKEN_NORMAL))
-            continue;
-        vocab->kind[id] = part == ROLE_TEXT ? LIZ_TOKEN_USER_DEFINED : LIZ_TOKEN_CONTROL;
-        if (part == ROLE_END || part == ROLE_MARKED)
-            vocab->flags[id] |= LIZ_TEXT_ENDS;
-    }
+    for (role part = 0; part < N_ROLES; part++)
+        for (const char *const *text = known_tokens[part]; *text != NULL; text++) {
+            int32_t id = find(vocab, *text);
+            bool marked = part == ROLE_MARKED || part == ROLE_HINT;
+            if (id < 0 || (marked && vocab->kind[id] == LIZ_TOKEN_NORMAL))
+                continue;
+            vocab->kind[id] = part == ROLE_TEXT ? LIZ_TOKEN_USER_DEFINED : LIZ_TOKEN_CONTROL;
+            if (part == ROLE_END || part == ROLE_MARKED)
+                vocab->flags[id] |= LIZ_TEXT_ENDS;
+        }
 }
 
 static void mark_ends(liz_text_vocab *vocab, const liz_gguf *gguf)

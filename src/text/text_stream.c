@@ -27,47 +27,26 @@ static lead lead_of(const char *text, size_t n, size_t *len)
     return LEAD_BROKEN;
 }
 
-/* Adds bytes to the held ones until these are a character or broken; returns how many it took. */
-static size_t pending_extend(liz_text_stream *stream, const char *bytes, size_t n, liz_buf *out)
-{
-    size_t used = 0;
-    while (stream->n_pending > 0 && used < n) {
-        stream->pending[stream->n_pending++] = bytes[used++];
-        size_t len;
-        switch (lead_of(stream->pending, (size_t)stream->n_pending, &len)) {
-        case LEAD_START: break;
-        case LEAD_CHARACTER:
-            liz_buf_append(out, stream->pending, len);
-            stream->n_pending = 0;
-            break;
-        case LEAD_BROKEN:
-            /* All held before were the start of a character, so only the new byte is left over. */
-            liz_buf_puts(out, replacement);
-            stream->n_pending = 0;
-            used--;
-            break;
-        }
-    }
-    return used;
-}
-
 void liz_text_stream_push(liz_text_stream *stream, const char *bytes, size_t n, liz_buf *out)
 {
-    size_t i = pending_extend(stream, bytes, n, out);
-    while (i < n) {
-        size_t n_valid = liz_utf8_valid_prefix(bytes + i, n - i);
-        liz_buf_append(out, bytes + i, n_valid);
-        i += n_valid;
-        if (i == n)
-            return;
-        size_t len;
-        if (lead_of(bytes + i, n - i, &len) == LEAD_START) {
-            memcpy(stream->pending, bytes + i, len);
-            stream->n_pending = (int)len;
-            return;
+    for (size_t i = 0, len; i < n;) {
+        if (stream->n_pending == 0) {
+            len = liz_utf8_valid_prefix(bytes + i, n - i);
+            liz_buf_append(out, bytes + i, len);
+            i += len;
+            if (i == n)
+                return;
         }
-        liz_buf_puts(out, replacement);
-        i += len;
+        stream->pending[stream->n_pending++] = bytes[i++];
+        switch (lead_of(stream->pending, (size_t)stream->n_pending, &len)) {
+        case LEAD_START: continue;
+        case LEAD_CHARACTER: liz_buf_append(out, stream->pending, len); break;
+        case LEAD_BROKEN:
+            liz_buf_puts(out, replacement);
+            i -= (size_t)stream->n_pending - len; /* what was held began a character: at most the new byte is left */
+            break;
+        }
+        stream->n_pending = 0;
     }
 }
 
