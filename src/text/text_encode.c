@@ -1,9 +1,9 @@
 /* text_encode.c - a text to token ids.
  *
- * Special tokens are cut out (text_special.c); what lies between, a stretch, goes through the vocabulary's algorithm
- * by itself: nothing merges across a special token. SentencePiece puts a space before the text and after each
- * special token. RWKV's algorithm, the longest token at each place, is short enough to stand here. Everything a call
- * allocates is in one struct and gone at its end but the ids. */
+ * Special tokens are cut out, the leftmost first, the longest of those that begin together; what lies between, a
+ * stretch, goes through the vocabulary's algorithm by itself: nothing merges across a special token. SentencePiece puts
+ * a space before the text and after each special token. RWKV's algorithm, the longest token at each place, is short
+ * enough to stand here. Everything a call allocates is in one struct and gone at its end but the ids. */
 #include "text/text_merge.h"
 
 #include <stdlib.h>
@@ -62,11 +62,27 @@ static size_t n_until_data(encoding *e, size_t at)
     return e->n_data == 0 ? SIZE_MAX : e->data[0] > at ? e->data[0] - at : 0;
 }
 
+/* Where the next special token begins, `n` when there is none: one step a byte while nothing begins there, and at most
+ * the longest special token where something nearly does. */
+static size_t first_of(const liz_text_trie *set, const char *text, size_t n, int32_t *id)
+{
+    *id = -1;
+    bool empty = set->child[0] == set->child[1];
+    for (size_t i = 0, len; i < n && !empty; i++) {
+        if (set->first[(unsigned char)text[i]] == 0)
+            continue;
+        *id = liz_text_trie_longest(set, text + i, n - i, &len);
+        if (*id >= 0)
+            return i;
+    }
+    return n;
+}
+
 /* Where the next special token begins at or behind `at`, and which; text.n when there is none. */
 static size_t next_special(encoding *e, liz_str text, size_t at, const liz_text_trie *set, int32_t *id)
 {
     for (size_t len;; at++) {
-        at += liz_text_special_next(set, text.p + at, text.n - at, id);
+        at += first_of(set, text.p + at, text.n - at, id);
         size_t n_free = *id >= 0 ? n_until_data(e, at) : SIZE_MAX;
         if (*id < 0 || liz_text_of(e->vocab, *id).n <= n_free)
             return at;

@@ -6,7 +6,6 @@
 #define LIZ_TEXT_IMPL_H
 
 #include "base/buf.h"
-#include "text/text_charsmap.h"
 #include "text/text_pre.h"
 #include "text/text_table.h"
 #include "text/text_trie.h"
@@ -32,6 +31,14 @@ enum {
     LIZ_TEXT_RSTRIP = 2, /* swallows the white space after it */
     LIZ_TEXT_LSTRIP = 4  /* and before it */
 };
+
+/* What the beginning of a text is replaced by (text_unigram.c). */
+typedef struct liz_text_charsmap {
+    uint32_t *units; /* [n_units] */
+    size_t n_units;
+    char *replacements; /* [n_replacements], the last one NUL */
+    size_t n_replacements;
+} liz_text_charsmap;
 
 struct liz_text_vocab {
     const char *model; /* as the file names it */
@@ -112,7 +119,6 @@ liz_status liz_text_open_spm(liz_text_vocab *vocab, const liz_gguf *gguf, liz_er
 liz_status liz_text_open_bpe(liz_text_vocab *vocab, const liz_gguf *gguf, liz_error *err);
 liz_status liz_text_open_unigram(liz_text_vocab *vocab, const liz_gguf *gguf, liz_error *err);
 void liz_text_open_wordpiece(liz_text_vocab *vocab, const liz_gguf *gguf);
-liz_status liz_text_open_specials(liz_text_vocab *vocab, liz_error *err);
 
 /* The byte that a code point of a byte-level token stands for; -1 for none. */
 int liz_text_bpe_byte(unsigned code);
@@ -130,9 +136,6 @@ liz_status liz_text_find_scores(const liz_text_vocab *vocab, const liz_gguf *ggu
 
 /* Whether U+2581 stands in `text` after another character. */
 bool liz_text_holds_inner_space(liz_str text);
-
-/* Where the next special token begins; `n` when there is none. */
-size_t liz_text_special_next(const liz_text_trie *set, const char *text, size_t n, int32_t *id);
 
 /* The symbols that `text` [n] begins as, at most `max`: symbol and offset of each. Gives the bytes covered. */
 size_t liz_text_spm_seed(const liz_text_vocab *vocab, const char *text, size_t n, int32_t *symbol, uint32_t *start,

@@ -16,9 +16,81 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { BLOCK = 1 << 16 };
+enum { BLOCK = 1 << 16, REPLACEMENT_LEN_MAX = 4096 };
 
 static const char space_mark[] = "\xE2\x96\x81"; /* U+2581 */
+
+/* ---- the character map ----
+ *
+ * SentencePiece's precompiled one is a blob of the model file: four bytes for the length of a tree, the tree, and the
+ * replacements, each ended by NUL. The tree is a double array of 32-bit units (the darts-clone layout): the child of a
+ * unit by a byte is at the unit's own place, exclusive-or its offset, exclusive-or the byte; it is one if it carries
+ * that byte as its label. Bits 0 to 7 and 31 of a unit are its label (a value has bit 31), bit 8 says that an entry
+ * ends here, bits 10 to 30 are the offset, shifted left by eight where bit 9 is set. The value of an entry is the unit
+ * at its offset: where its replacement begins.
+ * The blob is not trusted: an index outside it ends the match, and replacements have a longest length. */
+
+static liz_status check_lengths(const liz_text_charsmap *map, const liz_gguf *gguf, const char *key, liz_error *err)
+{
+    if (map->replacements[map->n_replacements - 1] != '\0')
+        return liz_fail(err, LIZ_E_FORMAT, "%s: %s: its last replacement does not end: convert the model again",
+                        liz_gguf_path(gguf), key);
+    for (size_t i = 0, len; i < map->n_replacements; i += len + 1) {
+        len = strlen(map->replacements + i);
+        if (len > REPLACEMENT_LEN_MAX)
+            return liz_fail(err, LIZ_E_LIMIT, "%s: %s: a replacement is longer than %d bytes", liz_gguf_path(gguf), key,
+                            REPLACEMENT_LEN_MAX);
+    }
+    return LIZ_OK;
+}
+
+/* Without the key the map is empty. */
+static liz_status charsmap_open(liz_text_charsmap *map, const liz_gguf *gguf, const char *key, liz_error *err)
+{
+    const liz_gguf_entry *blob = liz_gguf_find(gguf, key);
+    if (blob == NULL || (blob->type == LIZ_GGUF_ARRAY && blob->n == 0))
+        return LIZ_OK;
+    uint64_t n_tree = 0;
+    bool bytes = blob->type == LIZ_GGUF_ARRAY && blob->elem_type <= LIZ_GGUF_I8 && blob->n > 4;
+    for (unsigned i = 0; bytes && i < 4; i++)
+        n_tree |= (uint64_t)(liz_gguf_entry_i64(blob, i) & 255) << 8 * i;
+    if (!bytes || n_tree >= blob->n - 4)
+        return liz_fail(err, LIZ_E_FORMAT, "%s: %s: not a character map: convert the model again", liz_gguf_path(gguf),
+                        key);
+    map->n_units = (size_t)n_tree / 4;
+    map->n_replacements = (size_t)(blob->n - 4 - n_tree);
+    map->units = calloc(map->n_units + 1, sizeof *map->units);
+    map->replacements = malloc(map->n_replacements);
+    if (map->units == NULL || map->replacements == NULL)
+        return liz_fail(err, LIZ_E_MEMORY, "%s: %s: out of memory", liz_gguf_path(gguf), key);
+    for (size_t i = 0; i < 4 * map->n_units; i++)
+        map->units[i / 4] |= (uint32_t)(liz_gguf_entry_i64(blob, 4 + i) & 255) << 8 * (i % 4);
+    for (size_t i = 0; i < map->n_replacements; i++)
+        map->replacements[i] = (char)liz_gguf_entry_i64(blob, 4 + n_tree + i);
+    return check_lengths(map, gguf, key, err);
+}
+
+static uint32_t offset_of(uint32_t unit) { return unit >> 10 << (unit >> 6 & 8); }
+
+/* The bytes of the longest entry that `text` [n] begins with, its replacement in `*to`; 0: none. */
+static size_t charsmap_match(const liz_text_charsmap *map, const char *text, size_t n, liz_str *to)
+{
+    size_t found = 0;
+    uint32_t at = map->n_units > 0 ? offset_of(map->units[0]) : 0, unit;
+    /* A NUL would lead to the value of what came before it. */
+    for (size_t i = 0; i < n && text[i] != '\0'; i++) {
+        at ^= (uint8_t)text[i];
+        if (at >= map->n_units || ((unit = map->units[at]) & 0x800000FFu) != (uint8_t)text[i])
+            break;
+        at ^= offset_of(unit);
+        uint32_t value = at < map->n_units ? map->units[at] & 0x7FFFFFFFu : UINT32_MAX;
+        if (!(unit >> 8 & 1) || value >= map->n_replacements)
+            continue;
+        found = i + 1;
+        *to = liz_str_of(map->replacements + value);
+    }
+    return found;
+}
 
 /* ---- opening ---- */
 
@@ -46,7 +118,7 @@ liz_status liz_text_open_unigram(liz_text_vocab *vocab, const liz_gguf *gguf, li
 {
     (void)liz_gguf_bool(gguf, LIZ_TEXT_KEY "remove_extra_whitespaces", &vocab->joins_spaces);
     LIZ_TRY(read_scores(vocab, gguf, err));
-    LIZ_TRY(liz_text_charsmap_open(&vocab->charsmap, gguf, LIZ_TEXT_KEY "precompiled_charsmap", err));
+    LIZ_TRY(charsmap_open(&vocab->charsmap, gguf, LIZ_TEXT_KEY "precompiled_charsmap", err));
     LIZ_TRY(liz_text_open_set(vocab, &vocab->plain, &vocab->text, LIZ_TEXT_PLAIN_KINDS, err));
     vocab->splits_at_space = liz_text_find_plain(vocab, liz_str_of(space_mark)) >= 0;
     for (int32_t i = 0; i < vocab->n_tokens; i++) {
@@ -65,7 +137,7 @@ liz_status liz_text_open_unigram(liz_text_vocab *vocab, const liz_gguf *gguf, li
 /* What the text `text` [n] begins with and what stands for it; gives the bytes of the former. */
 static size_t normal_form(const liz_text_vocab *vocab, const char *text, size_t n, liz_str *to)
 {
-    size_t len = liz_text_charsmap_match(&vocab->charsmap, text, n, to);
+    size_t len = charsmap_match(&vocab->charsmap, text, n, to);
     if (len > 0)
         return len;
     len = liz_utf8_decode(text, n, NULL);

@@ -241,6 +241,27 @@ static liz_status choose_algorithm(liz_text_vocab *vocab, const liz_gguf *gguf, 
                     liz_gguf_path(gguf), key, model.n < 64 ? (int)model.n : 64, model.p);
 }
 
+liz_status liz_text_open_set(const liz_text_vocab *vocab, liz_text_trie *set, const liz_text_strings *strings,
+                             unsigned kinds, liz_error *err)
+{
+    int32_t *ids = malloc((size_t)vocab->n_tokens * sizeof *ids);
+    size_t n = 0;
+    for (int32_t i = 0; ids != NULL && i < vocab->n_tokens; i++)
+        if ((kinds >> vocab->kind[i] & 1) && liz_text_strings_at(strings, i).n > 0)
+            ids[n++] = i;
+    bool ok = ids != NULL && liz_text_trie_init(set, strings, ids, n);
+    free(ids);
+    return ok ? LIZ_OK : liz_fail(err, LIZ_E_MEMORY, "vocabulary: out of memory for a tree of its tokens");
+}
+
+/* What is cut out of a text: user-defined tokens always; control and unknown tokens when the caller allows it. */
+static liz_status open_specials(liz_text_vocab *vocab, liz_error *err)
+{
+    unsigned defined = 1u << LIZ_TOKEN_USER_DEFINED, special = 1u << LIZ_TOKEN_CONTROL | 1u << LIZ_TOKEN_UNKNOWN;
+    LIZ_TRY(liz_text_open_set(vocab, &vocab->defined, &vocab->text, defined, err));
+    return liz_text_open_set(vocab, &vocab->special, &vocab->text, defined | special, err);
+}
+
 static liz_status open_tables(liz_text_vocab *vocab, const liz_gguf *gguf, liz_error *err)
 {
     vocab->unicode = liz_text_unicode_get();
@@ -256,7 +277,7 @@ static liz_status open_tables(liz_text_vocab *vocab, const liz_gguf *gguf, liz_e
         LIZ_TRY(liz_text_open_set(vocab, &vocab->plain, &vocab->piece, LIZ_TEXT_PLAIN_KINDS, err));
         break;
     }
-    return liz_text_open_specials(vocab, err);
+    return open_specials(vocab, err);
 }
 
 liz_status liz_text_vocab_open(liz_text_vocab **out, const liz_gguf *gguf, liz_error *err)
@@ -290,7 +311,8 @@ void liz_text_vocab_close(liz_text_vocab *vocab)
     free(vocab->kind);
     free(vocab->flags);
     free(vocab->score);
-    liz_text_charsmap_free(&vocab->charsmap);
+    free(vocab->charsmap.units);
+    free(vocab->charsmap.replacements);
     liz_text_trie_free(&vocab->defined);
     liz_text_trie_free(&vocab->special);
     liz_text_trie_free(&vocab->plain);

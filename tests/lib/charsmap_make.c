@@ -1,4 +1,4 @@
-/* charsmap_make.c - see charsmap_make.h. The layout is that of src/text/text_charsmap.h.
+/* charsmap_make.c - see charsmap_make.h. The layout is that of src/text/text_unigram.c.
  *
  * A node takes the first offset at which all its children find a free unit and which no other node has. */
 #include "charsmap_make.h"
