@@ -1,4 +1,7 @@
-/* status.h - how a function in src/ fails: one line that fills the error and returns the code. */
+/* status.h - how a function in src/ fails: one line that fills the error and returns the code.
+ *
+ * LIZ_OK is 0, so GNU C's `a ?: b` reads as "unless a failed, b": `status = status ?: next(..., err)` goes on where all
+ * went well so far, and keeps what failed first. */
 #ifndef LIZ_BASE_STATUS_H
 #define LIZ_BASE_STATUS_H
 

@@ -65,10 +65,8 @@ static liz_status answer(chat *c, liz_buf *text, liz_error *err)
     liz_buf_init(&messages, MESSAGES_MAX);
     all_messages(c, &messages);
     liz_status status = cli_messages_render(c->args, c->template, &messages, &rendered, err);
-    if (status == LIZ_OK)
-        status = liz_tokenize_rendered(liz_engine_vocab(c->engine), &rendered, &tokens, &n_tokens, err);
-    if (status == LIZ_OK)
-        status = cli_generate(c->args, c->engine, tokens, n_tokens, text, err);
+    status = status ?: liz_tokenize_rendered(liz_engine_vocab(c->engine), &rendered, &tokens, &n_tokens, err);
+    status = status ?: cli_generate(c->args, c->engine, tokens, n_tokens, text, err);
     liz_free(tokens);
     liz_rendered_free(&rendered);
     liz_buf_free(&messages);
@@ -112,8 +110,7 @@ static liz_status save(chat *c, const char *path, liz_error *err)
     liz_status status = liz_buf_failed(&out)
                             ? liz_fail(err, LIZ_E_MEMORY, "%s: no memory to write it", path)
                             : liz_file_open(liz_files_system(), path, O_WRONLY | O_CREAT | O_TRUNC, &fd, err);
-    if (status == LIZ_OK)
-        status = liz_file_write(liz_files_system(), fd, path, out.data, out.len, err);
+    status = status ?: liz_file_write(liz_files_system(), fd, path, out.data, out.len, err);
     liz_file_close(liz_files_system(), &fd);
     liz_buf_free(&all);
     liz_buf_free(&out);
@@ -148,8 +145,7 @@ static liz_status load(chat *c, const char *path, liz_error *err)
     liz_status status = liz_file_read_whole(liz_files_system(), path, &text, err);
     if (status == LIZ_OK && liz_json_read(&list, liz_buf_str(&text), &arena, err) != LIZ_OK)
         status = liz_fail_within(err, LIZ_E_FORMAT, "%s", path);
-    if (status == LIZ_OK)
-        status = take_messages(c, list, path, err);
+    status = status ?: take_messages(c, list, path, err);
     liz_arena_free(&arena);
     liz_buf_free(&text);
     return status;

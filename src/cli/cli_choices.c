@@ -95,5 +95,5 @@ liz_status cli_choices_read(cli_args *args, liz_error *err)
         choices[i] = at;
     args->line.choices = choices;
     args->line.n_choices = choices != NULL ? n : 0;
-    return status == LIZ_OK ? liz_line_choices_check(&args->line, err) : status;
+    return status ?: liz_line_choices_check(&args->line, err);
 }

@@ -209,8 +209,7 @@ liz_status cli_score_pairs(const cli_scorer *s, const char *path, const char *gr
     liz_arena_init(&p->arena, (size_t)1 << 31);
     liz_buf_init(&p->out, 64u << 20);
     liz_status status = liz_line_input_open(&in, liz_files_system(), path, LIZ_LINE_INPUT_TSV, NULL, err);
-    if (status == LIZ_OK)
-        status = score_lines(p, in, err);
+    status = status ?: score_lines(p, in, err);
     liz_line_input_close(in);
     liz_buf_free(&p->out);
     liz_arena_free(&p->arena);

@@ -53,8 +53,7 @@ int cli_batch(cli_args *args)
     liz_line_report report;
     liz_error err;
     liz_status status = check(args, &err);
-    if (status == LIZ_OK)
-        status = cli_choices_read(args, &err);
+    status = status ?: cli_choices_read(args, &err);
     if (status != LIZ_OK)
         return cli_fail(status, &err);
     args->line.in_path = args->positional[1];

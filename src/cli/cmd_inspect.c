@@ -97,8 +97,7 @@ int cli_inspect(cli_args *args)
         liz_buf_printf(&out, "%s\n", json);
     else if (status == LIZ_OK)
         status = lay_out(json, &out, &err);
-    if (status == LIZ_OK)
-        status = cli_print(liz_buf_str(&out), &err);
+    status = status ?: cli_print(liz_buf_str(&out), &err);
     liz_free(json);
     liz_buf_free(&out);
     return status == LIZ_OK ? EXIT_DONE : cli_fail(status, &err);

@@ -27,8 +27,7 @@ int cli_merge(cli_args *args)
                            .n_threads = args->line.engine.n_threads,
                            .on_progress = args->line.engine.on_progress};
     liz_status status = check(args, &err);
-    if (status == LIZ_OK)
-        status = liz_merge(args->line.model_path, args->line.out_path, &opts, &err);
+    status = status ?: liz_merge(args->line.model_path, args->line.out_path, &opts, &err);
     cli_progress_clear();
     if (status == LIZ_E_STATE)
         liz_fail(&err, status, "%s: is there already: name another file after -o, or add --force", args->line.out_path);

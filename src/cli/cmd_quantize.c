@@ -36,8 +36,7 @@ static liz_status imatrix_make(cli_args *args, char **place, liz_error *err)
     liz_engine_opts opts = {
         .n_threads = args->line.engine.n_threads, .on_progress = cli_progress_open, .on_progress_user = measuring};
     liz_status status = imatrix_place(args, place, err);
-    if (status == LIZ_OK)
-        status = liz_imatrix_make(args->positional[0], text, strlen(text), *place, &opts, &report, err);
+    status = status ?: liz_imatrix_make(args->positional[0], text, strlen(text), *place, &opts, &report, err);
     if (status != LIZ_OK)
         return status;
     args->quantize.opts.imatrix_path = *place;

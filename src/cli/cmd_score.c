@@ -121,15 +121,13 @@ static liz_status score_one(command *c, liz_str text, const int32_t *tokens, siz
                         n, n_ctx);
     if (c->args->logits_path != NULL && n > 0)
         status = cli_npy_open(&c->logits.npy, c->args->logits_path, n, c->logits.n_vocab, err);
-    if (status == LIZ_OK)
-        status = cli_score_tokens(&c->scorer, tokens, n, &score, err);
+    status = status ?: cli_score_tokens(&c->scorer, tokens, n, &score, err);
     if (c->logits.status != LIZ_OK) {
         *err = c->logits.err;
         return c->logits.status;
     }
-    if (status == LIZ_OK)
-        status = print_header(c, err);
-    return status == LIZ_OK ? print_score(c, &score, err) : status;
+    status = status ?: print_header(c, err);
+    return status ?: print_score(c, &score, err);
 }
 
 static liz_status score_given_tokens(command *c, liz_error *err)
@@ -154,10 +152,8 @@ static liz_status score_file(command *c, const char *path, liz_error *err)
         strcmp(path, "-") == 0 ? cli_read_stdin(&text, err) : liz_file_read_whole(liz_files_system(), path, &text, err);
     if (status == LIZ_OK && liz_utf8_valid_prefix(text.data ? text.data : "", text.len) != text.len)
         status = liz_fail(err, LIZ_E_FORMAT, "%s: is not UTF-8 text: convert it", path);
-    if (status == LIZ_OK)
-        status = cli_score_tokenize(&c->scorer, liz_buf_str(&text), &tokens, &n, err);
-    if (status == LIZ_OK)
-        status = score_one(c, liz_buf_str(&text), tokens, n, err);
+    status = status ?: cli_score_tokenize(&c->scorer, liz_buf_str(&text), &tokens, &n, err);
+    status = status ?: score_one(c, liz_buf_str(&text), tokens, n, err);
     liz_free(tokens);
     liz_buf_free(&text);
     return status;
@@ -224,8 +220,7 @@ static liz_status score_lines(command *c, const char *path, liz_error *err)
         return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for its lines", path);
     liz_arena_init(&b->arena, (size_t)1 << 31);
     liz_status status = liz_line_input_open(&in, liz_files_system(), path, LIZ_LINE_INPUT_JSONL, NULL, err);
-    if (status == LIZ_OK)
-        status = print_header(c, err);
+    status = status ?: print_header(c, err);
     while (status == LIZ_OK) {
         status = liz_line_input_next(in, &cut, &got, err);
         if (status != LIZ_OK || !got)
@@ -288,8 +283,7 @@ int cli_score(cli_args *args)
         c.scorer.user = &c.logits;
     }
     liz_status status = check(args, &err);
-    if (status == LIZ_OK)
-        status = cli_scorer_open(&c.scorer, args->line.model_path, &args->line.engine, args->stride, &err);
+    status = status ?: cli_scorer_open(&c.scorer, args->line.model_path, &args->line.engine, args->stride, &err);
     if (status == LIZ_OK) {
         c.logits.n_vocab = (size_t)c.scorer.info.n_vocab;
         status = score_all(&c, &err);

@@ -70,8 +70,7 @@ static liz_status render_one(const cli_args *args, const liz_template *t, liz_re
             cli_message_add(&text, "system", liz_str_of(args->line.system));
         status = cli_text_check("the prompt", liz_str_of(args->positional[1]), err);
         cli_message_add(&text, "user", liz_str_of(args->positional[1]));
-        if (status == LIZ_OK)
-            status = cli_messages_render(args, t, &text, out, err);
+        status = status ?: cli_messages_render(args, t, &text, out, err);
     } else if (args->messages != NULL) {
         status = render_json(args, t, liz_str_of(args->messages), out, err);
     } else if (isatty(STDIN_FILENO)) {
@@ -79,8 +78,7 @@ static liz_status render_one(const cli_args *args, const liz_template *t, liz_re
                           "template: no messages are given: lizzie template MODEL 'PROMPT', or pipe JSON in");
     } else {
         status = cli_read_stdin(&text, err);
-        if (status == LIZ_OK)
-            status = render_json(args, t, liz_buf_str(&text), out, err);
+        status = status ?: render_json(args, t, liz_buf_str(&text), out, err);
     }
     liz_buf_free(&text);
     return status;
@@ -103,8 +101,7 @@ static liz_status print_one(const cli_args *args, const liz_template *t, liz_err
         write_line("text", (liz_str){text.text, text.n_text}, &out);
     else if (status == LIZ_OK)
         liz_buf_append(&out, text.text, text.n_text);
-    if (status == LIZ_OK)
-        status = cli_print(liz_buf_str(&out), err);
+    status = status ?: cli_print(liz_buf_str(&out), err);
     liz_rendered_free(&text);
     liz_buf_free(&out);
     return status;
@@ -158,15 +155,13 @@ int cli_template(cli_args *args)
         status = liz_fail(&err, LIZ_E_USAGE, "template: PROMPT, --messages and --jsonl exclude each other: give one");
     else if (args->line.system != NULL && args->n_positional < 2)
         status = liz_fail(&err, LIZ_E_USAGE, "template: --system goes with PROMPT: write it into the messages");
-    if (status == LIZ_OK)
-        status = liz_template_open(&t, args->line.model_path, &err);
+    status = status ?: liz_template_open(&t, args->line.model_path, &err);
     if (status == LIZ_OK && t == NULL)
         status = liz_fail(&err, LIZ_E_UNSUPPORTED, "%s: has no chat template", args->line.model_path);
     if (status == LIZ_OK && liz_template_render(t, "{}", 2, args->line.now, 0, &none, &err) == LIZ_E_USAGE)
         status = LIZ_E_USAGE; /* --now */
     liz_rendered_free(&none);
-    if (status == LIZ_OK)
-        status = args->jsonl ? print_lines(args, t, &n_bad, &err) : print_one(args, t, &err);
+    status = status ?: (args->jsonl ? print_lines(args, t, &n_bad, &err) : print_one(args, t, &err));
     liz_template_close(t);
     if (status != LIZ_OK)
         return cli_fail(status, &err);

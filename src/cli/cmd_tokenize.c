@@ -68,10 +68,8 @@ static liz_status tokenize_text(const cli_args *args, const liz_vocab *vocab, li
     liz_buf_init(&text, OUT_MAX);
     unsigned flags = LIZ_TOKENIZE_AFFIXES | (args->special ? LIZ_TOKENIZE_SPECIAL : 0u);
     liz_status status = read_text(args, &text, err);
-    if (status == LIZ_OK)
-        status = liz_tokenize(vocab, text.data ? text.data : "", text.len, flags, &ids, &n, err);
-    if (status == LIZ_OK)
-        status = args->json ? write_json(vocab, ids, n, out, err) : write_table(vocab, ids, n, out, err);
+    status = status ?: liz_tokenize(vocab, text.data ? text.data : "", text.len, flags, &ids, &n, err);
+    status = status ?: (args->json ? write_json(vocab, ids, n, out, err) : write_table(vocab, ids, n, out, err));
     liz_free(ids);
     liz_buf_free(&text);
     return status;
@@ -163,8 +161,7 @@ static liz_status tokenize_lines(const liz_vocab *vocab, uint64_t *n_bad, liz_er
         *n_bad += !ok;
         if (status == LIZ_OK && liz_buf_failed(&out))
             status = liz_fail(err, LIZ_E_MEMORY, "line %" PRIu64 ": no memory for its ids", cut.line);
-        if (status == LIZ_OK)
-            status = cli_print(liz_buf_str(&out), err);
+        status = status ?: cli_print(liz_buf_str(&out), err);
     }
     liz_buf_free(&out);
     liz_arena_free(&arena);
@@ -189,8 +186,7 @@ int cli_tokenize(cli_args *args)
     uint64_t n_bad = 0;
     liz_buf_init(&out, (size_t)4 << 30);
     liz_status status = check(args, &err);
-    if (status == LIZ_OK)
-        status = liz_vocab_open(&vocab, args->line.model_path, &err);
+    status = status ?: liz_vocab_open(&vocab, args->line.model_path, &err);
     if (status == LIZ_OK && args->jsonl)
         status = tokenize_lines(vocab, &n_bad, &err);
     else if (status == LIZ_OK)

@@ -91,10 +91,8 @@ static liz_status add_filled(reader *r, const liz_line_record *record, const cha
     liz_buf_puts(&row, r->has_chat ? "]}" : "}");
     if (status == LIZ_OK && (liz_buf_failed(&members) || liz_buf_failed(&row)))
         status = liz_fail(err, LIZ_E_MEMORY, "%s: no memory for it", where);
-    if (status == LIZ_OK)
-        status = liz_json_read(&json, liz_buf_str(&row), &r->arena, err);
-    if (status == LIZ_OK)
-        status = liz_examples_add(r->to, json, where, err);
+    status = status ?: liz_json_read(&json, liz_buf_str(&row), &r->arena, err);
+    status = status ?: liz_examples_add(r->to, json, where, err);
     liz_buf_free(&members);
     liz_buf_free(&row);
     return status;
@@ -215,14 +213,10 @@ int cli_tune(cli_args *args)
     o->n_ctx = args->line.engine.n_ctx;
     o->raw = args->line.raw;
     liz_status status = check(args, &err);
-    if (status == LIZ_OK)
-        status = compile(&r.system, args->line.system, &err);
-    if (status == LIZ_OK)
-        status = compile(&r.prompt, args->line.prompt, &err);
-    if (status == LIZ_OK)
-        status = compile(&r.completion, args->completion, &err);
-    if (status == LIZ_OK)
-        status = liz_tune(o, liz_files_system(), read_files, cli_training_tell, &r, &err);
+    status = status ?: compile(&r.system, args->line.system, &err);
+    status = status ?: compile(&r.prompt, args->line.prompt, &err);
+    status = status ?: compile(&r.completion, args->completion, &err);
+    status = status ?: liz_tune(o, liz_files_system(), read_files, cli_training_tell, &r, &err);
     liz_line_template_free(r.system);
     liz_line_template_free(r.prompt);
     liz_line_template_free(r.completion);

@@ -131,8 +131,7 @@ static int run_command(const cli_command *command, int argc, char **argv)
         liz_tune_opts_init(&args.tune, &args.train.common);
     liz_tier_id tier; /* for its error alone: a name that is none is refused by commands that need no kernel too */
     liz_status status = liz_cpu_tier(&tier, &err);
-    if (status == LIZ_OK)
-        status = cli_args_read(&args, command, argc, argv, &err);
+    status = status ?: cli_args_read(&args, command, argc, argv, &err);
     int code;
     if (status != LIZ_OK) {
         code = cli_fail(status, &err);

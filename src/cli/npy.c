@@ -17,8 +17,8 @@ liz_status cli_npy_open(cli_npy *npy, const char *path, size_t n_rows, size_t n_
     memset(dict + n, ' ', room - (size_t)n);
     header[8] = (unsigned char)room;
     header[HEADER_SIZE - 1] = '\n';
-    liz_status status = liz_file_open(liz_files_system(), path, O_WRONLY | O_CREAT | O_TRUNC, &npy->fd, err);
-    return status == LIZ_OK ? liz_file_write(liz_files_system(), npy->fd, path, header, sizeof header, err) : status;
+    return liz_file_open(liz_files_system(), path, O_WRONLY | O_CREAT | O_TRUNC, &npy->fd, err)
+               ?: liz_file_write(liz_files_system(), npy->fd, path, header, sizeof header, err);
 }
 
 liz_status cli_npy_write(cli_npy *npy, const float *values, size_t n, liz_error *err)

@@ -148,8 +148,7 @@ liz_status liz_engine_start(liz_engine **out, const liz_engine_parts *parts, liz
     liz_status status = LIZ_OK;
     if (!arrays_make(engine) || !text_buffers_make(engine) || !no_end_make(engine))
         status = liz_fail(err, LIZ_E_MEMORY, "engine: no memory for %d sequences", parts->n_parallel);
-    if (status == LIZ_OK)
-        status = samplers_open(engine, err);
+    status = status ?: samplers_open(engine, err);
     if (status == LIZ_OK && !parts->is_manual) {
         engine->has_thread = pthread_create(&engine->thread, NULL, engine_main, engine) == 0;
         if (!engine->has_thread)

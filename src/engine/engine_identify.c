@@ -94,8 +94,7 @@ liz_status liz_model_identify(const char *path, liz_model_identity *io, liz_erro
     bool known = status == LIZ_OK && strncmp(stamp, io->stamp, sizeof stamp) == 0 && io->hash[0] != '\0';
     if (status == LIZ_OK && !known) {
         status = content_hash(gguf, hex, err);
-        if (status == LIZ_OK)
-            status = stamp_make(gguf, after, err);
+        status = status ?: stamp_make(gguf, after, err);
         if (status == LIZ_OK && strcmp(stamp, after) != 0)
             status = liz_fail(err, LIZ_E_IO, "%s: it changed while it was read: try again", path);
         if (status == LIZ_OK) {

@@ -194,8 +194,7 @@ static liz_status write_sums(const collector *c, const text *t, liz_hash hash, c
     for (size_t i = 0; i < n && status == LIZ_OK; i++)
         if (was_used(&c->tensors[i]))
             status = write_tensor(writer, &c->tensors[i], err);
-    if (status == LIZ_OK)
-        status = liz_gguf_writer_finish(writer, err);
+    status = status ?: liz_gguf_writer_finish(writer, err);
     liz_gguf_writer_close(writer);
     return status;
 }
@@ -206,8 +205,7 @@ static liz_status tokens_of(const liz_engine *engine, const char *bytes, size_t 
     if (vocab == NULL)
         return liz_fail(err, LIZ_E_UNSUPPORTED, "the model has no vocabulary that is known: no text can be read");
     liz_status status = beginning(vocab, &t->first, &t->has_first, err);
-    if (status == LIZ_OK)
-        status = liz_tokenize(vocab, bytes, n_bytes, 0, &t->tokens, &t->n_tokens, err);
+    status = status ?: liz_tokenize(vocab, bytes, n_bytes, 0, &t->tokens, &t->n_tokens, err);
     if (status == LIZ_OK && t->n_tokens < 2)
         status = liz_fail(err, LIZ_E_USAGE, "the text has less than two tokens");
     return status;
@@ -229,14 +227,12 @@ liz_status liz_imatrix_make(const char *path, const char *bytes, size_t n_bytes,
     collector c = {0};
     text t = {0};
     status = tokens_of(engine, bytes, n_bytes, &t, err);
-    if (status == LIZ_OK)
-        status = collector_open(&c, engine->parts.gguf, err);
+    status = status ?: collector_open(&c, engine->parts.gguf, err);
     if (status == LIZ_OK) {
         liz_model_watch(engine->parts.model, on_input, &c);
         status = run_text(engine, &t, opts, err);
     }
-    if (status == LIZ_OK)
-        status = write_sums(&c, &t, liz_hash_bytes(bytes, n_bytes), out, err);
+    status = status ?: write_sums(&c, &t, liz_hash_bytes(bytes, n_bytes), out, err);
     if (status == LIZ_OK && report != NULL)
         *report = (liz_imatrix_report){t.n_tokens, exp(t.nats / (double)t.n_scored)};
     free(t.tokens);

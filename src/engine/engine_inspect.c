@@ -200,8 +200,7 @@ static void memory_write(liz_buf *out, const liz_gguf *gguf, const liz_engine_op
         experts_write(out, liz_model_params_get(model));
         status = liz_engine_loras_open(&loras, model, opts, &why);
     }
-    if (status == LIZ_OK)
-        status = liz_engine_plan_estimate(&plan, model, opts, &why);
+    status = status ?: liz_engine_plan_estimate(&plan, model, opts, &why);
     key(out, "memory");
     liz_buf_putc(out, '{');
     if (status != LIZ_OK) {

@@ -15,8 +15,7 @@ liz_status liz_engine_loras_open(liz_engine_loras *loras, liz_model *model, cons
         if (!isfinite(lora->scale))
             return liz_fail(err, LIZ_E_USAGE, "%s: the scale of an adapter is a finite number", lora->path);
         status = liz_adapter_open(&loras->files[i], lora->path, err);
-        if (status == LIZ_OK)
-            status = liz_model_adapter_add(model, loras->files[i], lora->scale != 0 ? lora->scale : 1, err);
+        status = status ?: liz_model_adapter_add(model, loras->files[i], lora->scale != 0 ? lora->scale : 1, err);
         loras->n++;
         loras->of_all |= (uint64_t)!lora->on_request << i;
     }

@@ -115,8 +115,7 @@ liz_status liz_machine_measure(int n_threads, liz_machine *out, liz_error *err)
     if (n_threads < 0)
         return liz_fail(err, LIZ_E_USAGE, "n_threads is %d: it must be 0 or more", n_threads);
     liz_status status = liz_cpu_tier(&tier, err);
-    if (status == LIZ_OK)
-        status = liz_team_open(&team, n_threads > 0 ? n_threads : liz_cpu_count(), err);
+    status = status ?: liz_team_open(&team, n_threads > 0 ? n_threads : liz_cpu_count(), err);
     if (status != LIZ_OK)
         return status;
     liz_kernel_init(&p.kernel, tier);

@@ -72,8 +72,7 @@ static liz_status open_parts(merging *m, size_t n_in, liz_error *err)
     for (int i = 0; i < m->n_parts && status == LIZ_OK; i++) {
         part *p = &m->parts[i];
         status = half_read(p->pair->a, p->pair->n_mat * p->pair->rank, p->pair->n_in, &p->a, err);
-        if (status == LIZ_OK)
-            status = half_read(p->pair->b, p->pair->n_mat * p->pair->n_out, p->pair->rank, &p->b, err);
+        status = status ?: half_read(p->pair->b, p->pair->n_mat * p->pair->n_out, p->pair->rank, &p->b, err);
     }
     return status;
 }
@@ -119,8 +118,7 @@ static liz_status write_tensor(merging *m, const liz_gguf_tensor *t, liz_error *
         return liz_tensor_write(m->writer, m->team, &job, NULL, err);
     job.edit = merge_row;
     liz_status status = open_parts(m, liz_tensor_n_in(t), err);
-    if (status == LIZ_OK)
-        status = liz_tensor_write(m->writer, m->team, &job, NULL, err);
+    status = status ?: liz_tensor_write(m->writer, m->team, &job, NULL, err);
     close_parts(m);
     return status;
 }
@@ -151,13 +149,12 @@ static liz_status write_file(merging *m, liz_error *err)
         find_parts(m, liz_gguf_tensor_at(m->gguf, i));
         status = declare(m, liz_gguf_tensor_at(m->gguf, i), err);
     }
-    if (status == LIZ_OK)
-        status = liz_gguf_writer_begin(m->writer, err);
+    status = status ?: liz_gguf_writer_begin(m->writer, err);
     for (size_t i = 0; i < n && status == LIZ_OK; i++) {
         status = write_tensor(m, liz_gguf_tensor_at(m->gguf, i), err);
         m->done += liz_gguf_tensor_at(m->gguf, i)->size_bytes;
     }
-    return status == LIZ_OK ? liz_gguf_writer_finish(m->writer, err) : status;
+    return status ?: liz_gguf_writer_finish(m->writer, err);
 }
 
 /* The adapters must fit the model as if it were to run with them. */
@@ -166,8 +163,7 @@ static liz_status check_fit(merging *m, liz_error *err)
     liz_model *model = NULL;
     liz_engine_opts opts = {.loras = m->loras, .n_loras = m->opts->n_loras};
     liz_status status = liz_model_open(&model, m->gguf, err);
-    if (status == LIZ_OK)
-        status = liz_engine_loras_open(&m->files, model, &opts, err);
+    status = status ?: liz_engine_loras_open(&m->files, model, &opts, err);
     liz_model_close(model);
     return status;
 }
@@ -185,19 +181,15 @@ liz_status liz_merge(const char *model_path, const char *out_path, const liz_mer
     if (m.has_dtype && !liz_dtype_find(opts->type, &m.dtype))
         return liz_fail(err, LIZ_E_USAGE, "type %s: is not known", opts->type);
     liz_status status = liz_cpu_tier(&tier, err);
-    if (status == LIZ_OK)
-        status = liz_gguf_open(&gguf, model_path, err);
+    status = status ?: liz_gguf_open(&gguf, model_path, err);
     m.gguf = gguf;
-    if (status == LIZ_OK)
-        status = check_fit(&m, err);
-    if (status == LIZ_OK)
-        status = liz_team_open(&m.team, opts->n_threads > 0 ? opts->n_threads : liz_cpu_count(), err);
+    status = status ?: check_fit(&m, err);
+    status = status ?: liz_team_open(&m.team, opts->n_threads > 0 ? opts->n_threads : liz_cpu_count(), err);
     if (status == LIZ_OK) {
         liz_kernel_init(&m.kernel, tier);
         status = liz_gguf_writer_open(&m.writer, out_path, err);
     }
-    if (status == LIZ_OK)
-        status = write_file(&m, err);
+    status = status ?: write_file(&m, err);
     liz_gguf_writer_close(m.writer);
     liz_team_close(m.team);
     liz_engine_loras_drop(&m.files);

@@ -88,8 +88,8 @@ static liz_status model_load(liz_engine_parts *parts, const liz_engine_plan *pla
     model_opts.on_progress = opts->on_progress;
     model_opts.on_progress_user = opts->on_progress_user;
     model_opts.keep_packed = opts->keep_packed;
-    liz_status status = liz_team_open(&parts->team, plan->n_threads, err);
-    return status == LIZ_OK ? liz_model_load(parts->model, parts->team, &model_opts, err) : status;
+    return liz_team_open(&parts->team, plan->n_threads, err)
+               ?: liz_model_load(parts->model, parts->team, &model_opts, err);
 }
 
 static liz_status parts_open(liz_engine_parts *parts, const char *path, const liz_engine_opts *opts, liz_error *err)
@@ -99,14 +99,10 @@ static liz_status parts_open(liz_engine_parts *parts, const char *path, const li
     if (status != LIZ_OK)
         return status; /* it names the file */
     status = liz_model_open(&parts->model, parts->gguf, err);
-    if (status == LIZ_OK)
-        status = liz_engine_loras_open(&parts->loras, parts->model, opts, err);
-    if (status == LIZ_OK)
-        status = liz_engine_plan_make(&plan, parts->model, opts, err);
-    if (status == LIZ_OK)
-        status = vocab_open(&parts->vocab, parts->gguf, err);
-    if (status == LIZ_OK)
-        status = model_load(parts, &plan, opts, err);
+    status = status ?: liz_engine_loras_open(&parts->loras, parts->model, opts, err);
+    status = status ?: liz_engine_plan_make(&plan, parts->model, opts, err);
+    status = status ?: vocab_open(&parts->vocab, parts->gguf, err);
+    status = status ?: model_load(parts, &plan, opts, err);
     if (status == LIZ_OK) {
         liz_cache_opts cache = liz_engine_plan_cache_opts(&plan, parts->model, opts);
         status = liz_cache_open(&parts->cache, &cache, err);
@@ -127,8 +123,7 @@ liz_status liz_engine_open(liz_engine **out, const char *path, const liz_engine_
     static const liz_engine_opts opts_default;
     liz_engine_parts parts = {0};
     liz_status status = parts_open(&parts, path, opts != NULL ? opts : &opts_default, err);
-    if (status == LIZ_OK)
-        status = liz_engine_start(out, &parts, err);
+    status = status ?: liz_engine_start(out, &parts, err);
     if (status != LIZ_OK) {
         liz_engine_parts_close(&parts);
         return status;

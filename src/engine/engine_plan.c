@@ -131,8 +131,7 @@ static liz_status plan_begin(liz_engine_plan *plan, const liz_model *model, cons
     const liz_model_params *params = liz_model_params_get(model);
     *plan = (liz_engine_plan){0};
     liz_status status = opts_check(o, params, err);
-    if (status == LIZ_OK)
-        status = liz_cpu_tier(&plan->tier, err);
+    status = status ?: liz_cpu_tier(&plan->tier, err);
     if (status != LIZ_OK)
         return status;
     plan->n_threads = o->n_threads != 0 ? o->n_threads : liz_cpu_count();

@@ -245,7 +245,7 @@ static liz_status write_file(job *j, const char *out, liz_error *err)
     if (status == LIZ_OK && j->imatrix != NULL && j->n_weighted == 0 && j->report.n_tensors > 0)
         status = liz_fail(err, LIZ_E_FORMAT, "%s: knows no tensor of this model: is it another one's?",
                           j->opts->imatrix_path);
-    return status == LIZ_OK ? liz_gguf_writer_finish(j->writer, err) : status;
+    return status ?: liz_gguf_writer_finish(j->writer, err);
 }
 
 /* A reader must not lose what it reads, and nobody a file that took long to make. */
@@ -266,18 +266,13 @@ static liz_status job_open(job *j, const char *in, const char *out, const char *
         return liz_fail(err, LIZ_E_USAGE, "n_threads is %d: it must be 0 or more", o->n_threads);
     j->choice.output = j->choice.embedding = LIZ_DTYPE_COUNT;
     liz_status status = mix_find(type, &j->choice.mix, err);
-    if (status == LIZ_OK)
-        status = dtype_find(o->output_type, &j->choice.output, err);
-    if (status == LIZ_OK)
-        status = dtype_find(o->embedding_type, &j->choice.embedding, err);
-    if (status == LIZ_OK)
-        status = liz_gguf_open(&j->gguf, in, err);
-    if (status == LIZ_OK)
-        status = check_out(j, out, err);
+    status = status ?: dtype_find(o->output_type, &j->choice.output, err);
+    status = status ?: dtype_find(o->embedding_type, &j->choice.embedding, err);
+    status = status ?: liz_gguf_open(&j->gguf, in, err);
+    status = status ?: check_out(j, out, err);
     if (status == LIZ_OK && o->imatrix_path != NULL)
         status = liz_imatrix_open(&j->imatrix, o->imatrix_path, err);
-    if (status == LIZ_OK)
-        status = liz_team_open(&j->team, o->n_threads > 0 ? o->n_threads : liz_cpu_count(), err);
+    status = status ?: liz_team_open(&j->team, o->n_threads > 0 ? o->n_threads : liz_cpu_count(), err);
     return status;
 }
 

@@ -217,8 +217,7 @@ liz_status liz_engine_template_new(liz_template **out, liz_str source, liz_str w
     liz_status status = at_line(liz_jinja_compile(&t->plain, source, err), err);
     if (status == LIZ_OK && with_tools.n > 0)
         status = at_line(liz_jinja_compile(&t->with_tools, with_tools, err), err);
-    if (status == LIZ_OK)
-        status = liz_json_read(&t->own, liz_buf_str(&t->own_text), &t->arena, err);
+    status = status ?: liz_json_read(&t->own, liz_buf_str(&t->own_text), &t->arena, err);
     if (status != LIZ_OK) {
         liz_template_close(t);
         return status;

@@ -114,8 +114,7 @@ static liz_status copy_bytes(liz_gguf_writer *writer, const liz_tensor_job *job,
     for (uint64_t at = 0; at < size;) {
         uint64_t n = size - at < CHUNK_ELEMENTS ? size - at : CHUNK_ELEMENTS;
         liz_status status = liz_gguf_writer_data(writer, job->tensor->data + at, (size_t)n, err);
-        if (status == LIZ_OK)
-            status = passed(job, at, at + n, err);
+        status = status ?: passed(job, at, at + n, err);
         if (status != LIZ_OK)
             return status;
         at += n;
@@ -132,10 +131,8 @@ static liz_status convert(liz_gguf_writer *writer, liz_team *team, chunk *c, siz
         c->n_rows = n_rows - c->first < n_rows_max ? (size_t)(n_rows - c->first) : n_rows_max;
         liz_team_run(team, convert_share, c);
         status = check_results(c, loss, err);
-        if (status == LIZ_OK)
-            status = liz_gguf_writer_data(writer, c->out, c->n_rows * c->bytes_out, err);
-        if (status == LIZ_OK)
-            status = passed(c->job, c->first * c->bytes_in, (c->first + c->n_rows) * c->bytes_in, err);
+        status = status ?: liz_gguf_writer_data(writer, c->out, c->n_rows * c->bytes_out, err);
+        status = status ?: passed(c->job, c->first * c->bytes_in, (c->first + c->n_rows) * c->bytes_in, err);
     }
     return status;
 }
