@@ -72,8 +72,7 @@ static liz_status submit(bench *b, int n_prompt, int n_predict, trace *t, liz_er
                            .ignore_end = true,
                            .on_event = on_event,
                            .user = t};
-    if (status == LIZ_OK)
-        status = liz_submit(b->engine, &request, &t->seq, err);
+    status = status ?: liz_submit(b->engine, &request, &t->seq, err);
     free(tokens);
     return status;
 }
@@ -101,8 +100,7 @@ static liz_status time_prompt(bench *b, int n_prompt, double *took_s, liz_error 
     trace t;
     double begin = now_s();
     liz_status status = submit(b, n_prompt, 1, &t, err);
-    if (status == LIZ_OK)
-        status = collect(&t, err);
+    status = status ?: collect(&t, err);
     if (status == LIZ_OK)
         *took_s = t.at_s[0] - begin;
     trace_close(&t);
@@ -141,8 +139,7 @@ static liz_status time_decode(bench *b, int n, double *tok_s, liz_error *err)
         status = submit(b, b->args->bench.n_depth, n_predict, &traces[i], err);
     for (int i = 0; status == LIZ_OK && i < n; i++)
         status = collect(&traces[i], err);
-    if (status == LIZ_OK)
-        status = rate_together(traces, n, tok_s, err);
+    status = status ?: rate_together(traces, n, tok_s, err);
     for (int i = 0; traces != NULL && i < n; i++)
         trace_close(&traces[i]);
     free(traces);
@@ -262,8 +259,7 @@ static liz_status line_prepare(bench *b, liz_line_opts *line, const char *in_pat
         status = words(b, vocab, (int)(LINE_ROW * fit) + 1, &rows, err);
         liz_buf_puts(&rows, "\"}\n");
     }
-    if (status == LIZ_OK)
-        status = file_write(in_path, &rows, err);
+    status = status ?: file_write(in_path, &rows, err);
     liz_buf_free(&rows);
     line->system = shared->data;
     line->max_tokens = (int32_t)(LINE_OUT * fit) + 1;
@@ -310,7 +306,7 @@ static liz_status run_line(bench *b, liz_error *err)
     line.out_path = out_path;
     line.prompt = "{{text}}";
     line.raw = line.restart = true;
-    line.sampling = (liz_line_sampling)LIZ_LINE_SAMPLING_NONE;
+    line.sampling = (liz_sampling)LIZ_LINE_SAMPLING_NONE;
     line.sampling.temperature = 0;
     line.ignore_end = true;
     line.engine.n_parallel = b->times->info.n_parallel;
@@ -348,10 +344,8 @@ liz_status cli_bench_run(const cli_args *args, cli_bench_times *times, liz_error
     bench b = {.args = args, .times = times, .random = 1};
     opts_settle(&b);
     liz_status status = run_open(&b, err);
-    if (status == LIZ_OK)
-        status = run_prefill(&b, err);
-    if (status == LIZ_OK)
-        status = run_decode(&b, err);
+    status = status ?: run_prefill(&b, err);
+    status = status ?: run_decode(&b, err);
     times->peak_bytes = liz_memory_resident_max();
     if (status == LIZ_OK && args->bench.n_rows > 0 && liz_engine_vocab(b.engine) == NULL)
         liz_log(LIZ_LOG_WARN, "bench", "no line is timed: the model has no vocabulary to write rows with");

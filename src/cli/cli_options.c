@@ -97,7 +97,7 @@ static liz_status read_stop_token(cli_args *args, const option *o, const char *v
 /* The first one takes the place of the standard breakers. */
 static liz_status read_breaker(cli_args *args, const option *o, const char *value, liz_error *err)
 {
-    liz_line_sampling *s = &args->line.sampling;
+    liz_sampling *s = &args->line.sampling;
     if (*value == '\0' || strlen(value) > 256)
         return bad(o, value, "1 to 256 bytes, or none", err);
     s->dry_breakers = args->breakers;
@@ -542,8 +542,7 @@ static liz_status read_content(cli_args *args, const char *path, const char **ou
     liz_buf *buf = &args->owned[args->n_owned++];
     liz_buf_init(buf, 1u << 30);
     liz_status status = liz_file_read_whole(liz_files_system(), path, buf, err);
-    if (status == LIZ_OK)
-        status = cli_text_check(path, liz_buf_str(buf), err);
+    status = status ?: cli_text_check(path, liz_buf_str(buf), err);
     if (status == LIZ_OK && buf->len > 0 && memchr(buf->data, '\0', buf->len) != NULL)
         status = liz_fail(err, LIZ_E_USAGE, "%s: has a NUL byte, which no text has: convert it", path);
     *out = buf->len ? buf->data : "";
@@ -722,7 +721,7 @@ static liz_status option_read(cli_args *args, const cli_command *command, int ar
 
 static bool is_changeable(const option *o)
 {
-    bool of_sampling = o->offset >= AT(line.sampling) && o->offset < AT(line.sampling) + sizeof(liz_line_sampling);
+    bool of_sampling = o->offset >= AT(line.sampling) && o->offset < AT(line.sampling) + sizeof(liz_sampling);
     return (of_sampling && (o->kind == KIND_FLOAT || o->kind == KIND_INT)) || strcmp(o->name, "seed") == 0 ||
            strcmp(o->name, "max-tokens") == 0;
 }

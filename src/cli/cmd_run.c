@@ -5,7 +5,7 @@
 #include "cli/cli.h"
 
 #include "base/status.h"
-#include "line/line_row.h"
+#include "line/line_request.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -46,7 +46,7 @@ static liz_status read_prompt(const cli_args *args, liz_buf *text, liz_error *er
     bool line_ends = args->n_positional < 2 && text->len > 0 && text->data[text->len - 1] == '\n';
     if (line_ends) /* of echo and editors, not of the prompt */
         text->data[--text->len] = '\0';
-    return status == LIZ_OK ? cli_text_check("the prompt", liz_buf_str(text), err) : status;
+    return status ?: cli_text_check("the prompt", liz_buf_str(text), err);
 }
 
 /* ---- Generating --------------------------------------------------------------------------------- */
@@ -107,78 +107,35 @@ static liz_status print_end(const cli_args *args, stream *s, const liz_vocab *vo
     return status;
 }
 
-static liz_status request_make(const cli_args *args, liz_engine *engine, liz_request *request, int32_t *stop_tokens,
-                               liz_error *err)
-{
-    const liz_line_opts *o = &args->line;
-    liz_engine_info info;
-    liz_status status = LIZ_OK;
-    liz_engine_info_get(engine, &info);
-    request->sampling = liz_line_sampling_settle(&o->sampling, &info, 0.7f, 0.05f);
-    for (size_t i = 0; status == LIZ_OK && i < o->n_stop_tokens; i++)
-        status = liz_line_token_read(liz_engine_vocab(engine), o->stop_tokens[i], &stop_tokens[i], err);
-    request->n_predict_max = args->has_max_tokens ? o->max_tokens : 0;
-    request->stop = o->stop_strings;
-    request->n_stop = o->n_stop_strings;
-    request->stop_tokens = stop_tokens;
-    request->n_stop_tokens = o->n_stop_tokens;
-    request->ignore_end = o->ignore_end;
-    request->logprobs = o->logprobs >= 0;
-    request->n_logprobs_top = o->logprobs > 0 ? o->logprobs : 0;
-    request->n_prompt_logprobs_top = o->prompt_logprobs > 0 ? o->prompt_logprobs : 0;
-    request->on_event = on_event;
-    return status;
-}
-
-/* Submits the completions one by one, as the queue has room. The first has the seed that was given. */
-static liz_status submit_next(const cli_args *args, liz_engine *engine, liz_request *request, liz_line_row *row,
-                              size_t *n_submitted, liz_error *err)
-{
-    liz_status status = LIZ_OK;
-    for (; status == LIZ_OK && *n_submitted < row->n_completions; *n_submitted += status == LIZ_OK) {
-        uint32_t sample = (uint32_t)*n_submitted;
-        liz_line_completion *c = &row->completions[sample];
-        c->seed = sample == 0 ? args->line.seed : liz_seed(args->line.seed, 0, sample, 0);
-        request->sampling.seed = c->seed;
-        request->prompt_logprobs = args->line.prompt_logprobs >= 0 && sample == 0;
-        request->user = c;
-        status = liz_submit(engine, request, &c->seq, err);
-    }
-    return status == LIZ_E_BUSY ? LIZ_OK : status;
-}
-
 liz_status cli_generate(const cli_args *args, liz_engine *engine, const int32_t *tokens, size_t n_tokens,
                         liz_buf *answer, liz_error *err)
 {
     stream s = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
-    liz_request request = {.tokens = tokens, .n_tokens = n_tokens};
+    liz_line_ask ask;
+    liz_choice *choices = NULL;
     int32_t stop_tokens[LIZ_LINE_STOP_MAX];
     size_t n_submitted = 0;
     bool done = false;
     liz_line_row_init(&s.row);
     s.row.owner = &s;
     s.row.n_prompt = n_tokens;
-    s.row.wants_logprobs = args->line.logprobs >= 0;
-    s.row.wants_prompt_logprobs = args->line.prompt_logprobs >= 0;
     s.row.choices = args->line.choices;
     s.row.n_choices = args->line.n_choices;
-    liz_status status =
-        liz_line_row_expect(&s.row, args->line.n_completions > 1 ? (size_t)args->line.n_completions : 1, err);
-    if (status == LIZ_OK)
-        status = request_make(args, engine, &request, stop_tokens, err);
-    liz_choice *choices = NULL;
+    liz_status status = liz_line_ask_settle(&ask, &args->line, engine, 0.7f, 0.05f, stop_tokens, err);
+    ask.has_seed = true;
+    ask.request.n_predict_max = args->has_max_tokens ? args->line.max_tokens : 0;
+    ask.request.on_event = on_event;
     if (status == LIZ_OK && s.row.n_choices > 0)
         status = liz_tokenize_choices(liz_engine_vocab(engine), tokens, n_tokens, s.row.choices, s.row.n_choices,
                                       &choices, err);
-    request.choices = choices;
-    request.n_choices = choices != NULL ? s.row.n_choices : 0;
+    status = status ?: liz_line_ask_begin(&ask, &s.row, tokens, choices, err);
     cli_at_work = true; /* what was generated is printed to the end of a character */
     while (status == LIZ_OK && !done && !(cli_stop && n_submitted < s.row.n_completions)) {
-        status = submit_next(args, engine, &request, &s.row, &n_submitted, err);
+        status = liz_line_ask_submit(&ask, engine, &s.row, &n_submitted, err);
+        status = status == LIZ_E_BUSY ? LIZ_OK : status; /* it has room again once one has ended */
         for (size_t i = 0; i < n_submitted && cli_stop; i++)
             liz_seq_cancel(s.row.completions[i].seq);
-        if (status == LIZ_OK)
-            status = print_more(&s, args->json, &done, err);
+        status = status ?: print_more(&s, args->json, &done, err);
     }
     for (size_t i = 0; i < n_submitted; i++)
         liz_seq_free(s.row.completions[i].seq);
@@ -204,8 +161,7 @@ static liz_status tokens_of(const cli_args *args, const liz_template *t, const l
             cli_message_add(&text, "system", liz_str_of(args->line.system));
         cli_message_add(&text, "user", prompt);
         status = cli_messages_render(args, t, &text, &rendered, err);
-        if (status == LIZ_OK)
-            status = liz_tokenize_rendered(vocab, &rendered, tokens, n_tokens, err);
+        status = status ?: liz_tokenize_rendered(vocab, &rendered, tokens, n_tokens, err);
     } else {
         if (args->line.system != NULL)
             liz_buf_printf(&text, "%s\n\n", args->line.system);
@@ -226,8 +182,7 @@ static liz_status run_once(const cli_args *args, liz_engine *engine, const liz_t
     liz_status status = tokens_of(args, t, liz_engine_vocab(engine), prompt, &tokens, &n_tokens, err);
     if (status == LIZ_OK && n_tokens == 0)
         status = liz_fail(err, LIZ_E_USAGE, "run: the prompt is empty: give some text");
-    if (status == LIZ_OK)
-        status = cli_generate(args, engine, tokens, n_tokens, NULL, err);
+    status = status ?: cli_generate(args, engine, tokens, n_tokens, NULL, err);
     liz_free(tokens);
     return status;
 }
@@ -263,12 +218,9 @@ int cli_run(cli_args *args)
     liz_status status = cli_choices_read(args, &err);
     if (status == LIZ_OK && !chats)
         status = read_prompt(args, &prompt, &err);
-    if (status == LIZ_OK)
-        status = open_template(args, chats, &t, &err);
-    if (status == LIZ_OK)
-        status = liz_engine_open(&engine, args->line.model_path, &args->line.engine, &err);
-    if (status == LIZ_OK)
-        status = run_on(args, engine, t, chats, (liz_str){prompt.data ? prompt.data : "", prompt.len}, &err);
+    status = status ?: open_template(args, chats, &t, &err);
+    status = status ?: liz_engine_open(&engine, args->line.model_path, &args->line.engine, &err);
+    status = status ?: run_on(args, engine, t, chats, (liz_str){prompt.data ? prompt.data : "", prompt.len}, &err);
     liz_engine_close(engine);
     liz_template_close(t);
     liz_buf_free(&prompt);

@@ -21,31 +21,14 @@
 #define LIZ_LINE_STOP_MAX 16
 #define LIZ_LINE_COMPLETIONS_MAX 128
 
-/* Sampling as a person gives it: what is not given comes from the model file, else from the command. */
-typedef struct liz_line_sampling {
-    float temperature, top_p, min_p;                           /* NAN: not given */
-    float repeat_penalty, frequency_penalty, presence_penalty; /* NAN: not given */
-    float typical_p, xtc_probability, xtc_threshold;           /* NAN: not given */
-    float dry_multiplier, dry_base;                            /* NAN: not given */
-    int32_t top_k;                                             /* -1: not given */
-    int32_t dry_allowed_length, dry_range;                     /* 0: not given */
-    const char *const *dry_breakers;                           /* NULL: not given */
-    size_t n_dry_breakers;
-    const liz_logit_bias *bias;
-    size_t n_bias;
-} liz_line_sampling;
-
+/* Sampling as a person gives it: of what is NAN (and a top_k of -1) nothing is said, and it comes from the model file,
+ * else from the command. */
 #define LIZ_LINE_SAMPLING_NONE                                                                                         \
     {                                                                                                                  \
         .temperature = NAN, .top_p = NAN, .min_p = NAN, .repeat_penalty = NAN, .frequency_penalty = NAN,               \
         .presence_penalty = NAN, .typical_p = NAN, .xtc_probability = NAN, .xtc_threshold = NAN,                       \
         .dry_multiplier = NAN, .dry_base = NAN, .top_k = -1                                                            \
     }
-
-/* Settles what is given, then what the model file states. When neither names a temperature, `temperature` and `min_p`
- * (where that too is open) are used. The seed is left 0. */
-liz_sampling liz_line_sampling_settle(const liz_line_sampling *given, const liz_engine_info *info, float temperature,
-                                      float min_p);
 
 /* Where a job stands. Times in microseconds. */
 typedef struct liz_line_progress {
@@ -86,9 +69,6 @@ typedef struct liz_line_report {
     liz_line_tally *choices; /* [opts.n_choices] in this run; NULL where there are none */
 } liz_line_report;
 
-/* "ID" or a text that is one token of the vocabulary. LIZ_E_USAGE. */
-LIZ_MUST_CHECK liz_status liz_line_token_read(const liz_vocab *vocab, const char *text, int32_t *token, liz_error *err);
-
 /* Zero in any field but `sampling`, the two `logprobs` and `max_tokens` means its default; liz_line_opts_init sets
  * those. */
 typedef struct liz_line_opts {
@@ -108,10 +88,10 @@ typedef struct liz_line_opts {
     int prompt_logprobs;      /* the same of the prompt's */
     int32_t n_completions;    /* of each row; 0 and 1: one */
     uint64_t seed;
-    liz_line_sampling sampling;
+    liz_sampling sampling; /* LIZ_LINE_SAMPLING_NONE and what is given; no seed */
     const char *stop_strings[LIZ_LINE_STOP_MAX];
     size_t n_stop_strings;
-    const char *stop_tokens[LIZ_LINE_STOP_MAX]; /* as liz_line_token_read takes them */
+    const char *stop_tokens[LIZ_LINE_STOP_MAX]; /* ids, or texts that are one token */
     size_t n_stop_tokens;
     bool ignore_end;            /* the model's own end is forbidden */
     const char *const *choices; /* [n_choices] of which one is the answer; 0: the answer is generated */

@@ -5,7 +5,6 @@
 #include "base/status.h"
 #include "sys/clock.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,64 +19,6 @@ void liz_line_opts_init(liz_line_opts *opts)
                             .logprobs = -1,
                             .prompt_logprobs = -1,
                             .max_tokens = LIZ_LINE_MAX_TOKENS_DEFAULT};
-}
-
-static float first_given(float given, float stated, float otherwise)
-{
-    return !isnan(given) ? given : !isnan(stated) ? stated : otherwise;
-}
-
-liz_sampling liz_line_sampling_settle(const liz_line_sampling *given, const liz_engine_info *info, float temperature,
-                                      float min_p)
-{
-    bool open = isnan(given->temperature) && isnan(info->temperature);
-    int32_t stated_top_k = info->top_k > 0 ? info->top_k : 0;
-    return (liz_sampling){
-        .temperature = first_given(given->temperature, info->temperature, temperature),
-        .top_k = given->top_k >= 0 ? given->top_k : stated_top_k,
-        .top_p = first_given(given->top_p, info->top_p, 0),
-        .min_p = first_given(given->min_p, info->min_p, open ? min_p : 0),
-        .repeat_penalty = first_given(given->repeat_penalty, info->repeat_penalty, 0),
-        .frequency_penalty = first_given(given->frequency_penalty, NAN, 0),
-        .presence_penalty = first_given(given->presence_penalty, NAN, 0),
-        .typical_p = first_given(given->typical_p, NAN, 0),
-        .xtc_probability = first_given(given->xtc_probability, info->xtc_probability, 0),
-        .xtc_threshold = first_given(given->xtc_threshold, info->xtc_threshold, 0),
-        .dry_multiplier = first_given(given->dry_multiplier, NAN, 0),
-        .dry_base = first_given(given->dry_base, NAN, 0),
-        .dry_allowed_length = given->dry_allowed_length,
-        .dry_range = given->dry_range,
-        .dry_breakers = given->dry_breakers,
-        .n_dry_breakers = given->n_dry_breakers,
-        .bias = given->bias,
-        .n_bias = given->n_bias,
-    };
-}
-
-liz_status liz_line_token_read(const liz_vocab *vocab, const char *text, int32_t *token, liz_error *err)
-{
-    char *end;
-    int32_t *tokens;
-    size_t n;
-    errno = 0;
-    long id = strtol(text, &end, 10);
-    if (text[0] >= '0' && text[0] <= '9' && *end == '\0') {
-        *token = (int32_t)id;
-        if (errno != 0 || id >= liz_vocab_size(vocab))
-            return liz_fail(err, LIZ_E_USAGE, "token %.40s: the vocabulary ends at %d", text,
-                            liz_vocab_size(vocab) - 1);
-        return LIZ_OK;
-    }
-    liz_status status = liz_tokenize(vocab, text, strlen(text), LIZ_TOKENIZE_SPECIAL, &tokens, &n, err);
-    if (status != LIZ_OK)
-        return status;
-    if (n == 1)
-        *token = tokens[0];
-    else
-        status =
-            liz_fail(err, LIZ_E_USAGE, "token \"%.60s\": is %zu tokens of this model: name one, or its id", text, n);
-    liz_free(tokens);
-    return status;
 }
 
 static bool is_folder(const char *path)
@@ -146,10 +87,8 @@ liz_status liz_line_check_opts(liz_line_job *job, liz_error *err)
 {
     const liz_line_opts *o = job->opts;
     liz_status status = check_modes(o, err);
-    if (status == LIZ_OK)
-        status = liz_line_choices_check(o, err);
-    if (status == LIZ_OK)
-        status = check_paths(o, err);
+    status = status ?: liz_line_choices_check(o, err);
+    status = status ?: check_paths(o, err);
     if (status == LIZ_OK && o->prompt != NULL)
         status = liz_line_template_compile(&job->template, o->system, o->prompt, err);
     job->prompter = (liz_line_prompter){
@@ -306,7 +245,7 @@ static liz_status check_header(liz_line_job *job, liz_error *err)
     if (record.values == NULL)
         return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for its header", job->opts->in_path);
     status = check_own_prompt(job, &record, err);
-    return status == LIZ_OK ? check_fields(job, &record, err) : status;
+    return status ?: check_fields(job, &record, err);
 }
 
 /* Where the first record cannot be read, the form is told by the first that can. A stream cannot be read twice: there

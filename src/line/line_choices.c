@@ -7,19 +7,12 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* Whether a step of sampling is on. Nothing is drawn, so that none may be asked for. */
-static bool samples(const liz_line_sampling *given)
+/* Whether a step of sampling is on (of NAN nothing is true). Nothing is drawn, so that none may be asked for. */
+static bool samples(const liz_sampling *s)
 {
-    const liz_engine_info none = {.temperature = NAN,
-                                  .top_p = NAN,
-                                  .min_p = NAN,
-                                  .repeat_penalty = NAN,
-                                  .xtc_probability = NAN,
-                                  .xtc_threshold = NAN};
-    liz_sampling s = liz_line_sampling_settle(given, &none, 0, 0);
-    return s.temperature > 0 || s.top_k > 0 || s.top_p > 0 || s.min_p > 0 || s.repeat_penalty > 0 ||
-           s.frequency_penalty != 0 || s.presence_penalty != 0 || s.typical_p > 0 || s.xtc_probability > 0 ||
-           s.dry_multiplier > 0 || s.n_bias > 0;
+    return s->temperature > 0 || s->top_k > 0 || s->top_p > 0 || s->min_p > 0 || s->repeat_penalty > 0 ||
+           fabsf(s->frequency_penalty) > 0 || fabsf(s->presence_penalty) > 0 || s->typical_p > 0 ||
+           s->xtc_probability > 0 || s->dry_multiplier > 0 || s->n_bias > 0;
 }
 
 static int compare(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }

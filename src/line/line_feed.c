@@ -5,7 +5,6 @@
  * only trouble with the machine (memory, disk) or a setting of the job that the engine refuses ends the line. */
 #include "line/line_job.h"
 
-#include "base/philox.h"
 #include "base/status.h"
 
 #include <stdlib.h>
@@ -18,8 +17,7 @@ typedef struct feeder {
     uint64_t n_rows; /* in OUT when this row is there */
 } feeder;
 
-/* What an event of a sequence comes back to. */
-static void on_event(void *user, const liz_event *event)
+void liz_line_feed_event(void *user, const liz_event *event)
 {
     liz_line_completion *completion = user;
     liz_line_window_event(completion->row->owner, completion, event);
@@ -51,68 +49,11 @@ static void take_kept(const liz_line_opts *opts, const liz_line_record *record, 
     }
 }
 
-static void ask_defaults(const liz_line_job *job, liz_line_ask *ask)
-{
-    const liz_line_opts *o = job->opts;
-    ask->sampling = job->sampling;
-    ask->max_tokens = o->max_tokens;
-    ask->logprobs = o->logprobs;
-    ask->n_stop = o->n_stop_strings;
-    for (size_t i = 0; i < o->n_stop_strings; i++)
-        ask->stop[i] = o->stop_strings[i];
-    ask->n_stop_tokens = o->n_stop_tokens;
-    memcpy(ask->stop_tokens, job->stop_tokens, sizeof job->stop_tokens);
-    ask->ignore_end = o->ignore_end;
-    ask->prompt_logprobs = o->prompt_logprobs;
-    ask->n_completions = o->n_completions > 1 ? o->n_completions : 1;
-    ask->has_seed = false;
-    ask->loras = 0;
-    ask->model = (liz_str){NULL, 0};
-    ask->tokens = NULL;
-    ask->n_tokens = 0;
-    ask->chat = NULL;
-    ask->prompt = (liz_str){NULL, 0};
-}
-
 /* An error row says what the row determines, and never that memory was short. */
 static liz_status check_memory(const feeder *f, const liz_line_row *row, liz_error *err)
 {
     if (row->error_code != NULL && f->arena.refused)
         return liz_fail(err, LIZ_E_MEMORY, "row of index %lu: no memory to read it", row->index);
-    return LIZ_OK;
-}
-
-/* Gives `*tokens` of an OpenAI row; NULL when it is an error row. */
-static liz_status openai_tokens(feeder *f, const liz_line_record *record, liz_line_row *row, int32_t **tokens,
-                                liz_error *err)
-{
-    liz_line_ask *ask = &f->ask;
-    size_t n = 0;
-    if (!liz_line_openai_read(record, &f->arena, row, ask))
-        return check_memory(f, row, err);
-    if (!liz_line_loras_of_model(f->job->opts, &f->job->info, ask->model, row, &ask->loras))
-        return LIZ_OK;
-    if (ask->tokens != NULL) {
-        n = ask->n_tokens;
-        *tokens = malloc((n ? n : 1) * sizeof **tokens);
-        if (*tokens == NULL)
-            return liz_fail(err, LIZ_E_MEMORY, "no memory for the prompt of row %lu", row->index);
-        memcpy(*tokens, ask->tokens, n * sizeof **tokens);
-    } else if (ask->chat != NULL) {
-        liz_status status = liz_line_chat_tokens(&f->job->prompter, ask->chat, row, tokens, &n, NULL, err);
-        if (status != LIZ_OK || row->error_code != NULL)
-            return status;
-    } else {
-        unsigned flags = LIZ_TOKENIZE_AFFIXES | LIZ_TOKENIZE_SPECIAL;
-        const char *text = ask->prompt.n ? ask->prompt.p : "";
-        liz_status status = liz_tokenize(f->job->prompter.vocab, text, ask->prompt.n, flags, tokens, &n, err);
-        if (status != LIZ_OK)
-            return status;
-    }
-    if (!liz_line_prompt_fits(&f->job->prompter, n, row)) {
-        liz_free(*tokens);
-        *tokens = NULL;
-    }
     return LIZ_OK;
 }
 
@@ -123,75 +64,35 @@ static liz_status read_row(feeder *f, const liz_line_cut *cut, liz_line_row *row
     liz_line_record record;
     *tokens = NULL;
     liz_arena_reset(&f->arena);
-    ask_defaults(job, &f->ask);
+    f->ask = job->ask;
     row->n_words_read = liz_line_words(cut->text);
     if (!liz_line_record_read(&record, cut, job->columns, &f->arena, row))
         return check_memory(f, row, err);
-    if (job->form == LIZ_LINE_FORM_OPENAI)
-        return openai_tokens(f, &record, row, tokens, err);
-    take_id(job->opts, &record, row);
-    take_kept(job->opts, &record, row);
-    if (row->error_code != NULL || !liz_line_loras_of_record(job->opts, &record, row, &f->ask.loras))
-        return LIZ_OK;
-    return liz_line_prompt_tokens(&job->prompter, &record, row, tokens, err);
+    if (job->form == LIZ_LINE_FORM_OPENAI) {
+        if (!liz_line_openai_read(&record, &f->arena, row, &f->ask))
+            return check_memory(f, row, err);
+        liz_line_loras_of_model(job->opts, &job->info, f->ask.model, row, &f->ask.request.loras);
+    } else {
+        take_id(job->opts, &record, row);
+        take_kept(job->opts, &record, row);
+        liz_line_loras_of_record(job->opts, &record, row, &f->ask.request.loras);
+    }
+    return row->error_code != NULL ? LIZ_OK
+                                   : liz_line_ask_tokens(&f->ask, &job->prompter, job->form, &record, row, tokens, err);
 }
 
 /* ---- Submitting --------------------------------------------------------------------------------- */
 
-/* Submits, waiting while the queue is full. LIZ_E_CANCELLED once stopped. */
-static liz_status submit(feeder *f, liz_line_row *row, const liz_request *request, liz_seq **seq, liz_error *err)
-{
-    for (;;) {
-        liz_status status = liz_submit(f->job->engine, request, seq, err);
-        if (status != LIZ_E_BUSY)
-            return status;
-        if (!liz_line_window_wait_ended(&f->job->window))
-            return liz_fail(err, LIZ_E_CANCELLED, "row %lu was given up", row->index);
-    }
-}
-
-/* A seed that the row brings is its first completion's own. */
-static uint64_t seed_of(const feeder *f, const liz_line_row *row, uint32_t sample)
-{
-    const liz_line_ask *ask = &f->ask;
-    if (!ask->has_seed)
-        return liz_row_seed(f->job->opts->seed, (uint32_t)row->index, sample, f->job->attempt);
-    return sample == 0 ? ask->seed : liz_row_seed(ask->seed, 0, sample, 0);
-}
-
-static liz_request request_of(const liz_line_ask *ask, const int32_t *tokens, size_t n_tokens)
-{
-    return (liz_request){.tokens = tokens,
-                         .n_tokens = n_tokens,
-                         .sampling = ask->sampling,
-                         .n_predict_max = ask->max_tokens,
-                         .stop = ask->stop,
-                         .n_stop = ask->n_stop,
-                         .stop_tokens = ask->stop_tokens,
-                         .n_stop_tokens = ask->n_stop_tokens,
-                         .ignore_end = ask->ignore_end,
-                         .logprobs = ask->logprobs >= 0,
-                         .n_logprobs_top = ask->logprobs > 0 ? ask->logprobs : 0,
-                         .n_prompt_logprobs_top = ask->prompt_logprobs > 0 ? ask->prompt_logprobs : 0,
-                         .loras = ask->loras,
-                         .on_event = on_event};
-}
-
-/* Submits all completions; the first asks for the prompt's log-probabilities too. */
+/* Submits all completions, waiting while the queue is full. LIZ_E_CANCELLED once stopped. */
 static liz_status submit_completions(feeder *f, liz_line_row *row, const int32_t *tokens, liz_error *err)
 {
-    const liz_line_ask *ask = &f->ask;
-    liz_request request = request_of(ask, tokens, row->n_prompt);
-    request.choices = f->choices.choices;
-    request.n_choices = row->n_choices;
-    liz_status status = liz_line_row_expect(row, (size_t)ask->n_completions, err);
-    for (uint32_t i = 0; status == LIZ_OK && i < row->n_completions; i++) {
-        liz_line_completion *c = &row->completions[i];
-        request.sampling.seed = c->seed = seed_of(f, row, i);
-        request.prompt_logprobs = ask->prompt_logprobs >= 0 && i == 0;
-        request.user = c;
-        status = submit(f, row, &request, &c->seq, err);
-    }
+    size_t n = 0;
+    liz_status status = liz_line_ask_begin(&f->ask, row, tokens, f->choices.choices, err);
+    if (status != LIZ_OK)
+        return status;
+    while ((status = liz_line_ask_submit(&f->ask, f->job->engine, row, &n, err)) == LIZ_E_BUSY)
+        if (!liz_line_window_wait_ended(&f->job->window))
+            return liz_fail(err, LIZ_E_CANCELLED, "row %lu was given up", row->index);
     return status;
 }
 
@@ -214,8 +115,6 @@ static liz_status prepare_choices(feeder *f, liz_line_row *row, const int32_t *t
 static liz_status submit_row(feeder *f, liz_line_row *row, const int32_t *tokens, liz_error *err)
 {
     liz_line_job *job = f->job;
-    row->wants_logprobs = f->ask.logprobs >= 0;
-    row->wants_prompt_logprobs = f->ask.prompt_logprobs >= 0;
     row->owner = &job->window;
     liz_status status = submit_completions(f, row, tokens, err);
     bool of_the_row = job->form == LIZ_LINE_FORM_OPENAI && (status == LIZ_E_USAGE || status == LIZ_E_LIMIT);

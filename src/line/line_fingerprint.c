@@ -72,7 +72,7 @@ static void add_list(liz_line_fingerprint *fp, const char *name, const char *con
     add_buf(fp, name, &text);
 }
 
-static void add_bias(liz_line_fingerprint *fp, const liz_line_sampling *s)
+static void add_bias(liz_line_fingerprint *fp, const liz_sampling *s)
 {
     liz_buf text;
     liz_buf_init(&text, JSON_MAX);
@@ -89,19 +89,19 @@ static const struct {
     size_t at;
     bool of_model; /* the model file may state it */
 } floats[] = {
-    {"top-p", offsetof(liz_line_sampling, top_p), true},
-    {"min-p", offsetof(liz_line_sampling, min_p), true},
-    {"typical", offsetof(liz_line_sampling, typical_p), false},
-    {"xtc-probability", offsetof(liz_line_sampling, xtc_probability), true},
-    {"xtc-threshold", offsetof(liz_line_sampling, xtc_threshold), true},
-    {"repeat-penalty", offsetof(liz_line_sampling, repeat_penalty), true},
-    {"frequency-penalty", offsetof(liz_line_sampling, frequency_penalty), false},
-    {"presence-penalty", offsetof(liz_line_sampling, presence_penalty), false},
-    {"dry-multiplier", offsetof(liz_line_sampling, dry_multiplier), false},
-    {"dry-base", offsetof(liz_line_sampling, dry_base), false},
+    {"top-p", offsetof(liz_sampling, top_p), true},
+    {"min-p", offsetof(liz_sampling, min_p), true},
+    {"typical", offsetof(liz_sampling, typical_p), false},
+    {"xtc-probability", offsetof(liz_sampling, xtc_probability), true},
+    {"xtc-threshold", offsetof(liz_sampling, xtc_threshold), true},
+    {"repeat-penalty", offsetof(liz_sampling, repeat_penalty), true},
+    {"frequency-penalty", offsetof(liz_sampling, frequency_penalty), false},
+    {"presence-penalty", offsetof(liz_sampling, presence_penalty), false},
+    {"dry-multiplier", offsetof(liz_sampling, dry_multiplier), false},
+    {"dry-base", offsetof(liz_sampling, dry_base), false},
 };
 
-static void add_sampling(liz_line_fingerprint *fp, const liz_line_sampling *s)
+static void add_sampling(liz_line_fingerprint *fp, const liz_sampling *s)
 {
     add_float(fp, "temperature", s->temperature);
     if (s->top_k < 0)
@@ -187,8 +187,7 @@ void liz_line_fingerprint_diff(liz_str was, liz_str is, const char *only, liz_bu
     liz_arena arena = {.size_max = 64u << 20};
     liz_json *a, *b;
     liz_status status = liz_json_read(&a, was, &arena, NULL);
-    if (status == LIZ_OK)
-        status = liz_json_read(&b, is, &arena, NULL);
+    status = status ?: liz_json_read(&b, is, &arena, NULL);
     if (status == LIZ_OK)
         diff_objects(a, b, only, out);
     else if (status == LIZ_E_MEMORY)

@@ -273,8 +273,7 @@ liz_status liz_line_input_open(liz_line_input **out, const liz_files *files, con
     liz_buf_init(&in->buf, LIZ_LINE_RECORD_MAX + 2 * READ_SIZE);
     liz_buf_init(&in->header, 1 << 20);
     liz_status status = open_file(in, err);
-    if (status == LIZ_OK)
-        status = skip_mark(in, err);
+    status = status ?: skip_mark(in, err);
     if (status == LIZ_OK) {
         in->separator = separator_of(in, form);
         status = in->separator != 0 ? read_header(in, err) : LIZ_OK;

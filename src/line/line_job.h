@@ -9,7 +9,6 @@
 #include "line/line.h"
 #include "line/line_input.h"
 #include "line/line_journal.h"
-#include "line/line_prompt.h"
 #include "line/line_request.h"
 #include "line/line_window.h"
 
@@ -52,8 +51,8 @@ typedef struct liz_line_job {
     /* The model */
     liz_engine *engine;
     liz_engine_info info;
-    liz_sampling sampling;
-    int32_t stop_tokens[LIZ_LINE_STOP_MAX]; /* [opts->n_stop_tokens] */
+    liz_line_ask ask; /* what each row asks but for what it says itself */
+    int32_t stop_tokens[LIZ_LINE_STOP_MAX];
     liz_line_window window;
     atomic_bool reader_stop;
 } liz_line_job;
@@ -94,6 +93,8 @@ bool liz_line_choices_fit(const liz_line_choices *choices, int32_t n_ctx, liz_li
 /* Counts a row's answer. */
 void liz_line_choices_count(liz_line_tally *tally, const liz_line_row *row);
 
+/* What an event of a sequence comes back to. */
+void liz_line_feed_event(void *user, const liz_event *event);
 /* The reader thread: records to submitted rows, until the input ends, --limit is reached or `reader_stop` is set. */
 void *liz_line_feed(void *job);
 

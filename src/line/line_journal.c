@@ -106,8 +106,7 @@ liz_status liz_line_journal_open(liz_line_journal *journal, const liz_files *fil
         journal->path = NULL;
         return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for a path", out_path);
     }
-    liz_status status = liz_file_open_locked(files, journal->path, &journal->fd, err);
-    return status == LIZ_OK ? read_file(journal, err) : status;
+    return liz_file_open_locked(files, journal->path, &journal->fd, err) ?: read_file(journal, err);
 }
 
 void liz_line_journal_close(liz_line_journal *journal)

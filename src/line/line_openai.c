@@ -49,38 +49,43 @@ static bool read_wants_logprobs(reading *r, const liz_json *value)
     return value->type == LIZ_JSON_FALSE || value->type == LIZ_JSON_TRUE || wrong(r, "logprobs", "true or false");
 }
 
-static bool read_token_list(reading *r, const liz_json *value)
+/* Gives a list of token ids; NULL and an error row, which says that `name` is not what it `wants`, for anything else.
+ */
+static const int32_t *read_ids(reading *r, const liz_json *list, const char *name, const char *wants)
 {
-    int32_t *tokens = liz_arena_array(r->arena, value->n_children, sizeof *tokens);
-    size_t n = 0;
-    if (tokens == NULL)
-        return wrong(r, "prompt", "small enough for memory");
-    for (const liz_json *item = value->first_child; item != NULL; item = item->next) {
+    int32_t *ids = liz_arena_array(r->arena, list->n_children, sizeof *ids), *at = ids;
+    if (ids == NULL)
+        wrong(r, name, "small enough for memory");
+    for (const liz_json *item = list->first_child; ids != NULL && item != NULL; item = item->next) {
         int64_t id;
-        if (!liz_json_int64(item, &id) || id < 0 || id > INT32_MAX)
-            return wrong(r, "prompt", "a string, a list of one string, or a list of token ids");
-        tokens[n++] = (int32_t)id;
+        if (!liz_json_int64(item, &id) || id < 0 || id > INT32_MAX) {
+            wrong(r, name, wants);
+            return NULL;
+        }
+        *at++ = (int32_t)id;
     }
-    r->ask->tokens = tokens;
-    r->ask->n_tokens = n;
-    return true;
+    return ids;
 }
 
 static bool read_prompt(reading *r, const liz_json *value)
 {
-    if (value->type == LIZ_JSON_ARRAY && value->n_children == 1 && value->first_child->type == LIZ_JSON_STRING)
+    static const char wants[] = "a string, a list of one string, or a list of token ids";
+    bool is_list = value->type == LIZ_JSON_ARRAY;
+    if (is_list && value->n_children == 1 && value->first_child->type == LIZ_JSON_STRING)
         value = value->first_child;
     if (value->type == LIZ_JSON_STRING) {
         r->ask->prompt = value->string;
         return true;
     }
-    if (value->type == LIZ_JSON_ARRAY && value->n_children > 1 && value->first_child->type != LIZ_JSON_NUMBER) {
+    if (!is_list)
+        return wrong(r, "prompt", wants);
+    if (value->n_children > 1 && value->first_child->type != LIZ_JSON_NUMBER) {
         liz_line_row_fail(r->row, LIZ_ROW_UNSUPPORTED,
                           "body.prompt: several prompts in one request: give each its own row");
         return false;
     }
-    return value->type == LIZ_JSON_ARRAY ? read_token_list(r, value)
-                                         : wrong(r, "prompt", "a string, a list of one string, or a list of token ids");
+    r->ask->n_tokens = value->n_children;
+    return (r->ask->tokens = read_ids(r, value, "prompt", wants)) != NULL;
 }
 
 static bool read_int(reading *r, const liz_json *value, const char *name, int64_t min, int64_t max, int64_t *out)
@@ -98,79 +103,83 @@ static bool read_seed(reading *r, const liz_json *value)
     return r->ask->has_seed;
 }
 
-/* A string, or a list of them, into `list` [*n]. */
-static bool read_strings(reading *r, const liz_json *value, const char *name, const char **list, size_t *n)
+/* Gives a list of strings [*n], which may be written as one string. */
+static const char *const *read_strings(reading *r, const liz_json *value, const char *name, size_t *n)
 {
     bool is_list = value->type == LIZ_JSON_ARRAY;
+    const char **list = liz_arena_array(r->arena, LIZ_LINE_STOP_MAX, sizeof *list);
+    const char *wants = list == NULL ? "small enough for memory" : NULL;
     *n = 0;
-    for (const liz_json *item = is_list ? value->first_child : value; item != NULL;
+    for (const liz_json *item = is_list ? value->first_child : value; wants == NULL && item != NULL;
          item = is_list ? item->next : NULL) {
         if (item->type != LIZ_JSON_STRING || item->string.n == 0 ||
             memchr(item->string.p, '\0', item->string.n) != NULL)
-            return wrong(r, name, "a string or a list of strings");
-        if (*n == LIZ_LINE_STOP_MAX)
-            return wrong(r, name, "a list of at most 16");
-        list[*n] = liz_arena_strdup(r->arena, item->string.p, item->string.n);
-        if (list[(*n)++] == NULL)
-            return wrong(r, name, "small enough for memory");
+            wants = "a string or a list of strings";
+        else if (*n == LIZ_LINE_STOP_MAX)
+            wants = "a list of at most 16";
+        else if ((list[(*n)++] = liz_arena_strdup(r->arena, item->string.p, item->string.n)) == NULL)
+            wants = "small enough for memory";
     }
-    return true;
+    if (wants != NULL)
+        wrong(r, name, wants);
+    return wants == NULL ? list : NULL;
 }
 
 static bool read_stop(reading *r, const liz_json *value)
 {
-    return read_strings(r, value, "stop", r->ask->stop, &r->ask->n_stop);
+    return (r->ask->request.stop = read_strings(r, value, "stop", &r->ask->request.n_stop)) != NULL;
 }
 
 static bool read_breakers(reading *r, const liz_json *value)
 {
-    r->ask->sampling.dry_breakers = r->ask->breakers;
-    return read_strings(r, value, "dry_sequence_breakers", r->ask->breakers, &r->ask->sampling.n_dry_breakers);
+    liz_sampling *s = &r->ask->request.sampling;
+    return (s->dry_breakers = read_strings(r, value, "dry_sequence_breakers", &s->n_dry_breakers)) != NULL;
 }
 
 static bool read_stop_tokens(reading *r, const liz_json *value)
 {
-    r->ask->n_stop_tokens = 0;
     if (value->type != LIZ_JSON_ARRAY || value->n_children > LIZ_STOP_TOKENS_MAX)
         return wrong(r, "stop_token_ids", "a list of at most 64 token ids");
-    for (const liz_json *item = value->first_child; item != NULL; item = item->next) {
-        int64_t id;
-        if (!read_int(r, item, "stop_token_ids", 0, INT32_MAX, &id))
-            return false;
-        r->ask->stop_tokens[r->ask->n_stop_tokens++] = (int32_t)id;
-    }
-    return true;
+    r->ask->request.n_stop_tokens = value->n_children;
+    r->ask->request.stop_tokens = read_ids(r, value, "stop_token_ids", "a whole number from 0 to 2147483647");
+    return r->ask->request.stop_tokens != NULL;
 }
 
 static bool read_ignore_eos(reading *r, const liz_json *value)
 {
-    r->ask->ignore_end = value->type == LIZ_JSON_TRUE;
-    return r->ask->ignore_end || value->type == LIZ_JSON_FALSE || wrong(r, "ignore_eos", "true or false");
+    r->ask->request.ignore_end = value->type == LIZ_JSON_TRUE;
+    return r->ask->request.ignore_end || value->type == LIZ_JSON_FALSE || wrong(r, "ignore_eos", "true or false");
 }
 
-static bool add_bias(reading *r, const liz_json *member)
+static bool read_bias(reading *r, const liz_json *member, liz_logit_bias *out)
 {
     char key[16], *end;
     double bias;
-    if (r->ask->sampling.n_bias == LIZ_LINE_BIAS_MAX || member->key.n == 0 || member->key.n >= sizeof key)
+    if (member->key.n == 0 || member->key.n >= sizeof key)
         return wrong(r, "logit_bias", "an object of at most 1024 token ids");
     memcpy(key, member->key.p, member->key.n);
     key[member->key.n] = '\0';
     long token = strtol(key, &end, 10);
     if (*end != '\0' || token < 0 || token > INT32_MAX || !liz_json_double(member, &bias))
         return wrong(r, "logit_bias", "an object of token ids and numbers");
-    r->ask->bias[r->ask->sampling.n_bias++] = (liz_logit_bias){(int32_t)token, bias <= -100 ? -INFINITY : (float)bias};
+    *out = (liz_logit_bias){(int32_t)token, bias <= -100 ? -INFINITY : (float)bias};
     return true;
 }
 
 static bool read_logit_bias(reading *r, const liz_json *value)
 {
+    liz_sampling *s = &r->ask->request.sampling;
     if (value->type != LIZ_JSON_OBJECT)
         return wrong(r, "logit_bias", "an object of token ids and numbers");
-    r->ask->sampling.bias = r->ask->bias;
-    r->ask->sampling.n_bias = 0;
+    if (value->n_children > LIZ_LINE_BIAS_MAX)
+        return wrong(r, "logit_bias", "an object of at most 1024 token ids");
+    liz_logit_bias *bias = liz_arena_array(r->arena, value->n_children, sizeof *bias);
+    if (bias == NULL)
+        return wrong(r, "logit_bias", "small enough for memory");
+    s->bias = bias;
+    s->n_bias = value->n_children;
     for (const liz_json *member = value->first_child; member != NULL; member = member->next)
-        if (!add_bias(r, member))
+        if (!read_bias(r, member, bias++))
             return false;
     return true;
 }
@@ -209,23 +218,23 @@ static const parameter parameters[] = {
     {"documents", READ(read_for_template), .endpoint = CHAT},
     {"reasoning_effort", READ(read_for_template), .endpoint = CHAT},
     {"chat_template_kwargs", READ(read_for_template), .endpoint = CHAT},
-    {"max_tokens", INT(max_tokens, 1, INT32_MAX)},
-    {"max_completion_tokens", INT(max_tokens, 1, INT32_MAX), .endpoint = CHAT},
+    {"max_tokens", INT(request.n_predict_max, 1, INT32_MAX)},
+    {"max_completion_tokens", INT(request.n_predict_max, 1, INT32_MAX), .endpoint = CHAT},
     {"n", INT(n_completions, 1, LIZ_LINE_COMPLETIONS_MAX)},
-    {"temperature", FLOAT(sampling.temperature)},
-    {"top_p", FLOAT(sampling.top_p)},
-    {"top_k", INT(sampling.top_k, 0, INT32_MAX)},
-    {"min_p", FLOAT(sampling.min_p)},
-    {"typical_p", FLOAT(sampling.typical_p)},
-    {"xtc_probability", FLOAT(sampling.xtc_probability)},
-    {"xtc_threshold", FLOAT(sampling.xtc_threshold)},
-    {"repetition_penalty", FLOAT(sampling.repeat_penalty)},
-    {"frequency_penalty", FLOAT(sampling.frequency_penalty)},
-    {"presence_penalty", FLOAT(sampling.presence_penalty)},
-    {"dry_multiplier", FLOAT(sampling.dry_multiplier)},
-    {"dry_base", FLOAT(sampling.dry_base)},
-    {"dry_allowed_length", INT(sampling.dry_allowed_length, 1, INT32_MAX)},
-    {"dry_penalty_last_n", INT(sampling.dry_range, 1, INT32_MAX)},
+    {"temperature", FLOAT(request.sampling.temperature)},
+    {"top_p", FLOAT(request.sampling.top_p)},
+    {"top_k", INT(request.sampling.top_k, 0, INT32_MAX)},
+    {"min_p", FLOAT(request.sampling.min_p)},
+    {"typical_p", FLOAT(request.sampling.typical_p)},
+    {"xtc_probability", FLOAT(request.sampling.xtc_probability)},
+    {"xtc_threshold", FLOAT(request.sampling.xtc_threshold)},
+    {"repetition_penalty", FLOAT(request.sampling.repeat_penalty)},
+    {"frequency_penalty", FLOAT(request.sampling.frequency_penalty)},
+    {"presence_penalty", FLOAT(request.sampling.presence_penalty)},
+    {"dry_multiplier", FLOAT(request.sampling.dry_multiplier)},
+    {"dry_base", FLOAT(request.sampling.dry_base)},
+    {"dry_allowed_length", INT(request.sampling.dry_allowed_length, 1, INT32_MAX)},
+    {"dry_penalty_last_n", INT(request.sampling.dry_range, 1, INT32_MAX)},
     {"dry_sequence_breakers", READ(read_breakers)},
     {"logit_bias", READ(read_logit_bias)},
     {"logprobs", INT(logprobs, 0, LIZ_LOGPROBS_TOP_MAX), .endpoint = COMPLETIONS},

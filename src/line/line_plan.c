@@ -16,12 +16,19 @@ typedef struct plan {
     bool shown; /* the first prompt */
 } plan;
 
-static liz_status show_prompt(const liz_line_job *job, const liz_line_record *record, liz_buf *out, liz_error *err)
+/* The prompt as the model will see it. */
+static liz_status show_prompt(const liz_line_job *job, const liz_line_record *record, const liz_line_ask *ask,
+                              liz_buf *out, liz_error *err)
 {
     liz_line_row row;
+    liz_status status = LIZ_OK;
     liz_line_row_init(&row);
     liz_buf_puts(out, "first prompt:\n");
-    liz_status status = liz_line_prompt_text(&job->prompter, record, &row, out, err);
+    if (job->form == LIZ_LINE_FORM_OPENAI && ask->chat == NULL)
+        liz_buf_append_str(out, ask->prompt);
+    else
+        status = liz_line_prompt_text(&job->prompter, ask->chat ? &(liz_line_record){.json = ask->chat} : record, &row,
+                                      out, err);
     liz_buf_puts(out, "\n---\n");
     liz_line_row_free(&row);
     return status;
@@ -32,32 +39,13 @@ static liz_status count_tokens(liz_line_job *job, const liz_line_cut *cut, liz_a
                                liz_buf *out, liz_error *err)
 {
     liz_line_record record;
+    liz_line_ask ask = {.logprobs = -1};
     int32_t *tokens = NULL;
-    liz_status status = LIZ_OK;
-    liz_line_ask ask = {.max_tokens = job->opts->max_tokens, .logprobs = -1, .prompt_logprobs = -1};
-    if (!liz_line_record_read(&record, cut, job->columns, arena, row))
+    bool reads = liz_line_record_read(&record, cut, job->columns, arena, row);
+    if (!reads || (job->form == LIZ_LINE_FORM_OPENAI && !liz_line_openai_read(&record, arena, row, &ask)))
         return LIZ_OK;
-    if (job->form == LIZ_LINE_FORM_OPENAI) {
-        if (!liz_line_openai_read(&record, arena, row, &ask))
-            return LIZ_OK;
-        row->n_prompt = ask.n_tokens;
-        liz_buf_puts(out, p->shown ? "" : "first prompt:\n");
-        if (ask.chat != NULL)
-            status = liz_line_chat_tokens(&job->prompter, ask.chat, row, &tokens, &row->n_prompt, p->shown ? NULL : out,
-                                          err);
-        else if (ask.tokens == NULL)
-            status = liz_tokenize(job->prompter.vocab, ask.prompt.n ? ask.prompt.p : "", ask.prompt.n,
-                                  LIZ_TOKENIZE_AFFIXES | LIZ_TOKENIZE_SPECIAL, &tokens, &row->n_prompt, err);
-        if (!p->shown)
-            liz_buf_printf(out, "%.*s\n---\n", LIZ_STR_ARG(ask.prompt));
-        if (row->error_code == NULL)
-            liz_line_prompt_fits(&job->prompter, row->n_prompt, row);
-    } else {
-        if (!p->shown)
-            status = show_prompt(job, &record, out, err);
-        if (status == LIZ_OK)
-            status = liz_line_prompt_tokens(&job->prompter, &record, row, &tokens, err);
-    }
+    liz_status status = p->shown ? LIZ_OK : show_prompt(job, &record, &ask, out, err);
+    status = status ?: liz_line_ask_tokens(&ask, &job->prompter, job->form, &record, row, &tokens, err);
     p->shown = true;
     liz_free(tokens);
     return status;
@@ -109,8 +97,7 @@ static liz_status read_model(liz_line_job *job, liz_buf *memory_text, liz_error 
     int64_t n_ctx;
     liz_arena arena = {.size_max = 256u << 20};
     liz_status status = liz_inspect(job->opts->model_path, &job->opts->engine, &json, err);
-    if (status == LIZ_OK)
-        status = liz_json_read(&root, liz_str_of(json), &arena, err);
+    status = status ?: liz_json_read(&root, liz_str_of(json), &arena, err);
     if (status == LIZ_OK) {
         const liz_json *memory = liz_json_member(root, "memory"), *error = liz_json_member(memory, "error");
         for (const liz_json *m = memory ? memory->first_child : NULL; m != NULL; m = m->next)
@@ -150,13 +137,10 @@ liz_status liz_line_plan(liz_line_job *job, liz_buf *out, liz_error *err)
     liz_buf_init(&memory, 1 << 20);
     job->prompter.n_ctx = job->opts->engine.n_ctx;
     liz_status status = read_model(job, &memory, err);
-    if (status == LIZ_OK)
-        status = liz_vocab_open(&vocab, job->opts->model_path, err);
+    status = status ?: liz_vocab_open(&vocab, job->opts->model_path, err);
     job->prompter.vocab = vocab;
-    if (status == LIZ_OK)
-        status = liz_line_prompter_open(&job->prompter, err);
-    if (status == LIZ_OK)
-        status = count_rows(job, &p, out, err);
+    status = status ?: liz_line_prompter_open(&job->prompter, err);
+    status = status ?: count_rows(job, &p, out, err);
     if (status == LIZ_OK) {
         show_counts(job, &p, out);
         liz_buf_append_str(out, liz_buf_str(&memory));

@@ -112,8 +112,7 @@ liz_status liz_line_template_compile(liz_line_template **out, const char *system
     if (status == LIZ_OK && system != NULL)
         status = compile_whole(t, "--system", system, &literal, err);
     t->n_system = t->n_parts;
-    if (status == LIZ_OK)
-        status = compile_whole(t, "--prompt", prompt, &literal, err);
+    status = status ?: compile_whole(t, "--prompt", prompt, &literal, err);
     liz_buf_free(&literal);
     if (status != LIZ_OK)
         liz_line_template_free(t);
@@ -311,8 +310,7 @@ static liz_status holds_control(const liz_vocab *vocab, liz_str text, bool *hold
     int32_t *as_text = NULL, *as_control = NULL;
     size_t n_text, n_control;
     liz_status status = liz_tokenize(vocab, text.p, text.n, 0, &as_text, &n_text, err);
-    if (status == LIZ_OK)
-        status = liz_tokenize(vocab, text.p, text.n, LIZ_TOKENIZE_SPECIAL, &as_control, &n_control, err);
+    status = status ?: liz_tokenize(vocab, text.p, text.n, LIZ_TOKENIZE_SPECIAL, &as_control, &n_control, err);
     if (status == LIZ_OK)
         *holds = n_text != n_control || memcmp(as_text, as_control, n_text * sizeof *as_text) != 0;
     liz_free(as_text);
@@ -365,25 +363,6 @@ static liz_status tokens_cut(const liz_line_prompter *prompter, const liz_line_r
                      ? liz_tokenize_rendered(prompter->vocab, &text, tokens, n_tokens, err)
                      : liz_tokenize(prompter->vocab, text.text, text.n_text, flags, tokens, n_tokens, err);
     liz_rendered_free(&text);
-    return status;
-}
-
-liz_status liz_line_chat_tokens(const liz_line_prompter *prompter, const liz_json *object, liz_line_row *row,
-                                int32_t **tokens, size_t *n_tokens, liz_buf *text, liz_error *err)
-{
-    liz_buf variables;
-    liz_rendered rendered = {0};
-    liz_status status = LIZ_OK;
-    *tokens = NULL;
-    liz_buf_init(&variables, PROMPT_MAX);
-    if (conversation(object, row, &variables))
-        status = chat_render(prompter, &variables, row, &rendered, err);
-    if (status == LIZ_OK && rendered.text != NULL)
-        status = liz_tokenize_rendered(prompter->vocab, &rendered, tokens, n_tokens, err);
-    if (text != NULL && rendered.text != NULL)
-        liz_buf_append(text, rendered.text, rendered.n_text);
-    liz_rendered_free(&rendered);
-    liz_buf_free(&variables);
     return status;
 }
 

@@ -48,12 +48,6 @@ LIZ_MUST_CHECK liz_status liz_line_prompt_text(const liz_line_prompter *prompter
 LIZ_MUST_CHECK liz_status liz_line_prompt_tokens(const liz_line_prompter *prompter, const liz_line_record *record,
                                                  liz_line_row *row, int32_t **tokens, liz_error *err);
 
-/* The same for `messages` of an object, with the other members that templates take (docs/templates.md). `text` (may be
- * NULL) gets what was rendered. */
-LIZ_MUST_CHECK liz_status liz_line_chat_tokens(const liz_line_prompter *prompter, const liz_json *object,
-                                               liz_line_row *row, int32_t **tokens, size_t *n_tokens, liz_buf *text,
-                                               liz_error *err);
-
 /* Makes the row an error row when `n_tokens` are none or leave no room for one more; true when they fit. */
 bool liz_line_prompt_fits(const liz_line_prompter *prompter, size_t n_tokens, liz_line_row *row);
 

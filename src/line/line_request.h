@@ -6,31 +6,43 @@
 #define LIZ_LINE_LINE_REQUEST_H
 
 #include "line/line.h"
-#include "line/line_record.h"
+#include "line/line_prompt.h"
 
 #define LIZ_LINE_BIAS_MAX 1024
 
-/* Settings of one row. Text that it points to lives in the record's arena or in the job's options. */
+/* What one row asks. Lists that it points to live in the record's arena or in the job's options. */
 typedef struct liz_line_ask {
-    liz_sampling sampling;
-    liz_logit_bias bias[LIZ_LINE_BIAS_MAX];
-    const char *breakers[LIZ_LINE_STOP_MAX];
-    int32_t max_tokens, n_completions;
-    const char *stop[LIZ_LINE_STOP_MAX];
-    size_t n_stop;
-    int32_t stop_tokens[LIZ_STOP_TOKENS_MAX];
-    size_t n_stop_tokens;
-    bool ignore_end;
-    int32_t logprobs, prompt_logprobs; /* -1: none */
-    bool has_seed;
-    uint64_t seed;
-    uint64_t loras;        /* those that the row names */
-    const int32_t *tokens; /* the prompt where the row gives it as tokens; else NULL */
+    liz_request request;
+    int32_t n_completions, logprobs, prompt_logprobs; /* -1: no log-probabilities */
+    uint64_t seed;                                    /* of the job, */
+    bool has_seed;                                    /* or the row's own, which its first completion has itself */
+    uint32_t attempt;
+    const int32_t *tokens; /* the prompt of an OpenAI row where it gives tokens; else NULL */
     size_t n_tokens;
     const liz_json *chat; /* else the messages of this object, or NULL */
     liz_str prompt;       /* else this text */
     liz_str model;        /* that an OpenAI row names */
 } liz_line_ask;
+
+/* Makes of options what each row asks of this engine. `temperature` and `min_p` (where that too is open) are used where
+ * neither the options nor the model file name a temperature. LIZ_E_USAGE for stop tokens, which are looked up into
+ * `stop_tokens` [LIZ_LINE_STOP_MAX]; LIZ_E_UNSUPPORTED where the model has no vocabulary. */
+LIZ_MUST_CHECK liz_status liz_line_ask_settle(liz_line_ask *ask, const liz_line_opts *opts, const liz_engine *engine,
+                                              float temperature, float min_p, int32_t *stop_tokens, liz_error *err);
+
+/* Gives the tokens of the prompt: of `ask` where the form is OpenAI's, else of the record. As liz_line_prompt_tokens.
+ */
+LIZ_MUST_CHECK liz_status liz_line_ask_tokens(const liz_line_ask *ask, const liz_line_prompter *prompter,
+                                              liz_line_form form, const liz_line_record *record, liz_line_row *row,
+                                              int32_t **tokens, liz_error *err);
+
+/* Makes the row ready for its completions of `tokens` [row->n_prompt]; `choices` [row->n_choices] or NULL. */
+LIZ_MUST_CHECK liz_status liz_line_ask_begin(liz_line_ask *ask, liz_line_row *row, const int32_t *tokens,
+                                             const liz_choice *choices, liz_error *err);
+/* Submits the completions from the `*n`-th on, which it counts; the first asks for the prompt's log-probabilities too.
+ * LIZ_E_BUSY: the queue is full, go on when a sequence has ended. As liz_submit. */
+LIZ_MUST_CHECK liz_status liz_line_ask_submit(liz_line_ask *ask, liz_engine *engine, liz_line_row *row, size_t *n,
+                                              liz_error *err);
 
 /* ---- Adapters that rows name (line_lora.c) ---- */
 
@@ -48,7 +60,9 @@ bool liz_line_loras_of_model(const liz_line_opts *opts, const liz_engine_info *i
 LIZ_MUST_CHECK liz_status liz_line_loras_describe(const liz_line_opts *opts, liz_arena *arena, const char **items,
                                                   liz_error *err);
 
-/* Whether a record of JSON is of an OpenAI batch file: an object with `custom_id` and `body`. */
+/* ---- Rows of OpenAI batch files (line_openai.c) ---- */
+
+/* Whether a record of JSON is of one: an object with `custom_id` and `body`. */
 bool liz_line_openai_is(const liz_line_record *record);
 
 /* Checks method and url; false and an error row when they name an endpoint that is not known. Tells

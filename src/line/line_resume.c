@@ -99,8 +99,7 @@ static liz_status verify_consumed(const liz_line_job *job, liz_error *err)
         liz_line_input_open(&in, job->files, job->opts->in_path, LIZ_LINE_INPUT_GUESS, &job->reader_stop, err);
     while (status == LIZ_OK && got && liz_line_input_n_records(in) < job->journal.n_records)
         status = liz_line_input_next(in, &cut, &got, err);
-    if (status == LIZ_OK)
-        status = liz_line_check_consumed(job, in, !got, err);
+    status = status ?: liz_line_check_consumed(job, in, !got, err);
     liz_line_input_close(in);
     return status;
 }
@@ -149,8 +148,7 @@ static liz_status open_locked(liz_line_job *job, int flags, liz_error *err)
         return LIZ_OK;
     flags |= O_WRONLY | O_APPEND;
     liz_status status = liz_file_open(job->files, job->target_path, flags, &job->target_fd, err);
-    if (status == LIZ_OK)
-        status = liz_file_lock(job->files, job->target_fd, job->target_path, err);
+    status = status ?: liz_file_lock(job->files, job->target_fd, job->target_path, err);
     return status == LIZ_E_BUSY ? fail_busy(job, err) : status;
 }
 
@@ -199,8 +197,7 @@ static liz_status go_on(liz_line_job *job, liz_error *err)
     liz_status status = job->check_in_flight ? LIZ_OK : verify_consumed(job, err);
     if (status == LIZ_OK && access(job->target_path, F_OK) == 0)
         status = scan_rows(job, job->target_path, job->journal.n_records, &found, err);
-    if (status == LIZ_OK)
-        status = skip_rows(job, found.n_rows, &follows, err);
+    status = status ?: skip_rows(job, found.n_rows, &follows, err);
     job->n_rows_have = found.n_rows;
     job->n_failed_have = found.n_failed;
     job->target_bytes = found.n_bytes;
@@ -228,8 +225,7 @@ static liz_status resume_plain(liz_line_job *job, uint64_t out_bytes, liz_error 
                         "%s: a --retry-failed is under way: finish it with the same command, or begin "
                         "anew with --restart",
                         o->out_path);
-    liz_status status = fail_differs(job, liz_line_journal_fingerprint(&job->journal, 0), NULL, "was made", err);
-    return status == LIZ_OK ? go_on(job, err) : status;
+    return fail_differs(job, liz_line_journal_fingerprint(&job->journal, 0), NULL, "was made", err) ?: go_on(job, err);
 }
 
 /* ---- --retry-failed ----------------------------------------------------------------------------- */
@@ -238,13 +234,11 @@ static liz_status begin_retry(liz_line_job *job, liz_error *err)
 {
     int fd = -1;
     liz_status status = liz_file_open(job->files, job->target_path, O_WRONLY | O_CREAT | O_TRUNC, &fd, err);
-    if (status == LIZ_OK)
-        status = liz_file_sync(job->files, fd, job->target_path, err);
+    status = status ?: liz_file_sync(job->files, fd, job->target_path, err);
     liz_file_close(job->files, &fd);
-    if (status == LIZ_OK)
-        status = liz_file_sync_folder(job->files, job->target_path, err);
+    status = status ?: liz_file_sync_folder(job->files, job->target_path, err);
     liz_buf_append_str(&job->journal.retry, liz_buf_str(&job->fingerprint.json));
-    return status == LIZ_OK ? liz_line_journal_save(&job->journal, err) : status;
+    return status ?: liz_line_journal_save(&job->journal, err);
 }
 
 liz_status liz_line_retry_settle(liz_line_job *job, liz_error *err)
@@ -272,10 +266,8 @@ static liz_status go_on_retry(liz_line_job *job, const scanned *old, liz_error *
         return liz_line_retry_settle(job, err);
     }
     status = scan_rows(job, job->target_path, job->journal.n_records, &found, err);
-    if (status == LIZ_OK)
-        status = skip_old_rows(job, found.n_rows, err);
-    if (status == LIZ_OK)
-        status = skip_rows(job, found.n_rows, &follows, err);
+    status = status ?: skip_old_rows(job, found.n_rows, err);
+    status = status ?: skip_rows(job, found.n_rows, &follows, err);
     job->n_rows_have = found.n_rows;
     job->n_failed_have = found.n_failed;
     job->target_bytes = found.n_bytes;
@@ -302,10 +294,8 @@ static liz_status resume_retry(liz_line_job *job, liz_error *err)
         return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for a path", job->opts->out_path);
     }
     liz_status status = check_finished(job, err);
-    if (status == LIZ_OK)
-        status = verify_consumed(job, err);
-    if (status == LIZ_OK)
-        status = scan_rows(job, job->opts->out_path, job->journal.n_records, &old, err);
+    status = status ?: verify_consumed(job, err);
+    status = status ?: scan_rows(job, job->opts->out_path, job->journal.n_records, &old, err);
     if (status != LIZ_OK)
         return status;
     job->attempt = job->journal.n_attempts;
@@ -318,9 +308,8 @@ static liz_status resume_retry(liz_line_job *job, liz_error *err)
         return LIZ_OK;
     }
     status = begin_retry(job, err);
-    if (status == LIZ_OK)
-        status = skip_old_rows(job, 0, err);
-    return status == LIZ_OK ? skip_rows(job, 0, &follows, err) : status;
+    status = status ?: skip_old_rows(job, 0, err);
+    return status ?: skip_rows(job, 0, &follows, err);
 }
 
 /* ---- Beginning ---------------------------------------------------------------------------------- */
@@ -371,15 +360,12 @@ liz_status liz_line_resume(liz_line_job *job, liz_error *err)
     }
     if (status == LIZ_OK && !o->retry_failed && access(o->out_path, F_OK) == 0)
         status = open_locked(job, 0, err);
-    if (status == LIZ_OK)
-        status = liz_model_identify(o->model_path, &job->journal.model, err);
+    status = status ?: liz_model_identify(o->model_path, &job->journal.model, err);
     if (status != LIZ_OK)
         return status;
     recall_now(job);
     status = settings_describe(job, err);
-    if (status != LIZ_OK)
-        return status;
-    return o->retry_failed ? resume_retry(job, err) : resume_plain(job, out_bytes, err);
+    return status ?: (o->retry_failed ? resume_retry(job, err) : resume_plain(job, out_bytes, err));
 }
 
 /* Cuts off what is torn, or of another job. */
@@ -387,8 +373,8 @@ static liz_status cut_rest(liz_line_job *job, uint64_t size, liz_error *err)
 {
     if (size == job->target_bytes)
         return LIZ_OK;
-    liz_status status = liz_file_truncate(job->files, job->target_fd, job->target_path, job->target_bytes, err);
-    return status == LIZ_OK ? liz_file_sync(job->files, job->target_fd, job->target_path, err) : status;
+    return liz_file_truncate(job->files, job->target_fd, job->target_path, job->target_bytes, err)
+               ?: liz_file_sync(job->files, job->target_fd, job->target_path, err);
 }
 
 /* The side file speaks of a new job before a row of it is in OUT, so that none is ever there without. It vouches for
@@ -405,7 +391,7 @@ static liz_status open_resumable(liz_line_job *job, liz_error *err)
         status = fail_busy(job, err);
     if (status == LIZ_OK && job->is_new)
         status = liz_line_journal_save(&job->journal, err);
-    return status == LIZ_OK ? cut_rest(job, (uint64_t)st.st_size, err) : status;
+    return status ?: cut_rest(job, (uint64_t)st.st_size, err);
 }
 
 static void remove_retry(const liz_line_job *job)

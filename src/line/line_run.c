@@ -252,8 +252,7 @@ static liz_status settle_finished(liz_line_job *job, liz_error *err)
 
 static liz_status settle_retry(liz_line_job *job, liz_error *err)
 {
-    liz_status status = liz_file_rename(job->files, job->target_path, job->opts->out_path, err);
-    return status == LIZ_OK ? liz_line_retry_settle(job, err) : status;
+    return liz_file_rename(job->files, job->target_path, job->opts->out_path, err) ?: liz_line_retry_settle(job, err);
 }
 
 static liz_status settle(writer *w, liz_error *err)
@@ -272,29 +271,19 @@ static liz_status settle(writer *w, liz_error *err)
 
 /* ---- The model ---------------------------------------------------------------------------------- */
 
-static liz_status check_model(liz_line_job *job, liz_error *err)
-{
-    const char *path = job->opts->model_path;
-    job->prompter.vocab = liz_engine_vocab(job->engine);
-    if (job->prompter.vocab == NULL)
-        return liz_fail(err, LIZ_E_UNSUPPORTED,
-                        "%s: has no vocabulary to read text with: only score --tokens works with it", path);
-    return LIZ_OK;
-}
-
 static liz_status open_model(liz_line_job *job, liz_error *err)
 {
     liz_status status = liz_engine_open(&job->engine, job->opts->model_path, &job->opts->engine, err);
     if (status != LIZ_OK)
         return status;
     liz_engine_info_get(job->engine, &job->info);
+    job->prompter.vocab = liz_engine_vocab(job->engine);
     job->prompter.n_ctx = job->info.n_ctx;
-    job->sampling = liz_line_sampling_settle(&job->opts->sampling, &job->info, 0, 0);
-    liz_log(LIZ_LOG_INFO, "line", "temperature %g", (double)job->sampling.temperature);
-    status = check_model(job, err);
-    for (size_t i = 0; status == LIZ_OK && i < job->opts->n_stop_tokens; i++)
-        status = liz_line_token_read(job->prompter.vocab, job->opts->stop_tokens[i], &job->stop_tokens[i], err);
-    return status == LIZ_OK ? liz_line_prompter_open(&job->prompter, err) : status;
+    status = liz_line_ask_settle(&job->ask, job->opts, job->engine, 0, 0, job->stop_tokens, err);
+    job->ask.attempt = job->attempt;
+    job->ask.request.on_event = liz_line_feed_event;
+    liz_log(LIZ_LOG_INFO, "line", "temperature %g", (double)job->ask.request.sampling.temperature);
+    return status ?: liz_line_prompter_open(&job->prompter, err);
 }
 
 /* ---- The job ------------------------------------------------------------------------------------ */
@@ -325,7 +314,7 @@ static liz_status write_with_reader(writer *w, liz_error *err)
         settled = settle(w, err);
     tell(w, true);
     log_engine(job);
-    return status == LIZ_OK ? settled : status;
+    return status ?: settled;
 }
 
 static liz_status make_rows(liz_line_job *job, liz_line_report *report, liz_error *err)
@@ -338,8 +327,7 @@ static liz_status make_rows(liz_line_job *job, liz_line_report *report, liz_erro
         size_t n_slots = (size_t)job->info.n_parallel * WINDOW_PER_SEQ;
         status = liz_line_window_open(&job->window, n_slots > WINDOW_MIN ? n_slots : WINDOW_MIN, err);
     }
-    if (status == LIZ_OK)
-        status = liz_line_target_open(job, err);
+    status = status ?: liz_line_target_open(job, err);
     if (status == LIZ_OK) {
         w.begun_us = w.synced_us = liz_clock_us();
         liz_line_energy_open(&w.energy, job->opts->watts);
@@ -359,26 +347,21 @@ static liz_status conclude(liz_line_job *job, liz_line_report *report, liz_error
     job->window.n_records = liz_line_input_n_records(job->in);
     job->window.input_hash = liz_line_input_hash(job->in);
     liz_status status = liz_line_target_open(job, err);
-    if (status == LIZ_OK)
-        status = liz_file_sync(job->files, job->target_fd, job->target_path, err);
+    status = status ?: liz_file_sync(job->files, job->target_fd, job->target_path, err);
     return status == LIZ_OK && job->is_over ? settle_finished(job, err) : status;
 }
 
 static liz_status run(liz_line_job *job, liz_line_report *report, liz_error *err)
 {
     liz_status status = liz_line_check_opts(job, err);
-    if (status == LIZ_OK)
-        status = liz_line_check_input(job, err);
-    if (status == LIZ_OK)
-        status = liz_line_loras_check(job->opts, job->form, err);
-    if (status == LIZ_OK)
-        status = liz_line_open_template(job, err);
+    status = status ?: liz_line_check_input(job, err);
+    status = status ?: liz_line_loras_check(job->opts, job->form, err);
+    status = status ?: liz_line_open_template(job, err);
     if (status == LIZ_OK && job->opts->dry_run) {
         report->outcome = LIZ_LINE_PLANNED;
         return liz_line_plan(job, &report->plan, err);
     }
-    if (status == LIZ_OK)
-        status = liz_line_resume(job, err);
+    status = status ?: liz_line_resume(job, err);
     if (status != LIZ_OK)
         return status;
     report->resumable = job->resumable;

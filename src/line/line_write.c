@@ -30,8 +30,7 @@ liz_status liz_line_piece_write(const liz_vocab *vocab, int32_t token, liz_buf *
     char *one = NULL, *two = NULL;
     size_t n_one = 0, n_two = 0;
     liz_status status = liz_detokenize(vocab, twice, 1, LIZ_TOKENIZE_SPECIAL, &one, &n_one, err);
-    if (status == LIZ_OK)
-        status = liz_detokenize(vocab, twice, 2, LIZ_TOKENIZE_SPECIAL, &two, &n_two, err);
+    status = status ?: liz_detokenize(vocab, twice, 2, LIZ_TOKENIZE_SPECIAL, &two, &n_two, err);
     if (status == LIZ_OK && n_two >= n_one)
         liz_json_write_string(out, (liz_str){two + n_one, n_two - n_one});
     liz_free(one);
