@@ -9,7 +9,8 @@
 
 #include <stdarg.h>
 
-/* `data` is NUL-terminated beyond `len` once anything was appended. */
+/* `data` is NUL-terminated beyond `len` once anything was appended. A zeroed struct with `len_max` set is a valid empty
+ * buffer. */
 typedef struct liz_buf {
     char *data;
     size_t len, cap, len_max;

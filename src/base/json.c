@@ -486,3 +486,61 @@ bool liz_json_double(const liz_json *value, double *out)
         free(text);
     return isfinite(*out);
 }
+
+void liz_json_key(liz_buf *buf, const char *key)
+{
+    char last = buf->len > 0 ? buf->data[buf->len - 1] : '{';
+    if (last != '{' && last != '[')
+        liz_buf_putc(buf, ',');
+    if (key != NULL) {
+        liz_json_write_string(buf, liz_str_of(key));
+        liz_buf_putc(buf, ':');
+    }
+}
+
+void liz_json_open(liz_buf *buf, const char *key, char bracket)
+{
+    liz_json_key(buf, key);
+    liz_buf_putc(buf, bracket);
+}
+
+void liz_json_put(liz_buf *buf, const char *key, liz_str json)
+{
+    liz_json_key(buf, key);
+    liz_buf_append_str(buf, json);
+}
+
+void liz_json_put_str(liz_buf *buf, const char *key, liz_str text)
+{
+    liz_json_key(buf, key);
+    liz_json_write_string(buf, text);
+}
+
+void liz_json_put_int(liz_buf *buf, const char *key, int64_t value)
+{
+    liz_json_key(buf, key);
+    liz_buf_printf(buf, "%lld", (long long)value);
+}
+
+void liz_json_put_u64(liz_buf *buf, const char *key, uint64_t value)
+{
+    liz_json_key(buf, key);
+    liz_buf_printf(buf, "%llu", (unsigned long long)value);
+}
+
+void liz_json_put_float(liz_buf *buf, const char *key, float value)
+{
+    liz_json_key(buf, key);
+    liz_json_write_float(buf, value);
+}
+
+void liz_json_put_double(liz_buf *buf, const char *key, double value)
+{
+    liz_json_key(buf, key);
+    liz_json_write_double(buf, value);
+}
+
+void liz_json_put_bool(liz_buf *buf, const char *key, bool value)
+{
+    liz_json_put(buf, key, liz_str_of(value ? "true" : "false"));
+}

@@ -52,4 +52,17 @@ void liz_json_write_string(liz_buf *buf, liz_str text);
 void liz_json_write_float(liz_buf *buf, float value);
 void liz_json_write_double(liz_buf *buf, double value);
 
+/* Appends what stands before a member's value, a comma included where it is not the first; NULL for an element. */
+void liz_json_key(liz_buf *buf, const char *key);
+/* The same, and the bracket that opens an object or an array. */
+void liz_json_open(liz_buf *buf, const char *key, char bracket);
+/* The same with the value; `json` is JSON already. */
+void liz_json_put(liz_buf *buf, const char *key, liz_str json);
+void liz_json_put_str(liz_buf *buf, const char *key, liz_str text);
+void liz_json_put_int(liz_buf *buf, const char *key, int64_t value);
+void liz_json_put_u64(liz_buf *buf, const char *key, uint64_t value);
+void liz_json_put_float(liz_buf *buf, const char *key, float value);
+void liz_json_put_double(liz_buf *buf, const char *key, double value);
+void liz_json_put_bool(liz_buf *buf, const char *key, bool value);
+
 #endif

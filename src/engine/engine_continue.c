@@ -109,10 +109,9 @@ static liz_choice *choices_make(const liz_buf *tokens, const size_t *ends, size_
 liz_status liz_tokenize_choices(const liz_vocab *vocab, const int32_t *prompt, size_t n_prompt,
                                 const char *const *texts, size_t n_texts, liz_choice **choices, liz_error *err)
 {
-    liz_buf tokens;
+    liz_buf tokens = {.len_max = text_bytes_max};
     tail t = {0};
     size_t *ends = calloc(n_texts + 1, sizeof *ends);
-    liz_buf_init(&tokens, text_bytes_max);
     liz_buf_init(&t.text, text_bytes_max);
     liz_status status = ends == NULL ? liz_fail(err, LIZ_E_MEMORY, "choices: no memory")
                                      : tail_find(&t, vocab->text, prompt, n_prompt, err);

@@ -18,8 +18,7 @@ uint64_t liz_engine_own_bytes(int32_t n_vocab, int n_threads, int n_parallel, in
 /* Bytes of the longest token as it is spelt in a text. */
 static bool token_bytes_max(const liz_vocab *vocab, size_t *n_max)
 {
-    liz_buf buf;
-    liz_buf_init(&buf, SIZE_MAX / 4);
+    liz_buf buf = {.len_max = SIZE_MAX / 4};
     *n_max = 0;
     int32_t n = vocab == NULL ? 0 : liz_text_vocab_size(vocab->text);
     for (int32_t token = 0; token < n && !liz_buf_failed(&buf); token++) {

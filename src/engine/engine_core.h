@@ -145,6 +145,9 @@ struct liz_engine {
     liz_engine_stats stats;
 };
 
+/* The vocabulary of an open file. As liz_vocab_open. */
+LIZ_MUST_CHECK liz_status liz_engine_vocab_new(liz_vocab **out, const liz_gguf *gguf, liz_error *err);
+
 /* Takes the parts on success. LIZ_E_MEMORY, LIZ_E_LIMIT. Closed with `liz_engine_close`. */
 LIZ_MUST_CHECK liz_status liz_engine_start(liz_engine **out, const liz_engine_parts *parts, liz_error *err);
 void liz_engine_parts_close(liz_engine_parts *parts);

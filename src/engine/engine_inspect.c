@@ -12,62 +12,23 @@
 /* A model file's metadata is at most this; so is what is told about it. */
 static const size_t json_bytes_max = (size_t)1 << 30;
 
-static void key(liz_buf *out, const char *name)
-{
-    if (out->len > 0 && out->data[out->len - 1] != '{' && out->data[out->len - 1] != '[')
-        liz_buf_putc(out, ',');
-    if (name != NULL) {
-        liz_json_write_string(out, liz_str_of(name));
-        liz_buf_putc(out, ':');
-    }
-}
-
-static void member_u64(liz_buf *out, const char *name, uint64_t value)
-{
-    key(out, name);
-    liz_buf_printf(out, "%llu", (unsigned long long)value);
-}
-
-static void member_i64(liz_buf *out, const char *name, int64_t value)
-{
-    key(out, name);
-    liz_buf_printf(out, "%lld", (long long)value);
-}
-
-static void member_bool(liz_buf *out, const char *name, bool value)
-{
-    key(out, name);
-    liz_buf_puts(out, value ? "true" : "false");
-}
-
-static void member_str(liz_buf *out, const char *name, liz_str value)
-{
-    key(out, name);
-    liz_json_write_string(out, value);
-}
-
-static void member_text(liz_buf *out, const char *name, const char *value) { member_str(out, name, liz_str_of(value)); }
-
 /* A string of the file, null where it has none. */
 static void member_of_file(liz_buf *out, const char *name, const liz_gguf *gguf, const char *gguf_key)
 {
     liz_str value;
-    if (liz_gguf_str(gguf, gguf_key, &value)) {
-        member_str(out, name, value);
-        return;
-    }
-    key(out, name);
-    liz_buf_puts(out, "null");
+    if (liz_gguf_str(gguf, gguf_key, &value))
+        liz_json_put_str(out, name, value);
+    else
+        liz_json_put(out, name, liz_str_of("null"));
 }
 
 static void file_write(liz_buf *out, const liz_gguf *gguf)
 {
-    key(out, "file");
-    liz_buf_putc(out, '{');
-    member_text(out, "path", liz_gguf_path(gguf));
-    member_u64(out, "gguf_version", liz_gguf_version(gguf));
-    member_u64(out, "parts", liz_gguf_n_parts(gguf));
-    member_u64(out, "bytes", liz_gguf_file_bytes(gguf));
+    liz_json_open(out, "file", '{');
+    liz_json_put_str(out, "path", liz_str_of(liz_gguf_path(gguf)));
+    liz_json_put_u64(out, "gguf_version", liz_gguf_version(gguf));
+    liz_json_put_u64(out, "parts", liz_gguf_n_parts(gguf));
+    liz_json_put_u64(out, "bytes", liz_gguf_file_bytes(gguf));
     liz_buf_putc(out, '}');
 }
 
@@ -91,21 +52,18 @@ static void tensors_write(liz_buf *out, const liz_gguf *gguf)
         counts[t->dtype].n_tensors++;
         counts[t->dtype].n_bytes += t->size_bytes;
     }
-    member_u64(out, "n_params", n_params);
-    key(out, "tensors");
-    liz_buf_putc(out, '{');
-    member_u64(out, "count", liz_gguf_n_tensors(gguf));
-    member_u64(out, "bytes", n_bytes);
-    key(out, "types");
-    liz_buf_putc(out, '[');
+    liz_json_put_u64(out, "n_params", n_params);
+    liz_json_open(out, "tensors", '{');
+    liz_json_put_u64(out, "count", liz_gguf_n_tensors(gguf));
+    liz_json_put_u64(out, "bytes", n_bytes);
+    liz_json_open(out, "types", '[');
     for (uint32_t type = 0; type < LIZ_DTYPE_COUNT; type++) {
         if (counts[type].n_tensors == 0)
             continue;
-        key(out, NULL);
-        liz_buf_putc(out, '{');
-        member_text(out, "type", liz_dtype_info_get(type)->name);
-        member_u64(out, "count", counts[type].n_tensors);
-        member_u64(out, "bytes", counts[type].n_bytes);
+        liz_json_open(out, NULL, '{');
+        liz_json_put_str(out, "type", liz_str_of(liz_dtype_info_get(type)->name));
+        liz_json_put_u64(out, "count", counts[type].n_tensors);
+        liz_json_put_u64(out, "bytes", counts[type].n_bytes);
         liz_buf_putc(out, '}');
     }
     liz_buf_puts(out, "]}");
@@ -134,15 +92,13 @@ static void value_write(liz_buf *out, const liz_gguf_entry *e)
 
 static void hyperparameters_write(liz_buf *out, const liz_gguf *gguf, liz_str arch)
 {
-    key(out, "hyperparameters");
-    liz_buf_putc(out, '{');
+    liz_json_open(out, "hyperparameters", '{');
     for (size_t i = 0; i < liz_gguf_n_entries(gguf); i++) {
         const liz_gguf_entry *e = liz_gguf_entry_at(gguf, i);
         bool own = e->key.n > arch.n + 1 && memcmp(e->key.p, arch.p, arch.n) == 0 && e->key.p[arch.n] == '.';
         if (!own || e->type == LIZ_GGUF_ARRAY)
             continue;
-        key(out, NULL);
-        liz_json_write_string(out, (liz_str){e->key.p + arch.n + 1, e->key.n - arch.n - 1});
+        liz_json_put_str(out, NULL, (liz_str){e->key.p + arch.n + 1, e->key.n - arch.n - 1});
         liz_buf_putc(out, ':');
         value_write(out, e);
     }
@@ -155,21 +111,20 @@ static void vocabulary_write(liz_buf *out, const liz_gguf *gguf)
 {
     liz_text_vocab *vocab;
     liz_error why = {0};
-    key(out, "vocabulary");
-    liz_buf_putc(out, '{');
+    liz_json_open(out, "vocabulary", '{');
     member_of_file(out, "tokenizer", gguf, "tokenizer.ggml.model");
     member_of_file(out, "pre_tokenizer", gguf, "tokenizer.ggml.pre");
     if (liz_text_vocab_open(&vocab, gguf, &why) == LIZ_OK) {
-        member_i64(out, "size", liz_text_vocab_size(vocab));
-        member_text(out, "pre_tokenizer_used", liz_text_vocab_pre(vocab));
-        member_bool(out, "pre_tokenizer_assumed", liz_text_vocab_pre_assumed(vocab));
-        member_i64(out, "bos", liz_text_vocab_bos(vocab));
-        member_i64(out, "eos", liz_text_vocab_eos(vocab));
-        member_bool(out, "add_bos", liz_text_vocab_add_bos(vocab));
-        member_bool(out, "add_eos", liz_text_vocab_add_eos(vocab));
+        liz_json_put_int(out, "size", liz_text_vocab_size(vocab));
+        liz_json_put_str(out, "pre_tokenizer_used", liz_str_of(liz_text_vocab_pre(vocab)));
+        liz_json_put_bool(out, "pre_tokenizer_assumed", liz_text_vocab_pre_assumed(vocab));
+        liz_json_put_int(out, "bos", liz_text_vocab_bos(vocab));
+        liz_json_put_int(out, "eos", liz_text_vocab_eos(vocab));
+        liz_json_put_bool(out, "add_bos", liz_text_vocab_add_bos(vocab));
+        liz_json_put_bool(out, "add_eos", liz_text_vocab_add_eos(vocab));
         liz_text_vocab_close(vocab);
     } else {
-        member_text(out, "error", why.text);
+        liz_json_put_str(out, "error", liz_str_of(why.text));
     }
     liz_buf_putc(out, '}');
 }
@@ -181,11 +136,10 @@ static void experts_write(liz_buf *out, const liz_model_params *params)
 {
     if (params->n_expert == 0)
         return;
-    key(out, "experts");
-    liz_buf_putc(out, '{');
-    member_i64(out, "count", params->n_expert);
-    member_i64(out, "used", params->n_expert_used);
-    member_u64(out, "n_params_active", params->n_params_active);
+    liz_json_open(out, "experts", '{');
+    liz_json_put_int(out, "count", params->n_expert);
+    liz_json_put_int(out, "used", params->n_expert_used);
+    liz_json_put_u64(out, "n_params_active", params->n_params_active);
     liz_buf_putc(out, '}');
 }
 
@@ -201,19 +155,18 @@ static void memory_write(liz_buf *out, const liz_gguf *gguf, const liz_engine_op
         status = liz_engine_loras_open(&loras, model, opts, &why);
     }
     status = status ?: liz_engine_plan_estimate(&plan, model, opts, &why);
-    key(out, "memory");
-    liz_buf_putc(out, '{');
+    liz_json_open(out, "memory", '{');
     if (status != LIZ_OK) {
-        member_text(out, "error", why.text);
+        liz_json_put_str(out, "error", liz_str_of(why.text));
     } else {
-        member_i64(out, "ctx_size", plan.n_ctx);
-        member_i64(out, "parallel", plan.n_parallel);
-        member_u64(out, "weights_bytes", plan.weights_bytes);
-        member_u64(out, "step_bytes", plan.step_bytes);
-        member_u64(out, "cache_bytes", plan.cache_bytes);
-        member_u64(out, "cache_bytes_per_token", plan.page_bytes / LIZ_PAGE_TOKENS);
-        member_u64(out, "total_bytes", plan.weights_bytes + plan.step_bytes + plan.cache_bytes);
-        member_u64(out, "available_bytes", plan.available_bytes);
+        liz_json_put_int(out, "ctx_size", plan.n_ctx);
+        liz_json_put_int(out, "parallel", plan.n_parallel);
+        liz_json_put_u64(out, "weights_bytes", plan.weights_bytes);
+        liz_json_put_u64(out, "step_bytes", plan.step_bytes);
+        liz_json_put_u64(out, "cache_bytes", plan.cache_bytes);
+        liz_json_put_u64(out, "cache_bytes_per_token", plan.page_bytes / LIZ_PAGE_TOKENS);
+        liz_json_put_u64(out, "total_bytes", plan.weights_bytes + plan.step_bytes + plan.cache_bytes);
+        liz_json_put_u64(out, "available_bytes", plan.available_bytes);
     }
     liz_buf_putc(out, '}');
     liz_model_close(model);
@@ -222,15 +175,13 @@ static void memory_write(liz_buf *out, const liz_gguf *gguf, const liz_engine_op
 
 static void kernels_write(liz_buf *out, liz_tier_id tier)
 {
-    key(out, "kernels");
-    liz_buf_putc(out, '[');
+    liz_json_open(out, "kernels", '[');
     for (size_t i = 0; i < liz_kernel_count(); i++) {
         const char *op, *variant;
         liz_kernel_describe(tier, i, &op, &variant);
-        key(out, NULL);
-        liz_buf_putc(out, '{');
-        member_text(out, "operation", op);
-        member_text(out, "variant", variant);
+        liz_json_open(out, NULL, '{');
+        liz_json_put_str(out, "operation", liz_str_of(op));
+        liz_json_put_str(out, "variant", liz_str_of(variant));
         liz_buf_putc(out, '}');
     }
     liz_buf_putc(out, ']');
@@ -242,12 +193,11 @@ static liz_status machine_write(liz_buf *out, liz_error *err)
     liz_status status = liz_cpu_tier(&tier, err);
     if (status != LIZ_OK)
         return status;
-    key(out, "machine");
-    liz_buf_putc(out, '{');
-    member_text(out, "cpu", liz_cpu_model_name());
-    member_i64(out, "threads", liz_cpu_count());
-    member_text(out, "tier", liz_cpu_tier_name(tier));
-    member_text(out, "tier_best", liz_cpu_tier_name(liz_cpu_tier_best()));
+    liz_json_open(out, "machine", '{');
+    liz_json_put_str(out, "cpu", liz_str_of(liz_cpu_model_name()));
+    liz_json_put_int(out, "threads", liz_cpu_count());
+    liz_json_put_str(out, "tier", liz_str_of(liz_cpu_tier_name(tier)));
+    liz_json_put_str(out, "tier_best", liz_str_of(liz_cpu_tier_name(liz_cpu_tier_best())));
     liz_buf_putc(out, '}');
     kernels_write(out, tier);
     return LIZ_OK;
@@ -274,11 +224,10 @@ static liz_status model_write(liz_buf *out, const liz_gguf *gguf, const liz_engi
 liz_status liz_inspect(const char *path, const liz_engine_opts *opts, char **json, liz_error *err)
 {
     liz_gguf *gguf;
-    liz_buf out;
+    liz_buf out = {.len_max = json_bytes_max};
     liz_status status = liz_gguf_open(&gguf, path, err);
     if (status != LIZ_OK)
         return status;
-    liz_buf_init(&out, json_bytes_max);
     status = model_write(&out, gguf, opts, err);
     if (status == LIZ_OK && (*json = liz_buf_take(&out)) == NULL)
         status = liz_fail(err, LIZ_E_MEMORY, "%s: no memory to describe it", path);

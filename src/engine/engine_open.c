@@ -64,21 +64,13 @@ static void info_fill(liz_engine_parts *parts, const liz_engine_plan *plan)
 /* NULL where the file has none (token ids will do), or none that is known, which is worth a warning. */
 static liz_status vocab_open(liz_vocab **out, const liz_gguf *gguf, liz_error *err)
 {
-    liz_vocab *vocab = calloc(1, sizeof *vocab);
-    if (vocab == NULL)
-        return liz_fail(err, LIZ_E_MEMORY, "no memory for its vocabulary");
     liz_error why = {0};
-    liz_status status = liz_text_vocab_open(&vocab->text, gguf, &why);
-    if (status == LIZ_OK) {
-        *out = vocab;
-        return LIZ_OK;
-    }
-    free(vocab);
+    liz_status status = liz_engine_vocab_new(out, gguf, &why);
     if (status == LIZ_E_UNSUPPORTED || status == LIZ_E_STATE) {
         liz_log(status == LIZ_E_STATE ? LIZ_LOG_INFO : LIZ_LOG_WARN, "vocabulary", "%s", why.text);
         return LIZ_OK;
     }
-    return liz_fail(err, status, "%s", why.text);
+    return status != LIZ_OK ? liz_fail(err, status, "%s", why.text) : LIZ_OK;
 }
 
 static liz_status model_load(liz_engine_parts *parts, const liz_engine_plan *plan, const liz_engine_opts *opts,

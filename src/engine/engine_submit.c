@@ -120,8 +120,7 @@ static liz_status breakers_open(liz_seq *seq, const liz_sampling *s, liz_error *
     liz_status status = liz_stop_open(&seq->breakers, "sequence breaker", strings, n, err);
     if (status != LIZ_OK)
         return status;
-    liz_buf bytes;
-    liz_buf_init(&bytes, SIZE_MAX / 4);
+    liz_buf bytes = {.len_max = SIZE_MAX / 4};
     seq->breaks = liz_arena_array(&seq->arena, (size_t)seq->n_tokens_max, sizeof *seq->breaks);
     for (int32_t i = 0; seq->breaks != NULL && i < seq->n_prompt; i++)
         seq->breaks[i] = liz_engine_token_breaks(seq, seq->tokens[i], &bytes);

@@ -150,14 +150,13 @@ liz_status liz_template_render(const liz_template *t, const char *variables, siz
                                unsigned flags, liz_rendered *out, liz_error *err)
 {
     struct tm clock;
-    liz_buf text, data;
+    liz_buf data = {.len_max = rendered_max};
+    liz_buf text = {.len_max = rendered_max};
     liz_arena arena = {.size_max = variables_memory_max};
     *out = (liz_rendered){0};
     liz_status status = read_now(now, &clock, err);
     if (status != LIZ_OK)
         return status;
-    liz_buf_init(&text, rendered_max);
-    liz_buf_init(&data, rendered_max);
     status = render(t, (liz_str){variables, n_variables}, &arena, &clock, flags, &text, &data, err);
     liz_arena_free(&arena);
     liz_buf_putc(&text, '\0');

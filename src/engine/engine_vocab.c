@@ -10,22 +10,27 @@
 /* Detokenised text beyond this is taken for a mistake. */
 static const size_t text_bytes_max = (size_t)1 << 32;
 
+liz_status liz_engine_vocab_new(liz_vocab **out, const liz_gguf *gguf, liz_error *err)
+{
+    liz_vocab *vocab = calloc(1, sizeof *vocab);
+    if (vocab == NULL)
+        return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for its vocabulary", liz_gguf_path(gguf));
+    liz_status status = liz_text_vocab_open(&vocab->text, gguf, err);
+    if (status != LIZ_OK)
+        free(vocab);
+    else
+        *out = vocab;
+    return status;
+}
+
 liz_status liz_vocab_open(liz_vocab **out, const char *path, liz_error *err)
 {
     liz_gguf *gguf;
     liz_status status = liz_gguf_open(&gguf, path, err);
     if (status != LIZ_OK)
         return status;
-    liz_vocab *vocab = calloc(1, sizeof *vocab);
-    if (vocab == NULL)
-        status = liz_fail(err, LIZ_E_MEMORY, "%s: no memory for its vocabulary", path);
-    else
-        status = liz_text_vocab_open(&vocab->text, gguf, err);
+    status = liz_engine_vocab_new(out, gguf, err);
     liz_gguf_close(gguf);
-    if (status != LIZ_OK)
-        free(vocab);
-    else
-        *out = vocab;
     return status;
 }
 
@@ -53,9 +58,8 @@ liz_status liz_tokenize(const liz_vocab *vocab, const char *text, size_t n_text,
 liz_status liz_detokenize(const liz_vocab *vocab, const int32_t *tokens, size_t n_tokens, unsigned flags, char **text,
                           size_t *n_text, liz_error *err)
 {
-    liz_buf buf;
+    liz_buf buf = {.len_max = text_bytes_max};
     int32_t n_vocab = liz_vocab_size(vocab);
-    liz_buf_init(&buf, text_bytes_max);
     for (size_t i = 0; i < n_tokens; i++) {
         if (tokens[i] < 0 || tokens[i] >= n_vocab) {
             liz_buf_free(&buf);
@@ -121,8 +125,7 @@ static liz_status open_of_model(liz_template **out, const char *path, liz_error 
 
 liz_status liz_template_open(liz_template **out, const char *path, liz_error *err)
 {
-    liz_buf text;
-    liz_buf_init(&text, text_bytes_max);
+    liz_buf text = {.len_max = text_bytes_max};
     *out = NULL;
     bool of_model = is_gguf(path);
     liz_status status =

@@ -142,11 +142,13 @@ liz_status liz_line_open_template(liz_line_job *job, liz_error *err)
 
 /* ---- The first record --------------------------------------------------------------------------- */
 
-static liz_status fail_field(const liz_line_job *job, const liz_line_record *record, const char *field,
+/* LIZ_E_USAGE where there is no `field` (NULL: none is wanted), which an option names. */
+static liz_status want_field(const liz_line_job *job, const liz_line_record *record, const char *field,
                              const char *option, liz_error *err)
 {
-    liz_buf names;
-    liz_buf_init(&names, 200);
+    if (field == NULL || liz_line_record_has(record, field))
+        return LIZ_OK;
+    liz_buf names = {.len_max = 200};
     liz_line_record_names(record, &names);
     liz_fail(err, LIZ_E_USAGE, "%s: has no field \"%s\", which %s names: its fields are %s", job->opts->in_path, field,
              option, names.len ? names.data : "none");
@@ -157,26 +159,21 @@ static liz_status fail_field(const liz_line_job *job, const liz_line_record *rec
 static liz_status check_fields(const liz_line_job *job, const liz_line_record *record, liz_error *err)
 {
     const liz_line_opts *o = job->opts;
-    const char *field;
-    bool named = false;
+    const char *field, *cut = o->truncate_field;
+    bool named = job->template == NULL && cut != NULL && strcmp(cut, "prompt") == 0;
+    liz_status status = LIZ_OK;
     for (size_t i = 0; (field = liz_line_template_field(job->template, i)) != NULL; i++) {
-        named = named || (o->truncate_field != NULL && strcmp(field, o->truncate_field) == 0);
-        if (!liz_line_record_has(record, field))
-            return fail_field(job, record, field, "--prompt", err);
+        named = named || (cut != NULL && strcmp(field, cut) == 0);
+        status = status ?: want_field(job, record, field, "--prompt", err);
     }
-    if (o->id_field != NULL && !liz_line_record_has(record, o->id_field))
-        return fail_field(job, record, o->id_field, "--id", err);
+    status = status ?: want_field(job, record, o->id_field, "--id", err);
     for (size_t i = 0; i < o->n_keep; i++)
-        if (!liz_line_record_has(record, o->keep[i]))
-            return fail_field(job, record, o->keep[i], "--keep", err);
-    if (o->lora_field != NULL && !liz_line_record_has(record, o->lora_field))
-        return fail_field(job, record, o->lora_field, "--lora-field", err);
-    if (o->truncate_field == NULL)
-        return LIZ_OK;
-    if (job->template == NULL ? strcmp(o->truncate_field, "prompt") != 0 : !named)
-        return liz_fail(err, LIZ_E_USAGE, "--truncate %s: is no field of the prompt: name one that stands in it",
-                        o->truncate_field);
-    return LIZ_OK;
+        status = status ?: want_field(job, record, o->keep[i], "--keep", err);
+    status = status ?: want_field(job, record, o->lora_field, "--lora-field", err);
+    if (status == LIZ_OK && cut != NULL && !named)
+        status =
+            liz_fail(err, LIZ_E_USAGE, "--truncate %s: is no field of the prompt: name one that stands in it", cut);
+    return status;
 }
 
 /* Rows bring their own prompts: the first one must have one. */

@@ -121,11 +121,11 @@ static liz_status submit_row(feeder *f, liz_line_row *row, const int32_t *tokens
     if (of_the_row) { /* already the first one was refused */
         liz_line_row_fail(row, LIZ_ROW_INVALID_ROW, "%s", err->text);
         row->n_completions = 0;
-        liz_line_window_pass_done(&job->window, row);
+        liz_line_window_pass(&job->window, row, true);
         return LIZ_OK;
     }
     if (status == LIZ_OK)
-        liz_line_window_pass_submitted(&job->window, row);
+        liz_line_window_pass(&job->window, row, false);
     return status;
 }
 
@@ -161,8 +161,7 @@ static liz_status feed_record(feeder *f, const liz_line_cut *cut, liz_error *err
     liz_line_row *row = liz_line_window_take(&job->window, cut->index);
     if (row == NULL)
         return liz_fail(err, LIZ_E_CANCELLED, "stopped");
-    row->n_records = liz_line_input_n_records(job->in);
-    row->input_hash = liz_line_input_hash(job->in);
+    row->mark = liz_line_input_mark(job->in);
     liz_line_input_bytes(job->in, &row->n_input_bytes, &total);
     liz_status status = keep_old(f, row, &kept, err);
     int32_t *tokens = NULL;
@@ -173,7 +172,7 @@ static liz_status feed_record(feeder *f, const liz_line_cut *cut, liz_error *err
     if (status == LIZ_OK && tokens != NULL && row->error_code == NULL)
         status = submit_row(f, row, tokens, err);
     else if (status == LIZ_OK)
-        liz_line_window_pass_done(&job->window, row);
+        liz_line_window_pass(&job->window, row, true);
     liz_free(tokens);
     return status;
 }
@@ -219,13 +218,13 @@ void *liz_line_feed(void *arg)
     if (f == NULL) {
         status = liz_fail(&err, LIZ_E_MEMORY, "no memory for the reader");
     } else {
-        *f = (feeder){.job = job, .arena = {.size_max = LIZ_LINE_RECORD_MAX * 8}, .n_rows = job->n_rows_have};
+        *f = (feeder){.job = job, .arena = {.size_max = LIZ_LINE_RECORD_MAX * 8}, .n_rows = job->have.n};
         status = feed_all(f, &whole, &err);
         liz_arena_free(&f->arena);
         liz_line_choices_free(&f->choices);
     }
     free(f);
-    liz_line_window_end(&job->window, whole, liz_line_input_n_records(job->in), liz_line_input_hash(job->in),
-                        status == LIZ_E_CANCELLED ? LIZ_OK : status, &err);
+    liz_line_window_end(&job->window, whole, liz_line_input_mark(job->in), status == LIZ_E_CANCELLED ? LIZ_OK : status,
+                        &err);
     return NULL;
 }

@@ -10,12 +10,9 @@
 #include <math.h>
 #include <stdio.h>
 
-enum { VALUE_LEN_MAX = 120, JSON_MAX = 1 << 20 };
+enum { VALUE_LEN_MAX = 120, JSON_MAX = LIZ_LINE_FINGERPRINT_MAX };
 
-void liz_line_fingerprint_init(liz_line_fingerprint *fp) { liz_buf_init(&fp->json, JSON_MAX); }
-void liz_line_fingerprint_free(liz_line_fingerprint *fp) { liz_buf_free(&fp->json); }
-
-static void add(liz_line_fingerprint *fp, const char *name, liz_str value)
+static void add(liz_buf *fp, const char *name, liz_str value)
 {
     char hashed[64];
     if (value.n > VALUE_LEN_MAX) {
@@ -24,34 +21,33 @@ static void add(liz_line_fingerprint *fp, const char *name, liz_str value)
         snprintf(hashed, sizeof hashed, "hash %s", hex);
         value = liz_str_of(hashed);
     }
-    liz_buf_printf(&fp->json, "%s\"%s\":", fp->json.len ? "," : "{", name);
-    liz_json_write_string(&fp->json, value);
+    liz_buf_printf(fp, "%s\"%s\":", fp->len ? "," : "{", name);
+    liz_json_write_string(fp, value);
 }
 
 /* A value that had no memory must not pass for another. Releases it. */
-static void add_buf(liz_line_fingerprint *fp, const char *name, liz_buf *value)
+static void add_buf(liz_buf *fp, const char *name, liz_buf *value)
 {
     add(fp, name, liz_buf_str(value));
-    fp->json.failed = fp->json.failed || liz_buf_failed(value);
+    fp->failed = fp->failed || liz_buf_failed(value);
     liz_buf_free(value);
 }
 
-static void add_text(liz_line_fingerprint *fp, const char *name, const char *value)
+static void add_text(liz_buf *fp, const char *name, const char *value)
 {
     add(fp, name, liz_str_of(value ? value : "none"));
 }
 
-static void add_number(liz_line_fingerprint *fp, const char *name, int64_t value)
+static void add_number(liz_buf *fp, const char *name, int64_t value)
 {
     char text[32];
     snprintf(text, sizeof text, "%" PRId64, value);
     add_text(fp, name, text);
 }
 
-static void add_float(liz_line_fingerprint *fp, const char *name, float value)
+static void add_float(liz_buf *fp, const char *name, float value)
 {
-    liz_buf text;
-    liz_buf_init(&text, 64);
+    liz_buf text = {.len_max = 64};
     if (isnan(value))
         liz_buf_puts(&text, "of the model");
     else
@@ -60,10 +56,9 @@ static void add_float(liz_line_fingerprint *fp, const char *name, float value)
 }
 
 /* A list as a JSON array, so that no two lists look the same. */
-static void add_list(liz_line_fingerprint *fp, const char *name, const char *const *items, size_t n)
+static void add_list(liz_buf *fp, const char *name, const char *const *items, size_t n)
 {
-    liz_buf text;
-    liz_buf_init(&text, JSON_MAX);
+    liz_buf text = {.len_max = JSON_MAX};
     for (size_t i = 0; i < n; i++) {
         liz_buf_putc(&text, i ? ',' : '[');
         liz_json_write_string(&text, liz_str_of(items[i]));
@@ -72,10 +67,9 @@ static void add_list(liz_line_fingerprint *fp, const char *name, const char *con
     add_buf(fp, name, &text);
 }
 
-static void add_bias(liz_line_fingerprint *fp, const liz_sampling *s)
+static void add_bias(liz_buf *fp, const liz_sampling *s)
 {
-    liz_buf text;
-    liz_buf_init(&text, JSON_MAX);
+    liz_buf text = {.len_max = JSON_MAX};
     for (size_t i = 0; i < s->n_bias; i++) {
         liz_buf_printf(&text, "%s%" PRId32 ":", i ? "," : "", s->bias[i].token);
         liz_json_write_float(&text, s->bias[i].bias); /* null: forbidden */
@@ -101,7 +95,7 @@ static const struct {
     {"dry-base", offsetof(liz_sampling, dry_base), false},
 };
 
-static void add_sampling(liz_line_fingerprint *fp, const liz_sampling *s)
+static void add_sampling(liz_buf *fp, const liz_sampling *s)
 {
     add_float(fp, "temperature", s->temperature);
     if (s->top_k < 0)
@@ -122,14 +116,14 @@ static void add_sampling(liz_line_fingerprint *fp, const liz_sampling *s)
     add_bias(fp, s);
 }
 
-void liz_line_fingerprint_make(liz_line_fingerprint *fp, const liz_line_opts *opts, const char *model_hash,
-                               const char *const *loras, const char *template_hash, const char *now)
+void liz_line_fingerprint_make(liz_buf *fp, const liz_line_opts *opts, const char *model_hash, const char *const *loras,
+                               const char *template_hash, const char *now)
 {
     char shard[32] = "whole", seed[32];
     if (opts->n_shards > 0)
         snprintf(shard, sizeof shard, "%" PRIu32 "/%" PRIu32, opts->shard, opts->n_shards);
     snprintf(seed, sizeof seed, "%" PRIu64, opts->seed);
-    liz_buf_clear(&fp->json);
+    liz_buf_clear(fp);
     add_text(fp, "model", model_hash);
     add_list(fp, "lora", loras, opts->engine.n_loras);
     add_text(fp, "lora-field", opts->lora_field);
@@ -160,7 +154,7 @@ void liz_line_fingerprint_make(liz_line_fingerprint *fp, const liz_line_opts *op
     add_list(fp, "keep", opts->keep, opts->n_keep);
     add_text(fp, "truncate", opts->truncate_field);
     add_text(fp, "shard", shard);
-    liz_buf_putc(&fp->json, '}');
+    liz_buf_putc(fp, '}');
 }
 
 static liz_str value_of(const liz_json *object, liz_str name)

@@ -35,8 +35,7 @@ struct liz_line_input {
     csv_state state;
     uint64_t line, lines_in_record;
     uint64_t n_bytes, n_bytes_total;
-    uint64_t n_records;
-    liz_hash hash, hash_before;
+    liz_line_mark mark, mark_before;
     liz_buf header;
     liz_line_cut last;
 };
@@ -283,7 +282,7 @@ liz_status liz_line_input_open(liz_line_input **out, const liz_files *files, con
         return status;
     }
     liz_str name = liz_str_of(in->separator == ',' ? "csv" : in->separator == '\t' ? "tsv" : "jsonl");
-    in->hash = liz_hash_chain(liz_hash_bytes(name.p, name.n), in->header.data, in->header.len);
+    in->mark.hash = liz_hash_chain(liz_hash_bytes(name.p, name.n), in->header.data, in->header.len);
     *out = in;
     return LIZ_OK;
 }
@@ -314,27 +313,25 @@ liz_status liz_line_input_next(liz_line_input *in, liz_line_cut *cut, bool *got,
     in->given_again = false;
     if (!*got)
         return LIZ_OK;
-    in->hash_before = in->hash;
-    in->hash = liz_hash_chain(in->hash, in->last.text.p, in->last.text.n);
+    in->mark_before = in->mark;
+    in->mark.hash = liz_hash_chain(in->mark.hash, in->last.text.p, in->last.text.n);
     if (in->last.too_large)
-        in->hash = liz_hash_chain(in->hash, &in->dropped, sizeof in->dropped);
-    in->last.index = in->n_records++;
+        in->mark.hash = liz_hash_chain(in->mark.hash, &in->dropped, sizeof in->dropped);
+    in->last.index = in->mark.n++;
     *cut = in->last;
     return LIZ_OK;
 }
 
 void liz_line_input_unget(liz_line_input *in)
 {
-    LIZ_ASSERT(in->n_records > 0 && !in->given_again);
+    LIZ_ASSERT(in->mark.n > 0 && !in->given_again);
     in->given_again = true;
-    in->n_records--;
-    in->hash = in->hash_before;
+    in->mark = in->mark_before;
 }
 
 char liz_line_input_separator(const liz_line_input *in) { return in->separator; }
 liz_str liz_line_input_header(const liz_line_input *in) { return liz_buf_str(&in->header); }
-liz_hash liz_line_input_hash(const liz_line_input *in) { return in->hash; }
-uint64_t liz_line_input_n_records(const liz_line_input *in) { return in->n_records; }
+liz_line_mark liz_line_input_mark(const liz_line_input *in) { return in->mark; }
 
 void liz_line_input_bytes(const liz_line_input *in, uint64_t *consumed, uint64_t *total)
 {

@@ -16,6 +16,12 @@
 
 typedef struct liz_line_input liz_line_input;
 
+/* How much of an input was consumed: records, and a hash over them, the header and the form. */
+typedef struct liz_line_mark {
+    uint64_t n;
+    liz_hash hash;
+} liz_line_mark;
+
 typedef struct liz_line_cut {
     uint64_t index; /* counted from 0 */
     uint64_t line;  /* of the file, counted from 1, where it begins */
@@ -43,9 +49,8 @@ LIZ_MUST_CHECK liz_status liz_line_input_next(liz_line_input *in, liz_line_cut *
 /* The record just given will be given once more. */
 void liz_line_input_unget(liz_line_input *in);
 
-/* Over the form, the header and every record given so far (not those ungiven). */
-liz_hash liz_line_input_hash(const liz_line_input *in);
-uint64_t liz_line_input_n_records(const liz_line_input *in);
+/* Of every record given so far (not those ungiven). */
+liz_line_mark liz_line_input_mark(const liz_line_input *in);
 /* Bytes consumed, and the file's size (0 where it has none). */
 void liz_line_input_bytes(const liz_line_input *in, uint64_t *consumed, uint64_t *total);
 

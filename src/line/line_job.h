@@ -20,6 +20,11 @@ typedef struct liz_line_choices {
     size_t n_longest;
 } liz_line_choices;
 
+/* The whole rows from the beginning of a file. */
+typedef struct liz_line_rows {
+    uint64_t n, n_failed, bytes;
+} liz_line_rows;
+
 typedef struct liz_line_job {
     const liz_line_opts *opts;
     const liz_files *files;
@@ -35,13 +40,12 @@ typedef struct liz_line_job {
     liz_line_prompter prompter;
     /* OUT */
     liz_line_journal journal;
-    liz_line_fingerprint fingerprint;
+    liz_buf fingerprint;
     bool resumable;    /* OUT is a file and has a side file */
     char *target_path; /* the file rows are appended to: OUT, or OUT.retry */
     int target_fd;
     int stats_fd;
-    uint64_t target_bytes; /* of whole rows in it */
-    uint64_t n_rows_have, n_failed_have;
+    liz_line_rows have;  /* whole rows in OUT, and their bytes in the target */
     uint64_t n_rows_max; /* rows that OUT is to hold; 0: all there are */
     uint32_t attempt;
     bool is_new;             /* the job begins with this run */
@@ -72,8 +76,8 @@ LIZ_MUST_CHECK liz_status liz_line_check_input(liz_line_job *job, liz_error *err
  * and there is none, or --now is no time; what opening returns where --prompt or the rows need it. */
 LIZ_MUST_CHECK liz_status liz_line_open_template(liz_line_job *job, liz_error *err);
 
-/* Takes OUT's lock, decides whether and where to go on, and moves the input there. Fills target_path, n_rows_have,
- * n_failed_have, target_bytes, attempt, is_over. */
+/* Takes OUT's lock, decides whether and where to go on, and moves the input there. Fills target_path, have, attempt,
+ * is_over. */
 LIZ_MUST_CHECK liz_status liz_line_resume(liz_line_job *job, liz_error *err);
 /* Opens what is written to, cutting off what is torn, and records a job that is new. */
 LIZ_MUST_CHECK liz_status liz_line_target_open(liz_line_job *job, liz_error *err);

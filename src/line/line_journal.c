@@ -62,13 +62,13 @@ static liz_status read_job(liz_line_journal *journal, const liz_json *root, liz_
         return fail_damaged(journal, "was written by another version of lizzie", err);
     bool ok = liz_json_int64(liz_json_member(root, "began"), &journal->began_s) &&
               liz_json_int64(liz_json_member(root, "records"), &n_records) && n_records >= 0 &&
-              get_text(root, "input_hash", hash, sizeof hash) && liz_hash_from_hex(&journal->input_hash, hash) &&
+              get_text(root, "input_hash", hash, sizeof hash) && liz_hash_from_hex(&journal->mark.hash, hash) &&
               get_text(root, "model_stamp", journal->model.stamp, sizeof journal->model.stamp) &&
               get_text(root, "model_hash", journal->model.hash, sizeof journal->model.hash) && finished != NULL &&
               read_attempts(journal, liz_json_member(root, "attempts"));
     if (!ok)
         return fail_damaged(journal, "is damaged", err);
-    journal->n_records = (uint64_t)n_records;
+    journal->mark.n = (uint64_t)n_records;
     journal->finished = finished->type == LIZ_JSON_TRUE;
     if (retry != NULL)
         liz_buf_append_str(&journal->retry, retry->source);
@@ -78,10 +78,9 @@ static liz_status read_job(liz_line_journal *journal, const liz_json *root, liz_
 
 static liz_status read_file(liz_line_journal *journal, liz_error *err)
 {
-    liz_buf text;
+    liz_buf text = {.len_max = SIZE_MAX_BYTES};
     liz_arena arena = {.size_max = 64u << 20};
     liz_json *root;
-    liz_buf_init(&text, SIZE_MAX_BYTES);
     liz_status status = liz_file_read_whole(journal->files, journal->path, &text, err);
     if (status == LIZ_E_LIMIT)
         status = fail_damaged(journal, "is damaged", err);
@@ -137,16 +136,15 @@ static void write_attempts(const liz_line_journal *journal, liz_buf *out)
 
 liz_status liz_line_journal_save(liz_line_journal *journal, liz_error *err)
 {
-    liz_buf out;
+    liz_buf out = {.len_max = SIZE_MAX_BYTES};
     char hash[33];
     if (check_memory(journal, err) != LIZ_OK)
         return LIZ_E_MEMORY;
-    liz_buf_init(&out, SIZE_MAX_BYTES);
-    liz_hash_hex(journal->input_hash, hash);
+    liz_hash_hex(journal->mark.hash, hash);
     liz_buf_printf(&out,
                    "{\n \"lizzie_job\": %d,\n \"began\": %" PRId64 ",\n \"finished\": %s,\n \"records\": %" PRIu64
                    ",\n \"input_hash\": \"%s\",\n \"model_stamp\": ",
-                   FORMAT_VERSION, journal->began_s, journal->finished ? "true" : "false", journal->n_records, hash);
+                   FORMAT_VERSION, journal->began_s, journal->finished ? "true" : "false", journal->mark.n, hash);
     liz_json_write_string(&out, liz_str_of(journal->model.stamp));
     liz_buf_puts(&out, ",\n \"model_hash\": ");
     liz_json_write_string(&out, liz_str_of(journal->model.hash));
@@ -170,8 +168,7 @@ void liz_line_journal_begin(liz_line_journal *journal, liz_str fingerprint, cons
 {
     journal->began_s = now_s;
     journal->finished = false;
-    journal->n_records = 0;
-    journal->input_hash = (liz_hash){0};
+    journal->mark = (liz_line_mark){0};
     journal->model = *model;
     liz_buf_clear(&journal->fingerprints);
     liz_buf_clear(&journal->retry);

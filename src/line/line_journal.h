@@ -10,21 +10,18 @@
 #ifndef LIZ_LINE_LINE_JOURNAL_H
 #define LIZ_LINE_LINE_JOURNAL_H
 
-#include "base/hash.h"
 #include "base/json.h"
 #include "line/line.h"
+#include "line/line_input.h"
 
-/* Named settings in a fixed order: what must be equal for rows to be the same. Long values stand as their hash. */
-typedef struct liz_line_fingerprint {
-    liz_buf json; /* an object of strings */
-} liz_line_fingerprint;
+/* A fingerprint is a JSON object of strings: named settings in a fixed order, what must be equal for rows to be the
+ * same. Long values stand as their hash. */
+#define LIZ_LINE_FINGERPRINT_MAX (1u << 20)
 
-void liz_line_fingerprint_init(liz_line_fingerprint *fp);
-void liz_line_fingerprint_free(liz_line_fingerprint *fp);
 /* Describes a job on a model of this content and adapters [engine.n_loras] described so; `template_hash` and `now` are
  * NULL where no chat template is used. */
-void liz_line_fingerprint_make(liz_line_fingerprint *fp, const liz_line_opts *opts, const char *model_hash,
-                               const char *const *loras, const char *template_hash, const char *now);
+void liz_line_fingerprint_make(liz_buf *fp, const liz_line_opts *opts, const char *model_hash, const char *const *loras,
+                               const char *template_hash, const char *now);
 /* Copies the setting `name` of a fingerprint; false when it has none. */
 bool liz_line_fingerprint_get(liz_str fingerprint, const char *name, char *out, size_t size);
 /* Appends "name (was X, is Y)" for what differs, of all settings or the one named `only`; nothing when equal. */
@@ -37,8 +34,7 @@ typedef struct liz_line_journal {
     bool exists; /* it describes a job */
     int64_t began_s;
     bool finished;
-    uint64_t n_records;
-    liz_hash input_hash;
+    liz_line_mark mark; /* the input that it vouches for */
     liz_model_identity model;
     liz_buf fingerprints; /* JSON texts, one a line: of attempt 0, 1, ... */
     uint32_t n_attempts;

@@ -42,8 +42,7 @@ static size_t find(const liz_line_opts *o, liz_str name)
 
 static bool fail_name(const liz_line_opts *o, liz_str name, liz_line_row *row)
 {
-    liz_buf known;
-    liz_buf_init(&known, 4096);
+    liz_buf known = {.len_max = 4096};
     for (size_t i = 0; i < o->engine.n_loras; i++)
         if (o->lora_names[i] != NULL)
             liz_buf_printf(&known, "%s%s", known.len ? ", " : "", o->lora_names[i]);

@@ -132,9 +132,8 @@ static void show_counts(const liz_line_job *job, const plan *p, liz_buf *out)
 liz_status liz_line_plan(liz_line_job *job, liz_buf *out, liz_error *err)
 {
     liz_vocab *vocab = NULL;
-    liz_buf memory;
+    liz_buf memory = {.len_max = 1 << 20};
     plan p = {0};
-    liz_buf_init(&memory, 1 << 20);
     job->prompter.n_ctx = job->opts->engine.n_ctx;
     liz_status status = read_model(job, &memory, err);
     status = status ?: liz_vocab_open(&vocab, job->opts->model_path, err);

@@ -59,60 +59,49 @@ static liz_status read_place(liz_line_template *template, const char *option, co
     return *name ? LIZ_OK : liz_fail(err, LIZ_E_MEMORY, "%s: no memory", option);
 }
 
-/* Appends the parts of `text`. The last literal stays open for what follows. */
-static liz_status compile_text(liz_line_template *template, const char *option, const char *text, liz_buf *literal,
+/* Adds the part of the literal so far and the field behind it, which is NULL at the end. */
+static liz_status part_add(liz_line_template *t, const char *option, liz_buf *literal, const char *field,
+                           liz_error *err)
+{
+    const char *copy = liz_arena_strdup(&t->arena, literal->data, literal->len);
+    if (liz_buf_failed(literal) || copy == NULL)
+        return liz_fail(err, LIZ_E_MEMORY, "%s: no memory", option);
+    t->parts[t->n_parts++] = (part){{copy, literal->len}, field};
+    liz_buf_clear(literal);
+    return LIZ_OK;
+}
+
+static liz_status compile_text(liz_line_template *t, const char *option, const char *text, liz_buf *literal,
                                liz_error *err)
 {
-    while (*text != '\0') {
-        if (liz_str_starts(liz_str_of(text), "\\{{")) {
+    liz_status status = LIZ_OK;
+    const char *field = NULL;
+    while (status == LIZ_OK && *text != '\0') {
+        if (strncmp(text, "\\{{", 3) == 0) {
             liz_buf_puts(literal, "{{");
             text += 3;
         } else if (text[0] == '{' && text[1] == '{') {
-            part *p = &template->parts[template->n_parts];
-            liz_status status = read_place(template, option, &text, &p->field, err);
-            if (status != LIZ_OK)
-                return status;
-            p->literal = (liz_str){liz_arena_strdup(&template->arena, literal->data, literal->len), literal->len};
-            if (liz_buf_failed(literal) || p->literal.p == NULL)
-                return liz_fail(err, LIZ_E_MEMORY, "%s: no memory", option);
-            template->n_parts++;
-            liz_buf_clear(literal);
+            status = read_place(t, option, &text, &field, err) ?: part_add(t, option, literal, field, err);
         } else {
             liz_buf_putc(literal, *text++);
         }
     }
-    return LIZ_OK;
-}
-
-/* The same with the last literal closed. */
-static liz_status compile_whole(liz_line_template *t, const char *option, const char *text, liz_buf *literal,
-                                liz_error *err)
-{
-    liz_status status = compile_text(t, option, text, literal, err);
-    if (status != LIZ_OK)
-        return status;
-    liz_str last = {liz_arena_strdup(&t->arena, literal->data, literal->len), literal->len};
-    if (liz_buf_failed(literal) || last.p == NULL)
-        return liz_fail(err, LIZ_E_MEMORY, "no memory for the prompt");
-    t->parts[t->n_parts++].literal = last;
-    liz_buf_clear(literal);
-    return LIZ_OK;
+    return status ?: part_add(t, option, literal, NULL, err);
 }
 
 liz_status liz_line_template_compile(liz_line_template **out, const char *system, const char *prompt, liz_error *err)
 {
     liz_line_template *t = calloc(1, sizeof *t);
-    liz_buf literal;
-    liz_buf_init(&literal, PROMPT_MAX);
+    liz_buf literal = {.len_max = PROMPT_MAX};
     if (t == NULL)
         return liz_fail(err, LIZ_E_MEMORY, "no memory for the prompt");
     liz_arena_init(&t->arena, (size_t)4 * PROMPT_MAX);
     t->parts = liz_arena_array(&t->arena, n_openings(system) + n_openings(prompt) + 2, sizeof *t->parts);
     liz_status status = t->parts ? LIZ_OK : liz_fail(err, LIZ_E_MEMORY, "no memory for the prompt");
     if (status == LIZ_OK && system != NULL)
-        status = compile_whole(t, "--system", system, &literal, err);
+        status = compile_text(t, "--system", system, &literal, err);
     t->n_system = t->n_parts;
-    status = status ?: compile_whole(t, "--prompt", prompt, &literal, err);
+    status = status ?: compile_text(t, "--prompt", prompt, &literal, err);
     liz_buf_free(&literal);
     if (status != LIZ_OK)
         liz_line_template_free(t);
@@ -174,8 +163,7 @@ static bool own_prompt(const liz_line_record *record, liz_line_row *row, liz_str
 static bool add_turn(const liz_line_prompter *p, const char *role, size_t from, size_t to,
                      const liz_line_record *record, size_t cut, liz_line_row *row, liz_buf *out)
 {
-    liz_buf text;
-    liz_buf_init(&text, PROMPT_MAX);
+    liz_buf text = {.len_max = PROMPT_MAX};
     bool ok = fill(p->template, from, to, record, p->truncate_field, cut, row, &text);
     liz_buf_printf(out, "{\"role\":\"%s\",\"content\":", role);
     liz_json_write_string(out, liz_buf_str(&text));
@@ -272,8 +260,7 @@ static bool raw_text(const liz_line_prompter *p, const liz_line_record *record, 
 static liz_status text_cut(const liz_line_prompter *p, const liz_line_record *record, size_t cut, liz_line_row *row,
                            liz_rendered *out, liz_error *err)
 {
-    liz_buf text;
-    liz_buf_init(&text, PROMPT_MAX);
+    liz_buf text = {.len_max = PROMPT_MAX};
     liz_status status = LIZ_OK;
     *out = (liz_rendered){0};
     if (!is_chat(p, record)) {

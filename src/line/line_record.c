@@ -219,3 +219,28 @@ void liz_line_record_names(const liz_line_record *record, liz_buf *out)
         member = member ? member->next : NULL;
     }
 }
+
+/* ---- All of a file ------------------------------------------------------------------------------ */
+
+liz_status liz_line_records_each(const char *path, liz_line_input_form form, liz_line_record_fn *take, void *user,
+                                 liz_error *err)
+{
+    liz_line_input *in = NULL;
+    liz_line_header header = {0};
+    const liz_line_header *columns = NULL;
+    liz_line_cut cut;
+    bool got = true;
+    liz_status status = liz_line_input_open(&in, liz_files_system(), path, form, NULL, err);
+    if (status == LIZ_OK && liz_line_input_separator(in) != 0) {
+        status = liz_line_header_read(&header, in, path, err);
+        columns = &header;
+    }
+    while (status == LIZ_OK && got) {
+        status = liz_line_input_next(in, &cut, &got, err);
+        if (status == LIZ_OK && got)
+            status = take(user, columns, &cut, err);
+    }
+    liz_line_header_free(&header);
+    liz_line_input_close(in);
+    return status;
+}

@@ -43,4 +43,11 @@ bool liz_line_record_json(const liz_line_record *record, const char *name, liz_b
 /* "a, b, c": the names that there are, as many as fit. */
 void liz_line_record_names(const liz_line_record *record, liz_buf *out);
 
+/* Takes a record of a file; `columns` NULL for JSONL. */
+typedef liz_status liz_line_record_fn(void *user, const liz_line_header *columns, const liz_line_cut *cut,
+                                      liz_error *err);
+/* Calls `take` for each record of a file until it fails. As liz_line_input_open, liz_line_header_read and `take`. */
+LIZ_MUST_CHECK liz_status liz_line_records_each(const char *path, liz_line_input_form form, liz_line_record_fn *take,
+                                                void *user, liz_error *err);
+
 #endif

@@ -58,15 +58,20 @@ static liz_status token_read(const liz_vocab *vocab, const char *text, int32_t *
                              text, n);
 }
 
+liz_status liz_line_vocab_check(const liz_engine *engine, const char *path, liz_error *err)
+{
+    if (liz_engine_vocab(engine) != NULL)
+        return LIZ_OK;
+    return liz_fail(err, LIZ_E_UNSUPPORTED,
+                    "%s: has no vocabulary to read text with: only score --tokens works with it", path);
+}
+
 liz_status liz_line_ask_settle(liz_line_ask *ask, const liz_line_opts *o, const liz_engine *engine, float temperature,
                                float min_p, int32_t *stop_tokens, liz_error *err)
 {
     const liz_vocab *vocab = liz_engine_vocab(engine);
     liz_engine_info info;
     liz_engine_info_get(engine, &info);
-    if (vocab == NULL)
-        return liz_fail(err, LIZ_E_UNSUPPORTED,
-                        "%s: has no vocabulary to read text with: only score --tokens works with it", o->model_path);
     *ask = (liz_line_ask){.request = {.sampling = sampling_settle(o->sampling, &info, temperature, min_p),
                                       .n_predict_max = o->max_tokens,
                                       .stop = o->stop_strings,

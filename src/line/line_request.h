@@ -24,9 +24,12 @@ typedef struct liz_line_ask {
     liz_str model;        /* that an OpenAI row names */
 } liz_line_ask;
 
+/* LIZ_E_UNSUPPORTED where the model, whose file `path` names, has no vocabulary. */
+LIZ_MUST_CHECK liz_status liz_line_vocab_check(const liz_engine *engine, const char *path, liz_error *err);
+
 /* Makes of options what each row asks of this engine. `temperature` and `min_p` (where that too is open) are used where
  * neither the options nor the model file name a temperature. LIZ_E_USAGE for stop tokens, which are looked up into
- * `stop_tokens` [LIZ_LINE_STOP_MAX]; LIZ_E_UNSUPPORTED where the model has no vocabulary. */
+ * `stop_tokens` [LIZ_LINE_STOP_MAX]. */
 LIZ_MUST_CHECK liz_status liz_line_ask_settle(liz_line_ask *ask, const liz_line_opts *opts, const liz_engine *engine,
                                               float temperature, float min_p, int32_t *stop_tokens, liz_error *err);
 

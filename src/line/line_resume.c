@@ -20,10 +20,6 @@
 
 /* ---- The rows of a file ------------------------------------------------------------------------- */
 
-typedef struct scanned {
-    uint64_t n_rows, n_failed, n_bytes; /* of whole rows from the beginning */
-} scanned;
-
 /* The index of the record that follows `index` among ours. */
 static uint64_t next_index(const liz_line_job *job, uint64_t index)
 {
@@ -40,11 +36,11 @@ static liz_status fail_foreign(const liz_line_job *job, const liz_line_cut *cut,
 
 /* Counts the whole rows of `path`, up to the record `n_records` (exclusive). What follows them is torn, or not vouched
  * for. LIZ_E_STATE when a line is some other text. */
-static liz_status scan_rows(const liz_line_job *job, const char *path, uint64_t n_records, scanned *found,
+static liz_status scan_rows(const liz_line_job *job, const char *path, uint64_t n_records, liz_line_rows *found,
                             liz_error *err)
 {
     liz_line_input *in = NULL;
-    *found = (scanned){0};
+    *found = (liz_line_rows){0};
     liz_status status = liz_line_input_open(&in, job->files, path, LIZ_LINE_INPUT_JSONL, NULL, err);
     for (uint64_t index = job->opts->shard; status == LIZ_OK && index < n_records; index = next_index(job, index)) {
         liz_line_cut cut;
@@ -54,15 +50,15 @@ static liz_status scan_rows(const liz_line_job *job, const char *path, uint64_t 
         if (status != LIZ_OK || !got || !cut.is_closed)
             break;
         liz_line_input_bytes(in, &end, &size);
-        bool follows = end == found->n_bytes + cut.text.n + 1; /* no mark, blank line or other line end between */
+        bool follows = end == found->bytes + cut.text.n + 1; /* no mark, blank line or other line end between */
         if (!follows || !liz_line_row_matches(cut.text, job->form, index)) {
             bool torn = memchr(cut.text.p, '\0', cut.text.n) != NULL; /* blocks that never reached the disk read as 0 */
             status = torn ? LIZ_OK : fail_foreign(job, &cut, index, err);
             break;
         }
-        found->n_rows++;
+        found->n++;
         found->n_failed += liz_line_row_is_error(cut.text);
-        found->n_bytes = end;
+        found->bytes = end;
     }
     liz_line_input_close(in);
     return status;
@@ -73,19 +69,19 @@ static liz_status scan_rows(const liz_line_job *job, const char *path, uint64_t 
 liz_status liz_line_check_consumed(const liz_line_job *job, const liz_line_input *in, bool at_end, liz_error *err)
 {
     const liz_line_journal *j = &job->journal;
-    uint64_t n = liz_line_input_n_records(in);
-    if (j->n_records == 0)
+    liz_line_mark mark = liz_line_input_mark(in);
+    if (j->mark.n == 0)
         return LIZ_OK;
-    if (at_end && n < j->n_records)
+    if (at_end && mark.n < j->mark.n)
         return liz_fail(err, LIZ_E_STATE,
                         "%s: has changed: it ends after %" PRIu64 " records, and %s was made from %" PRIu64
                         " or more: give the old input, or begin anew with --restart",
-                        job->opts->in_path, n, job->opts->out_path, j->n_records);
-    if (n == j->n_records && !liz_hash_eq(liz_line_input_hash(in), j->input_hash))
+                        job->opts->in_path, mark.n, job->opts->out_path, j->mark.n);
+    if (mark.n == j->mark.n && !liz_hash_eq(mark.hash, j->mark.hash))
         return liz_fail(err, LIZ_E_STATE,
                         "%s: has changed: its first %" PRIu64 " records are not those that %s was made from: give the "
                         "old input, or begin anew with --restart",
-                        job->opts->in_path, n, job->opts->out_path);
+                        job->opts->in_path, mark.n, job->opts->out_path);
     return LIZ_OK;
 }
 
@@ -97,7 +93,7 @@ static liz_status verify_consumed(const liz_line_job *job, liz_error *err)
     bool got = true;
     liz_status status =
         liz_line_input_open(&in, job->files, job->opts->in_path, LIZ_LINE_INPUT_GUESS, &job->reader_stop, err);
-    while (status == LIZ_OK && got && liz_line_input_n_records(in) < job->journal.n_records)
+    while (status == LIZ_OK && got && liz_line_input_mark(in).n < job->journal.mark.n)
         status = liz_line_input_next(in, &cut, &got, err);
     status = status ?: liz_line_check_consumed(job, in, !got, err);
     liz_line_input_close(in);
@@ -167,9 +163,8 @@ static bool out_is_file(const char *path, uint64_t *size)
 
 static liz_status fail_differs(const liz_line_job *job, liz_str was, const char *only, const char *what, liz_error *err)
 {
-    liz_buf diff;
-    liz_buf_init(&diff, 4096);
-    liz_line_fingerprint_diff(was, liz_buf_str(&job->fingerprint.json), only, &diff);
+    liz_buf diff = {.len_max = 4096};
+    liz_line_fingerprint_diff(was, liz_buf_str(&job->fingerprint), only, &diff);
     liz_status status = LIZ_OK;
     if (liz_buf_failed(&diff) && !diff.is_full)
         status = liz_fail(err, LIZ_E_MEMORY, "%s: no memory to compare settings", job->opts->out_path);
@@ -184,23 +179,19 @@ static liz_status fail_differs(const liz_line_job *job, liz_str was, const char 
 static void begin_new(liz_line_job *job)
 {
     liz_model_identity model = job->journal.model;
-    liz_line_journal_begin(&job->journal, liz_buf_str(&job->fingerprint.json), &model, liz_clock_unix_s());
+    liz_line_journal_begin(&job->journal, liz_buf_str(&job->fingerprint), &model, liz_clock_unix_s());
     job->is_new = true;
 }
 
 /* Goes on after the whole rows of the target. */
 static liz_status go_on(liz_line_job *job, liz_error *err)
 {
-    scanned found = {0};
     bool follows;
     job->check_in_flight = strcmp(job->opts->in_path, "-") == 0;
     liz_status status = job->check_in_flight ? LIZ_OK : verify_consumed(job, err);
     if (status == LIZ_OK && access(job->target_path, F_OK) == 0)
-        status = scan_rows(job, job->target_path, job->journal.n_records, &found, err);
-    status = status ?: skip_rows(job, found.n_rows, &follows, err);
-    job->n_rows_have = found.n_rows;
-    job->n_failed_have = found.n_failed;
-    job->target_bytes = found.n_bytes;
+        status = scan_rows(job, job->target_path, job->journal.mark.n, &job->have, err);
+    status = status ?: skip_rows(job, job->have.n, &follows, err);
     job->is_over = status == LIZ_OK && !follows;
     return status;
 }
@@ -237,7 +228,7 @@ static liz_status begin_retry(liz_line_job *job, liz_error *err)
     status = status ?: liz_file_sync(job->files, fd, job->target_path, err);
     liz_file_close(job->files, &fd);
     status = status ?: liz_file_sync_folder(job->files, job->target_path, err);
-    liz_buf_append_str(&job->journal.retry, liz_buf_str(&job->fingerprint.json));
+    liz_buf_append_str(&job->journal.retry, liz_buf_str(&job->fingerprint));
     return status ?: liz_line_journal_save(&job->journal, err);
 }
 
@@ -252,25 +243,20 @@ liz_status liz_line_retry_settle(liz_line_job *job, liz_error *err)
 }
 
 /* The retry under way goes on, or turns out to have been renamed already. */
-static liz_status go_on_retry(liz_line_job *job, const scanned *old, liz_error *err)
+static liz_status go_on_retry(liz_line_job *job, const liz_line_rows *old, liz_error *err)
 {
-    scanned found;
     bool follows;
     liz_status status = fail_differs(job, liz_buf_str(&job->journal.retry), NULL, "a --retry-failed is under way", err);
     if (status != LIZ_OK)
         return status;
     if (access(job->target_path, F_OK) != 0) {
         job->is_over = true;
-        job->n_rows_have = old->n_rows;
-        job->n_failed_have = old->n_failed;
+        job->have = *old;
         return liz_line_retry_settle(job, err);
     }
-    status = scan_rows(job, job->target_path, job->journal.n_records, &found, err);
-    status = status ?: skip_old_rows(job, found.n_rows, err);
-    status = status ?: skip_rows(job, found.n_rows, &follows, err);
-    job->n_rows_have = found.n_rows;
-    job->n_failed_have = found.n_failed;
-    job->target_bytes = found.n_bytes;
+    status = scan_rows(job, job->target_path, job->journal.mark.n, &job->have, err);
+    status = status ?: skip_old_rows(job, job->have.n, err);
+    status = status ?: skip_rows(job, job->have.n, &follows, err);
     return status;
 }
 
@@ -286,7 +272,7 @@ static liz_status check_finished(liz_line_job *job, liz_error *err)
 
 static liz_status resume_retry(liz_line_job *job, liz_error *err)
 {
-    scanned old;
+    liz_line_rows old;
     bool follows;
     free(job->target_path);
     if (asprintf(&job->target_path, "%s.retry", job->opts->out_path) < 0) {
@@ -295,16 +281,16 @@ static liz_status resume_retry(liz_line_job *job, liz_error *err)
     }
     liz_status status = check_finished(job, err);
     status = status ?: verify_consumed(job, err);
-    status = status ?: scan_rows(job, job->opts->out_path, job->journal.n_records, &old, err);
+    status = status ?: scan_rows(job, job->opts->out_path, job->journal.mark.n, &old, err);
     if (status != LIZ_OK)
         return status;
     job->attempt = job->journal.n_attempts;
-    job->n_rows_max = old.n_rows;
+    job->n_rows_max = old.n;
     if (job->journal.retry.len > 0)
         return go_on_retry(job, &old, err);
     job->is_over = old.n_failed == 0;
     if (job->is_over) {
-        job->n_rows_have = old.n_rows;
+        job->have = old;
         return LIZ_OK;
     }
     status = begin_retry(job, err);
@@ -332,7 +318,7 @@ static liz_status settings_describe(liz_line_job *job, liz_error *err)
     if (status == LIZ_OK)
         liz_line_fingerprint_make(&job->fingerprint, job->opts, job->journal.model.hash, loras,
                                   job->chat ? liz_template_hash(job->chat) : NULL, job->chat ? job->now : NULL);
-    if (status == LIZ_OK && liz_buf_failed(&job->fingerprint.json))
+    if (status == LIZ_OK && liz_buf_failed(&job->fingerprint))
         status = liz_fail(err, LIZ_E_MEMORY, "%s: no memory for the settings", job->opts->out_path);
     liz_arena_free(&arena);
     return status;
@@ -371,9 +357,9 @@ liz_status liz_line_resume(liz_line_job *job, liz_error *err)
 /* Cuts off what is torn, or of another job. */
 static liz_status cut_rest(liz_line_job *job, uint64_t size, liz_error *err)
 {
-    if (size == job->target_bytes)
+    if (size == job->have.bytes)
         return LIZ_OK;
-    return liz_file_truncate(job->files, job->target_fd, job->target_path, job->target_bytes, err)
+    return liz_file_truncate(job->files, job->target_fd, job->target_path, job->have.bytes, err)
                ?: liz_file_sync(job->files, job->target_fd, job->target_path, err);
 }
 
@@ -419,7 +405,7 @@ static liz_status open_stats(liz_line_job *job, const char *path, liz_error *err
         (same_open_file(job->stats_fd, job->target_fd) || same_open_file(job->stats_fd, job->journal.fd)))
         return liz_fail(err, LIZ_E_USAGE, "%s: is the file of --stats and also OUT or its side file: name another",
                         path);
-    bool stale = status == LIZ_OK && job->n_rows_have == 0 && fstat(job->stats_fd, &st) == 0 && S_ISREG(st.st_mode);
+    bool stale = status == LIZ_OK && job->have.n == 0 && fstat(job->stats_fd, &st) == 0 && S_ISREG(st.st_mode);
     return stale ? liz_file_truncate(job->files, job->stats_fd, path, 0, err) : status;
 }
 

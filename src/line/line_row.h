@@ -9,7 +9,7 @@
 #define LIZ_LINE_LINE_ROW_H
 
 #include "base/buf.h"
-#include "base/hash.h"
+#include "line/line_input.h"
 #include "lizzie.h"
 
 /* The codes of error rows (docs/line.md). */
@@ -80,8 +80,8 @@ typedef struct liz_line_row {
     liz_line_completion *completions;
     size_t n_completions, n_completions_cap;
     /* Where the input stands after this row. */
-    uint64_t n_records, n_input_bytes;
-    liz_hash input_hash;
+    liz_line_mark mark;
+    uint64_t n_input_bytes;
     size_t n_ended; /* completions; the engine's thread */
     /* Under the window's lock. */
     bool passed, done;

@@ -31,8 +31,7 @@ typedef struct writer {
     liz_line_report *report;
     liz_buf lines, stats;
     uint64_t begun_us, synced_us, told_us;
-    uint64_t n_records; /* the input up to the last row in OUT */
-    liz_hash input_hash;
+    liz_line_mark mark; /* the input up to the last row in OUT */
     liz_line_energy energy;
 } writer;
 
@@ -102,11 +101,10 @@ static liz_status vouch(writer *w, liz_error *err)
 {
     liz_line_job *job = w->job;
     liz_line_journal *j = &job->journal;
-    if (!job->resumable || w->n_records <= j->n_records)
+    if (!job->resumable || w->mark.n <= j->mark.n)
         return LIZ_OK;
     pthread_mutex_lock(&job->window.lock);
-    j->n_records = job->window.n_records;
-    j->input_hash = job->window.input_hash;
+    j->mark = job->window.mark;
     j->finished = false;
     pthread_mutex_unlock(&job->window.lock);
     return liz_line_journal_save(j, err);
@@ -124,9 +122,9 @@ static liz_status write_lines(writer *w, liz_error *err)
     liz_line_job *job = w->job;
     liz_status status = liz_file_write(job->files, job->target_fd, job->target_path, w->lines.data, w->lines.len, err);
     if (status == LIZ_OK)
-        job->target_bytes += w->lines.len;
+        job->have.bytes += w->lines.len;
     else if (job->resumable &&
-             liz_file_truncate(job->files, job->target_fd, job->target_path, job->target_bytes, NULL) != LIZ_OK)
+             liz_file_truncate(job->files, job->target_fd, job->target_path, job->have.bytes, NULL) != LIZ_OK)
         liz_log(LIZ_LOG_WARN, "line", "%s: a torn line stays at its end until the job is resumed", job->target_path);
     if (status == LIZ_OK && job->stats_fd >= 0 && w->stats.len > 0)
         status = liz_file_write(job->files, job->stats_fd, job->opts->stats_path, w->stats.data, w->stats.len, err);
@@ -162,8 +160,7 @@ static liz_status gather(writer *w, size_t *n, bool *stop, liz_error *err)
             liz_line_row_write_stats(row, share_j(w, row), &w->stats);
         if (liz_buf_failed(&w->lines))
             return liz_fail(err, LIZ_E_MEMORY, "no memory for the lines of OUT");
-        w->n_records = row->n_records;
-        w->input_hash = row->input_hash;
+        w->mark = row->mark;
     }
     return LIZ_OK;
 }
@@ -232,21 +229,19 @@ static liz_status write_all(writer *w, liz_error *err)
 static liz_status settle_stopped(writer *w, liz_error *err)
 {
     liz_line_journal *j = &w->job->journal;
-    if (!w->job->resumable || w->job->opts->retry_failed || w->n_records == 0)
+    if (!w->job->resumable || w->job->opts->retry_failed || w->mark.n == 0)
         return LIZ_OK;
-    j->n_records = w->n_records;
-    j->input_hash = w->input_hash;
+    j->mark = w->mark;
     return liz_line_journal_save(j, err);
 }
 
 static liz_status settle_finished(liz_line_job *job, liz_error *err)
 {
     liz_line_journal *j = &job->journal;
-    if (j->finished && j->n_records == job->window.n_records)
+    if (j->finished && j->mark.n == job->window.mark.n)
         return LIZ_OK;
     j->finished = true;
-    j->n_records = job->window.n_records;
-    j->input_hash = job->window.input_hash;
+    j->mark = job->window.mark;
     return liz_line_journal_save(j, err);
 }
 
@@ -279,7 +274,8 @@ static liz_status open_model(liz_line_job *job, liz_error *err)
     liz_engine_info_get(job->engine, &job->info);
     job->prompter.vocab = liz_engine_vocab(job->engine);
     job->prompter.n_ctx = job->info.n_ctx;
-    status = liz_line_ask_settle(&job->ask, job->opts, job->engine, 0, 0, job->stop_tokens, err);
+    status = liz_line_vocab_check(job->engine, job->opts->model_path, err);
+    status = status ?: liz_line_ask_settle(&job->ask, job->opts, job->engine, 0, 0, job->stop_tokens, err);
     job->ask.attempt = job->attempt;
     job->ask.request.on_event = liz_line_feed_event;
     liz_log(LIZ_LOG_INFO, "line", "temperature %g", (double)job->ask.request.sampling.temperature);
@@ -344,8 +340,7 @@ static liz_status conclude(liz_line_job *job, liz_line_report *report, liz_error
     report->outcome = job->is_over ? LIZ_LINE_NOTHING : LIZ_LINE_LIMITED;
     if (job->opts->retry_failed)
         return LIZ_OK;
-    job->window.n_records = liz_line_input_n_records(job->in);
-    job->window.input_hash = liz_line_input_hash(job->in);
+    job->window.mark = liz_line_input_mark(job->in);
     liz_status status = liz_line_target_open(job, err);
     status = status ?: liz_file_sync(job->files, job->target_fd, job->target_path, err);
     return status == LIZ_OK && job->is_over ? settle_finished(job, err) : status;
@@ -365,10 +360,10 @@ static liz_status run(liz_line_job *job, liz_line_report *report, liz_error *err
     if (status != LIZ_OK)
         return status;
     report->resumable = job->resumable;
-    report->progress.n_rows = report->progress.n_rows_before = job->n_rows_have;
-    report->progress.n_failed = job->n_failed_have;
+    report->progress.n_rows = report->progress.n_rows_before = job->have.n;
+    report->progress.n_failed = job->have.n_failed;
     liz_line_input_bytes(job->in, &report->progress.in_bytes_before, &report->progress.in_bytes_total);
-    bool enough = job->n_rows_max > 0 && job->n_rows_have >= job->n_rows_max && !job->opts->retry_failed;
+    bool enough = job->n_rows_max > 0 && job->have.n >= job->n_rows_max && !job->opts->retry_failed;
     return job->is_over || enough ? conclude(job, report, err) : make_rows(job, report, err);
 }
 
@@ -381,7 +376,7 @@ static void job_close(liz_line_job *job)
     liz_file_close(job->files, &job->stats_fd);
     liz_line_input_close(job->old_out);
     liz_line_journal_close(&job->journal);
-    liz_line_fingerprint_free(&job->fingerprint);
+    liz_buf_free(&job->fingerprint);
     liz_line_template_free(job->template);
     liz_template_close(job->chat);
     liz_line_header_free(&job->header);
@@ -401,7 +396,7 @@ liz_status liz_line_run(const liz_line_opts *opts, liz_line_report *report, liz_
     job->opts = opts;
     job->files = opts->files ? opts->files : liz_files_system();
     job->target_fd = job->stats_fd = -1;
-    liz_line_fingerprint_init(&job->fingerprint);
+    liz_buf_init(&job->fingerprint, LIZ_LINE_FINGERPRINT_MAX);
     liz_status status = opts->n_choices > 0 && report->choices == NULL
                             ? liz_fail(err, LIZ_E_MEMORY, "no memory for %zu choices", opts->n_choices)
                             : run(job, report, err);

@@ -99,29 +99,15 @@ static void charge(liz_line_window *window, liz_line_row *row)
     row->charged_bytes = bytes;
 }
 
-/* Under the lock. The slot counts as taken only now, so that the writer sees no row half filled. */
-static void pass(liz_line_window *window, liz_line_row *row)
+void liz_line_window_pass(liz_line_window *window, liz_line_row *row, bool is_done)
 {
+    pthread_mutex_lock(&window->lock);
+    row->done = row->done || is_done;
     row->passed = true;
-    window->n_taken++;
+    window->n_taken++; /* only now, so that the writer sees no row half filled */
     charge(window, row);
-    window->n_records = row->n_records;
-    window->input_hash = row->input_hash;
+    window->mark = row->mark;
     pthread_cond_broadcast(&window->changed);
-}
-
-void liz_line_window_pass_done(liz_line_window *window, liz_line_row *row)
-{
-    pthread_mutex_lock(&window->lock);
-    row->done = true;
-    pass(window, row);
-    pthread_mutex_unlock(&window->lock);
-}
-
-void liz_line_window_pass_submitted(liz_line_window *window, liz_line_row *row)
-{
-    pthread_mutex_lock(&window->lock);
-    pass(window, row);
     pthread_mutex_unlock(&window->lock);
 }
 
@@ -136,14 +122,13 @@ bool liz_line_window_wait_ended(liz_line_window *window)
     return go_on;
 }
 
-void liz_line_window_end(liz_line_window *window, bool whole, uint64_t n_records, liz_hash hash, liz_status status,
+void liz_line_window_end(liz_line_window *window, bool whole, liz_line_mark mark, liz_status status,
                          const liz_error *err)
 {
     pthread_mutex_lock(&window->lock);
     window->ended = true;
     window->whole = whole;
-    window->n_records = n_records;
-    window->input_hash = hash;
+    window->mark = mark;
     window->status = status;
     if (status != LIZ_OK)
         window->err = *err;

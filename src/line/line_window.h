@@ -22,12 +22,11 @@ typedef struct liz_line_window {
     /* Under the lock. */
     uint64_t n_taken, n_released; /* rows that the reader began, and that the writer is done with */
     size_t bytes_held;            /* in rows that the reader has passed on */
-    uint64_t n_records;           /* the input consumed up to the last row passed on, or the end */
-    liz_hash input_hash;
-    bool ended;        /* no row follows */
-    bool whole;        /* and that is since the input ended */
-    bool stopped;      /* the writer wants no more */
-    liz_status status; /* why the reader failed */
+    liz_line_mark mark;           /* the input up to the last row passed on, or the end */
+    bool ended;                   /* no row follows */
+    bool whole;                   /* and that is since the input ended */
+    bool stopped;                 /* the writer wants no more */
+    liz_status status;            /* why the reader failed */
     liz_error err;
 } liz_line_window;
 
@@ -39,14 +38,13 @@ void liz_line_window_close(liz_line_window *window);
 
 /* The next slot, reset; NULL once stopped. */
 liz_line_row *liz_line_window_take(liz_line_window *window, uint64_t index);
-/* Passes on a row that needs no engine (an error, a copy). */
-void liz_line_window_pass_done(liz_line_window *window, liz_line_row *row);
-/* Passes on a row whose sequences were submitted; they end by liz_line_window_event, before this call or after. */
-void liz_line_window_pass_submitted(liz_line_window *window, liz_line_row *row);
+/* Passes on a row that needs no engine (an error, a copy), which is done, or one whose sequences were submitted: they
+ * end by liz_line_window_event, before this call or after. */
+void liz_line_window_pass(liz_line_window *window, liz_line_row *row, bool is_done);
 /* Waits for any sequence to end, a moment at most; false once stopped. */
 bool liz_line_window_wait_ended(liz_line_window *window);
 /* No row follows: the input is at its end (`whole`), or --limit is reached, or the reader failed. */
-void liz_line_window_end(liz_line_window *window, bool whole, uint64_t n_records, liz_hash hash, liz_status status,
+void liz_line_window_end(liz_line_window *window, bool whole, liz_line_mark mark, liz_status status,
                          const liz_error *err);
 
 /* ---- Engine's thread ---------------------------------------------------------------------------- */

@@ -11,14 +11,11 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-static void write_key(liz_buf *out, const char *key) { liz_buf_printf(out, ",\"%s\":", key); }
-
 static void write_error(const liz_line_row *row, liz_buf *out)
 {
-    liz_buf_puts(out, "{\"code\":");
-    liz_json_write_string(out, liz_str_of(row->error_code));
-    liz_buf_puts(out, ",\"message\":");
-    liz_json_write_string(out, liz_buf_str(&row->error_message));
+    liz_json_open(out, "error", '{');
+    liz_json_put_str(out, "code", liz_str_of(row->error_code));
+    liz_json_put_str(out, "message", liz_buf_str(&row->error_message));
     liz_buf_putc(out, '}');
 }
 
@@ -45,41 +42,40 @@ static void write_piece(const liz_vocab *vocab, int32_t token, liz_buf *out)
         out->failed = true;
 }
 
-static void write_token_logprob(const liz_vocab *vocab, liz_token_logprob token, liz_buf *out)
-{
-    liz_buf_puts(out, "\"token\":");
-    write_piece(vocab, token.token, out);
-    liz_buf_printf(out, ",\"id\":%" PRId32 ",\"logprob\":", token.token);
-    liz_json_write_float(out, token.logprob);
-}
-
 static size_t n_row_tokens(const liz_row_tokens *tokens) { return tokens->each.len / sizeof(liz_row_token); }
 
-static liz_row_token row_token(const liz_row_tokens *tokens, size_t i)
+static const liz_row_token *row_token(const liz_row_tokens *tokens, size_t i)
 {
-    liz_row_token token;
-    memcpy(&token, tokens->each.data + i * sizeof token, sizeof token);
-    return token;
+    return (const liz_row_token *)(const void *)tokens->each.data + i;
 }
 
-static liz_token_logprob row_top(const liz_row_tokens *tokens, size_t i)
+/* The k-th alternative to a token. */
+static const liz_token_logprob *row_top(const liz_row_tokens *tokens, const liz_row_token *token, size_t k)
 {
-    liz_token_logprob top;
-    memcpy(&top, tokens->tops.data + i * sizeof top, sizeof top);
-    return top;
+    return (const liz_token_logprob *)(const void *)tokens->tops.data + token->top + k;
 }
 
-static void write_logprobs(const liz_row_tokens *tokens, const liz_vocab *vocab, liz_buf *out)
+/* Opens an object for a token, and leaves it open. */
+static void write_token(const liz_vocab *vocab, const liz_token_logprob *token, bool is_chat, liz_buf *out)
+{
+    liz_json_key(out, NULL);
+    liz_buf_puts(out, "{\"token\":");
+    write_piece(vocab, token->token, out);
+    liz_json_put_int(out, "id", token->token);
+    liz_json_put_float(out, "logprob", token->logprob);
+    if (is_chat)
+        liz_json_put(out, "bytes", liz_str_of("null"));
+}
+
+static void write_logprobs(const liz_row_tokens *tokens, const liz_vocab *vocab, bool is_chat, liz_buf *out)
 {
     liz_buf_putc(out, '[');
     for (size_t i = 0; i < n_row_tokens(tokens); i++) {
-        liz_row_token token = row_token(tokens, i);
-        liz_buf_puts(out, i ? ",{" : "{");
-        write_token_logprob(vocab, token.chosen, out);
-        liz_buf_puts(out, ",\"top\":[");
-        for (uint32_t k = 0; k < token.n_top; k++) {
-            liz_buf_puts(out, k ? ",{" : "{");
-            write_token_logprob(vocab, row_top(tokens, token.top + k), out);
+        const liz_row_token *token = row_token(tokens, i);
+        write_token(vocab, &token->chosen, is_chat, out);
+        liz_json_open(out, is_chat ? "top_logprobs" : "top", '[');
+        for (size_t k = 0; k < token->n_top; k++) {
+            write_token(vocab, row_top(tokens, token, k), is_chat, out);
             liz_buf_putc(out, '}');
         }
         liz_buf_puts(out, "]}");
@@ -96,18 +92,16 @@ static size_t n_characters(liz_str text)
     return n;
 }
 
-/* As a JSON object maps each alternative's text to its value, two tokens of one text are given once, the likelier. */
-static bool top_text_seen(const liz_row_tokens *tokens, const liz_vocab *vocab, liz_row_token token, uint32_t k,
+/* Appends the text of a token's k-th alternative, and tells whether one before it has the same. */
+static bool top_text_seen(const liz_row_tokens *tokens, const liz_vocab *vocab, const liz_row_token *token, size_t k,
                           liz_buf *piece)
 {
-    liz_buf other;
+    liz_buf other = {.len_max = 1 << 16};
     bool seen = false;
-    liz_buf_init(&other, 1 << 16);
-    liz_buf_clear(piece);
-    write_piece(vocab, row_top(tokens, token.top + k).token, piece);
-    for (uint32_t i = 0; i < k && !seen; i++) {
+    write_piece(vocab, row_top(tokens, token, k)->token, piece);
+    for (size_t i = 0; i < k && !seen; i++) {
         liz_buf_clear(&other);
-        write_piece(vocab, row_top(tokens, token.top + i).token, &other);
+        write_piece(vocab, row_top(tokens, token, i)->token, &other);
         seen = liz_str_eq(liz_buf_str(&other), liz_buf_str(piece));
         piece->failed = piece->failed || liz_buf_failed(&other);
     }
@@ -115,20 +109,21 @@ static bool top_text_seen(const liz_row_tokens *tokens, const liz_vocab *vocab, 
     return seen;
 }
 
-static void write_openai_top(const liz_row_tokens *tokens, const liz_vocab *vocab, liz_row_token token, liz_buf *out)
+/* As a JSON object maps each alternative's text to its value, two tokens of one text are given once, the likelier. */
+static void write_openai_top(const liz_row_tokens *tokens, const liz_vocab *vocab, const liz_row_token *token,
+                             liz_buf *out)
 {
-    liz_buf piece;
-    liz_buf_init(&piece, 1 << 16);
-    liz_buf_putc(out, '{');
-    for (uint32_t k = 0, n = 0; k < token.n_top; k++) {
+    liz_buf piece = {.len_max = 1 << 16};
+    liz_json_open(out, NULL, '{');
+    for (size_t k = 0; k < token->n_top; k++) {
+        liz_buf_clear(&piece);
         bool seen = top_text_seen(tokens, vocab, token, k, &piece);
         out->failed = out->failed || liz_buf_failed(&piece);
         if (seen)
             continue;
-        liz_buf_puts(out, n++ ? "," : "");
-        liz_buf_append_str(out, liz_buf_str(&piece));
+        liz_json_put(out, NULL, liz_buf_str(&piece));
         liz_buf_putc(out, ':');
-        liz_json_write_float(out, row_top(tokens, token.top + k).logprob);
+        liz_json_write_float(out, row_top(tokens, token, k)->logprob);
     }
     liz_buf_putc(out, '}');
     liz_buf_free(&piece);
@@ -140,23 +135,19 @@ static void write_openai_logprobs(const liz_line_completion *c, const liz_vocab 
     size_t n = n_row_tokens(tokens), begin = 0, n_chars = 0;
     liz_buf_puts(out, "{\"tokens\":[");
     for (size_t i = 0; i < n; i++) {
-        liz_buf_puts(out, i ? "," : "");
-        write_piece(vocab, row_token(tokens, i).chosen.token, out);
+        liz_json_key(out, NULL);
+        write_piece(vocab, row_token(tokens, i)->chosen.token, out);
     }
     liz_buf_puts(out, "],\"token_logprobs\":[");
-    for (size_t i = 0; i < n; i++) {
-        liz_buf_puts(out, i ? "," : "");
-        liz_json_write_float(out, row_token(tokens, i).chosen.logprob);
-    }
+    for (size_t i = 0; i < n; i++)
+        liz_json_put_float(out, NULL, row_token(tokens, i)->chosen.logprob);
     liz_buf_puts(out, "],\"top_logprobs\":[");
-    for (size_t i = 0; i < n; i++) {
-        liz_buf_puts(out, i ? "," : "");
+    for (size_t i = 0; i < n; i++)
         write_openai_top(tokens, vocab, row_token(tokens, i), out);
-    }
     liz_buf_puts(out, "],\"text_offset\":[");
     for (size_t i = 0; i < n; i++) {
-        size_t end = row_token(tokens, i).text_end;
-        liz_buf_printf(out, "%s%zu", i ? "," : "", n_chars);
+        size_t end = row_token(tokens, i)->text_end;
+        liz_json_put_u64(out, NULL, n_chars);
         n_chars += n_characters((liz_str){c->text.data + begin, end - begin});
         begin = end;
     }
@@ -165,37 +156,41 @@ static void write_openai_logprobs(const liz_line_completion *c, const liz_vocab 
 
 /* ---- Lines -------------------------------------------------------------------------------------- */
 
-/* What a completion says of itself; `n_prompt` stands in between where it is the only one. */
 /* Six digits, which is what the end's probability is good for. */
 static void write_probs(const liz_line_row *row, const liz_line_completion *c, liz_buf *out)
 {
-    write_key(out, "probs");
+    liz_json_open(out, "probs", '{');
     for (size_t i = 0; i < row->n_choices; i++) {
-        liz_buf_putc(out, i ? ',' : '{');
-        liz_json_write_string(out, liz_str_of(row->choices[i]));
-        liz_buf_printf(out, ":%.6g", liz_line_completion_prob(c, i));
+        liz_json_key(out, row->choices[i]);
+        liz_buf_printf(out, "%.6g", liz_line_completion_prob(c, i));
     }
     liz_buf_putc(out, '}');
 }
 
+/* What a completion says of itself; `n_prompt` stands in between where it is the only one. */
 static void write_completion(const liz_line_row *row, const liz_line_completion *c, const liz_vocab *vocab,
                              const size_t *n_prompt, liz_buf *out)
 {
-    liz_buf_puts(out, "\"text\":");
-    liz_json_write_string(out, liz_buf_str(&c->text));
-    liz_buf_printf(out, ",\"finish_reason\":\"%s\"", liz_line_finish_name(c->finish));
+    liz_json_put_str(out, "text", liz_buf_str(&c->text));
+    liz_json_put_str(out, "finish_reason", liz_str_of(liz_line_finish_name(c->finish)));
     if (n_prompt != NULL)
-        liz_buf_printf(out, ",\"prompt_tokens\":%zu", *n_prompt);
-    liz_buf_printf(out, ",\"completion_tokens\":%zu,\"seed\":\"%" PRIu64 "\"", c->stats.n_completion, c->seed);
+        liz_json_put_u64(out, "prompt_tokens", *n_prompt);
+    liz_json_put_u64(out, "completion_tokens", c->stats.n_completion);
+    liz_buf_printf(out, ",\"seed\":\"%" PRIu64 "\"", c->seed);
     if (c->choice >= 0) {
-        write_key(out, "choice");
-        liz_json_write_string(out, liz_str_of(row->choices[c->choice]));
+        liz_json_put_str(out, "choice", liz_str_of(row->choices[c->choice]));
         write_probs(row, c, out);
     }
     if (row->wants_logprobs) {
-        write_key(out, "logprobs");
-        write_logprobs(&c->tokens, vocab, out);
+        liz_json_key(out, "logprobs");
+        write_logprobs(&c->tokens, vocab, false, out);
     }
+}
+
+static void write_prompt_logprobs(const liz_line_row *row, const liz_vocab *vocab, liz_buf *out)
+{
+    liz_json_key(out, "prompt_logprobs");
+    write_logprobs(&row->prompt, vocab, false, out);
 }
 
 static void write_done(const liz_line_row *row, const liz_vocab *vocab, liz_buf *out)
@@ -203,107 +198,76 @@ static void write_done(const liz_line_row *row, const liz_vocab *vocab, liz_buf 
     if (row->n_completions == 1) {
         write_completion(row, row->completions, vocab, &row->n_prompt, out);
     } else {
-        liz_buf_puts(out, "\"completions\":[");
+        liz_json_open(out, "completions", '[');
         for (size_t i = 0; i < row->n_completions; i++) {
-            liz_buf_puts(out, i ? ",{" : "{");
+            liz_json_open(out, NULL, '{');
             write_completion(row, &row->completions[i], vocab, NULL, out);
             liz_buf_putc(out, '}');
         }
-        liz_buf_printf(out, "],\"prompt_tokens\":%zu,\"completion_tokens\":%zu", row->n_prompt,
-                       liz_line_row_stats(row).n_completion);
+        liz_buf_putc(out, ']');
+        liz_json_put_u64(out, "prompt_tokens", row->n_prompt);
+        liz_json_put_u64(out, "completion_tokens", liz_line_row_stats(row).n_completion);
     }
-    if (row->wants_prompt_logprobs) {
-        write_key(out, "prompt_logprobs");
-        write_logprobs(&row->prompt, vocab, out);
-    }
+    if (row->wants_prompt_logprobs)
+        write_prompt_logprobs(row, vocab, out);
 }
 
 static void write_plain(const liz_line_row *row, const liz_vocab *vocab, liz_buf *out)
 {
     liz_buf_printf(out, "{\"index\":%" PRIu64, row->index);
-    if (row->id.len > 0) {
-        write_key(out, "id");
-        liz_buf_append_str(out, liz_buf_str(&row->id));
-    }
-    if (row->error_code != NULL) {
-        write_key(out, "error");
+    if (row->id.len > 0)
+        liz_json_put(out, "id", liz_buf_str(&row->id));
+    if (row->error_code != NULL)
         write_error(row, out);
-    } else {
-        liz_buf_putc(out, ',');
+    else
         write_done(row, vocab, out);
-    }
     if (row->keep.len > 0) {
-        write_key(out, "row");
+        liz_json_key(out, "row");
         liz_buf_printf(out, "{%s}", row->keep.data);
     }
     liz_buf_puts(out, "}\n");
 }
 
-static void write_chat_token(const liz_vocab *vocab, liz_token_logprob token, liz_buf *out)
-{
-    liz_buf_putc(out, '{');
-    write_token_logprob(vocab, token, out);
-    liz_buf_puts(out, ",\"bytes\":null");
-}
-
-static void write_chat_logprobs(const liz_line_completion *c, const liz_vocab *vocab, liz_buf *out)
-{
-    liz_buf_puts(out, "{\"content\":[");
-    for (size_t i = 0; i < n_row_tokens(&c->tokens); i++) {
-        liz_row_token token = row_token(&c->tokens, i);
-        liz_buf_puts(out, i ? "," : "");
-        write_chat_token(vocab, token.chosen, out);
-        liz_buf_puts(out, ",\"top_logprobs\":[");
-        for (uint32_t k = 0; k < token.n_top; k++) {
-            liz_buf_puts(out, k ? "," : "");
-            write_chat_token(vocab, row_top(&c->tokens, token.top + k), out);
-            liz_buf_putc(out, '}');
-        }
-        liz_buf_puts(out, "]}");
-    }
-    liz_buf_puts(out, "],\"refusal\":null}");
-}
-
 static void write_openai_choice(const liz_line_row *row, size_t i, const liz_vocab *vocab, liz_buf *out)
 {
     const liz_line_completion *c = &row->completions[i];
-    liz_buf_puts(out, i ? ",{" : "{");
-    if (row->is_chat)
-        liz_buf_printf(out, "\"index\":%zu,\"message\":{\"role\":\"assistant\",\"content\":", i);
-    else
-        liz_buf_puts(out, "\"text\":");
-    liz_json_write_string(out, liz_buf_str(&c->text));
-    if (row->is_chat)
-        liz_buf_puts(out, ",\"refusal\":null},\"logprobs\":");
-    else
-        liz_buf_printf(out, ",\"index\":%zu,\"logprobs\":", i);
-    if (!row->wants_logprobs)
+    liz_json_open(out, NULL, '{');
+    if (row->is_chat) {
+        liz_json_put_u64(out, "index", i);
+        liz_buf_puts(out, ",\"message\":{\"role\":\"assistant\"");
+        liz_json_put_str(out, "content", liz_buf_str(&c->text));
+        liz_buf_puts(out, ",\"refusal\":null}");
+    } else {
+        liz_json_put_str(out, "text", liz_buf_str(&c->text));
+        liz_json_put_u64(out, "index", i);
+    }
+    liz_json_key(out, "logprobs");
+    if (!row->wants_logprobs) {
         liz_buf_puts(out, "null");
-    else if (row->is_chat)
-        write_chat_logprobs(c, vocab, out);
-    else
+    } else if (row->is_chat) {
+        liz_buf_puts(out, "{\"content\":");
+        write_logprobs(&c->tokens, vocab, true, out);
+        liz_buf_puts(out, ",\"refusal\":null}");
+    } else {
         write_openai_logprobs(c, vocab, out);
+    }
     if (c->choice >= 0)
         write_probs(row, c, out);
-    if (row->wants_prompt_logprobs && i == 0) {
-        write_key(out, "prompt_logprobs");
-        write_logprobs(&row->prompt, vocab, out);
-    }
-    liz_buf_printf(out, ",\"finish_reason\":\"%s\"}", liz_line_finish_name(c->finish));
+    if (row->wants_prompt_logprobs && i == 0)
+        write_prompt_logprobs(row, vocab, out);
+    liz_json_put_str(out, "finish_reason", liz_str_of(liz_line_finish_name(c->finish)));
+    liz_buf_putc(out, '}');
 }
 
 static void write_openai_response(const liz_line_row *row, const liz_vocab *vocab, liz_buf *out)
 {
     liz_buf_printf(out,
                    "{\"status_code\":200,\"request_id\":\"req_%" PRIu64 "\",\"body\":{\"id\":\"%s-%" PRIu64
-                   "\",\"object\":\"%s\",\"created\":0,\"model\":",
+                   "\",\"object\":\"%s\",\"created\":0",
                    row->index, row->is_chat ? "chatcmpl" : "cmpl", row->index,
                    row->is_chat ? "chat.completion" : "text_completion");
-    if (row->model.len > 0)
-        liz_buf_append_str(out, liz_buf_str(&row->model));
-    else
-        liz_buf_puts(out, "\"\"");
-    liz_buf_puts(out, ",\"choices\":[");
+    liz_json_put(out, "model", row->model.len > 0 ? liz_buf_str(&row->model) : liz_str_of("\"\""));
+    liz_json_open(out, "choices", '[');
     for (size_t i = 0; i < row->n_completions; i++)
         write_openai_choice(row, i, vocab, out);
     size_t n_completion = liz_line_row_stats(row).n_completion;
@@ -313,18 +277,15 @@ static void write_openai_response(const liz_line_row *row, const liz_vocab *voca
 
 static void write_openai(const liz_line_row *row, const liz_vocab *vocab, liz_buf *out)
 {
-    liz_buf_printf(out, "{\"id\":\"batch_req_%" PRIu64 "\",\"custom_id\":", row->index);
-    if (row->id.len > 0)
-        liz_buf_append_str(out, liz_buf_str(&row->id));
-    else
-        liz_buf_puts(out, "null");
-    write_key(out, "response");
+    liz_buf_printf(out, "{\"id\":\"batch_req_%" PRIu64 "\"", row->index);
+    liz_json_put(out, "custom_id", row->id.len > 0 ? liz_buf_str(&row->id) : liz_str_of("null"));
+    liz_json_key(out, "response");
     if (row->error_code != NULL) {
-        liz_buf_puts(out, "null,\"error\":");
+        liz_buf_puts(out, "null");
         write_error(row, out);
     } else {
         write_openai_response(row, vocab, out);
-        liz_buf_puts(out, ",\"error\":null");
+        liz_json_put(out, "error", liz_str_of("null"));
     }
     liz_buf_puts(out, "}\n");
 }

@@ -613,7 +613,7 @@ static void test_window_memory(void **state)
     for (uint64_t i = 0; i < N_SLOTS; i++) {
         liz_line_row *row = liz_line_window_take(&window, i);
         liz_buf_append(&row->keep, large, LARGE);
-        liz_line_window_pass_done(&window, row);
+        liz_line_window_pass(&window, row, true);
         assert_int_equal(window.bytes_held, LARGE);
         assert_ptr_equal(liz_line_window_peek(&window, 0, 0, NULL), row);
         liz_line_window_release(&window, 1);
