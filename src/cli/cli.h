@@ -54,7 +54,6 @@ typedef struct cli_args {
     liz_logit_bias bias[CLI_BIAS_MAX];
     const char *breakers[LIZ_LINE_STOP_MAX];
     liz_lora loras[LIZ_LORAS_MAX]; /* line.engine's */
-    bool has_max_tokens;
     bool json, jsonl, special, pairs, verbose, help;
     const char *messages;                    /* JSON text */
     const char *choices_list, *choices_text; /* as a row of CSV, as lines; NULL: not given */
@@ -70,6 +69,7 @@ typedef struct cli_args {
     liz_tune_opts tune;
     const char *completion; /* with a prompt, what tune is to learn of a record */
     bool skip_long;
+    int exit_code;
     liz_buf owned[8 + LIZ_LORAS_MAX]; /* texts that were read from files or split */
     int n_owned;
 } cli_args;
@@ -80,23 +80,25 @@ typedef struct cli_command {
     const char *positionals; /* as the help shows them */
     int n_positional_min, n_positional_max;
     const char *summary, *examples;
-    int (*run)(cli_args *args);
+    /* What it leaves in `out` is printed at the end. The exit code, where it is neither an error's nor EXIT_DONE, is
+     * put into args->exit_code. */
+    liz_status (*run)(cli_args *args, liz_buf *out, liz_error *err);
 } cli_command;
 
 /* The commands, ended by one without a name; a later version's are among them with id 0. */
 extern const cli_command cli_commands[];
 
-int cli_run(cli_args *args);
-int cli_batch(cli_args *args);
-int cli_score(cli_args *args);
-int cli_tokenize(cli_args *args);
-int cli_inspect(cli_args *args);
-int cli_template(cli_args *args);
-int cli_bench(cli_args *args);
-int cli_merge(cli_args *args);
-int cli_train(cli_args *args);
-int cli_quantize(cli_args *args);
-int cli_tune(cli_args *args);
+liz_status cli_run(cli_args *args, liz_buf *out, liz_error *err);
+liz_status cli_batch(cli_args *args, liz_buf *out, liz_error *err);
+liz_status cli_score(cli_args *args, liz_buf *out, liz_error *err);
+liz_status cli_tokenize(cli_args *args, liz_buf *out, liz_error *err);
+liz_status cli_inspect(cli_args *args, liz_buf *out, liz_error *err);
+liz_status cli_template(cli_args *args, liz_buf *out, liz_error *err);
+liz_status cli_bench(cli_args *args, liz_buf *out, liz_error *err);
+liz_status cli_merge(cli_args *args, liz_buf *out, liz_error *err);
+liz_status cli_train(cli_args *args, liz_buf *out, liz_error *err);
+liz_status cli_quantize(cli_args *args, liz_buf *out, liz_error *err);
+liz_status cli_tune(cli_args *args, liz_buf *out, liz_error *err);
 
 /* Reads the arguments after the command's name. LIZ_E_USAGE; `err` then says what is wrong. */
 LIZ_MUST_CHECK liz_status cli_args_read(cli_args *args, const cli_command *command, int argc, char **argv,
@@ -136,8 +138,8 @@ const char *cli_nearest(const char *name, const char *const *names);
 int cli_fail(liz_status status, const liz_error *err);
 /* Prints progress and the log of the rooms below; `level` as in base/log.h. */
 void cli_log_install(bool verbose);
-/* Writes all of `text` to standard output. */
-LIZ_MUST_CHECK liz_status cli_print(liz_str text, liz_error *err);
+/* Writes what `out` holds to standard output, and empties it. */
+LIZ_MUST_CHECK liz_status cli_flush(liz_buf *out, liz_error *err);
 /* Appends what standard input still has. */
 LIZ_MUST_CHECK liz_status cli_read_stdin(liz_buf *text, liz_error *err);
 
@@ -146,7 +148,7 @@ LIZ_MUST_CHECK liz_status cli_read_stdin(liz_buf *text, liz_error *err);
 extern atomic_int cli_stop;
 extern atomic_bool cli_at_work;
 void cli_signals_install(void);
-/* 130 or 143, by the signal that came. */
+/* 130 or 143, by the signal that came; EXIT_DONE where none did. */
 int cli_exit_interrupted(void);
 
 /* ---- Progress ----------------------------------------------------------------------------------- */
@@ -178,8 +180,8 @@ typedef struct cli_teller {
 void cli_training_begin(cli_teller *t, cli_args *args, const char *out);
 /* A liz_train_fn for a cli_teller. */
 void cli_training_tell(void *teller, liz_train_event event, const liz_train_progress *progress);
-/* The exit code. */
-int cli_training_end(liz_status status, const liz_error *err);
+/* Says that an interrupted training can go on. Gives `status`. */
+liz_status cli_training_end(liz_status status, const liz_error *err);
 
 /* ---- Chat --------------------------------------------------------------------------------------- */
 

@@ -247,12 +247,11 @@ static liz_status file_write(const char *path, const liz_buf *text, liz_error *e
 /* Writes the rows, and what they share. Small contexts get rows of fewer tokens, in the same proportion. */
 static liz_status line_prepare(bench *b, liz_line_opts *line, const char *in_path, liz_buf *shared, liz_error *err)
 {
-    liz_buf rows;
+    liz_buf rows = {.len_max = 1u << 30};
     const liz_vocab *vocab = liz_engine_vocab(b->engine);
     const int whole = (LINE_SHARED + LINE_ROW) * 5 / 4 + LINE_OUT + SLACK_TOKENS;
     const int n_ctx = b->times->info.n_ctx_train < whole ? b->times->info.n_ctx_train : whole;
     const double fit = (double)n_ctx / whole;
-    liz_buf_init(&rows, 1u << 30);
     liz_status status = words(b, vocab, (int)(LINE_SHARED * fit), shared, err);
     for (int i = 0; status == LIZ_OK && i < b->args->bench.n_rows; i++) {
         liz_buf_puts(&rows, "{\"text\":\"");
@@ -290,7 +289,7 @@ static liz_status run_line(bench *b, liz_error *err)
 {
     const char *tmp = getenv("TMPDIR");
     char folder[512], in_path[544], out_path[544], side_path[560];
-    liz_buf shared;
+    liz_buf shared = {.len_max = 1u << 20};
     liz_line_opts line = b->args->line;
     snprintf(folder, sizeof folder, "%s/lizzie-bench-XXXXXX", tmp != NULL && *tmp != '\0' ? tmp : "/tmp");
     if (mkdtemp(folder) == NULL)
@@ -298,7 +297,6 @@ static liz_status run_line(bench *b, liz_error *err)
     snprintf(in_path, sizeof in_path, "%s/rows.jsonl", folder);
     snprintf(out_path, sizeof out_path, "%s/out.jsonl", folder);
     snprintf(side_path, sizeof side_path, "%s.lizzie", out_path);
-    liz_buf_init(&shared, 1u << 20);
     liz_status status = line_prepare(b, &line, in_path, &shared, err);
     liz_engine_close(b->engine);
     b->engine = NULL;

@@ -38,7 +38,7 @@ static const char help_text[] = "  /system TEXT      instructions before the con
 static void say(const char *text)
 {
     liz_error err;
-    if (cli_print(liz_str_of(text), &err) != LIZ_OK)
+    if (liz_file_write(liz_files_system(), STDOUT_FILENO, "standard output", text, strlen(text), &err) != LIZ_OK)
         exit(EXIT_FAILED); /* the terminal is gone */
 }
 
@@ -58,11 +58,10 @@ static void all_messages(const chat *c, liz_buf *out)
 
 static liz_status answer(chat *c, liz_buf *text, liz_error *err)
 {
-    liz_buf messages;
+    liz_buf messages = {.len_max = MESSAGES_MAX};
     liz_rendered rendered;
     int32_t *tokens = NULL;
     size_t n_tokens;
-    liz_buf_init(&messages, MESSAGES_MAX);
     all_messages(c, &messages);
     liz_status status = cli_messages_render(c->args, c->template, &messages, &rendered, err);
     status = status ?: liz_tokenize_rendered(liz_engine_vocab(c->engine), &rendered, &tokens, &n_tokens, err);
@@ -76,10 +75,9 @@ static liz_status answer(chat *c, liz_buf *text, liz_error *err)
 /* A turn that fails is taken back, so that one can go on. */
 static void take_turn(chat *c, const char *line)
 {
-    liz_buf text;
+    liz_buf text = {.len_max = MESSAGES_MAX};
     liz_error err;
     size_t before = c->messages.len;
-    liz_buf_init(&text, MESSAGES_MAX);
     cli_message_add(&c->messages, "user", liz_str_of(line));
     cli_at_work = true; /* an interrupt stops this answer from here on */
     liz_status status = answer(c, &text, &err);
@@ -101,10 +99,9 @@ static void take_turn(chat *c, const char *line)
 
 static liz_status save(chat *c, const char *path, liz_error *err)
 {
-    liz_buf all, out;
+    liz_buf out = {.len_max = MESSAGES_MAX};
+    liz_buf all = {.len_max = MESSAGES_MAX};
     int fd = -1;
-    liz_buf_init(&all, MESSAGES_MAX);
-    liz_buf_init(&out, MESSAGES_MAX);
     all_messages(c, &all);
     liz_buf_printf(&out, "[%s]\n", all.len ? all.data : "");
     liz_status status = liz_buf_failed(&out)
@@ -138,10 +135,9 @@ static liz_status take_messages(chat *c, const liz_json *list, const char *path,
 
 static liz_status load(chat *c, const char *path, liz_error *err)
 {
-    liz_buf text;
+    liz_buf text = {.len_max = MESSAGES_MAX};
     liz_arena arena = {.size_max = (size_t)4 << 30};
     liz_json *list;
-    liz_buf_init(&text, MESSAGES_MAX);
     liz_status status = liz_file_read_whole(liz_files_system(), path, &text, err);
     if (status == LIZ_OK && liz_json_read(&list, liz_buf_str(&text), &arena, err) != LIZ_OK)
         status = liz_fail_within(err, LIZ_E_FORMAT, "%s", path);
@@ -156,8 +152,7 @@ static liz_status set(chat *c, char *rest, liz_error *err)
     char *name = strsep(&rest, " ");
     if (*name != '\0')
         return cli_option_change(c->args, name, rest ? rest : "", err);
-    liz_buf shown;
-    liz_buf_init(&shown, 1 << 16);
+    liz_buf shown = {.len_max = 1 << 16};
     cli_options_show(c->args, &shown);
     say(shown.data);
     liz_buf_free(&shown);

@@ -77,7 +77,7 @@ liz_status cli_choices_read(cli_args *args, liz_error *err)
         return liz_fail(err, LIZ_E_USAGE, "--choices and --choices-file: both are given: leave one out");
     if (!of_file && args->choices_list == NULL)
         return LIZ_OK;
-    if (args->has_max_tokens)
+    if (args->line.max_tokens >= 0)
         return liz_fail(err, LIZ_E_USAGE, "--max-tokens: an answer is as long as its choice: leave it out");
     liz_status status = LIZ_OK;
     liz_buf_init(&args->choices, 64u << 20);

@@ -36,7 +36,6 @@ struct option {
     const char *help;
 };
 
-#define AT(field) offsetof(cli_args, field)
 #define GENERATES (CLI_RUN | CLI_BATCH)
 #define TRAINS (CLI_TRAIN | CLI_TUNE)
 #define OPENS (CLI_RUN | CLI_BATCH | CLI_SCORE)
@@ -74,24 +73,27 @@ static liz_status read_keep(cli_args *args, const option *o, const char *value, 
     return LIZ_OK;
 }
 
+/* Adds to a list for which the option may be repeated. */
+static liz_status list_add(const option *o, const char *value, const char **list, size_t *n, liz_error *err)
+{
+    if (*n == LIZ_LINE_STOP_MAX)
+        return liz_fail(err, LIZ_E_USAGE, "--%s: is given more than %d times", o->name, LIZ_LINE_STOP_MAX);
+    list[(*n)++] = value;
+    return LIZ_OK;
+}
+
 static liz_status read_stop(cli_args *args, const option *o, const char *value, liz_error *err)
 {
     if (*value == '\0' || strlen(value) > 256)
         return bad(o, value, "1 to 256 bytes", err);
-    if (args->line.n_stop_strings == LIZ_LINE_STOP_MAX)
-        return liz_fail(err, LIZ_E_USAGE, "--stop: is given more than %d times", LIZ_LINE_STOP_MAX);
-    args->line.stop_strings[args->line.n_stop_strings++] = value;
-    return LIZ_OK;
+    return list_add(o, value, args->line.stop_strings, &args->line.n_stop_strings, err);
 }
 
 static liz_status read_stop_token(cli_args *args, const option *o, const char *value, liz_error *err)
 {
     if (*value == '\0')
         return bad(o, value, "a token's id or its text", err);
-    if (args->line.n_stop_tokens == LIZ_LINE_STOP_MAX)
-        return liz_fail(err, LIZ_E_USAGE, "--stop-token: is given more than %d times", LIZ_LINE_STOP_MAX);
-    args->line.stop_tokens[args->line.n_stop_tokens++] = value;
-    return LIZ_OK;
+    return list_add(o, value, args->line.stop_tokens, &args->line.n_stop_tokens, err);
 }
 
 /* The first one takes the place of the standard breakers. */
@@ -101,12 +103,9 @@ static liz_status read_breaker(cli_args *args, const option *o, const char *valu
     if (*value == '\0' || strlen(value) > 256)
         return bad(o, value, "1 to 256 bytes, or none", err);
     s->dry_breakers = args->breakers;
-    if (strcmp(value, "none") == 0)
-        s->n_dry_breakers = 0;
-    else if (s->n_dry_breakers == LIZ_LINE_STOP_MAX)
-        return liz_fail(err, LIZ_E_USAGE, "--%s: is given more than %d times", o->name, LIZ_LINE_STOP_MAX);
-    else
-        args->breakers[s->n_dry_breakers++] = value;
+    if (strcmp(value, "none") != 0)
+        return list_add(o, value, args->breakers, &s->n_dry_breakers, err);
+    s->n_dry_breakers = 0;
     return LIZ_OK;
 }
 
@@ -168,29 +167,29 @@ static liz_status add_lora(cli_args *args, const option *o, const char *value, c
     return LIZ_OK;
 }
 
-static liz_status read_lora(cli_args *args, const option *o, const char *value, liz_error *err)
+static bool is_number(const char *text)
 {
-    if (args->line.engine.n_loras == LIZ_LORAS_MAX)
-        return liz_fail(err, LIZ_E_USAGE, "--lora: is given more than %d times", LIZ_LORAS_MAX);
-    return add_lora(args, o, value, own_copy(args, value), err);
+    char *end;
+    (void)strtof(text, &end);
+    return end > text && *end == '\0';
 }
 
-/* A file whose path looks like NAME=... is written ./NAME=... */
-static liz_status read_named_lora(cli_args *args, const option *o, const char *value, liz_error *err)
+/* For batch [NAME=]FILE[=SCALE]: a file whose path looks like NAME=... is written ./NAME=... */
+static liz_status read_lora(cli_args *args, const option *o, const char *value, liz_error *err)
 {
     size_t i = args->line.engine.n_loras, n_name = strcspn(value, "=");
     if (i == LIZ_LORAS_MAX)
         return liz_fail(err, LIZ_E_USAGE, "--lora: is given more than %d times", LIZ_LORAS_MAX);
-    char *copy = own_copy(args, value), *end = NULL;
-    if (copy == NULL || value[n_name] == '\0' || !is_lora_name(value, n_name))
-        return add_lora(args, o, value, copy, err);
-    (void)strtof(copy + n_name + 1, &end);
-    if (end > copy + n_name + 1 && *end == '\0') /* FILE=SCALE */
-        return add_lora(args, o, value, copy, err);
-    copy[n_name] = '\0';
-    args->line.lora_names[i] = copy;
-    args->loras[i].on_request = true;
-    return add_lora(args, o, value, copy + n_name + 1, err);
+    char *path = own_copy(args, value);
+    bool has_name = path != NULL && o->commands == CLI_BATCH && value[n_name] != '\0' && is_lora_name(value, n_name) &&
+                    !is_number(value + n_name + 1);
+    if (has_name) {
+        path[n_name] = '\0';
+        args->line.lora_names[i] = path;
+        args->loras[i].on_request = true;
+        path += n_name + 1;
+    }
+    return add_lora(args, o, value, path, err);
 }
 
 static liz_status read_shard(cli_args *args, const option *o, const char *value, liz_error *err)
@@ -248,253 +247,214 @@ static liz_status read_off(cli_args *args, const option *o, const char *value, l
     return liz_fail(err, LIZ_E_USAGE, "--%s %s: is not in this version: leave it out, or say off", o->name, value);
 }
 
-static liz_status read_max_tokens(cli_args *args, const option *o, const char *value, liz_error *err)
-{
-    char *end;
-    long n = strtol(value, &end, 10);
-    if (end == value || *end != '\0' || n < 1 || n > INT32_MAX)
-        return bad(o, value, "a whole number from 1", err);
-    args->line.max_tokens = (int32_t)n;
-    args->has_max_tokens = true;
-    return LIZ_OK;
-}
-
 /* ---- The table ---------------------------------------------------------------------------------- */
 
+#define FLAG(field) KIND_FLAG, offsetof(cli_args, field), 0, 0, NULL
+#define TEXT(field) KIND_TEXT, offsetof(cli_args, field), 0, 0, NULL
+#define PATH(field) KIND_PATH, offsetof(cli_args, field), 0, 0, NULL
+#define FILE_TEXT(field) KIND_FILE, offsetof(cli_args, field), 0, 0, NULL
+#define PATHS(field) KIND_PATHS, offsetof(cli_args, field), 0, 0, NULL
+#define INT(field, least, most) KIND_INT, offsetof(cli_args, field), least, most, NULL
+#define U64(field, least, most) KIND_U64, offsetof(cli_args, field), least, most, NULL
+#define FLOAT(field, least, most) KIND_FLOAT, offsetof(cli_args, field), least, most, NULL
+#define DOUBLE(field, least, most) KIND_DOUBLE, offsetof(cli_args, field), least, most, NULL
+#define OTHER(read) KIND_OTHER, 0, 0, 0, read
+
 static const option options[] = {
-    {"prompt", "TEXT", CLI_BATCH | CLI_TUNE, KIND_TEXT, AT(line.prompt), 0, 0, NULL,
-     "the prompt of each row; {{field}} stands for a field"},
-    {"prompt-file", "FILE", CLI_BATCH | CLI_TUNE, KIND_FILE, AT(line.prompt), 0, 0, NULL, "the same, read from a file"},
-    {"system", "TEXT", GENERATES | CLI_TEMPLATE | CLI_TUNE, KIND_TEXT, AT(line.system), 0, 0, NULL,
-     "instructions before the prompt"},
-    {"system-file", "FILE", GENERATES | CLI_TEMPLATE | CLI_TUNE, KIND_FILE, AT(line.system), 0, 0, NULL,
-     "the same, read from a file"},
-    {"now", "TIME", GENERATES | CLI_TEMPLATE, KIND_TEXT, AT(line.now), 0, 0, NULL,
+    {"prompt", "TEXT", CLI_BATCH | CLI_TUNE, TEXT(line.prompt), "the prompt of each row; {{field}} stands for a field"},
+    {"prompt-file", "FILE", CLI_BATCH | CLI_TUNE, FILE_TEXT(line.prompt), "the same, read from a file"},
+    {"system", "TEXT", GENERATES | CLI_TEMPLATE | CLI_TUNE, TEXT(line.system), "instructions before the prompt"},
+    {"system-file", "FILE", GENERATES | CLI_TEMPLATE | CLI_TUNE, FILE_TEXT(line.system), "the same, read from a file"},
+    {"now", "TIME", GENERATES | CLI_TEMPLATE, TEXT(line.now),
      "what chat templates take for the present, as 2026-01-31T12:00:00"},
-    {"messages", "FILE", CLI_TEMPLATE, KIND_FILE, AT(messages), 0, 0, NULL,
-     "a JSON array of messages, or an object of all variables"},
-    {"raw", NULL, GENERATES | CLI_TUNE, KIND_FLAG, AT(line.raw), 0, 0, NULL,
+    {"messages", "FILE", CLI_TEMPLATE, FILE_TEXT(messages), "a JSON array of messages, or an object of all variables"},
+    {"raw", NULL, GENERATES | CLI_TUNE, FLAG(line.raw),
      "give the texts to the model as they are, without its chat template"},
-    {"output", "OUT", CLI_BATCH, KIND_PATH, AT(line.out_path), 0, 0, NULL, "where the rows go; - is standard output"},
-    {"output", "OUT", CLI_MERGE | CLI_TUNE, KIND_PATH, AT(line.out_path), 0, 0, NULL, "the file to write"},
-    {"type", "TYPE", CLI_MERGE, KIND_TEXT, AT(type), 0, 0, NULL,
-     "number type of the matrices that change (default: their own)"},
-    {"force", NULL, CLI_MERGE | CLI_QUANTIZE, KIND_FLAG, AT(force), 0, 0, NULL, "replace files that are there"},
-    {"id", "FIELD", CLI_BATCH, KIND_TEXT, AT(line.id_field), 0, 0, NULL,
-     "the field that names a row (default: id or custom_id)"},
-    {"keep", "A,B", CLI_BATCH, KIND_OTHER, 0, 0, 0, read_keep, "fields to repeat in the output, under \"row\""},
-    {"truncate", "FIELD", CLI_BATCH, KIND_TEXT, AT(line.truncate_field), 0, 0, NULL,
-     "shorten this field where the prompt would not fit"},
-    {"limit", "N", CLI_BATCH, KIND_U64, AT(line.limit), 1, 1e18, NULL, "stop when OUT holds N rows"},
-    {"shard", "I/N", CLI_BATCH, KIND_OTHER, 0, 0, 0, read_shard, "only the rows whose index modulo N is I"},
-    {"strict", NULL, CLI_BATCH, KIND_FLAG, AT(line.strict), 0, 0, NULL, "stop at the first row that fails"},
-    {"retry-failed", NULL, CLI_BATCH, KIND_FLAG, AT(line.retry_failed), 0, 0, NULL,
-     "make the error rows of a finished OUT again"},
-    {"restart", NULL, CLI_BATCH | TRAINS, KIND_FLAG, AT(line.restart), 0, 0, NULL, "begin anew and overwrite OUT"},
-    {"dry-run", NULL, CLI_BATCH, KIND_FLAG, AT(line.dry_run), 0, 0, NULL,
-     "show the first prompt, token counts and memory; make nothing"},
-    {"stats", "FILE", CLI_BATCH, KIND_PATH, AT(line.stats_path), 0, 0, NULL,
-     "times, cache hits and joules of each row, as JSON lines"},
-    {"watts", "W", CLI_BATCH, KIND_DOUBLE, AT(line.watts), 0.001, 1e9, NULL,
+    {"output", "OUT", CLI_BATCH, PATH(line.out_path), "where the rows go; - is standard output"},
+    {"output", "OUT", CLI_MERGE | CLI_TUNE, PATH(line.out_path), "the file to write"},
+    {"type", "TYPE", CLI_MERGE, TEXT(type), "number type of the matrices that change (default: their own)"},
+    {"force", NULL, CLI_MERGE | CLI_QUANTIZE, FLAG(force), "replace files that are there"},
+    {"id", "FIELD", CLI_BATCH, TEXT(line.id_field), "the field that names a row (default: id or custom_id)"},
+    {"keep", "A,B", CLI_BATCH, OTHER(read_keep), "fields to repeat in the output, under \"row\""},
+    {"truncate", "FIELD", CLI_BATCH, TEXT(line.truncate_field), "shorten this field where the prompt would not fit"},
+    {"limit", "N", CLI_BATCH, U64(line.limit, 1, 1e18), "stop when OUT holds N rows"},
+    {"shard", "I/N", CLI_BATCH, OTHER(read_shard), "only the rows whose index modulo N is I"},
+    {"strict", NULL, CLI_BATCH, FLAG(line.strict), "stop at the first row that fails"},
+    {"retry-failed", NULL, CLI_BATCH, FLAG(line.retry_failed), "make the error rows of a finished OUT again"},
+    {"restart", NULL, CLI_BATCH | TRAINS, FLAG(line.restart), "begin anew and overwrite OUT"},
+    {"dry-run", NULL, CLI_BATCH, FLAG(line.dry_run), "show the first prompt, token counts and memory; make nothing"},
+    {"stats", "FILE", CLI_BATCH, PATH(line.stats_path), "times, cache hits and joules of each row, as JSON lines"},
+    {"watts", "W", CLI_BATCH, DOUBLE(line.watts, 0.001, 1e9),
      "the machine's power, where it has no meter that can be read"},
-    {"price-kwh", "P", CLI_BATCH, KIND_DOUBLE, AT(price_kwh), 0, 1e6, NULL,
+    {"price-kwh", "P", CLI_BATCH, DOUBLE(price_kwh, 0, 1e6),
      "what a kilowatt-hour costs, for the summary (default 0.30)"},
-    {"choices", "A,B,C", GENERATES, KIND_TEXT, AT(choices_list), 0, 0, NULL,
+    {"choices", "A,B,C", GENERATES, TEXT(choices_list),
      "answer with the likeliest of these and say how likely each is; quotes around one with a comma"},
-    {"choices-file", "FILE", GENERATES, KIND_FILE, AT(choices_text), 0, 0, NULL, "the same, one a line of a file"},
-    {"max-tokens", "N", GENERATES, KIND_OTHER, 0, 0, 0, read_max_tokens,
+    {"choices-file", "FILE", GENERATES, FILE_TEXT(choices_text), "the same, one a line of a file"},
+    {"max-tokens", "N", GENERATES, INT(line.max_tokens, 1, INT32_MAX),
      "tokens to generate at most (batch: 512; run: to the end of the context)"},
-    {"stop", "TEXT", GENERATES, KIND_OTHER, 0, 0, 0, read_stop, "end where this text appears; may be repeated"},
-    {"stop-token", "ID|TEXT", GENERATES, KIND_OTHER, 0, 0, 0, read_stop_token,
-     "end where this token is chosen; may be repeated"},
-    {"ignore-eos", NULL, GENERATES, KIND_FLAG, AT(line.ignore_end), 0, 0, NULL,
-     "forbid the tokens by which the model ends a text"},
-    {"n", "N", GENERATES, KIND_INT, AT(line.n_completions), 1, LIZ_LINE_COMPLETIONS_MAX, NULL,
+    {"stop", "TEXT", GENERATES, OTHER(read_stop), "end where this text appears; may be repeated"},
+    {"stop-token", "ID|TEXT", GENERATES, OTHER(read_stop_token), "end where this token is chosen; may be repeated"},
+    {"ignore-eos", NULL, GENERATES, FLAG(line.ignore_end), "forbid the tokens by which the model ends a text"},
+    {"n", "N", GENERATES, INT(line.n_completions, 1, LIZ_LINE_COMPLETIONS_MAX),
      "completions of each prompt, each with a seed of its own (default 1)"},
-    {"logprobs", "N", GENERATES, KIND_INT, AT(line.logprobs), 0, LIZ_LOGPROBS_TOP_MAX, NULL,
+    {"logprobs", "N", GENERATES, INT(line.logprobs, 0, LIZ_LOGPROBS_TOP_MAX),
      "report log-probabilities, with N alternatives for each token"},
-    {"prompt-logprobs", "N", GENERATES, KIND_INT, AT(line.prompt_logprobs), 0, LIZ_LOGPROBS_TOP_MAX, NULL,
+    {"prompt-logprobs", "N", GENERATES, INT(line.prompt_logprobs, 0, LIZ_LOGPROBS_TOP_MAX),
      "report those of the prompt's tokens too"},
-    {"seed", "S", GENERATES | TRAINS, KIND_U64, AT(line.seed), 0, 1.8446744073709552e19, NULL,
+    {"seed", "S", GENERATES | TRAINS, U64(line.seed, 0, 1.8446744073709552e19),
      "seed of the sampling, or of a training (default 0)"},
-    {"temperature", "T", GENERATES, KIND_FLOAT, AT(line.sampling.temperature), 0, 100, NULL,
-     "0 takes the likeliest token"},
-    {"top-k", "K", GENERATES, KIND_INT, AT(line.sampling.top_k), 0, INT32_MAX, NULL,
-     "sample from the K likeliest; 0 is all"},
-    {"top-p", "P", GENERATES, KIND_FLOAT, AT(line.sampling.top_p), 0, 1, NULL,
-     "sample from the likeliest that sum to P"},
-    {"min-p", "P", GENERATES, KIND_FLOAT, AT(line.sampling.min_p), 0, 1, NULL,
-     "drop tokens below P times the likeliest"},
-    {"typical", "P", GENERATES, KIND_FLOAT, AT(line.sampling.typical_p), 0, 1, NULL,
+    {"temperature", "T", GENERATES, FLOAT(line.sampling.temperature, 0, 100), "0 takes the likeliest token"},
+    {"top-k", "K", GENERATES, INT(line.sampling.top_k, 0, INT32_MAX), "sample from the K likeliest; 0 is all"},
+    {"top-p", "P", GENERATES, FLOAT(line.sampling.top_p, 0, 1), "sample from the likeliest that sum to P"},
+    {"min-p", "P", GENERATES, FLOAT(line.sampling.min_p, 0, 1), "drop tokens below P times the likeliest"},
+    {"typical", "P", GENERATES, FLOAT(line.sampling.typical_p, 0, 1),
      "sample from the most typical that sum to P (locally typical sampling)"},
-    {"xtc-probability", "P", GENERATES, KIND_FLOAT, AT(line.sampling.xtc_probability), 0, 1, NULL,
+    {"xtc-probability", "P", GENERATES, FLOAT(line.sampling.xtc_probability, 0, 1),
      "how often XTC drops the likely tokens but for the least likely of them; 0 is off"},
-    {"xtc-threshold", "P", GENERATES, KIND_FLOAT, AT(line.sampling.xtc_threshold), 0, 0.5, NULL,
+    {"xtc-threshold", "P", GENERATES, FLOAT(line.sampling.xtc_threshold, 0, 0.5),
      "what XTC calls likely (default 0.1)"},
-    {"repeat-penalty", "X", GENERATES, KIND_FLOAT, AT(line.sampling.repeat_penalty), 0, 100, NULL,
+    {"repeat-penalty", "X", GENERATES, FLOAT(line.sampling.repeat_penalty, 0, 100),
      "divide the logits of recent tokens; 1 is off"},
-    {"frequency-penalty", "X", GENERATES, KIND_FLOAT, AT(line.sampling.frequency_penalty), -100, 100, NULL,
+    {"frequency-penalty", "X", GENERATES, FLOAT(line.sampling.frequency_penalty, -100, 100),
      "subtract for each recent occurrence"},
-    {"presence-penalty", "X", GENERATES, KIND_FLOAT, AT(line.sampling.presence_penalty), -100, 100, NULL,
+    {"presence-penalty", "X", GENERATES, FLOAT(line.sampling.presence_penalty, -100, 100),
      "subtract once for a recent token"},
-    {"dry-multiplier", "X", GENERATES, KIND_FLOAT, AT(line.sampling.dry_multiplier), 0, 1000, NULL,
+    {"dry-multiplier", "X", GENERATES, FLOAT(line.sampling.dry_multiplier, 0, 1000),
      "DRY: subtract X * base^(length - allowed) from what would lengthen a repetition; 0 is off"},
-    {"dry-base", "X", GENERATES, KIND_FLOAT, AT(line.sampling.dry_base), 1, 16, NULL, "its base (default 1.75)"},
-    {"dry-allowed-length", "N", GENERATES, KIND_INT, AT(line.sampling.dry_allowed_length), 1, 32768, NULL,
+    {"dry-base", "X", GENERATES, FLOAT(line.sampling.dry_base, 1, 16), "its base (default 1.75)"},
+    {"dry-allowed-length", "N", GENERATES, INT(line.sampling.dry_allowed_length, 1, 32768),
      "tokens that may repeat for nothing (default 2)"},
-    {"dry-penalty-last-n", "N", GENERATES, KIND_INT, AT(line.sampling.dry_range), 1, 32768, NULL,
+    {"dry-penalty-last-n", "N", GENERATES, INT(line.sampling.dry_range, 1, 32768),
      "the last tokens it looks at, prompt included (default 4096)"},
-    {"dry-sequence-breaker", "TEXT", GENERATES, KIND_OTHER, 0, 0, 0, read_breaker,
+    {"dry-sequence-breaker", "TEXT", GENERATES, OTHER(read_breaker),
      "no repetition goes across it (default: line end : \" *); may be repeated; none"},
-    {"logit-bias", "TOKEN:X", GENERATES, KIND_OTHER, 0, 0, 0, read_bias,
+    {"logit-bias", "TOKEN:X", GENERATES, OTHER(read_bias),
      "add X to a token's logit; -inf forbids it; may be repeated"},
-    {"tokens", "1,2,3", CLI_SCORE, KIND_TEXT, AT(tokens), 0, 0, NULL, "score these token ids, in place of IN"},
-    {"logits", "F.npy", CLI_SCORE, KIND_PATH, AT(logits_path), 0, 0, NULL,
-     "write all logits as a NumPy array, float32 [n_tok, n_vocab]"},
-    {"pairs", NULL, CLI_SCORE, KIND_FLAG, AT(pairs), 0, 0, NULL,
-     "IN is TSV with columns good and bad: which is likelier?"},
-    {"group", "COLUMN", CLI_SCORE, KIND_TEXT, AT(group), 0, 0, NULL,
+    {"tokens", "1,2,3", CLI_SCORE, TEXT(tokens), "score these token ids, in place of IN"},
+    {"logits", "F.npy", CLI_SCORE, PATH(logits_path), "write all logits as a NumPy array, float32 [n_tok, n_vocab]"},
+    {"pairs", NULL, CLI_SCORE, FLAG(pairs), "IN is TSV with columns good and bad: which is likelier?"},
+    {"group", "COLUMN", CLI_SCORE, TEXT(group),
      "count pairs by what this column of IN says, in place of a line for each"},
-    {"stride", "N", CLI_SCORE, KIND_INT, AT(stride), 1, INT32_MAX, NULL,
+    {"stride", "N", CLI_SCORE, INT(stride, 1, INT32_MAX),
      "of a text longer than the context, each window scores only its last N tokens (default: all but its first)"},
-    {"ids", "1,2,3", CLI_TOKENIZE, KIND_TEXT, AT(ids), 0, 0, NULL, "turn ids back into text"},
-    {"jsonl", NULL, CLI_TOKENIZE, KIND_FLAG, AT(jsonl), 0, 0, NULL,
+    {"ids", "1,2,3", CLI_TOKENIZE, TEXT(ids), "turn ids back into text"},
+    {"jsonl", NULL, CLI_TOKENIZE, FLAG(jsonl),
      "from standard input, {\"text\":...,\"special\":bool} a line in, {\"ids\":[...]} out"},
-    {"jsonl", NULL, CLI_TEMPLATE, KIND_FLAG, AT(jsonl), 0, 0, NULL,
+    {"jsonl", NULL, CLI_TEMPLATE, FLAG(jsonl),
      "from standard input, an object of variables a line in, {\"text\":...} or {\"error\":...} out"},
-    {"special", NULL, CLI_TOKENIZE, KIND_FLAG, AT(special), 0, 0, NULL,
-     "control tokens written in the text are tokens"},
-    {"prefill", "N", CLI_BENCH, KIND_INT, AT(bench.n_prefill), 1, 1 << 20, NULL,
-     "tokens of the prompt that is timed (default 512)"},
-    {"sequences", "N,N", CLI_BENCH, KIND_OTHER, 0, 0, 0, read_counts,
+    {"special", NULL, CLI_TOKENIZE, FLAG(special), "control tokens written in the text are tokens"},
+    {"prefill", "N", CLI_BENCH, INT(bench.n_prefill, 1, 1 << 20), "tokens of the prompt that is timed (default 512)"},
+    {"sequences", "N,N", CLI_BENCH, OTHER(read_counts),
      "how many generate together when that is timed (default 1,8,32)"},
-    {"depth", "N", CLI_BENCH, KIND_INT, AT(bench.n_depth), 1, 1 << 20, NULL,
+    {"depth", "N", CLI_BENCH, INT(bench.n_depth, 1, 1 << 20),
      "tokens that each holds when its generating is timed (default 64)"},
-    {"steps", "N", CLI_BENCH, KIND_INT, AT(bench.n_steps), 2, 1 << 20, NULL, "steps that are timed (default 24)"},
-    {"rows", "N", CLI_BENCH, KIND_INT, AT(bench.n_rows), 0, 1 << 20, NULL,
-     "rows of the line that is timed; 0 is none (default 64)"},
-    {"repeat", "N", CLI_BENCH, KIND_INT, AT(bench.n_rounds), 1, CLI_BENCH_ROUNDS_MAX, NULL,
-     "rounds of each (default 3)"},
-    {"lora", "[NAME=]FILE[=SCALE]", CLI_BATCH, KIND_OTHER, 0, 0, 0, read_named_lora,
+    {"steps", "N", CLI_BENCH, INT(bench.n_steps, 2, 1 << 20), "steps that are timed (default 24)"},
+    {"rows", "N", CLI_BENCH, INT(bench.n_rows, 0, 1 << 20), "rows of the line that is timed; 0 is none (default 64)"},
+    {"repeat", "N", CLI_BENCH, INT(bench.n_rounds, 1, CLI_BENCH_ROUNDS_MAX), "rounds of each (default 3)"},
+    {"lora", "[NAME=]FILE[=SCALE]", CLI_BATCH, OTHER(read_lora),
      "apply this adapter, with a NAME to rows that name it alone; may be repeated"},
-    {"lora", "FILE[=SCALE]", CLI_RUN | CLI_SCORE | CLI_MERGE, KIND_OTHER, 0, 0, 0, read_lora,
-     "apply this adapter; may be repeated"},
-    {"lora-field", "FIELD", CLI_BATCH, KIND_TEXT, AT(line.lora_field), 0, 0, NULL,
+    {"lora", "FILE[=SCALE]", CLI_RUN | CLI_SCORE | CLI_MERGE, OTHER(read_lora), "apply this adapter; may be repeated"},
+    {"lora-field", "FIELD", CLI_BATCH, TEXT(line.lora_field),
      "the field in which a row names its adapters, with commas"},
-    {"data", "FILE...", CLI_TUNE, KIND_PATHS, AT(train.data), 0, 0, NULL,
+    {"data", "FILE...", CLI_TUNE, PATHS(train.data),
      "rows: JSONL of prompt and completion, of messages or of text; or any JSONL, CSV or TSV with --prompt"},
-    {"data", "FILE...", CLI_TRAIN, KIND_PATHS, AT(train.data), 0, 0, NULL,
+    {"data", "FILE...", CLI_TRAIN, PATHS(train.data),
      "the text: paragraphs, <|endoftext|> on a line between documents; or .jsonl"},
-    {"valid", "FILE...", CLI_TUNE, KIND_PATHS, AT(train.valid), 0, 0, NULL,
+    {"valid", "FILE...", CLI_TUNE, PATHS(train.valid),
      "rows to measure by; the adapter that does best on them is kept"},
-    {"valid-share", "X", CLI_TUNE, KIND_DOUBLE, AT(tune.valid_share), 0, 0.9, NULL,
+    {"valid-share", "X", CLI_TUNE, DOUBLE(tune.valid_share, 0, 0.9),
      "without --valid: share of the rows that is held back for it (default 0.05)"},
-    {"completion", "TEXT", CLI_TUNE, KIND_TEXT, AT(completion), 0, 0, NULL,
+    {"completion", "TEXT", CLI_TUNE, TEXT(completion),
      "with --prompt: what is to be learnt; {{field}} stands for a field"},
-    {"skip-long", NULL, CLI_TUNE, KIND_FLAG, AT(skip_long), 0, 0, NULL,
-     "leave out rows that are too long, rather than end"},
-    {"rank", "N", CLI_TUNE, KIND_INT, AT(tune.rank), 1, 1024, NULL, "rank of the adapter (default 16)"},
-    {"alpha", "X", CLI_TUNE, KIND_FLOAT, AT(tune.alpha), 1e-6, 1e6, NULL,
-     "its scale is alpha / rank (default: twice the rank)"},
-    {"targets", "q,k,...", CLI_TUNE, KIND_TEXT, AT(tune.targets), 0, 0, NULL,
+    {"skip-long", NULL, CLI_TUNE, FLAG(skip_long), "leave out rows that are too long, rather than end"},
+    {"rank", "N", CLI_TUNE, INT(tune.rank, 1, 1024), "rank of the adapter (default 16)"},
+    {"alpha", "X", CLI_TUNE, FLOAT(tune.alpha, 1e-6, 1e6), "its scale is alpha / rank (default: twice the rank)"},
+    {"targets", "q,k,...", CLI_TUNE, TEXT(tune.targets),
      "matrices that get one: q, k, v, o, gate, up, down, attention, all (default)"},
-    {"memory", "SIZE", CLI_TUNE, KIND_OTHER, 0, 0, 0, read_memory,
+    {"memory", "SIZE", CLI_TUNE, OTHER(read_memory),
      "what all may take, as 7G or 500M (default: what the machine has)"},
-    {"valid", "FILE...", CLI_TRAIN, KIND_PATHS, AT(train.valid), 0, 0, NULL,
-     "text that is not trained on, to measure by"},
-    {"init", "MODEL", CLI_TRAIN, KIND_PATH, AT(train.init), 0, 0, NULL,
-     "go on from this model file's weights, shape and tokenizer"},
-    {"shape", "NAME", CLI_TRAIN, KIND_TEXT, AT(train.shape_name), 0, 0, NULL,
+    {"valid", "FILE...", CLI_TRAIN, PATHS(train.valid), "text that is not trained on, to measure by"},
+    {"init", "MODEL", CLI_TRAIN, PATH(train.init), "go on from this model file's weights, shape and tokenizer"},
+    {"shape", "NAME", CLI_TRAIN, TEXT(train.shape_name),
      "1m, 3m, 10m, 25m or 124m; the numbers below change it (default: 6 layers, 256 wide)"},
-    {"layers", "N", CLI_TRAIN, KIND_INT, AT(train.shape.n_layer), 1, 1024, NULL, "layers"},
-    {"width", "N", CLI_TRAIN, KIND_INT, AT(train.shape.n_embd), 16, 65536, NULL, "elements of the stream"},
-    {"ffn", "N", CLI_TRAIN, KIND_INT, AT(train.shape.n_ff), 16, 1 << 20, NULL,
+    {"layers", "N", CLI_TRAIN, INT(train.shape.n_layer, 1, 1024), "layers"},
+    {"width", "N", CLI_TRAIN, INT(train.shape.n_embd, 16, 65536), "elements of the stream"},
+    {"ffn", "N", CLI_TRAIN, INT(train.shape.n_ff, 16, 1 << 20),
      "elements inside the feed-forward (default: 8/3 of the width)"},
-    {"heads", "N", CLI_TRAIN, KIND_INT, AT(train.shape.n_head), 1, 1024, NULL,
-     "attention heads (default: of 64 elements)"},
-    {"kv-heads", "N", CLI_TRAIN, KIND_INT, AT(train.shape.n_head_kv), 1, 1024, NULL,
-     "heads of keys and values (default: as many)"},
-    {"head-size", "N", CLI_TRAIN, KIND_INT, AT(train.shape.n_embd_head), 8, 1024, NULL, "elements of a head"},
-    {"vocab", "N", CLI_TRAIN, KIND_INT, AT(train.shape.n_vocab), 257, 1 << 20, NULL,
-     "tokens of the tokenizer (default 8192)"},
-    {"context", "N", CLI_TRAIN, KIND_INT, AT(train.shape.n_ctx), 8, 1 << 17, NULL, "tokens of a row (default 512)"},
-    {"qk-norm", NULL, CLI_TRAIN, KIND_FLAG, AT(train.shape.qk_norm), 0, 0, NULL,
+    {"heads", "N", CLI_TRAIN, INT(train.shape.n_head, 1, 1024), "attention heads (default: of 64 elements)"},
+    {"kv-heads", "N", CLI_TRAIN, INT(train.shape.n_head_kv, 1, 1024), "heads of keys and values (default: as many)"},
+    {"head-size", "N", CLI_TRAIN, INT(train.shape.n_embd_head, 8, 1024), "elements of a head"},
+    {"vocab", "N", CLI_TRAIN, INT(train.shape.n_vocab, 257, 1 << 20), "tokens of the tokenizer (default 8192)"},
+    {"context", "N", CLI_TRAIN, INT(train.shape.n_ctx, 8, 1 << 17), "tokens of a row (default 512)"},
+    {"qk-norm", NULL, CLI_TRAIN, FLAG(train.shape.qk_norm),
      "norms of queries and keys; the file's architecture is qwen3 then, else llama"},
-    {"rope-base", "X", CLI_TRAIN, KIND_FLOAT, AT(train.shape.rope_base), 1, 1e9, NULL,
-     "base of the rotary positions (default 10000)"},
-    {"tokenizer", "MODEL", CLI_TRAIN, KIND_PATH, AT(train.tokenizer), 0, 0, NULL,
+    {"rope-base", "X", CLI_TRAIN, FLOAT(train.shape.rope_base, 1, 1e9), "base of the rotary positions (default 10000)"},
+    {"tokenizer", "MODEL", CLI_TRAIN, PATH(train.tokenizer),
      "take this model file's tokenizer in place of training one"},
-    {"pre-tokenizer", "NAME", CLI_TRAIN, KIND_TEXT, AT(train.pre), 0, 0, NULL,
+    {"pre-tokenizer", "NAME", CLI_TRAIN, TEXT(train.pre),
      "how the trained tokenizer cuts text into words: qwen2 (default), gpt-2, llama-bpe, smollm, ..."},
-    {"special", "TOKEN...", CLI_TRAIN, KIND_PATHS, AT(train.specials), 0, 0, NULL,
+    {"special", "TOKEN...", CLI_TRAIN, PATHS(train.specials),
      "control tokens that the trained tokenizer has beside <|endoftext|>"},
-    {"dtype", "bf16|f32|f16", CLI_TRAIN, KIND_TEXT, AT(train.dtype), 0, 0, NULL,
-     "number type of the matrices in OUT (default bf16)"},
-    {"tokens", "N", TRAINS, KIND_DOUBLE, AT(train.common.tokens), 1, 1e15, NULL, "train on so many tokens, as 20e6"},
-    {"epochs", "X", TRAINS, KIND_DOUBLE, AT(train.common.epochs), 1e-6, 1e6, NULL,
-     "or go so often through the data (default 1)"},
-    {"hours", "X", TRAINS, KIND_DOUBLE, AT(train.common.hours), 1e-6, 1e5, NULL,
+    {"dtype", "bf16|f32|f16", CLI_TRAIN, TEXT(train.dtype), "number type of the matrices in OUT (default bf16)"},
+    {"tokens", "N", TRAINS, DOUBLE(train.common.tokens, 1, 1e15), "train on so many tokens, as 20e6"},
+    {"epochs", "X", TRAINS, DOUBLE(train.common.epochs, 1e-6, 1e6), "or go so often through the data (default 1)"},
+    {"hours", "X", TRAINS, DOUBLE(train.common.hours, 1e-6, 1e5),
      "or train so long: the model then depends on the machine's speed"},
-    {"batch", "N", TRAINS, KIND_U64, AT(train.common.batch), 1, 1e9, NULL,
+    {"batch", "N", TRAINS, U64(train.common.batch, 1, 1e9),
      "rows of a step (default: train 16384 tokens, tune 16 rows)"},
-    {"part", "N", CLI_TUNE, KIND_INT, AT(tune.n_part), 8, 1 << 24, NULL,
+    {"part", "N", CLI_TUNE, INT(tune.n_part, 8, 1 << 24),
      "tokens computed together, gradients of a step's parts adding up: less takes less memory (default 1024)"},
-    {"part", "N", CLI_TRAIN, KIND_INT, AT(train.n_part), 8, 1 << 24, NULL,
+    {"part", "N", CLI_TRAIN, INT(train.n_part, 8, 1 << 24),
      "tokens computed together, gradients of a step's parts adding up: less takes less memory (default 4096)"},
-    {"recompute", NULL, CLI_TRAIN, KIND_FLAG, AT(train.recompute), 0, 0, NULL,
+    {"recompute", NULL, CLI_TRAIN, FLAG(train.recompute),
      "compute layers twice rather than keep them: far less memory, a quarter slower, the same model"},
-    {"optimizer", "muon|adamw", TRAINS, KIND_TEXT, AT(train.common.optimizer), 0, 0, NULL,
+    {"optimizer", "muon|adamw", TRAINS, TEXT(train.common.optimizer),
      "muon (default): for matrices, AdamW for the rest; or adamw for all"},
-    {"rate", "X", TRAINS, KIND_DOUBLE, AT(train.common.rate), 1e-9, 10, NULL,
-     "learning rate (default: train 0.002, tune 0.0005)"},
-    {"schedule", "wsd|cosine", TRAINS, KIND_TEXT, AT(train.common.schedule), 0, 0, NULL,
+    {"rate", "X", TRAINS, DOUBLE(train.common.rate, 1e-9, 10), "learning rate (default: train 0.002, tune 0.0005)"},
+    {"schedule", "wsd|cosine", TRAINS, TEXT(train.common.schedule),
      "wsd (default): rising, steady, falling to zero; cosine: falling to a tenth"},
-    {"warmup", "N", TRAINS, KIND_DOUBLE, AT(train.common.warmup), 0, 1e9, NULL,
+    {"warmup", "N", TRAINS, DOUBLE(train.common.warmup, 0, 1e9),
      "steps of rising rate (default: a fiftieth, at most 200)"},
-    {"decay", "X", TRAINS, KIND_DOUBLE, AT(train.common.decay), 0, 1, NULL,
-     "share of the steps in which wsd falls (default 0.3)"},
-    {"weight-decay", "X", TRAINS, KIND_DOUBLE, AT(train.common.weight_decay), 0, 10, NULL,
+    {"decay", "X", TRAINS, DOUBLE(train.common.decay, 0, 1), "share of the steps in which wsd falls (default 0.3)"},
+    {"weight-decay", "X", TRAINS, DOUBLE(train.common.weight_decay, 0, 10),
      "decay of matrices and tables (default 0.1)"},
-    {"clip", "X", TRAINS, KIND_DOUBLE, AT(train.common.clip), 0, 1e9, NULL,
-     "largest norm of the gradient; 0 is none (default 1)"},
-    {"valid-every", "N", TRAINS, KIND_U64, AT(train.common.valid_every), 1, 1e9, NULL,
+    {"clip", "X", TRAINS, DOUBLE(train.common.clip, 0, 1e9), "largest norm of the gradient; 0 is none (default 1)"},
+    {"valid-every", "N", TRAINS, U64(train.common.valid_every, 1, 1e9),
      "steps between validations (default: a twentieth)"},
-    {"patience", "N", TRAINS, KIND_U64, AT(train.common.patience), 1, 1e9, NULL,
-     "end after so many validations without a better one"},
-    {"sample", "TEXT", CLI_TRAIN, KIND_TEXT, AT(train.sample), 0, 0, NULL,
-     "show at each validation how the model continues this"},
-    {"checkpoint-minutes", "X", TRAINS, KIND_DOUBLE, AT(train.common.checkpoint_minutes), 0.001, 1e6, NULL,
+    {"patience", "N", TRAINS, U64(train.common.patience, 1, 1e9), "end after so many validations without a better one"},
+    {"sample", "TEXT", CLI_TRAIN, TEXT(train.sample), "show at each validation how the model continues this"},
+    {"checkpoint-minutes", "X", TRAINS, DOUBLE(train.common.checkpoint_minutes, 0.001, 1e6),
      "minutes between checkpoints (default 5)"},
-    {"log", "F.jsonl", TRAINS, KIND_PATH, AT(train.common.log_path), 0, 0, NULL, "a JSON line for each step"},
-    {"plot", "F.svg", TRAINS, KIND_PATH, AT(train.common.plot_path), 0, 0, NULL, "the curves of the loss"},
-    {"imatrix", "FILE", CLI_QUANTIZE, KIND_PATH, AT(quantize.opts.imatrix_path), 0, 0, NULL,
+    {"log", "F.jsonl", TRAINS, PATH(train.common.log_path), "a JSON line for each step"},
+    {"plot", "F.svg", TRAINS, PATH(train.common.plot_path), "the curves of the loss"},
+    {"imatrix", "FILE", CLI_QUANTIZE, PATH(quantize.opts.imatrix_path),
      "which inputs matter, as --imatrix-from or llama-imatrix writes it"},
-    {"imatrix-from", "FILE", CLI_QUANTIZE, KIND_FILE, AT(quantize.calibration), 0, 0, NULL,
+    {"imatrix-from", "FILE", CLI_QUANTIZE, FILE_TEXT(quantize.calibration),
      "measure it first by running IN over this text; kept in the file that --imatrix names, or OUT.imatrix"},
-    {"output-tensor-type", "TYPE", CLI_QUANTIZE, KIND_TEXT, AT(quantize.opts.output_type), 0, 0, NULL,
-     "another type for the output matrix"},
-    {"token-embedding-type", "TYPE", CLI_QUANTIZE, KIND_TEXT, AT(quantize.opts.embedding_type), 0, 0, NULL,
+    {"output-tensor-type", "TYPE", CLI_QUANTIZE, TEXT(quantize.opts.output_type), "another type for the output matrix"},
+    {"token-embedding-type", "TYPE", CLI_QUANTIZE, TEXT(quantize.opts.embedding_type),
      "another type for the embeddings"},
     {"json", NULL, CLI_RUN | CLI_SCORE | CLI_TOKENIZE | CLI_INSPECT | CLI_TEMPLATE | CLI_BENCH | CLI_QUANTIZE,
-     KIND_FLAG, AT(json), 0, 0, NULL, "print JSON"},
-    {"ctx-size", "N", OPENS | CLI_INSPECT | CLI_TUNE, KIND_INT, AT(line.engine.n_ctx), 1, INT32_MAX, NULL,
+     FLAG(json), "print JSON"},
+    {"ctx-size", "N", OPENS | CLI_INSPECT | CLI_TUNE, INT(line.engine.n_ctx, 1, INT32_MAX),
      "tokens that a row may hold, prompt included (default: the model's)"},
-    {"cache-type", "f32|bf16|int8", OPENS | CLI_INSPECT | CLI_BENCH, KIND_OTHER, 0, 0, 0, read_cache_type,
+    {"cache-type", "f32|bf16|int8", OPENS | CLI_INSPECT | CLI_BENCH, OTHER(read_cache_type),
      "number type of the attention cache: bf16 (default), f32, or int8, half of bf16"},
-    {"parallel", "N", OPENS | CLI_INSPECT, KIND_INT, AT(line.engine.n_parallel), 1, 4096, NULL,
+    {"parallel", "N", OPENS | CLI_INSPECT, INT(line.engine.n_parallel, 1, 4096),
      "rows worked on together (default 32)"},
-    {"threads", "N", OPENS | CLI_INSPECT | CLI_BENCH | CLI_MERGE | CLI_QUANTIZE | TRAINS, KIND_INT,
-     AT(line.engine.n_threads), 1, 4096, NULL, "threads (default: the CPUs that this process may use)"},
-    {"keep-packed", NULL, OPENS, KIND_FLAG, AT(line.engine.keep_packed), 0, 0, NULL,
+    {"threads", "N", OPENS | CLI_INSPECT | CLI_BENCH | CLI_MERGE | CLI_QUANTIZE | TRAINS,
+     INT(line.engine.n_threads, 1, 4096), "threads (default: the CPUs that this process may use)"},
+    {"keep-packed", NULL, OPENS, FLAG(line.engine.keep_packed),
      "keep the weights as the kernels want them in MODEL.packed, which later opens then map at once"},
-    {"prefix-cache", "on|off", OPENS, KIND_OTHER, 0, 0, 0, read_prefix_cache,
+    {"prefix-cache", "on|off", OPENS, OTHER(read_prefix_cache),
      "compute the shared beginning of prompts once (default on)"},
-    {"prefill-chunk", "N", OPENS | CLI_BENCH, KIND_INT, AT(line.engine.n_prefill_chunk), 1, 1 << 20, NULL,
+    {"prefill-chunk", "N", OPENS | CLI_BENCH, INT(line.engine.n_prefill_chunk, 1, 1 << 20),
      "prompt tokens computed in one step (default 512)"},
-    {"speculate", "off", GENERATES, KIND_OTHER, 0, 0, 0, read_off, "only off in this version"},
-    {"forced-tokens", "off", GENERATES, KIND_OTHER, 0, 0, 0, read_off, "only off in this version"},
-    {"verbose", NULL, CLI_ALL, KIND_FLAG, AT(verbose), 0, 0, NULL, "show decisions"},
-    {"help", NULL, CLI_ALL, KIND_FLAG, AT(help), 0, 0, NULL, "show this help"},
+    {"speculate", "off", GENERATES, OTHER(read_off), "only off in this version"},
+    {"forced-tokens", "off", GENERATES, OTHER(read_off), "only off in this version"},
+    {"verbose", NULL, CLI_ALL, FLAG(verbose), "show decisions"},
+    {"help", NULL, CLI_ALL, FLAG(help), "show this help"},
 };
 enum { N_OPTIONS = sizeof options / sizeof *options };
 
@@ -721,7 +681,8 @@ static liz_status option_read(cli_args *args, const cli_command *command, int ar
 
 static bool is_changeable(const option *o)
 {
-    bool of_sampling = o->offset >= AT(line.sampling) && o->offset < AT(line.sampling) + sizeof(liz_sampling);
+    size_t at = offsetof(cli_args, line.sampling);
+    bool of_sampling = o->offset >= at && o->offset < at + sizeof(liz_sampling);
     return (of_sampling && (o->kind == KIND_FLOAT || o->kind == KIND_INT)) || strcmp(o->name, "seed") == 0 ||
            strcmp(o->name, "max-tokens") == 0;
 }

@@ -28,9 +28,13 @@ static void on_log(void *user, liz_log_level level, const char *subject, const c
 
 void cli_log_install(bool verbose) { liz_log_install(on_log, NULL, verbose ? LIZ_LOG_DEBUG : LIZ_LOG_WARN); }
 
-liz_status cli_print(liz_str text, liz_error *err)
+liz_status cli_flush(liz_buf *out, liz_error *err)
 {
-    return liz_file_write(liz_files_system(), STDOUT_FILENO, "standard output", text.p, text.n, err);
+    liz_status status = liz_buf_failed(out) ? liz_fail(err, LIZ_E_MEMORY, "no memory for the result")
+                                            : liz_file_write(liz_files_system(), STDOUT_FILENO, "standard output",
+                                                             out->data, out->len, err);
+    liz_buf_clear(out);
+    return status;
 }
 
 liz_status cli_read_stdin(liz_buf *text, liz_error *err)
@@ -54,4 +58,4 @@ void cli_signals_install(void)
     sigaction(SIGXFSZ, &ignore, NULL); /* and beyond a limit of file size */
 }
 
-int cli_exit_interrupted(void) { return 128 + cli_stop; }
+int cli_exit_interrupted(void) { return cli_stop ? 128 + cli_stop : EXIT_DONE; }

@@ -47,9 +47,7 @@ static liz_status score_window(const cli_scorer *s, const int32_t *tokens, size_
 liz_status cli_score_tokens(const cli_scorer *s, const int32_t *tokens, size_t n, cli_scored *score, liz_error *err)
 {
     size_t n_ctx = (size_t)s->info.n_ctx, n_stride = (size_t)s->n_stride;
-    score->n_tokens = n;
-    score->n_scored = 0;
-    score->logprob = 0;
+    *score = (cli_scored){.text = score->text, .index = score->index, .n_tokens = n};
     if (n == 0)
         return LIZ_OK;
     float *logprobs = malloc(n_ctx * sizeof *logprobs);

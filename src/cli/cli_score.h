@@ -6,7 +6,7 @@
 #ifndef LIZ_CLI_CLI_SCORE_H
 #define LIZ_CLI_CLI_SCORE_H
 
-#include "base/str.h"
+#include "base/buf.h"
 #include "lizzie.h"
 
 typedef struct cli_scorer {
@@ -19,7 +19,8 @@ typedef struct cli_scorer {
 } cli_scorer;
 
 typedef struct cli_scored {
-    liz_str text; /* borrowed */
+    liz_str text;   /* borrowed */
+    uint64_t index; /* the caller's */
     size_t n_tokens, n_scored;
     double logprob; /* their sum, natural logarithm */
 } cli_scored;
@@ -41,8 +42,8 @@ LIZ_MUST_CHECK liz_status cli_score_texts(const cli_scorer *s, cli_scored *score
 void cli_score_skip(const char *path, uint64_t line, const char *why);
 
 /* Scores the pairs of a TSV file and prints them, or where `group` (may be NULL) names a column how often the good one
- * is likelier in each of its groups. `*n_bad` counts lines passed over. */
+ * is likelier in each of its groups. `*n_bad` counts lines passed over; `out` is for what is printed. */
 LIZ_MUST_CHECK liz_status cli_score_pairs(const cli_scorer *s, const char *path, const char *group, bool json,
-                                          uint64_t *n_bad, liz_error *err);
+                                          uint64_t *n_bad, liz_buf *out, liz_error *err);
 
 #endif

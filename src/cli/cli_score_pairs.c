@@ -29,16 +29,15 @@ typedef struct pairs {
     bool json;
     uint64_t index, *n_bad;
     tally all;
-    tally *groups; /* [n_groups] in the order of their first pair */
+    tally groups[GROUPS_MAX]; /* [n_groups] in the order of their first pair */
     size_t n_groups;
     liz_arena names;
     /* The block that is scored together. */
     liz_arena arena;
     cli_scored scores[2 * BLOCK];
-    uint64_t indices[BLOCK];
     liz_str group[BLOCK];
     size_t n;
-    liz_buf out;
+    liz_buf *out;
 } pairs;
 
 static liz_status read_header(pairs *p, const liz_line_input *in, liz_error *err)
@@ -71,11 +70,11 @@ static tally *tally_of(pairs *p, liz_str name)
 
 static void write_pair(pairs *p, uint64_t index, double good, double bad)
 {
-    liz_buf_printf(&p->out, p->json ? "{\"index\":%" PRIu64 ",\"good\":" : "%" PRIu64 "\t", index);
-    liz_json_write_double(&p->out, good);
-    liz_buf_puts(&p->out, p->json ? ",\"bad\":" : "\t");
-    liz_json_write_double(&p->out, bad);
-    liz_buf_printf(&p->out, p->json ? ",\"likelier\":\"%s\"}\n" : "\t%s\n", good > bad ? "good" : "bad");
+    liz_buf_printf(p->out, p->json ? "{\"index\":%" PRIu64 ",\"good\":" : "%" PRIu64 "\t", index);
+    liz_json_write_double(p->out, good);
+    liz_buf_puts(p->out, p->json ? ",\"bad\":" : "\t");
+    liz_json_write_double(p->out, bad);
+    liz_buf_printf(p->out, p->json ? ",\"likelier\":\"%s\"}\n" : "\t%s\n", good > bad ? "good" : "bad");
 }
 
 static liz_status count_pair(pairs *p, size_t i, liz_error *err)
@@ -84,7 +83,7 @@ static liz_status count_pair(pairs *p, size_t i, liz_error *err)
     p->all.n++;
     p->all.n_right += good > bad;
     if (p->wanted[GROUP] == NULL) {
-        write_pair(p, p->indices[i], good, bad);
+        write_pair(p, p->scores[2 * i].index, good, bad);
         return LIZ_OK;
     }
     tally *t = tally_of(p, p->group[i]);
@@ -99,14 +98,11 @@ static liz_status count_pair(pairs *p, size_t i, liz_error *err)
 static liz_status score_block(pairs *p, liz_error *err)
 {
     liz_status status = cli_score_texts(p->s, p->scores, 2 * p->n, err);
-    liz_buf_clear(&p->out);
     for (size_t i = 0; status == LIZ_OK && i < p->n; i++)
         status = count_pair(p, i, err);
-    if (status == LIZ_OK && p->out.len > 0)
-        status = cli_print(liz_buf_str(&p->out), err);
     p->n = 0;
     liz_arena_reset(&p->arena);
-    return status;
+    return status ?: cli_flush(p->out, err);
 }
 
 static void take_fields(pairs *p, const liz_line_record *record)
@@ -116,7 +112,7 @@ static void take_fields(pairs *p, const liz_line_record *record)
     for (int k = 0; k < N_WANTED && p->wanted[k] != NULL; k++)
         named = liz_line_record_text(record, p->wanted[k], into[k]) && named;
     LIZ_ASSERT(named);
-    p->indices[p->n++] = p->index;
+    p->scores[2 * p->n++].index = p->index;
 }
 
 static liz_status take_line(pairs *p, const liz_line_cut *cut, liz_error *err)
@@ -142,50 +138,45 @@ static void write_tally(pairs *p, const tally *t, bool is_all)
 {
     double percent = 100.0 * (double)t->n_right / (double)t->n;
     if (p->json) {
-        liz_buf_puts(&p->out, "{\"group\":");
+        liz_buf_puts(p->out, "{\"group\":");
         if (is_all)
-            liz_buf_puts(&p->out, "null");
+            liz_buf_puts(p->out, "null");
         else
-            liz_json_write_string(&p->out, t->name);
-        liz_buf_printf(&p->out, ",\"pairs\":%" PRIu64 ",\"good_likelier\":%" PRIu64 ",\"percent\":%.2f}\n", t->n,
+            liz_json_write_string(p->out, t->name);
+        liz_buf_printf(p->out, ",\"pairs\":%" PRIu64 ",\"good_likelier\":%" PRIu64 ",\"percent\":%.2f}\n", t->n,
                        t->n_right, percent);
     } else {
-        liz_buf_printf(&p->out, "%.*s\t%" PRIu64 "\t%" PRIu64 "\t%.2f\n", LIZ_STR_ARG(t->name), t->n, t->n_right,
+        liz_buf_printf(p->out, "%.*s\t%" PRIu64 "\t%" PRIu64 "\t%.2f\n", LIZ_STR_ARG(t->name), t->n, t->n_right,
                        percent);
     }
 }
 
 /* The groups, and all pairs last. */
-static liz_status print_groups(pairs *p, liz_error *err)
+static void write_groups(pairs *p)
 {
-    liz_buf_clear(&p->out);
     for (size_t i = 0; i < p->n_groups; i++)
         write_tally(p, &p->groups[i], false);
     p->all.name = liz_str_of("all");
     if (p->all.n > 0)
         write_tally(p, &p->all, true);
-    return p->out.len > 0 ? cli_print(liz_buf_str(&p->out), err) : LIZ_OK;
 }
 
 static liz_status score_lines(pairs *p, liz_line_input *in, liz_error *err)
 {
     liz_line_cut cut;
-    bool got = true;
+    bool got = true, groups = p->wanted[GROUP] != NULL;
     liz_status status = read_header(p, in, err);
-    bool groups = p->wanted[GROUP] != NULL;
     if (status == LIZ_OK && !p->json)
-        status = cli_print(
-            liz_str_of(groups ? "group\tpairs\tgood_likelier\tpercent\n" : "index\tgood\tbad\tlikelier\n"), err);
-    while (status == LIZ_OK) {
+        liz_buf_puts(p->out, groups ? "group\tpairs\tgood_likelier\tpercent\n" : "index\tgood\tbad\tlikelier\n");
+    status = status ?: cli_flush(p->out, err);
+    while (status == LIZ_OK && got) {
         status = liz_line_input_next(in, &cut, &got, err);
-        if (status != LIZ_OK || !got)
-            break;
-        status = take_line(p, &cut, err);
+        if (status == LIZ_OK && got)
+            status = take_line(p, &cut, err);
     }
-    if (status == LIZ_OK && p->n > 0)
-        status = score_block(p, err);
+    status = status ?: score_block(p, err);
     if (status == LIZ_OK && groups)
-        status = print_groups(p, err);
+        write_groups(p);
     else if (status == LIZ_OK && p->all.n > 0)
         fprintf(stderr, "pairs: %" PRIu64 ", good likelier in %.2f %%\n", p->all.n,
                 100.0 * (double)p->all.n_right / (double)p->all.n);
@@ -193,29 +184,18 @@ static liz_status score_lines(pairs *p, liz_line_input *in, liz_error *err)
 }
 
 liz_status cli_score_pairs(const cli_scorer *s, const char *path, const char *group, bool json, uint64_t *n_bad,
-                           liz_error *err)
+                           liz_buf *out, liz_error *err)
 {
+    static pairs p; /* large */
     liz_line_input *in = NULL;
-    pairs *p = calloc(1, sizeof *p);
-    tally *groups = calloc(GROUPS_MAX, sizeof *groups);
-    if (p == NULL || groups == NULL) {
-        free(p);
-        free(groups);
-        return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for pairs", path);
-    }
-    *p =
-        (pairs){.s = s, .path = path, .wanted = {"good", "bad", group}, .json = json, .n_bad = n_bad, .groups = groups};
-    liz_arena_init(&p->names, 64u << 20);
-    liz_arena_init(&p->arena, (size_t)1 << 31);
-    liz_buf_init(&p->out, 64u << 20);
+    p = (pairs){.s = s, .path = path, .wanted = {"good", "bad", group}, .json = json, .n_bad = n_bad, .out = out};
+    liz_arena_init(&p.names, 64u << 20);
+    liz_arena_init(&p.arena, (size_t)1 << 31);
     liz_status status = liz_line_input_open(&in, liz_files_system(), path, LIZ_LINE_INPUT_TSV, NULL, err);
-    status = status ?: score_lines(p, in, err);
+    status = status ?: score_lines(&p, in, err);
     liz_line_input_close(in);
-    liz_buf_free(&p->out);
-    liz_arena_free(&p->arena);
-    liz_arena_free(&p->names);
-    liz_line_header_free(&p->header);
-    free(groups);
-    free(p);
+    liz_arena_free(&p.arena);
+    liz_arena_free(&p.names);
+    liz_line_header_free(&p.header);
     return status;
 }

@@ -87,8 +87,7 @@ static void put_valid(const liz_train_progress *p, liz_buf *out)
 
 static void tell_step(cli_teller *t, const liz_train_progress *p)
 {
-    liz_buf line;
-    liz_buf_init(&line, 1024);
+    liz_buf line = {.len_max = 1024};
     put_step(p, &line);
     put_speed(t, p, &line);
     cli_progress_line(line.data);
@@ -97,8 +96,7 @@ static void tell_step(cli_teller *t, const liz_train_progress *p)
 
 static void tell_valid(cli_teller *t, const liz_train_progress *p)
 {
-    liz_buf line;
-    liz_buf_init(&line, 4096);
+    liz_buf line = {.len_max = 4096};
     put_step(p, &line);
     put_valid(p, &line);
     put_speed(t, p, &line);
@@ -146,12 +144,10 @@ void cli_training_begin(cli_teller *t, cli_args *args, const char *out)
     *t = (cli_teller){.args = args, .out = out};
 }
 
-int cli_training_end(liz_status status, const liz_error *err)
+liz_status cli_training_end(liz_status status, const liz_error *err)
 {
     cli_progress_clear();
-    if (status == LIZ_E_CANCELLED) {
+    if (status == LIZ_E_CANCELLED && cli_stop)
         fprintf(stderr, "lizzie: %s: its checkpoint is written: run the same command again to go on\n", err->text);
-        return cli_exit_interrupted();
-    }
-    return status == LIZ_OK ? EXIT_DONE : cli_fail(status, err);
+    return status;
 }

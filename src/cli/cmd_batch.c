@@ -5,13 +5,6 @@
 
 #include <inttypes.h>
 
-static liz_status check(const cli_args *args, liz_error *err)
-{
-    if (args->line.out_path == NULL && !args->line.dry_run)
-        return liz_fail(err, LIZ_E_USAGE, "batch: no output is named: add -o OUT");
-    return LIZ_OK;
-}
-
 static int exit_of(const liz_line_report *report)
 {
     switch (report->outcome) {
@@ -48,14 +41,16 @@ static void say_outcome(const cli_args *args, const liz_line_report *report)
     }
 }
 
-int cli_batch(cli_args *args)
+liz_status cli_batch(cli_args *args, liz_buf *out, liz_error *err)
 {
     liz_line_report report;
-    liz_error err;
-    liz_status status = check(args, &err);
-    status = status ?: cli_choices_read(args, &err);
+    if (args->line.out_path == NULL && !args->line.dry_run)
+        return liz_fail(err, LIZ_E_USAGE, "batch: no output is named: add -o OUT");
+    liz_status status = cli_choices_read(args, err);
     if (status != LIZ_OK)
-        return cli_fail(status, &err);
+        return status;
+    if (args->line.max_tokens < 0)
+        args->line.max_tokens = LIZ_LINE_MAX_TOKENS_DEFAULT;
     args->line.in_path = args->positional[1];
     if (args->line.out_path == NULL)
         args->line.out_path = "-";
@@ -64,21 +59,19 @@ int cli_batch(cli_args *args)
     args->line.on_progress = cli_progress_show;
     if (strcmp(args->line.out_path, "-") == 0 && !args->line.dry_run)
         fputs("lizzie: -o -: a line to standard output cannot be resumed\n", stderr);
-    status = liz_line_run(&args->line, &report, &err);
-    int code;
+    status = liz_line_run(&args->line, &report, err);
     if (status != LIZ_OK) {
-        code = cli_fail(status, &err);
+        args->exit_code = cli_fail(status, err);
         if (report.resumable && report.progress.n_rows > 0 && status != LIZ_E_STATE && status != LIZ_E_USAGE)
             fprintf(stderr, "lizzie: %s: keeps its %" PRIu64 " rows: run the same command again to go on\n",
                     args->line.out_path, report.progress.n_rows);
     } else if (report.outcome == LIZ_LINE_PLANNED) {
-        status = cli_print(liz_buf_str(&report.plan), &err);
-        code = status == LIZ_OK ? EXIT_DONE : cli_fail(status, &err);
+        liz_buf_append_str(out, liz_buf_str(&report.plan));
     } else {
         cli_summary_print(&report, args);
         say_outcome(args, &report);
-        code = exit_of(&report);
+        args->exit_code = exit_of(&report);
     }
     liz_line_report_free(&report);
-    return code;
+    return LIZ_OK;
 }

@@ -148,29 +148,22 @@ static void write_table(const report *r, liz_buf *out)
                    (double)r->times->peak_bytes / (1 << 20));
 }
 
-static void write_member(liz_buf *out, const char *key, double value)
-{
-    liz_buf_printf(out, ",\"%s\":", key);
-    liz_json_write_double(out, value);
-}
-
 static void write_figure(const report *r, const figure *f, liz_buf *out)
 {
     verdict v = judge(r, f);
-    liz_buf_printf(out, "\"%s\":{\"unit\":\"%s\",\"values\":[", f->name, f->unit);
-    for (int i = 0; i < r->args->bench.n_rounds; i++) {
-        liz_buf_puts(out, i > 0 ? "," : "");
-        liz_json_write_double(out, f->values[i]);
-    }
+    liz_json_key(out, f->name);
+    liz_buf_printf(out, "{\"unit\":\"%s\",\"values\":[", f->unit);
+    for (int i = 0; i < r->args->bench.n_rounds; i++)
+        liz_json_put_double(out, NULL, f->values[i]);
     liz_buf_putc(out, ']');
-    write_member(out, "median", v.median);
-    write_member(out, "read_bytes_s", v.read_bytes_s);
-    write_member(out, "ops_s", v.ops_s);
-    write_member(out, "ops_s_max", v.ops_s_max);
+    liz_json_put_double(out, "median", v.median);
+    liz_json_put_double(out, "read_bytes_s", v.read_bytes_s);
+    liz_json_put_double(out, "ops_s", v.ops_s);
+    liz_json_put_double(out, "ops_s_max", v.ops_s_max);
     if (v.limit > 0) {
-        write_member(out, "limit", v.limit);
+        liz_json_put_double(out, "limit", v.limit);
         liz_buf_printf(out, ",\"limit_by\":\"%s\"", v.by_reading ? "reading" : "computing");
-        write_member(out, "share", v.share);
+        liz_json_put_double(out, "share", v.share);
     }
     liz_buf_putc(out, '}');
 }
@@ -183,43 +176,33 @@ static void write_json(const report *r, liz_buf *out)
     liz_json_write_string(out, liz_str_of(base_name(r->args->line.model_path)));
     liz_buf_printf(out, ",\"threads\":%d,\"variant\":\"%s\",\"machine\":{\"cpu\":", t->info.n_threads, r->machine.tier);
     liz_json_write_string(out, liz_str_of(r->machine.cpu));
-    write_member(out, "read_bytes_s", r->machine.read_bytes_s);
-    write_member(out, "int8_ops_s", r->machine.int8_ops_s);
-    write_member(out, "bf16_ops_s", r->machine.bf16_ops_s);
+    liz_json_put_double(out, "read_bytes_s", r->machine.read_bytes_s);
+    liz_json_put_double(out, "int8_ops_s", r->machine.int8_ops_s);
+    liz_json_put_double(out, "bf16_ops_s", r->machine.bf16_ops_s);
     liz_buf_printf(out, "},\"prefill\":%d,\"depth\":%d,\"steps\":%d,\"figures\":{", set->n_prefill, set->n_depth,
                    set->n_steps);
-    for (int i = 0; i < r->n_figures; i++) {
-        liz_buf_puts(out, i > 0 ? "," : "");
+    for (int i = 0; i < r->n_figures; i++)
         write_figure(r, &r->figures[i], out);
-    }
     liz_buf_putc(out, '}');
     if (t->has_line) {
-        write_member(out, "line_computed_tokens", t->line_computed);
-        write_member(out, "line_saved_tokens", t->line_saved);
-        write_member(out, "line_completion_tokens", t->line_completion);
+        liz_json_put_double(out, "line_computed_tokens", t->line_computed);
+        liz_json_put_double(out, "line_saved_tokens", t->line_saved);
+        liz_json_put_double(out, "line_completion_tokens", t->line_completion);
     }
     liz_buf_printf(out, ",\"open_peak_bytes\":%llu,\"peak_bytes\":%llu}\n", (unsigned long long)t->open_peak_bytes,
                    (unsigned long long)t->peak_bytes);
 }
 
-int cli_bench(cli_args *args)
+liz_status cli_bench(cli_args *args, liz_buf *out, liz_error *err)
 {
     static cli_bench_times times;
     report r = {.args = args, .times = &times};
-    liz_buf out;
-    liz_error err;
-    liz_buf_init(&out, 1u << 20);
-    liz_status status = cli_bench_run(args, &times, &err);
+    liz_status status = cli_bench_run(args, &times, err);
     cli_progress_clear();
-    if (status == LIZ_OK) /* at the end: its memory is not the model's */
-        status = liz_machine_measure(times.info.n_threads, &r.machine, &err);
-    if (status == LIZ_OK) {
-        figures_fill(&r);
-        (args->json ? write_json : write_table)(&r, &out);
-        status = cli_print(liz_buf_str(&out), &err);
-    }
-    liz_buf_free(&out);
-    if (status == LIZ_E_CANCELLED && cli_stop)
-        return cli_exit_interrupted();
-    return status == LIZ_OK ? EXIT_DONE : cli_fail(status, &err);
+    status = status ?: liz_machine_measure(times.info.n_threads, &r.machine, err); /* its memory is not the model's */
+    if (status != LIZ_OK)
+        return status;
+    figures_fill(&r);
+    (args->json ? write_json : write_table)(&r, out);
+    return LIZ_OK;
 }

@@ -86,19 +86,14 @@ static liz_status lay_out(const char *json, liz_buf *out, liz_error *err)
     return status;
 }
 
-int cli_inspect(cli_args *args)
+liz_status cli_inspect(cli_args *args, liz_buf *out, liz_error *err)
 {
     char *json = NULL;
-    liz_buf out;
-    liz_error err;
-    liz_buf_init(&out, 1u << 30);
-    liz_status status = liz_inspect(args->line.model_path, &args->line.engine, &json, &err);
+    liz_status status = liz_inspect(args->line.model_path, &args->line.engine, &json, err);
     if (status == LIZ_OK && args->json)
-        liz_buf_printf(&out, "%s\n", json);
+        liz_buf_printf(out, "%s\n", json);
     else if (status == LIZ_OK)
-        status = lay_out(json, &out, &err);
-    status = status ?: cli_print(liz_buf_str(&out), &err);
+        status = lay_out(json, out, err);
     liz_free(json);
-    liz_buf_free(&out);
-    return status == LIZ_OK ? EXIT_DONE : cli_fail(status, &err);
+    return status;
 }

@@ -17,19 +17,17 @@ static liz_status check(const cli_args *args, liz_error *err)
                    : LIZ_OK;
 }
 
-int cli_merge(cli_args *args)
+liz_status cli_merge(cli_args *args, liz_buf *out, liz_error *err)
 {
-    liz_error err;
+    (void)out;
     liz_merge_opts opts = {.loras = args->loras,
                            .n_loras = args->line.engine.n_loras,
                            .type = args->type,
                            .overwrite = args->force,
                            .n_threads = args->line.engine.n_threads,
                            .on_progress = args->line.engine.on_progress};
-    liz_status status = check(args, &err);
-    status = status ?: liz_merge(args->line.model_path, args->line.out_path, &opts, &err);
-    cli_progress_clear();
+    liz_status status = check(args, err) ?: liz_merge(args->line.model_path, args->line.out_path, &opts, err);
     if (status == LIZ_E_STATE)
-        liz_fail(&err, status, "%s: is there already: name another file after -o, or add --force", args->line.out_path);
-    return status == LIZ_OK ? EXIT_DONE : cli_fail(status, &err);
+        liz_fail(err, status, "%s: is there already: name another file after -o, or add --force", args->line.out_path);
+    return status;
 }

@@ -67,7 +67,7 @@ static void write_report(const cli_args *args, const liz_quantize_report *r, dou
                        r->n_other_type);
 }
 
-static liz_status quantize(cli_args *args, liz_error *err)
+static liz_status quantize(cli_args *args, liz_buf *out, liz_error *err)
 {
     liz_quantize_report report;
     liz_quantize_opts *opts = &args->quantize.opts;
@@ -78,14 +78,8 @@ static liz_status quantize(cli_args *args, liz_error *err)
     cli_at_work = true; /* an interrupted file is removed */
     uint64_t begin_us = liz_clock_us();
     liz_status status = liz_quantize(args->positional[0], args->positional[1], args->positional[2], opts, &report, err);
-    cli_progress_clear();
-    if (status != LIZ_OK)
-        return status;
-    liz_buf out;
-    liz_buf_init(&out, 1u << 16);
-    write_report(args, &report, (double)(liz_clock_us() - begin_us + 1) * 1e-6, &out);
-    status = cli_print(liz_buf_str(&out), err);
-    liz_buf_free(&out);
+    if (status == LIZ_OK)
+        write_report(args, &report, (double)(liz_clock_us() - begin_us + 1) * 1e-6, out);
     return status;
 }
 
@@ -100,17 +94,14 @@ static liz_status check_args(const cli_args *args, liz_error *err)
     return LIZ_OK;
 }
 
-int cli_quantize(cli_args *args)
+liz_status cli_quantize(cli_args *args, liz_buf *out, liz_error *err)
 {
-    liz_error err;
     char *place = NULL;
-    liz_status status = check_args(args, &err);
+    liz_status status = check_args(args, err);
     if (status == LIZ_OK && args->quantize.calibration != NULL)
-        status = imatrix_make(args, &place, &err);
+        status = imatrix_make(args, &place, err);
     if (status == LIZ_OK && args->n_positional == 3)
-        status = quantize(args, &err);
+        status = quantize(args, out, err);
     free(place);
-    if (status == LIZ_E_CANCELLED && cli_stop)
-        return cli_exit_interrupted();
-    return status == LIZ_OK ? EXIT_DONE : cli_fail(status, &err);
+    return status;
 }

@@ -70,8 +70,7 @@ static void piece_take(stream *s, liz_buf *piece)
 static liz_status print_more(stream *s, bool quiet, bool *done, liz_error *err)
 {
     struct timespec until;
-    liz_buf piece;
-    liz_buf_init(&piece, PROMPT_MAX);
+    liz_buf piece = {.len_max = PROMPT_MAX};
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_nsec += WAIT_MS * 1000000L;
     until.tv_sec += until.tv_nsec / 1000000000L;
@@ -84,7 +83,7 @@ static liz_status print_more(stream *s, bool quiet, bool *done, liz_error *err)
     }
     *done = s->done;
     pthread_mutex_unlock(&s->lock);
-    liz_status status = piece.len > 0 && !quiet ? cli_print(liz_buf_str(&piece), err) : LIZ_OK;
+    liz_status status = quiet ? LIZ_OK : cli_flush(&piece, err);
     liz_buf_free(&piece);
     return status;
 }
@@ -99,10 +98,9 @@ static liz_status print_end(const cli_args *args, stream *s, const liz_vocab *vo
     }
     if (!args->json)
         return LIZ_OK;
-    liz_buf out;
-    liz_buf_init(&out, PROMPT_MAX);
+    liz_buf out = {.len_max = PROMPT_MAX};
     liz_line_row_write_object(&s->row, vocab, &out);
-    liz_status status = cli_print(liz_buf_str(&out), err);
+    liz_status status = cli_flush(&out, err);
     liz_buf_free(&out);
     return status;
 }
@@ -123,7 +121,7 @@ liz_status cli_generate(const cli_args *args, liz_engine *engine, const int32_t 
     s.row.n_choices = args->line.n_choices;
     liz_status status = liz_line_ask_settle(&ask, &args->line, engine, 0.7f, 0.05f, stop_tokens, err);
     ask.has_seed = true;
-    ask.request.n_predict_max = args->has_max_tokens ? args->line.max_tokens : 0;
+    ask.request.n_predict_max = args->line.max_tokens > 0 ? args->line.max_tokens : 0;
     ask.request.on_event = on_event;
     if (status == LIZ_OK && s.row.n_choices > 0)
         status = liz_tokenize_choices(liz_engine_vocab(engine), tokens, n_tokens, s.row.choices, s.row.n_choices,
@@ -152,10 +150,9 @@ liz_status cli_generate(const cli_args *args, liz_engine *engine, const int32_t 
 static liz_status tokens_of(const cli_args *args, const liz_template *t, const liz_vocab *vocab, liz_str prompt,
                             int32_t **tokens, size_t *n_tokens, liz_error *err)
 {
-    liz_buf text;
+    liz_buf text = {.len_max = PROMPT_MAX};
     liz_rendered rendered = {0};
     liz_status status;
-    liz_buf_init(&text, PROMPT_MAX);
     if (t != NULL) {
         if (args->line.system != NULL)
             cli_message_add(&text, "system", liz_str_of(args->line.system));
@@ -174,12 +171,13 @@ static liz_status tokens_of(const cli_args *args, const liz_template *t, const l
     return status;
 }
 
-static liz_status run_once(const cli_args *args, liz_engine *engine, const liz_template *t, liz_str prompt,
+static liz_status run_once(const cli_args *args, liz_engine *engine, const liz_template *t, const liz_buf *prompt,
                            liz_error *err)
 {
     int32_t *tokens = NULL;
     size_t n_tokens;
-    liz_status status = tokens_of(args, t, liz_engine_vocab(engine), prompt, &tokens, &n_tokens, err);
+    liz_str text = {prompt->data ? prompt->data : "", prompt->len};
+    liz_status status = tokens_of(args, t, liz_engine_vocab(engine), text, &tokens, &n_tokens, err);
     if (status == LIZ_OK && n_tokens == 0)
         status = liz_fail(err, LIZ_E_USAGE, "run: the prompt is empty: give some text");
     status = status ?: cli_generate(args, engine, tokens, n_tokens, NULL, err);
@@ -197,34 +195,24 @@ static liz_status open_template(const cli_args *args, bool chats, liz_template *
     return status;
 }
 
-static liz_status run_on(cli_args *args, liz_engine *engine, const liz_template *t, bool chats, liz_str prompt,
-                         liz_error *err)
-{
-    if (liz_engine_vocab(engine) == NULL)
-        return liz_fail(err, LIZ_E_UNSUPPORTED,
-                        "%s: has no vocabulary to read text with: only score --tokens works with it",
-                        args->line.model_path);
-    return chats ? cli_chat(args, engine, t, err) : run_once(args, engine, t, prompt, err);
-}
-
-int cli_run(cli_args *args)
+liz_status cli_run(cli_args *args, liz_buf *out, liz_error *err)
 {
     liz_engine *engine = NULL;
     liz_template *t = NULL;
-    liz_buf prompt;
-    liz_error err;
-    liz_buf_init(&prompt, PROMPT_MAX);
+    liz_buf prompt = {.len_max = PROMPT_MAX};
+    (void)out;
     bool chats = args->n_positional < 2 && isatty(STDIN_FILENO);
-    liz_status status = cli_choices_read(args, &err);
+    liz_status status = cli_choices_read(args, err);
     if (status == LIZ_OK && !chats)
-        status = read_prompt(args, &prompt, &err);
-    status = status ?: open_template(args, chats, &t, &err);
-    status = status ?: liz_engine_open(&engine, args->line.model_path, &args->line.engine, &err);
-    status = status ?: run_on(args, engine, t, chats, (liz_str){prompt.data ? prompt.data : "", prompt.len}, &err);
+        status = read_prompt(args, &prompt, err);
+    status = status ?: open_template(args, chats, &t, err);
+    status = status ?: liz_engine_open(&engine, args->line.model_path, &args->line.engine, err);
+    status = status ?: liz_line_vocab_check(engine, args->line.model_path, err);
+    if (status == LIZ_OK)
+        status = chats ? cli_chat(args, engine, t, err) : run_once(args, engine, t, &prompt, err);
     liz_engine_close(engine);
     liz_template_close(t);
     liz_buf_free(&prompt);
-    if (status != LIZ_OK)
-        return cli_fail(status, &err);
-    return cli_stop ? cli_exit_interrupted() : EXIT_DONE;
+    args->exit_code = cli_exit_interrupted();
+    return status;
 }

@@ -10,8 +10,7 @@
 #include "base/status.h"
 #include "cli/cli_score.h"
 #include "cli/npy.h"
-#include "line/line_input.h"
-#include "line/line_row.h"
+#include "line/line_record.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -31,8 +30,13 @@ typedef struct command {
     const cli_args *args;
     cli_scorer scorer;
     logits_file logits;
-    liz_buf out;
-    uint64_t index, n_bad;
+    liz_buf *out;
+    uint64_t n_bad;
+    bool is_begun; /* the names of the columns are printed */
+    /* Texts of lines, scored together. */
+    liz_arena arena;
+    cli_scored block[BLOCK];
+    size_t n_block;
 } command;
 
 static bool on_logits(void *user, size_t pos0, size_t n_pos, const float *logits)
@@ -59,14 +63,14 @@ static uint64_t line_ends(liz_str text)
 }
 
 /* Fills `values` in the order of the columns; what is not known is NAN. */
-static void values_of(const command *c, const cli_scored *score, double values[N_COLUMNS])
+static void values_of(const cli_scored *score, double values[N_COLUMNS])
 {
     double n_bytes = (double)score->text.n, n_words = (double)liz_line_words(score->text);
     double n_lines = (double)line_ends(score->text), sum = score->logprob;
     double per[4] = {(double)score->n_scored, n_bytes, n_words, n_words + n_lines}, perplexity[4];
     for (int i = 0; i < 4; i++)
         perplexity[i] = score->n_scored > 0 && per[i] > 0 ? exp(-sum / per[i]) : NAN;
-    const double all[N_COLUMNS] = {(double)c->index,
+    const double all[N_COLUMNS] = {(double)score->index,
                                    (double)score->n_tokens,
                                    (double)score->n_scored,
                                    sum,
@@ -80,30 +84,25 @@ static void values_of(const command *c, const cli_scored *score, double values[N
     memcpy(values, all, sizeof all);
 }
 
-static liz_status print_score(command *c, const cli_scored *score, liz_error *err)
+static void begin(command *c)
 {
-    double values[N_COLUMNS];
-    values_of(c, score, values);
-    liz_buf_clear(&c->out);
-    for (int i = 0; i < N_COLUMNS; i++) {
-        if (c->args->json)
-            liz_buf_printf(&c->out, "%s\"%s\":", i ? "," : "{", columns[i]);
-        else
-            liz_buf_puts(&c->out, i ? "\t" : "");
-        liz_json_write_double(&c->out, values[i]);
-    }
-    liz_buf_puts(&c->out, c->args->json ? "}\n" : "\n");
-    c->index++;
-    return cli_print(liz_buf_str(&c->out), err);
+    for (int i = 0; i < N_COLUMNS && !c->args->json && !c->is_begun; i++)
+        liz_buf_printf(c->out, "%s%s", columns[i], i + 1 < N_COLUMNS ? "\t" : "\n");
+    c->is_begun = true;
 }
 
-static liz_status print_header(command *c, liz_error *err)
+static void write_score(command *c, const cli_scored *score)
 {
-    liz_buf_clear(&c->out);
-    for (int i = 0; i < N_COLUMNS; i++)
-        liz_buf_printf(&c->out, "%s%s", i ? "\t" : "", columns[i]);
-    liz_buf_putc(&c->out, '\n');
-    return c->args->json ? LIZ_OK : cli_print(liz_buf_str(&c->out), err);
+    double values[N_COLUMNS];
+    values_of(score, values);
+    begin(c);
+    for (int i = 0; i < N_COLUMNS; i++) {
+        liz_buf_puts(c->out, c->args->json ? (i ? "" : "{") : (i ? "\t" : ""));
+        if (c->args->json)
+            liz_json_key(c->out, columns[i]);
+        liz_json_write_double(c->out, values[i]);
+    }
+    liz_buf_puts(c->out, c->args->json ? "}\n" : "\n");
 }
 
 /* ---- Where texts come from ---------------------------------------------------------------------- */
@@ -126,8 +125,9 @@ static liz_status score_one(command *c, liz_str text, const int32_t *tokens, siz
         *err = c->logits.err;
         return c->logits.status;
     }
-    status = status ?: print_header(c, err);
-    return status ?: print_score(c, &score, err);
+    if (status == LIZ_OK)
+        write_score(c, &score);
+    return status;
 }
 
 static liz_status score_given_tokens(command *c, liz_error *err)
@@ -144,10 +144,9 @@ static liz_status score_given_tokens(command *c, liz_error *err)
 
 static liz_status score_file(command *c, const char *path, liz_error *err)
 {
-    liz_buf text;
+    liz_buf text = {.len_max = TEXT_MAX};
     int32_t *tokens = NULL;
     size_t n = 0;
-    liz_buf_init(&text, TEXT_MAX);
     liz_status status =
         strcmp(path, "-") == 0 ? cli_read_stdin(&text, err) : liz_file_read_whole(liz_files_system(), path, &text, err);
     if (status == LIZ_OK && liz_utf8_valid_prefix(text.data ? text.data : "", text.len) != text.len)
@@ -159,34 +158,25 @@ static liz_status score_file(command *c, const char *path, liz_error *err)
     return status;
 }
 
-/* Texts of lines, scored together. */
-typedef struct block {
-    liz_arena arena;
-    cli_scored scores[BLOCK];
-    uint64_t indices[BLOCK];
-    size_t n;
-} block;
-
-static liz_status score_block(command *c, block *b, liz_error *err)
+static liz_status score_block(command *c, liz_error *err)
 {
-    liz_status status = cli_score_texts(&c->scorer, b->scores, b->n, err);
-    uint64_t index = c->index;
-    for (size_t i = 0; status == LIZ_OK && i < b->n; i++) {
-        c->index = b->indices[i];
-        status = print_score(c, &b->scores[i], err);
-    }
-    c->index = index;
-    b->n = 0;
-    liz_arena_reset(&b->arena);
-    return status;
+    liz_status status = cli_score_texts(&c->scorer, c->block, c->n_block, err);
+    begin(c);
+    for (size_t i = 0; status == LIZ_OK && i < c->n_block; i++)
+        write_score(c, &c->block[i]);
+    c->n_block = 0;
+    liz_arena_reset(&c->arena);
+    return status ?: cli_flush(c->out, err);
 }
 
-static liz_status take_line(command *c, block *b, const char *path, const liz_line_cut *cut, liz_error *err)
+static liz_status take_line(void *user, const liz_line_header *header, const liz_line_cut *cut, liz_error *err)
 {
+    command *c = user;
     liz_json *json;
     liz_error line_err;
-    const char *why = NULL;
-    liz_status status = liz_json_read(&json, cut->text, &b->arena, &line_err);
+    const char *path = c->args->positional[1], *why = NULL;
+    (void)header;
+    liz_status status = liz_json_read(&json, cut->text, &c->arena, &line_err);
     const liz_json *text = status == LIZ_OK ? liz_json_member(json, "text") : NULL;
     if (status == LIZ_E_MEMORY)
         return liz_fail(err, status, "%s: no memory for line %" PRIu64, path, cut->line);
@@ -196,43 +186,16 @@ static liz_status take_line(command *c, block *b, const char *path, const liz_li
         why = line_err.text;
     else if (text == NULL || text->type != LIZ_JSON_STRING)
         why = "it wants {\"text\":string}";
-    uint64_t index = c->index++;
     if (why != NULL) {
         cli_score_skip(path, cut->line, why);
         c->n_bad++;
         return LIZ_OK;
     }
-    liz_str copy = {liz_arena_strdup(&b->arena, text->string.p, text->string.n), text->string.n};
+    liz_str copy = {liz_arena_strdup(&c->arena, text->string.p, text->string.n), text->string.n};
     if (copy.p == NULL)
         return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for line %" PRIu64, path, cut->line);
-    b->indices[b->n] = index;
-    b->scores[b->n++] = (cli_scored){.text = copy};
-    return b->n == BLOCK ? score_block(c, b, err) : LIZ_OK;
-}
-
-static liz_status score_lines(command *c, const char *path, liz_error *err)
-{
-    liz_line_input *in = NULL;
-    liz_line_cut cut;
-    bool got = true;
-    block *b = calloc(1, sizeof *b);
-    if (b == NULL)
-        return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for its lines", path);
-    liz_arena_init(&b->arena, (size_t)1 << 31);
-    liz_status status = liz_line_input_open(&in, liz_files_system(), path, LIZ_LINE_INPUT_JSONL, NULL, err);
-    status = status ?: print_header(c, err);
-    while (status == LIZ_OK) {
-        status = liz_line_input_next(in, &cut, &got, err);
-        if (status != LIZ_OK || !got)
-            break;
-        status = take_line(c, b, path, &cut, err);
-    }
-    if (status == LIZ_OK && b->n > 0)
-        status = score_block(c, b, err);
-    liz_line_input_close(in);
-    liz_arena_free(&b->arena);
-    free(b);
-    return status;
+    c->block[c->n_block++] = (cli_scored){.text = copy, .index = cut->index};
+    return c->n_block == BLOCK ? score_block(c, err) : LIZ_OK;
 }
 
 /* ---- The command -------------------------------------------------------------------------------- */
@@ -269,29 +232,28 @@ static liz_status score_all(command *c, liz_error *err)
     if (args->tokens != NULL)
         return score_given_tokens(c, err);
     if (args->pairs)
-        return cli_score_pairs(&c->scorer, path, args->group, args->json, &c->n_bad, err);
-    return ends_in_jsonl(path) ? score_lines(c, path, err) : score_file(c, path, err);
+        return cli_score_pairs(&c->scorer, path, args->group, args->json, &c->n_bad, c->out, err);
+    if (!ends_in_jsonl(path))
+        return score_file(c, path, err);
+    return liz_line_records_each(path, LIZ_LINE_INPUT_JSONL, take_line, c, err) ?: score_block(c, err);
 }
 
-int cli_score(cli_args *args)
+liz_status cli_score(cli_args *args, liz_buf *out, liz_error *err)
 {
-    command c = {.args = args, .logits.npy.fd = -1};
-    liz_error err;
-    liz_buf_init(&c.out, 1 << 16);
+    command c = {.args = args, .out = out, .logits.npy.fd = -1, .arena.size_max = (size_t)1 << 31};
     if (args->logits_path != NULL) {
         c.scorer.on_logits = on_logits;
         c.scorer.user = &c.logits;
     }
-    liz_status status = check(args, &err);
-    status = status ?: cli_scorer_open(&c.scorer, args->line.model_path, &args->line.engine, args->stride, &err);
+    liz_status status = check(args, err);
+    status = status ?: cli_scorer_open(&c.scorer, args->line.model_path, &args->line.engine, args->stride, err);
     if (status == LIZ_OK) {
         c.logits.n_vocab = (size_t)c.scorer.info.n_vocab;
-        status = score_all(&c, &err);
+        status = score_all(&c, err);
     }
-    liz_status closed = cli_npy_close(&c.logits.npy, status == LIZ_OK ? &err : NULL);
+    liz_status closed = cli_npy_close(&c.logits.npy, status == LIZ_OK ? err : NULL);
     cli_scorer_close(&c.scorer);
-    liz_buf_free(&c.out);
-    if (status != LIZ_OK || closed != LIZ_OK)
-        return cli_fail(status != LIZ_OK ? status : closed, &err);
-    return c.n_bad > 0 ? EXIT_ERROR_ROWS : EXIT_DONE;
+    liz_arena_free(&c.arena);
+    args->exit_code = c.n_bad > 0 ? EXIT_ERROR_ROWS : EXIT_DONE;
+    return status ?: closed;
 }

@@ -6,7 +6,7 @@
 
 #include "base/json.h"
 #include "base/status.h"
-#include "line/line_input.h"
+#include "line/line_record.h"
 #include "sys/files.h"
 
 #include <inttypes.h>
@@ -26,8 +26,7 @@ void cli_message_add(liz_buf *messages, const char *role, liz_str content)
 static liz_status render_array(const cli_args *args, const liz_template *t, liz_str messages, liz_rendered *out,
                                liz_error *err)
 {
-    liz_buf variables;
-    liz_buf_init(&variables, TEXT_MAX);
+    liz_buf variables = {.len_max = TEXT_MAX};
     liz_buf_printf(&variables, "{\"messages\":[%.*s],\"add_generation_prompt\":true}", LIZ_STR_ARG(messages));
     liz_status status = liz_buf_failed(&variables) ? liz_fail(err, LIZ_E_MEMORY, "no memory for the messages")
                                                    : liz_template_render(t, variables.data, variables.len,
@@ -62,9 +61,8 @@ static liz_status render_json(const cli_args *args, const liz_template *t, liz_s
 
 static liz_status render_one(const cli_args *args, const liz_template *t, liz_rendered *out, liz_error *err)
 {
-    liz_buf text;
+    liz_buf text = {.len_max = TEXT_MAX};
     liz_status status = LIZ_OK;
-    liz_buf_init(&text, TEXT_MAX);
     if (args->n_positional > 1) {
         if (args->line.system != NULL)
             cli_message_add(&text, "system", liz_str_of(args->line.system));
@@ -91,79 +89,67 @@ static void write_line(const char *name, liz_str text, liz_buf *out)
     liz_buf_puts(out, "}\n");
 }
 
-static liz_status print_one(const cli_args *args, const liz_template *t, liz_error *err)
+static liz_status print_one(const cli_args *args, const liz_template *t, liz_buf *out, liz_error *err)
 {
     liz_rendered text = {0};
-    liz_buf out;
-    liz_buf_init(&out, (size_t)4 << 30);
     liz_status status = render_one(args, t, &text, err);
     if (status == LIZ_OK && args->json)
-        write_line("text", (liz_str){text.text, text.n_text}, &out);
+        write_line("text", (liz_str){text.text, text.n_text}, out);
     else if (status == LIZ_OK)
-        liz_buf_append(&out, text.text, text.n_text);
-    status = status ?: cli_print(liz_buf_str(&out), err);
+        liz_buf_append(out, text.text, text.n_text);
     liz_rendered_free(&text);
-    liz_buf_free(&out);
     return status;
 }
 
 /* ---- --jsonl ------------------------------------------------------------------------------------ */
 
+typedef struct lines {
+    cli_args *args;
+    const liz_template *t;
+    liz_buf *out;
+} lines;
+
 /* Lines are answered at once, so that another program can talk to this one. */
-static liz_status print_lines(const cli_args *args, const liz_template *t, uint64_t *n_bad, liz_error *err)
+static liz_status take_line(void *user, const liz_line_header *columns, const liz_line_cut *cut, liz_error *err)
 {
-    liz_line_input *in = NULL;
-    liz_buf out;
-    bool got = true;
-    liz_buf_init(&out, (size_t)4 << 30);
-    liz_status status = liz_line_input_open(&in, liz_files_system(), "-", LIZ_LINE_INPUT_JSONL, NULL, err);
-    while (status == LIZ_OK && got) {
-        liz_line_cut cut;
-        liz_rendered text = {0};
-        liz_error line_err = {.text = "it is larger than 64 MiB"};
-        status = liz_line_input_next(in, &cut, &got, err);
-        if (status != LIZ_OK || !got)
-            break;
-        liz_status rendered = cut.too_large
-                                  ? LIZ_E_LIMIT
-                                  : liz_template_render(t, cut.text.p, cut.text.n, args->line.now, 0, &text, &line_err);
-        liz_buf_clear(&out);
-        write_line(rendered == LIZ_OK ? "text" : "error",
-                   rendered == LIZ_OK ? (liz_str){text.text, text.n_text} : liz_str_of(line_err.text), &out);
-        *n_bad += rendered != LIZ_OK;
-        if (rendered == LIZ_E_MEMORY || liz_buf_failed(&out))
-            status = liz_fail(err, LIZ_E_MEMORY, "line %" PRIu64 ": no memory for its text", cut.line);
-        else
-            status = cli_print(liz_buf_str(&out), err);
-        liz_rendered_free(&text);
+    const lines *l = user;
+    liz_rendered text = {0};
+    liz_error why = {.text = "it is larger than 64 MiB"};
+    (void)columns;
+    liz_status status = cut->too_large
+                            ? LIZ_E_LIMIT
+                            : liz_template_render(l->t, cut->text.p, cut->text.n, l->args->line.now, 0, &text, &why);
+    if (status == LIZ_E_MEMORY)
+        return liz_fail(err, LIZ_E_MEMORY, "line %" PRIu64 ": no memory for its text", cut->line);
+    if (status == LIZ_OK) {
+        write_line("text", (liz_str){text.text, text.n_text}, l->out);
+    } else {
+        write_line("error", liz_str_of(why.text), l->out);
+        l->args->exit_code = EXIT_ERROR_ROWS;
     }
-    liz_buf_free(&out);
-    liz_line_input_close(in);
-    return status;
+    liz_rendered_free(&text);
+    return cli_flush(l->out, err);
 }
 
 /* ---- The command -------------------------------------------------------------------------------- */
 
-int cli_template(cli_args *args)
+liz_status cli_template(cli_args *args, liz_buf *out, liz_error *err)
 {
     liz_template *t = NULL;
     liz_rendered none = {0};
-    liz_error err;
-    uint64_t n_bad = 0;
-    liz_status status = LIZ_OK;
     if (args->jsonl + (args->n_positional > 1) + (args->messages != NULL) > 1)
-        status = liz_fail(&err, LIZ_E_USAGE, "template: PROMPT, --messages and --jsonl exclude each other: give one");
-    else if (args->line.system != NULL && args->n_positional < 2)
-        status = liz_fail(&err, LIZ_E_USAGE, "template: --system goes with PROMPT: write it into the messages");
-    status = status ?: liz_template_open(&t, args->line.model_path, &err);
+        return liz_fail(err, LIZ_E_USAGE, "template: PROMPT, --messages and --jsonl exclude each other: give one");
+    if (args->line.system != NULL && args->n_positional < 2)
+        return liz_fail(err, LIZ_E_USAGE, "template: --system goes with PROMPT: write it into the messages");
+    liz_status status = liz_template_open(&t, args->line.model_path, err);
     if (status == LIZ_OK && t == NULL)
-        status = liz_fail(&err, LIZ_E_UNSUPPORTED, "%s: has no chat template", args->line.model_path);
-    if (status == LIZ_OK && liz_template_render(t, "{}", 2, args->line.now, 0, &none, &err) == LIZ_E_USAGE)
+        status = liz_fail(err, LIZ_E_UNSUPPORTED, "%s: has no chat template", args->line.model_path);
+    if (status == LIZ_OK && liz_template_render(t, "{}", 2, args->line.now, 0, &none, err) == LIZ_E_USAGE)
         status = LIZ_E_USAGE; /* --now */
     liz_rendered_free(&none);
-    status = status ?: (args->jsonl ? print_lines(args, t, &n_bad, &err) : print_one(args, t, &err));
+    if (status == LIZ_OK)
+        status = args->jsonl ? liz_line_records_each("-", LIZ_LINE_INPUT_JSONL, take_line, &(lines){args, t, out}, err)
+                             : print_one(args, t, out, err);
     liz_template_close(t);
-    if (status != LIZ_OK)
-        return cli_fail(status, &err);
-    return n_bad > 0 ? EXIT_ERROR_ROWS : EXIT_DONE;
+    return status;
 }

@@ -5,8 +5,7 @@
 
 #include "base/json.h"
 #include "base/status.h"
-#include "line/line_input.h"
-#include "line/line_row.h"
+#include "line/line_record.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -62,10 +61,9 @@ static liz_status read_text(const cli_args *args, liz_buf *text, liz_error *err)
 
 static liz_status tokenize_text(const cli_args *args, const liz_vocab *vocab, liz_buf *out, liz_error *err)
 {
-    liz_buf text;
+    liz_buf text = {.len_max = OUT_MAX};
     int32_t *ids = NULL;
     size_t n;
-    liz_buf_init(&text, OUT_MAX);
     unsigned flags = LIZ_TOKENIZE_AFFIXES | (args->special ? LIZ_TOKENIZE_SPECIAL : 0u);
     liz_status status = read_text(args, &text, err);
     status = status ?: liz_tokenize(vocab, text.data ? text.data : "", text.len, flags, &ids, &n, err);
@@ -101,103 +99,79 @@ static liz_status detokenize(const cli_args *args, const liz_vocab *vocab, liz_b
 
 /* ---- --jsonl ------------------------------------------------------------------------------------ */
 
-static void write_line_error(const char *code, const char *text, liz_buf *out)
-{
-    liz_buf_printf(out, "{\"error\":{\"code\":\"%s\",\"message\":", code);
-    liz_json_write_string(out, liz_str_of(text));
-    liz_buf_puts(out, "}}\n");
-}
+typedef struct lines {
+    cli_args *args;
+    const liz_vocab *vocab;
+    liz_arena arena; /* of one line */
+    liz_buf *out;
+} lines;
 
-/* One line in, one out; false when the line was no request. LIZ_E_MEMORY and the like end the work. */
-static liz_status tokenize_line(const liz_vocab *vocab, const liz_line_cut *cut, liz_arena *arena, liz_buf *out,
-                                bool *ok, liz_error *err)
+/* Appends {"ids":[...]} for a line, or gives what is wrong with it, and its code. LIZ_E_MEMORY and the like end all. */
+static liz_status line_ids(lines *l, const liz_line_cut *cut, const char **code, liz_error *why, liz_error *err)
 {
     liz_json *json;
-    liz_error line_err;
-    *ok = false;
-    if (cut->too_large || liz_json_read(&json, cut->text, arena, &line_err) != LIZ_OK) {
-        write_line_error(cut->too_large ? "row_too_large" : "invalid_json",
-                         cut->too_large ? "it is larger than 64 MiB" : line_err.text, out);
-        return LIZ_OK;
-    }
-    const liz_json *text = liz_json_member(json, "text"), *special = liz_json_member(json, "special");
-    if (text == NULL || text->type != LIZ_JSON_STRING ||
-        (special != NULL && special->type != LIZ_JSON_TRUE && special->type != LIZ_JSON_FALSE)) {
-        write_line_error("invalid_row", "it wants {\"text\":string,\"special\":bool}", out);
-        return LIZ_OK;
-    }
     int32_t *ids;
     size_t n;
+    if (cut->too_large) {
+        *code = "row_too_large";
+        liz_fail(why, LIZ_E_LIMIT, "it is larger than 64 MiB");
+        return LIZ_OK;
+    }
+    *code = "invalid_json";
+    if (liz_json_read(&json, cut->text, &l->arena, why) != LIZ_OK)
+        return LIZ_OK;
+    const liz_json *text = liz_json_member(json, "text"), *special = liz_json_member(json, "special");
     bool parse = special != NULL && special->type == LIZ_JSON_TRUE;
-    liz_status status = liz_tokenize(vocab, text->string.n ? text->string.p : "", text->string.n,
+    if (text == NULL || text->type != LIZ_JSON_STRING ||
+        (special != NULL && !parse && special->type != LIZ_JSON_FALSE)) {
+        *code = "invalid_row";
+        liz_fail(why, LIZ_E_FORMAT, "it wants {\"text\":string,\"special\":bool}");
+        return LIZ_OK;
+    }
+    *code = NULL;
+    liz_status status = liz_tokenize(l->vocab, text->string.n ? text->string.p : "", text->string.n,
                                      parse ? LIZ_TOKENIZE_SPECIAL : 0, &ids, &n, err);
     if (status != LIZ_OK)
         return status;
-    liz_buf_puts(out, "{\"ids\":");
-    write_ids(ids, n, out);
-    liz_buf_puts(out, "}\n");
+    liz_buf_puts(l->out, "{\"ids\":");
+    write_ids(ids, n, l->out);
+    liz_buf_puts(l->out, "}\n");
     liz_free(ids);
-    *ok = true;
     return LIZ_OK;
 }
 
 /* Lines are answered at once, so that another program can talk to this one. */
-static liz_status tokenize_lines(const liz_vocab *vocab, uint64_t *n_bad, liz_error *err)
+static liz_status take_line(void *user, const liz_line_header *columns, const liz_line_cut *cut, liz_error *err)
 {
-    liz_line_input *in = NULL;
-    liz_arena arena = {.size_max = (size_t)1 << 31};
-    liz_buf out;
-    liz_line_cut cut;
-    bool got = true, ok;
-    liz_buf_init(&out, (size_t)4 << 30);
-    liz_status status = liz_line_input_open(&in, liz_files_system(), "-", LIZ_LINE_INPUT_JSONL, NULL, err);
-    while (status == LIZ_OK && got) {
-        status = liz_line_input_next(in, &cut, &got, err);
-        if (status != LIZ_OK || !got)
-            break;
-        liz_arena_reset(&arena);
-        liz_buf_clear(&out);
-        status = tokenize_line(vocab, &cut, &arena, &out, &ok, err);
-        *n_bad += !ok;
-        if (status == LIZ_OK && liz_buf_failed(&out))
-            status = liz_fail(err, LIZ_E_MEMORY, "line %" PRIu64 ": no memory for its ids", cut.line);
-        status = status ?: cli_print(liz_buf_str(&out), err);
+    lines *l = user;
+    const char *code;
+    liz_error why;
+    (void)columns;
+    liz_arena_reset(&l->arena);
+    liz_status status = line_ids(l, cut, &code, &why, err);
+    if (status == LIZ_OK && code != NULL) {
+        liz_buf_printf(l->out, "{\"error\":{\"code\":\"%s\",\"message\":", code);
+        liz_json_write_string(l->out, liz_str_of(why.text));
+        liz_buf_puts(l->out, "}}\n");
+        l->args->exit_code = EXIT_ERROR_ROWS;
     }
-    liz_buf_free(&out);
-    liz_arena_free(&arena);
-    liz_line_input_close(in);
-    return status;
+    return status ?: cli_flush(l->out, err);
 }
 
 /* ---- The command -------------------------------------------------------------------------------- */
 
-static liz_status check(const cli_args *args, liz_error *err)
-{
-    if ((args->ids != NULL) + args->jsonl + (args->n_positional > 1) > 1)
-        return liz_fail(err, LIZ_E_USAGE, "tokenize: TEXT, --ids and --jsonl exclude each other: give one");
-    return LIZ_OK;
-}
-
-int cli_tokenize(cli_args *args)
+liz_status cli_tokenize(cli_args *args, liz_buf *out, liz_error *err)
 {
     liz_vocab *vocab = NULL;
-    liz_buf out;
-    liz_error err;
-    uint64_t n_bad = 0;
-    liz_buf_init(&out, (size_t)4 << 30);
-    liz_status status = check(args, &err);
-    status = status ?: liz_vocab_open(&vocab, args->line.model_path, &err);
-    if (status == LIZ_OK && args->jsonl)
-        status = tokenize_lines(vocab, &n_bad, &err);
-    else if (status == LIZ_OK)
-        status = args->ids != NULL ? detokenize(args, vocab, &out, &err) : tokenize_text(args, vocab, &out, &err);
-    if (status == LIZ_OK && liz_buf_failed(&out))
-        status = liz_fail(&err, LIZ_E_MEMORY, "tokenize: no memory for the result");
-    if (status == LIZ_OK && out.len > 0)
-        status = cli_print(liz_buf_str(&out), &err);
-    liz_buf_free(&out);
+    if ((args->ids != NULL) + args->jsonl + (args->n_positional > 1) > 1)
+        return liz_fail(err, LIZ_E_USAGE, "tokenize: TEXT, --ids and --jsonl exclude each other: give one");
+    liz_status status = liz_vocab_open(&vocab, args->line.model_path, err);
+    lines l = {args, vocab, {.size_max = (size_t)1 << 31}, out};
+    if (status == LIZ_OK)
+        status = args->jsonl         ? liz_line_records_each("-", LIZ_LINE_INPUT_JSONL, take_line, &l, err)
+                 : args->ids != NULL ? detokenize(args, vocab, out, err)
+                                     : tokenize_text(args, vocab, out, err);
+    liz_arena_free(&l.arena);
     liz_vocab_close(vocab);
-    if (status != LIZ_OK)
-        return cli_fail(status, &err);
-    return n_bad > 0 ? EXIT_ERROR_ROWS : EXIT_DONE;
+    return status;
 }

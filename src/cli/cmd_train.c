@@ -3,11 +3,11 @@
 
 #include "sys/files.h"
 
-int cli_train(cli_args *args)
+liz_status cli_train(cli_args *args, liz_buf *out, liz_error *err)
 {
     cli_teller t;
-    liz_error err;
+    (void)out;
     args->train.out = args->positional[0];
     cli_training_begin(&t, args, args->train.out);
-    return cli_training_end(liz_train(&args->train, liz_files_system(), cli_training_tell, &t, &err), &err);
+    return cli_training_end(liz_train(&args->train, liz_files_system(), cli_training_tell, &t, err), err);
 }

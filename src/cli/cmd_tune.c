@@ -19,16 +19,11 @@ typedef struct reader {
     const cli_args *args;
     liz_line_template *system, *prompt, *completion; /* NULL: none */
     liz_arena arena;                                 /* of a record */
-    liz_line_header header;                          /* of CSV and TSV */
+    const char *path;                                /* of the file that is read */
     liz_examples *to;
     bool has_chat;
     uint64_t n_skipped; /* too long */
 } reader;
-
-static liz_status fail_at(const char *path, uint64_t line, const char *why, liz_error *err)
-{
-    return liz_fail(err, LIZ_E_FORMAT, "%s: line %" PRIu64 ": %s", path, line, why);
-}
 
 /* ---- Filling ---- */
 
@@ -81,10 +76,9 @@ static liz_status put_filled(const reader *r, const liz_line_record *record, liz
 
 static liz_status add_filled(reader *r, const liz_line_record *record, const char *where, liz_error *err)
 {
-    liz_buf members, row;
+    liz_buf row = {.len_max = ROW_MAX};
+    liz_buf members = {.len_max = ROW_MAX};
     liz_json *json;
-    liz_buf_init(&members, ROW_MAX);
-    liz_buf_init(&row, ROW_MAX);
     liz_status status = put_filled(r, record, &members, where, err);
     liz_buf_printf(&row, r->has_chat ? "{\"messages\":[" : "{");
     liz_buf_append_str(&row, liz_buf_str(&members));
@@ -100,61 +94,45 @@ static liz_status add_filled(reader *r, const liz_line_record *record, const cha
 
 /* ---- Records ---- */
 
-static liz_status read_record(reader *r, const char *path, const liz_line_cut *cut, const liz_line_header *columns,
-                              liz_line_record *record, liz_error *err)
-{
-    liz_line_row row;
-    liz_line_row_init(&row);
-    liz_status status = LIZ_OK;
-    if (!liz_line_record_read(record, cut, columns, &r->arena, &row))
-        status = r->arena.refused ? liz_fail(err, LIZ_E_MEMORY, "%s: no memory for a row", path)
-                                  : fail_at(path, cut->line, row.error_message.data, err);
-    liz_line_row_free(&row);
-    return status;
-}
-
-static liz_status add_record(reader *r, const char *path, const liz_line_cut *cut, const liz_line_header *columns,
-                             liz_error *err)
+static liz_status add_record(reader *r, const liz_line_header *columns, const liz_line_cut *cut, liz_error *err)
 {
     char where[512];
     liz_line_record record;
+    liz_line_row row;
+    liz_status status = LIZ_OK;
+    liz_line_row_init(&row);
     liz_arena_reset(&r->arena);
-    snprintf(where, sizeof where, "%.400s: line %" PRIu64, path, cut->line);
-    liz_status status = read_record(r, path, cut, columns, &record, err);
+    snprintf(where, sizeof where, "%.400s: line %" PRIu64, r->path, cut->line);
+    if (!liz_line_record_read(&record, cut, columns, &r->arena, &row))
+        status = r->arena.refused ? liz_fail(err, LIZ_E_MEMORY, "%s: no memory for a row", r->path)
+                                  : liz_fail(err, LIZ_E_FORMAT, "%s: %s", where, row.error_message.data);
+    liz_line_row_free(&row);
     if (status != LIZ_OK)
         return status;
     if (r->prompt != NULL)
         return add_filled(r, &record, where, err);
-    if (record.json == NULL)
-        return liz_fail(err, LIZ_E_USAGE, "%s: has columns: say with --prompt and --completion what they are", path);
+    if (columns != NULL)
+        return liz_fail(err, LIZ_E_USAGE, "%s: has columns: say with --prompt and --completion what they are", r->path);
     return liz_examples_add(r->to, record.json, where, err);
+}
+
+/* A liz_line_record_fn: adds an example, or counts it where it is too long and may be left out. */
+static liz_status take_record(void *user, const liz_line_header *columns, const liz_line_cut *cut, liz_error *err)
+{
+    reader *r = user;
+    liz_status status = add_record(r, columns, cut, err);
+    bool skips = status == LIZ_E_LIMIT && r->args->skip_long;
+    r->n_skipped += skips;
+    return skips ? LIZ_OK : status;
 }
 
 static liz_status read_file(reader *r, const char *path, liz_error *err)
 {
-    liz_line_input *in = NULL;
-    liz_line_cut cut;
-    bool got = true;
-    const liz_line_header *columns = NULL;
-    liz_status status = liz_line_input_open(&in, liz_files_system(), path, LIZ_LINE_INPUT_GUESS, NULL, err);
-    if (status == LIZ_OK && liz_line_input_separator(in) != 0) {
-        liz_line_header_free(&r->header);
-        status = liz_line_header_read(&r->header, in, path, err);
-        columns = &r->header;
-    }
     size_t n_before = liz_examples_n(r->to);
-    while (status == LIZ_OK && got) {
-        status = liz_line_input_next(in, &cut, &got, err);
-        if (status == LIZ_OK && got)
-            status = add_record(r, path, &cut, columns, err);
-        if (status == LIZ_E_LIMIT && r->args->skip_long) {
-            r->n_skipped++;
-            status = LIZ_OK;
-        }
-    }
+    r->path = path;
+    liz_status status = liz_line_records_each(path, LIZ_LINE_INPUT_GUESS, take_record, r, err);
     if (status == LIZ_OK && liz_examples_n(r->to) == n_before)
         status = liz_fail(err, LIZ_E_FORMAT, "%s: holds no rows", path);
-    liz_line_input_close(in);
     return status;
 }
 
@@ -200,9 +178,9 @@ static liz_status compile(liz_line_template **out, const char *text, liz_error *
     return text != NULL ? liz_line_template_compile(out, NULL, text, err) : LIZ_OK;
 }
 
-int cli_tune(cli_args *args)
+liz_status cli_tune(cli_args *args, liz_buf *out, liz_error *err)
 {
-    liz_error err;
+    (void)out;
     reader r = {.args = args, .arena.size_max = LIZ_LINE_RECORD_MAX * 8};
     liz_tune_opts *o = &args->tune;
     cli_training_begin(&r.teller, args, args->line.out_path);
@@ -212,15 +190,14 @@ int cli_tune(cli_args *args)
     o->out = args->line.out_path;
     o->n_ctx = args->line.engine.n_ctx;
     o->raw = args->line.raw;
-    liz_status status = check(args, &err);
-    status = status ?: compile(&r.system, args->line.system, &err);
-    status = status ?: compile(&r.prompt, args->line.prompt, &err);
-    status = status ?: compile(&r.completion, args->completion, &err);
-    status = status ?: liz_tune(o, liz_files_system(), read_files, cli_training_tell, &r, &err);
+    liz_status status = check(args, err);
+    status = status ?: compile(&r.system, args->line.system, err);
+    status = status ?: compile(&r.prompt, args->line.prompt, err);
+    status = status ?: compile(&r.completion, args->completion, err);
+    status = status ?: liz_tune(o, liz_files_system(), read_files, cli_training_tell, &r, err);
     liz_line_template_free(r.system);
     liz_line_template_free(r.prompt);
     liz_line_template_free(r.completion);
-    liz_line_header_free(&r.header);
     liz_arena_free(&r.arena);
-    return cli_training_end(status, &err);
+    return cli_training_end(status, err);
 }

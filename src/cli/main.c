@@ -124,28 +124,31 @@ static int run_command(const cli_command *command, int argc, char **argv)
     static cli_args args;
     liz_error err;
     liz_line_opts_init(&args.line);
+    args.line.max_tokens = -1; /* not given */
     args.price_kwh = 0.30;
     args.bench = (cli_bench_args){512, 64, 24, 64, 3, {1, 8, 32}, 3};
     liz_course_opts_init(&args.train.common);
     if (command->id == CLI_TUNE)
         liz_tune_opts_init(&args.tune, &args.train.common);
     liz_tier_id tier; /* for its error alone: a name that is none is refused by commands that need no kernel too */
-    liz_status status = liz_cpu_tier(&tier, &err);
-    status = status ?: cli_args_read(&args, command, argc, argv, &err);
-    int code;
-    if (status != LIZ_OK) {
-        code = cli_fail(status, &err);
-    } else if (args.help) {
+    liz_status status = liz_cpu_tier(&tier, &err) ?: cli_args_read(&args, command, argc, argv, &err);
+    if (status == LIZ_OK && args.help) {
         cli_help_command(command, stdout);
-        code = printed();
-    } else {
+        args.exit_code = printed();
+    } else if (status == LIZ_OK) {
+        liz_buf out = {.len_max = (size_t)4 << 30};
         cli_log_install(args.verbose);
         args.line.model_path = args.positional[0];
         args.line.engine.on_progress = cli_progress_open;
-        code = command->run(&args);
+        status = command->run(&args, &out, &err);
+        cli_progress_clear();
+        status = status ?: cli_flush(&out, &err);
+        liz_buf_free(&out);
     }
     cli_args_free(&args);
-    return code;
+    if (status == LIZ_E_CANCELLED && cli_stop)
+        return cli_exit_interrupted();
+    return status != LIZ_OK ? cli_fail(status, &err) : args.exit_code;
 }
 
 /* Standard descriptors that were closed would be given to the next file opened. What takes their place can only do the
