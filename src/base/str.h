@@ -24,6 +24,12 @@ static inline bool liz_str_starts(liz_str a, const char *text)
     return a.n >= n && memcmp(a.p, text, n) == 0;
 }
 
+static inline bool liz_str_ends(liz_str a, const char *text)
+{
+    size_t n = strlen(text);
+    return a.n >= n && memcmp(a.p + a.n - n, text, n) == 0;
+}
+
 /* Bytes of the UTF-8 character at the start of `text` [n] (RFC 3629: no surrogates, no overlong forms,
  * at most U+10FFFF), its code point in `*code` (may be NULL); 0 when the bytes are not one. n >= 1. */
 size_t liz_utf8_decode(const char *text, size_t n, unsigned *code);

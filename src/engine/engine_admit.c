@@ -115,8 +115,6 @@ void liz_engine_pages_take(liz_engine *engine, liz_seq *seq, int32_t n)
     }
 }
 
-static int32_t min_i32(int32_t a, int32_t b) { return a < b ? a : b; }
-
 void liz_engine_batch_fill(liz_engine *engine)
 {
     int32_t n_chunk = engine->parts.n_prefill_chunk;
@@ -127,16 +125,16 @@ void liz_engine_batch_fill(liz_engine *engine)
         int32_t n_left = seq->n_tokens - seq->n_past, n_logits = 1;
         seq->n_step = n_left;
         if (seq->choose != NULL && seq->choose->is_begun) {
-            int32_t n_more = liz_engine_choose_fill(engine, seq, 1 + min_i32(n_rows_spare, n_chunk)) - 1;
+            int32_t n_more = liz_engine_choose_fill(engine, seq, 1 + liz_min_i32(n_rows_spare, n_chunk)) - 1;
             n_rows_spare -= n_more;
             n_chunk -= n_more;
             continue;
         }
         if (liz_engine_seq_wants_all(seq)) {
-            seq->n_step = n_logits = min_i32(min_i32(n_left, n_chunk), 1 + n_rows_spare);
+            seq->n_step = n_logits = liz_min_i32(liz_min_i32(n_left, n_chunk), 1 + n_rows_spare);
             n_rows_spare -= n_logits > 0 ? n_logits - 1 : 0;
         } else if (seq->n_tokens == seq->n_prompt) {
-            seq->n_step = min_i32(n_left, n_chunk);
+            seq->n_step = liz_min_i32(n_left, n_chunk);
             n_logits = seq->n_step == n_left;
         }
         if (seq->n_step == 0)
@@ -144,14 +142,12 @@ void liz_engine_batch_fill(liz_engine *engine)
         if (seq->n_tokens == seq->n_prompt)
             n_chunk -= seq->n_step;
         liz_engine_pages_take(engine, seq, (int32_t)liz_div_up((size_t)(seq->n_past + seq->n_step), LIZ_PAGE_TOKENS));
-        engine->batch_seqs[engine->n_batch] = seq;
-        engine->batch_nodes[engine->n_batch] = 0;
-        engine->batch[engine->n_batch++] = (liz_batch_seq){.pages = seq->pages,
-                                                           .n_past = seq->n_past,
-                                                           .n_tok = seq->n_step,
-                                                           .tokens = seq->tokens + seq->n_past,
-                                                           .n_logits = n_logits,
-                                                           .adapters = seq->adapters};
+        liz_engine_batch_add(engine, seq, 0,
+                             (liz_batch_seq){.pages = seq->pages,
+                                             .n_past = seq->n_past,
+                                             .n_tok = seq->n_step,
+                                             .tokens = seq->tokens + seq->n_past,
+                                             .n_logits = n_logits});
     }
 }
 

@@ -19,7 +19,6 @@
 
 enum { SLOTS_MAX = LIZ_OR_TINY(64, 3) };
 
-static int32_t min_i32(int32_t a, int32_t b) { return a < b ? a : b; }
 static int32_t pages_for(int32_t n_tokens) { return (int32_t)liz_div_up((size_t)n_tokens, LIZ_PAGE_TOKENS); }
 
 /* ---- Setting up --------------------------------------------------------------------------------- */
@@ -66,7 +65,7 @@ static liz_status slots_make(liz_choose *choose, liz_seq *seq, int32_t n_prompt,
     choose->n_slot_pages = choose->n_table - n_prompt / LIZ_PAGE_TOKENS;
     int32_t n_spare = liz_cache_pages_total(seq->engine->parts.cache) / 2 - choose->n_table; /* others live here too */
     int32_t n_slots = 1 + (n_spare > 0 ? n_spare / choose->n_slot_pages : 0);
-    choose->n_slots = min_i32(min_i32(n_slots, SLOTS_MAX), trie->n_runs);
+    choose->n_slots = liz_min_i32(liz_min_i32(n_slots, SLOTS_MAX), trie->n_runs);
     choose->tables = liz_arena_array(&seq->arena, (size_t)choose->n_slots * (size_t)choose->n_table, sizeof(int32_t));
     choose->slots_free = liz_arena_array(&seq->arena, (size_t)choose->n_slots, sizeof(int32_t));
     choose->probs = liz_arena_array(&seq->arena, (size_t)trie->n_choices, sizeof *choose->probs);
@@ -179,15 +178,13 @@ int32_t liz_engine_choose_fill(liz_engine *engine, liz_seq *seq, int32_t n_max)
             continue;
         if (run->slot < 0 && !run_begin(engine, seq, run))
             continue;
-        int32_t n = min_i32(run->n - run->n_done, n_left), node = run->node + run->n_done;
-        engine->batch_seqs[engine->n_batch] = seq;
-        engine->batch_nodes[engine->n_batch] = node;
-        engine->batch[engine->n_batch++] = (liz_batch_seq){.pages = table_of(seq->choose, run->slot),
-                                                           .n_past = run_n_past(seq, run) + run->n_done,
-                                                           .n_tok = n,
-                                                           .tokens = trie->tokens + node,
-                                                           .n_logits = n,
-                                                           .adapters = seq->adapters};
+        int32_t n = liz_min_i32(run->n - run->n_done, n_left), node = run->node + run->n_done;
+        liz_engine_batch_add(engine, seq, node,
+                             (liz_batch_seq){.pages = table_of(seq->choose, run->slot),
+                                             .n_past = run_n_past(seq, run) + run->n_done,
+                                             .n_tok = n,
+                                             .tokens = trie->tokens + node,
+                                             .n_logits = n});
         n_left -= n;
     }
     LIZ_ASSERT(n_left < n_max);

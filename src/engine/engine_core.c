@@ -48,34 +48,30 @@ static bool text_buffers_make(liz_engine *engine)
            buf_fix(&engine->text, n_chars + 2 * LIZ_STOP_LEN_MAX);
 }
 
-static bool no_end_make(liz_engine *engine)
-{
-    const liz_vocab *vocab = engine->parts.vocab;
-    int32_t n = vocab == NULL ? 0 : liz_vocab_size(vocab);
-    n = n < engine->n_vocab ? n : engine->n_vocab;
-    for (int32_t token = 0; token < n; token++)
-        engine->n_no_end += liz_vocab_is_end(vocab, token);
-    engine->no_end = calloc(engine->n_no_end + 1, sizeof *engine->no_end);
-    for (int32_t token = 0, i = 0; token < n && engine->no_end != NULL; token++)
-        if (liz_vocab_is_end(vocab, token))
-            engine->no_end[i++] = (liz_logit_bias){token, -INFINITY};
-    return engine->no_end != NULL;
-}
-
 static bool arrays_make(liz_engine *engine)
 {
+    const liz_vocab *vocab = engine->parts.vocab;
+    liz_arena *arena = &engine->arena;
+    int32_t n_tokens = vocab == NULL ? 0 : liz_vocab_size(vocab);
+    n_tokens = n_tokens < engine->n_vocab ? n_tokens : engine->n_vocab;
+    for (int32_t token = 0; token < n_tokens; token++)
+        engine->n_no_end += liz_vocab_is_end(vocab, token);
     size_t n_parallel = (size_t)engine->parts.n_parallel, n_queue = (size_t)engine->n_queue_max;
     size_t n_parts = n_parallel + (size_t)engine->parts.n_logits_max;
-    engine->running = calloc(n_parallel, sizeof(liz_seq *));
-    engine->batch = calloc(n_parts, sizeof *engine->batch);
-    engine->batch_seqs = calloc(n_parts, sizeof(liz_seq *));
-    engine->batch_nodes = calloc(n_parts, sizeof *engine->batch_nodes);
-    engine->rows = calloc((size_t)engine->parts.n_logits_max, sizeof *engine->rows);
-    engine->queue = calloc(n_queue, sizeof(liz_seq *));
-    engine->dropped = calloc(n_queue, sizeof(liz_seq *));
-    engine->samplers = calloc((size_t)liz_team_size(engine->parts.team), sizeof(liz_sampler *));
+    engine->running = liz_arena_array(arena, n_parallel, sizeof(liz_seq *));
+    engine->batch = liz_arena_array(arena, n_parts, sizeof *engine->batch);
+    engine->batch_seqs = liz_arena_array(arena, n_parts, sizeof(liz_seq *));
+    engine->batch_nodes = liz_arena_array(arena, n_parts, sizeof *engine->batch_nodes);
+    engine->rows = liz_arena_array(arena, (size_t)engine->parts.n_logits_max, sizeof *engine->rows);
+    engine->queue = liz_arena_array(arena, n_queue, sizeof(liz_seq *));
+    engine->dropped = liz_arena_array(arena, n_queue, sizeof(liz_seq *));
+    engine->no_end = liz_arena_array(arena, engine->n_no_end, sizeof *engine->no_end);
+    engine->samplers = liz_arena_array(arena, (size_t)liz_team_size(engine->parts.team), sizeof(liz_sampler *));
+    for (int32_t token = 0, i = 0; token < n_tokens && engine->no_end != NULL; token++)
+        if (liz_vocab_is_end(vocab, token))
+            engine->no_end[i++] = (liz_logit_bias){token, -INFINITY};
     return engine->running && engine->batch && engine->batch_seqs && engine->batch_nodes && engine->rows &&
-           engine->queue && engine->dropped && engine->samplers;
+           engine->queue && engine->dropped && engine->no_end && engine->samplers;
 }
 
 static liz_status samplers_open(liz_engine *engine, liz_error *err)
@@ -116,15 +112,7 @@ static void engine_free(liz_engine *engine)
     liz_buf_free(&engine->bytes);
     liz_buf_free(&engine->chars);
     liz_buf_free(&engine->text);
-    free(engine->no_end);
-    free(engine->samplers);
-    free(engine->dropped);
-    free(engine->queue);
-    free(engine->rows);
-    free(engine->batch_nodes);
-    free(engine->batch_seqs);
-    free(engine->batch);
-    free(engine->running);
+    liz_arena_free(&engine->arena);
     pthread_cond_destroy(&engine->space);
     pthread_cond_destroy(&engine->wake);
     pthread_mutex_destroy(&engine->lock);
@@ -137,6 +125,7 @@ liz_status liz_engine_start(liz_engine **out, const liz_engine_parts *parts, liz
     liz_engine *engine = calloc(1, sizeof *engine);
     if (engine == NULL)
         return liz_fail(err, LIZ_E_MEMORY, "engine: no memory");
+    liz_arena_init(&engine->arena, SIZE_MAX / 2);
     engine->parts = *parts;
     engine->n_vocab = liz_model_params_get(parts->model)->n_vocab;
     engine->n_queue_max = 4 * parts->n_parallel;
@@ -145,7 +134,7 @@ liz_status liz_engine_start(liz_engine **out, const liz_engine_parts *parts, liz
     pthread_cond_init(&engine->wake, NULL);
     pthread_cond_init(&engine->space, NULL);
     liz_status status = LIZ_OK;
-    if (!arrays_make(engine) || !text_buffers_make(engine) || !no_end_make(engine))
+    if (!arrays_make(engine) || !text_buffers_make(engine))
         status = liz_fail(err, LIZ_E_MEMORY, "engine: no memory for %d sequences", parts->n_parallel);
     status = status ?: samplers_open(engine, err);
     if (status == LIZ_OK && !parts->is_manual) {

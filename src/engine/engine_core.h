@@ -19,8 +19,7 @@
 #include "cache/cache.h"
 #include "decode/sampler.h"
 #include "decode/stop.h"
-#include "engine/engine_choose.h"
-#include "engine/engine_lora.h"
+#include "engine/engine_trie.h"
 #include "lizzie.h"
 #include "model/model.h"
 #include "sys/team.h"
@@ -33,6 +32,27 @@ struct liz_vocab {
     liz_text_vocab *text;
 };
 
+/* A sequence that answers with one of given texts: the walk over its trie of choices.
+ *
+ * After the prompt all branches of the trie are computed, as many a step as there are rows of logits, and of each node
+ * is kept what the model says of its children and of the end. Keys and values lie in slots: the pages behind the
+ * prompt's whole ones. The first is the sequence's own; with it alone one branch after another is computed, each over
+ * what the one before has left behind the fork. Other slots, as far as there are pages, let branches be computed
+ * together. */
+typedef struct liz_choose {
+    liz_trie trie;
+    int32_t *ends; /* [n_ends] tokens that end the text */
+    size_t n_ends;
+    int32_t n_table;      /* pages up to the longest choice */
+    int32_t n_slot_pages; /* of them those behind the prompt's whole ones */
+    int32_t n_slots;
+    int32_t *tables;     /* [n_slots, n_table] */
+    int32_t *slots_free; /* [n_slots] a stack */
+    int32_t n_slots_free;
+    bool is_begun; /* the prompt is computed */
+    double *probs; /* [n_choices] */
+} liz_choose;
+
 struct liz_seq {
     /* Constant once submitted. */
     liz_engine *engine;
@@ -41,17 +61,11 @@ struct liz_seq {
     int32_t n_tokens_max; /* prompt and generated */
     int32_t n_pages_max;  /* pages it can come to hold */
     int32_t n_links;
-    liz_hash *links; /* [n_links] of the prompt's full pages */
-    liz_sampling sampling;
-    uint64_t adapters;    /* its set: bit i is loras[i] of the engine's options */
-    int32_t *stop_tokens; /* [n_stop_tokens] */
-    size_t n_stop_tokens;
-    bool logprobs, prompt_logprobs;
-    int n_logprobs_top, n_prompt_logprobs_top;
-    liz_on_event *on_event;
-    void *user;
-    bool is_score;      /* instead of generating, report what the model thinks of the prompt */
-    liz_choose *choose; /* instead of generating, weigh these; NULL: not */
+    liz_hash *links;     /* [n_links] of the prompt's full pages */
+    liz_request request; /* what it points to is copied into the arena, or gone and NULL */
+    uint64_t adapters;   /* its set: bit i is loras[i] of the engine's options */
+    bool is_score;       /* instead of generating, report what the model thinks of the prompt */
+    liz_choose *choose;  /* instead of generating, weigh these; NULL: not */
     float *score_logprobs;
     liz_on_logits *score_on_logits;
     uint64_t submitted_us;
@@ -93,6 +107,13 @@ typedef struct liz_row {
     liz_token_logprob top[LIZ_LOGPROBS_TOP_MAX];
 } liz_row;
 
+/* The adapters that an engine is opened with. */
+typedef struct liz_engine_loras {
+    size_t n;
+    uint64_t of_all;                   /* bits of those that every sequence has */
+    liz_adapter *files[LIZ_LORAS_MAX]; /* open until the model is loaded */
+} liz_engine_loras;
+
 /* What an engine is made of. `model` is loaded with at least these limits: n_batch_max >= n_prefill_chunk + n_parallel,
  * n_logits_max, n_seqs_max >= n_parallel + n_logits_max, n_ctx. */
 typedef struct liz_engine_parts {
@@ -113,6 +134,7 @@ typedef struct liz_engine_parts {
 } liz_engine_parts;
 
 struct liz_engine {
+    liz_arena arena;        /* holds the arrays below */
     liz_engine_parts parts; /* constant */
     int32_t n_vocab;        /* constant */
     int n_queue_max;        /* constant */
@@ -152,6 +174,12 @@ LIZ_MUST_CHECK liz_status liz_engine_vocab_new(liz_vocab **out, const liz_gguf *
 LIZ_MUST_CHECK liz_status liz_engine_start(liz_engine **out, const liz_engine_parts *parts, liz_error *err);
 void liz_engine_parts_close(liz_engine_parts *parts);
 
+/* Opens the adapters of `opts` (may be NULL) and adds them to a model that is not loaded yet. Dropped in any case. */
+LIZ_MUST_CHECK liz_status liz_engine_loras_open(liz_engine_loras *loras, liz_model *model, const liz_engine_opts *opts,
+                                                liz_error *err);
+/* Closes the files; a zeroed struct may be dropped, and one twice. */
+void liz_engine_loras_drop(liz_engine_loras *loras);
+
 /* Bytes an engine of these dimensions allocates beside model and cache. */
 uint64_t liz_engine_own_bytes(int32_t n_vocab, int n_threads, int n_parallel, int32_t n_logits_max);
 
@@ -172,6 +200,14 @@ int liz_engine_admit(liz_engine *engine);
 
 /* Fills `engine->batch` for one step, taking pages. */
 void liz_engine_batch_fill(liz_engine *engine);
+/* Adds tokens of a sequence to the batch: the first is node `node` of its trie of choices, 0 in the prompt. */
+static inline void liz_engine_batch_add(liz_engine *engine, liz_seq *seq, int32_t node, liz_batch_seq part)
+{
+    part.adapters = seq->adapters;
+    engine->batch_seqs[engine->n_batch] = seq;
+    engine->batch_nodes[engine->n_batch] = node;
+    engine->batch[engine->n_batch++] = part;
+}
 /* Takes pages that were promised to the sequence until it holds `n`. */
 void liz_engine_pages_take(liz_engine *engine, liz_seq *seq, int32_t n);
 /* Publishes the pages that the step has filled. */
@@ -179,7 +215,7 @@ void liz_engine_pages_publish(liz_engine *engine, liz_seq *seq);
 /* Whether the logits of all its prompt are wanted, and that is not over: it then takes no pages from others. */
 static inline bool liz_engine_seq_wants_all(const liz_seq *seq)
 {
-    return seq->is_score || (seq->prompt_logprobs && seq->n_tokens == seq->n_prompt);
+    return seq->is_score || (seq->request.prompt_logprobs && seq->n_tokens == seq->n_prompt);
 }
 
 /* Sets up `seq->choose` from a request with choices. LIZ_E_USAGE, LIZ_E_LIMIT, LIZ_E_MEMORY. */

@@ -68,22 +68,15 @@ static void event_send(liz_engine *engine, liz_seq *seq, liz_event *event)
     LIZ_ASSERT(!liz_buf_failed(&engine->text) && !liz_buf_failed(&engine->chars)); /* sized for any token */
     event->text = engine->text.len > 0 ? engine->text.data : "";
     event->n_text = engine->text.len;
-    if (seq->on_event != NULL)
-        seq->on_event(seq->user, event);
-}
-
-static void decoded_count(liz_engine *engine)
-{
-    pthread_mutex_lock(&engine->lock);
-    engine->stats.n_tokens_decoded++;
-    pthread_mutex_unlock(&engine->lock);
+    if (seq->request.on_event != NULL)
+        seq->request.on_event(seq->request.user, event);
 }
 
 /* The model ends the text with this token, or the caller wants it to. */
 static bool token_ends(const liz_engine *engine, const liz_seq *seq, int32_t token)
 {
-    for (size_t i = 0; i < seq->n_stop_tokens; i++)
-        if (seq->stop_tokens[i] == token)
+    for (size_t i = 0; i < seq->request.n_stop_tokens; i++)
+        if (seq->request.stop_tokens[i] == token)
             return true;
     return token_is_spelt(engine, token) && liz_vocab_is_end(engine->parts.vocab, token);
 }
@@ -114,7 +107,9 @@ void liz_engine_token_accept(liz_engine *engine, liz_seq *seq, const liz_row *ro
     if (seq->breaks != NULL)
         seq->breaks[seq->n_tokens] = liz_engine_token_breaks(seq, token, &engine->bytes);
     seq->tokens[seq->n_tokens++] = token;
-    decoded_count(engine);
+    pthread_mutex_lock(&engine->lock);
+    engine->stats.n_tokens_decoded++;
+    pthread_mutex_unlock(&engine->lock);
     bool stopped = token_text(engine, seq, token);
     liz_event event = {.type = LIZ_EVENT_TOKEN,
                        .token = token,

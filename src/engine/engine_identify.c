@@ -4,7 +4,6 @@
  * hash does too. The hash is XXH3-128 over the parts one after the other, read in blocks with readahead; nothing
  * is mapped, so the process stays small. */
 #include "base/hash.h"
-#include "base/status.h"
 #include "format/gguf.h"
 #include "lizzie.h"
 #include "sys/files.h"

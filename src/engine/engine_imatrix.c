@@ -6,10 +6,8 @@
  * the output matrix sees every token. */
 #include "engine/engine_imatrix.h"
 
-#include "base/hash.h"
 #include "engine/engine_core.h"
 #include "engine/engine_tensor.h"
-#include "format/gguf_write.h"
 
 #include <math.h>
 #include <stdio.h>

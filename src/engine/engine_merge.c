@@ -4,7 +4,7 @@
  * given: W decoded to F32, B A summed in F32 over the rank in ascending order and fused, added by one more fused
  * multiplication, and written in W's own type or the one asked for. Everything else is copied as it stands. The team
  * shares the rows of a chunk; the bytes depend on the files and the scales alone. */
-#include "engine/engine_lora.h"
+#include "engine/engine_core.h"
 #include "engine/engine_tensor.h"
 #include "kernel/kernel.h"
 

@@ -55,15 +55,12 @@ static liz_status opts_check(const liz_engine_opts *o, const liz_model_params *p
     return LIZ_OK;
 }
 
-static int32_t max_i32(int32_t a, int32_t b) { return a > b ? a : b; }
-static int32_t min_i32(int32_t a, int32_t b) { return a < b ? a : b; }
-
-static int64_t pages_for(int64_t n_tokens) { return (n_tokens + LIZ_PAGE_TOKENS - 1) / LIZ_PAGE_TOKENS; }
+static int64_t pages_for(int32_t n_tokens) { return (int64_t)liz_div_up((size_t)n_tokens, LIZ_PAGE_TOKENS); }
 
 /* Pages for one whole context, or for all sequences to have `n_tokens` each, whichever is more. */
 static int32_t pool_pages(const liz_engine_plan *plan, int32_t n_tokens)
 {
-    int64_t one = pages_for(plan->n_ctx), all = plan->n_parallel * pages_for(min_i32(n_tokens, plan->n_ctx));
+    int64_t one = pages_for(plan->n_ctx), all = plan->n_parallel * pages_for(liz_min_i32(n_tokens, plan->n_ctx));
     int64_t n = one > all ? one : all;
     return n > PAGES_MAX ? PAGES_MAX : (int32_t)n;
 }
@@ -88,18 +85,14 @@ liz_cache_opts liz_engine_plan_cache_opts(const liz_engine_plan *plan, const liz
                             .sharing_off = opts != NULL && opts->prefix_cache_off};
 }
 
-static int32_t logits_rows(int n_parallel, int32_t n_vocab)
-{
-    int32_t n_affordable = (int32_t)(ROWS_BYTES / ((int64_t)n_vocab * (int64_t)sizeof(float)));
-    return max_i32(n_parallel, max_i32(ROWS_LEAST, min_i32(ROWS_MOST, n_affordable)));
-}
-
 /* What `n_parallel` sequences take beside the pool. */
 static liz_status step_plan(liz_engine_plan *plan, const liz_model *model, int n_parallel, liz_error *err)
 {
     plan->n_parallel = n_parallel;
     int32_t n_vocab = liz_model_params_get(model)->n_vocab;
-    plan->n_logits_max = logits_rows(n_parallel, n_vocab);
+    int32_t n_rows = (int32_t)(ROWS_BYTES / ((int64_t)n_vocab * (int64_t)sizeof(float)));
+    n_rows = liz_min_i32(n_rows < ROWS_LEAST ? ROWS_LEAST : n_rows, ROWS_MOST);
+    plan->n_logits_max = n_rows < n_parallel ? n_parallel : n_rows;
     liz_model_opts model_opts = liz_engine_plan_model_opts(plan);
     uint64_t scratch_bytes;
     liz_status status = liz_model_memory(model, &model_opts, &plan->weights_bytes, &scratch_bytes, err);
@@ -136,7 +129,7 @@ static liz_status plan_begin(liz_engine_plan *plan, const liz_model *model, cons
         return status;
     plan->n_threads = o->n_threads != 0 ? o->n_threads : liz_cpu_count();
     plan->n_ctx = o->n_ctx != 0 ? o->n_ctx : params->n_ctx_train;
-    plan->n_prefill_chunk = min_i32(o->n_prefill_chunk != 0 ? o->n_prefill_chunk : CHUNK_DEFAULT, plan->n_ctx);
+    plan->n_prefill_chunk = liz_min_i32(o->n_prefill_chunk != 0 ? o->n_prefill_chunk : CHUNK_DEFAULT, plan->n_ctx);
     liz_cache_opts cache = liz_engine_plan_cache_opts(plan, model, o);
     if (!liz_cache_page_bytes(&cache, &plan->page_bytes))
         return liz_fail(err, LIZ_E_LIMIT, "a page of the attention cache is larger than memory can be");

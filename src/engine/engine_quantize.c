@@ -85,17 +85,11 @@ typedef struct choice {
     liz_dtype output, embedding; /* LIZ_DTYPE_COUNT: what the mix says */
 } choice;
 
-static bool ends_with(liz_str name, const char *end)
-{
-    size_t n = strlen(end);
-    return name.n >= n && memcmp(name.p + name.n - n, end, n) == 0;
-}
-
 static bool holds(liz_str name, const char *part) { return memmem(name.p, name.n, part, strlen(part)) != NULL; }
 
 static bool is_matrix(const liz_gguf_tensor *t)
 {
-    return t->n_dim >= 2 && ends_with(t->name, ".weight") && !ends_with(t->name, "_norm.weight") &&
+    return t->n_dim >= 2 && liz_str_ends(t->name, ".weight") && !liz_str_ends(t->name, "_norm.weight") &&
            !holds(t->name, "ffn_gate_inp") && !holds(t->name, "position_embd") && !holds(t->name, "token_types");
 }
 

@@ -36,11 +36,11 @@ static void row_choose(liz_sampler *sampler, liz_row *row)
 {
     const liz_seq *seq = row->seq;
     double norm = 0;
-    if (seq->logprobs)
-        norm = liz_sampler_logprobs(sampler, row->logits, seq->n_logprobs_top, row->top, &row->n_top);
+    if (seq->request.logprobs)
+        norm = liz_sampler_logprobs(sampler, row->logits, seq->request.n_logprobs_top, row->top, &row->n_top);
     liz_history history = {seq->tokens, seq->breaks, (size_t)seq->n_tokens};
-    row->choice = liz_sampler_choose(sampler, &seq->sampling, row->logits, &history, (uint64_t)row->position);
-    if (seq->logprobs && row->choice >= 0)
+    row->choice = liz_sampler_choose(sampler, &seq->request.sampling, row->logits, &history, (uint64_t)row->position);
+    if (seq->request.logprobs && row->choice >= 0)
         row->logprob = (float)((double)row->logits[row->choice] - norm);
 }
 
@@ -48,7 +48,7 @@ static void row_choose(liz_sampler *sampler, liz_row *row)
 static void row_score(liz_sampler *sampler, liz_row *row)
 {
     const liz_seq *seq = row->seq;
-    double norm = liz_sampler_logprobs(sampler, row->logits, seq->n_prompt_logprobs_top, row->top, &row->n_top);
+    double norm = liz_sampler_logprobs(sampler, row->logits, seq->request.n_prompt_logprobs_top, row->top, &row->n_top);
     bool is_last = row->position == seq->n_tokens;
     row->choice = isnan(norm) ? LIZ_CHOICE_NAN : is_last ? 0 : seq->tokens[row->position];
     row->logprob = row->choice >= 0 ? (float)((double)row->logits[row->choice] - norm) : 0;
@@ -120,7 +120,7 @@ static void score_deliver(liz_engine *engine, liz_seq *seq, const liz_row *rows,
             seq->score_logprobs[rows[i].position] = rows[i].logprob;
     }
     if (seq->score_on_logits != NULL &&
-        !seq->score_on_logits(seq->user, (size_t)rows[0].position - 1, (size_t)n, rows[0].logits)) {
+        !seq->score_on_logits(seq->request.user, (size_t)rows[0].position - 1, (size_t)n, rows[0].logits)) {
         liz_fail(&err, LIZ_E_CANCELLED, "score: the caller stopped it");
         liz_engine_seq_end(engine, seq, LIZ_FINISH_CANCELLED, &err);
     } else if (seq->n_past == seq->n_tokens) {
@@ -137,7 +137,7 @@ static void rows_deliver(liz_engine *engine, liz_seq *seq, const liz_row *rows, 
             liz_engine_seq_end(engine, seq, LIZ_FINISH_FAILED, &err);
             return;
         }
-        if (seq->prompt_logprobs && rows[i].position <= seq->n_prompt)
+        if (seq->request.prompt_logprobs && rows[i].position <= seq->n_prompt)
             liz_engine_prompt_tell(engine, seq, &rows[i]);
         if (rows[i].position >= seq->n_prompt)
             liz_engine_token_accept(engine, seq, &rows[i]);

@@ -1,4 +1,4 @@
-/* engine_submit.c - what callers do with sequences: submit, cancel, wait, free.
+/* engine_submit.c - what callers do with sequences: submit, cancel, wait, free; and score a text by one.
  *
  * All memory of a sequence comes from its arena, on the caller's thread, before it is queued. The engine's last act on
  * a sequence is to mark it ended under the sequence's own lock, so a sequence may outlive its engine. */
@@ -49,7 +49,7 @@ static liz_status request_check(const liz_engine *engine, const liz_request *r, 
         if (r->stop_tokens[i] < 0 || r->stop_tokens[i] >= engine->n_vocab)
             return liz_fail(err, LIZ_E_USAGE, "stop token %d: the vocabulary has %d tokens", r->stop_tokens[i],
                             engine->n_vocab);
-    if (r->loras & ~liz_engine_loras_known(&engine->parts.loras))
+    if (engine->parts.loras.n < 64 && r->loras >> engine->parts.loras.n != 0)
         return liz_fail(err, LIZ_E_USAGE, "adapters %#llx: the engine was opened with %zu",
                         (unsigned long long)r->loras, engine->parts.loras.n);
     return liz_sampling_check(&r->sampling, engine->n_vocab, err);
@@ -73,36 +73,35 @@ static void lengths_set(liz_seq *seq, const liz_engine *engine, const liz_reques
 }
 
 /* The request's biases, and before them those that keep the text from ending. */
-static bool sampling_copy(liz_seq *seq, const liz_request *r)
+static bool bias_copy(liz_seq *seq)
 {
-    size_t n_no_end = r->ignore_end ? seq->engine->n_no_end : 0;
-    liz_logit_bias *bias = liz_arena_array(&seq->arena, n_no_end + r->sampling.n_bias, sizeof *bias);
-    if (bias == NULL)
-        return false;
-    if (n_no_end > 0)
+    liz_sampling *s = &seq->request.sampling;
+    size_t n_no_end = seq->request.ignore_end ? seq->engine->n_no_end : 0;
+    liz_logit_bias *bias = liz_arena_array(&seq->arena, n_no_end + s->n_bias, sizeof *bias);
+    if (bias != NULL && n_no_end > 0)
         memcpy(bias, seq->engine->no_end, n_no_end * sizeof *bias);
-    if (r->sampling.n_bias > 0)
-        memcpy(bias + n_no_end, r->sampling.bias, r->sampling.n_bias * sizeof *bias);
-    seq->sampling = r->sampling;
-    seq->sampling.bias = bias;
-    seq->sampling.n_bias += n_no_end;
-    seq->sampling.dry_breakers = NULL;
-    return true;
+    if (bias != NULL && s->n_bias > 0)
+        memcpy(bias + n_no_end, s->bias, s->n_bias * sizeof *bias);
+    s->bias = bias;
+    s->n_bias += n_no_end;
+    return bias != NULL;
 }
 
-static bool arrays_copy(liz_seq *seq, const liz_request *r)
+/* Copies what the request points to, but for what is copied into forms of its own. */
+static bool arrays_copy(liz_seq *seq)
 {
     liz_arena *arena = &seq->arena;
+    liz_request *r = &seq->request;
+    int32_t *stop_tokens = liz_arena_array(arena, r->n_stop_tokens, sizeof *stop_tokens);
     seq->tokens = liz_arena_array(arena, (size_t)seq->n_tokens_max, sizeof *seq->tokens);
     seq->pages = liz_arena_array(arena, (size_t)seq->n_pages_max, sizeof *seq->pages);
     seq->links = liz_arena_array(arena, (size_t)seq->n_links, sizeof *seq->links);
-    seq->stop_tokens = liz_arena_array(arena, r->n_stop_tokens, sizeof *seq->stop_tokens);
-    if (!seq->tokens || !seq->pages || !seq->links || !seq->stop_tokens || !sampling_copy(seq, r))
+    if (!seq->tokens || !seq->pages || !seq->links || !stop_tokens || !bias_copy(seq))
         return false;
     memcpy(seq->tokens, r->tokens, r->n_tokens * sizeof *seq->tokens);
     if (r->n_stop_tokens > 0)
-        memcpy(seq->stop_tokens, r->stop_tokens, r->n_stop_tokens * sizeof *seq->stop_tokens);
-    seq->n_stop_tokens = r->n_stop_tokens;
+        memcpy(stop_tokens, r->stop_tokens, r->n_stop_tokens * sizeof *stop_tokens);
+    r->stop_tokens = stop_tokens;
     liz_hash link = liz_cache_start(seq->adapters);
     for (int32_t i = 0; i < seq->n_links; i++)
         seq->links[i] = link = liz_cache_chain(link, seq->tokens + (size_t)i * LIZ_PAGE_TOKENS);
@@ -143,13 +142,8 @@ liz_status liz_engine_seq_new(liz_seq **out, liz_engine *engine, const liz_reque
     liz_arena_init(&seq->arena, SIZE_MAX / 2);
     seq->engine = engine;
     seq->is_score = is_score;
-    seq->logprobs = r->logprobs;
-    seq->n_logprobs_top = r->logprobs ? r->n_logprobs_top : 0;
-    seq->prompt_logprobs = r->prompt_logprobs;
-    seq->n_prompt_logprobs_top = r->prompt_logprobs ? r->n_prompt_logprobs_top : 0;
+    seq->request = *r;
     seq->adapters = engine->parts.loras.of_all | r->loras;
-    seq->on_event = r->on_event;
-    seq->user = r->user;
     seq->answer = -1;
     if (r->n_choices > 0)
         status = liz_engine_choose_new(seq, r, err);
@@ -162,12 +156,15 @@ liz_status liz_engine_seq_new(liz_seq **out, liz_engine *engine, const liz_reque
     if (seq->n_pages_max > n_pages)
         status = liz_fail(err, LIZ_E_LIMIT, "sequence: it may grow to %d tokens: the cache holds %lld",
                           seq->n_tokens_max, (long long)n_pages * LIZ_PAGE_TOKENS);
-    else if (!arrays_copy(seq, r))
+    else if (!arrays_copy(seq))
         status = liz_fail(err, LIZ_E_MEMORY, "sequence: no memory for %d tokens", seq->n_tokens_max);
     else if (r->n_stop > 0)
         status = liz_stop_open(&seq->stop, "stop string", r->stop, r->n_stop, err);
     if (status == LIZ_OK && r->sampling.dry_multiplier > 0)
         status = breakers_open(seq, &r->sampling, err);
+    seq->request.tokens = NULL;
+    seq->request.stop = seq->request.sampling.dry_breakers = NULL;
+    seq->request.choices = NULL;
     if (status != LIZ_OK)
         liz_engine_seq_close(seq);
     else
@@ -237,4 +234,32 @@ void liz_seq_free(liz_seq *seq)
     liz_seq_cancel(seq);
     liz_seq_wait(seq);
     liz_engine_seq_close(seq);
+}
+
+/* ---- Scoring ------------------------------------------------------------------------------------ */
+
+/* A sequence that generates nothing and wants the logits of every token. It runs beside the others, as many positions a
+ * step as rows of logits are free. It publishes its pages but takes none, since it needs the logits of the tokens in
+ * them. */
+liz_status liz_score(liz_engine *engine, const int32_t *tokens, size_t n_tokens, float *logprobs,
+                     liz_on_logits *on_logits, void *user, liz_error *err)
+{
+    liz_seq *seq;
+    liz_request request = {.tokens = tokens, .n_tokens = n_tokens, .user = user};
+    liz_status status = liz_engine_seq_new(&seq, engine, &request, true, err);
+    if (status != LIZ_OK)
+        return status;
+    seq->score_logprobs = logprobs;
+    seq->score_on_logits = on_logits;
+    if (logprobs != NULL)
+        logprobs[0] = 0;
+    status = liz_engine_seq_queue(seq, true, err);
+    if (status == LIZ_OK) {
+        liz_seq_wait(seq);
+        status = seq->result.code;
+        if (status != LIZ_OK)
+            liz_fail(err, status, "%s", seq->result.text);
+    }
+    liz_engine_seq_close(seq);
+    return status;
 }

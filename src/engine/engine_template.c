@@ -6,7 +6,6 @@
 #include "engine/engine_template.h"
 
 #include "base/hash.h"
-#include "base/status.h"
 #include "text/jinja.h"
 
 #include <stdio.h>
@@ -124,12 +123,6 @@ static liz_status read_now(const char *text, struct tm *now, liz_error *err)
     return LIZ_OK;
 }
 
-static bool has_tools(const liz_json *variables)
-{
-    const liz_json *tools = liz_json_member(variables, "tools");
-    return tools != NULL && tools->type != LIZ_JSON_NULL;
-}
-
 static liz_status render(const liz_template *t, liz_str variables, liz_arena *arena, const struct tm *now,
                          unsigned flags, liz_buf *text, liz_buf *data, liz_error *err)
 {
@@ -142,7 +135,9 @@ static liz_status render(const liz_template *t, liz_str variables, liz_arena *ar
     if (status != LIZ_OK)
         return status;
     liz_jinja_vars vars[] = {{json, true}, {t->own, false}};
-    const liz_jinja *jinja = t->with_tools != NULL && has_tools(json) ? t->with_tools : t->plain;
+    const liz_json *tools = liz_json_member(json, "tools");
+    bool with_tools = t->with_tools != NULL && tools != NULL && tools->type != LIZ_JSON_NULL;
+    const liz_jinja *jinja = with_tools ? t->with_tools : t->plain;
     return at_line(liz_jinja_render(jinja, vars, 2, now, text, data, err), err);
 }
 

@@ -5,7 +5,6 @@
 #include "engine/engine_tensor.h"
 
 #include "base/checked.h"
-#include "base/status.h"
 #include "tensor/quant.h"
 #include "tensor/quantize.h"
 

@@ -1,8 +1,6 @@
 /* engine_trie.c - sorted choices to a trie in preorder: each adds the nodes by which it differs from the one before. */
 #include "engine/engine_trie.h"
 
-#include "base/status.h"
-
 #include <stdlib.h>
 #include <string.h>
 

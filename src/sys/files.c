@@ -179,6 +179,15 @@ liz_status liz_file_read_whole(const liz_files *files, const char *path, liz_buf
     return status;
 }
 
+liz_status liz_file_write_whole(const liz_files *files, const char *path, const void *data, size_t n, liz_error *err)
+{
+    int fd = -1;
+    liz_status status = liz_file_open(files, path, O_WRONLY | O_CREAT | O_TRUNC, &fd, err);
+    status = status ?: liz_file_write(files, fd, path, data, n, err);
+    liz_file_close(files, &fd);
+    return status;
+}
+
 liz_status liz_file_sync(const liz_files *files, int fd, const char *path, liz_error *err)
 {
     int result = files->fsync(files->user, fd);
