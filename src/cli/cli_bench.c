@@ -11,7 +11,6 @@
 #include "cli/cli_bench.h"
 
 #include "base/log.h"
-#include "base/status.h"
 #include "sys/clock.h"
 #include "sys/memory.h"
 
@@ -236,14 +235,6 @@ static liz_status words(bench *b, const liz_vocab *vocab, int n_tokens, liz_buf 
     return status;
 }
 
-static liz_status file_write(const char *path, const liz_buf *text, liz_error *err)
-{
-    FILE *file = fopen(path, "we");
-    bool ok = file != NULL && fwrite(text->data, 1, text->len, file) == text->len;
-    ok = (file == NULL || fclose(file) == 0) && ok;
-    return ok ? LIZ_OK : liz_fail(err, LIZ_E_IO, "%s: cannot be written: %m", path);
-}
-
 /* Writes the rows, and what they share. Small contexts get rows of fewer tokens, in the same proportion. */
 static liz_status line_prepare(bench *b, liz_line_opts *line, const char *in_path, liz_buf *shared, liz_error *err)
 {
@@ -258,7 +249,7 @@ static liz_status line_prepare(bench *b, liz_line_opts *line, const char *in_pat
         status = words(b, vocab, (int)(LINE_ROW * fit) + 1, &rows, err);
         liz_buf_puts(&rows, "\"}\n");
     }
-    status = status ?: file_write(in_path, &rows, err);
+    status = status ?: liz_file_write_whole(liz_files_system(), in_path, rows.data, rows.len, err);
     liz_buf_free(&rows);
     line->system = shared->data;
     line->max_tokens = (int32_t)(LINE_OUT * fit) + 1;

@@ -5,12 +5,7 @@
  * at the prompt it ends the program, as does the end of the input. */
 #include "cli/cli.h"
 
-#include "base/json.h"
-#include "base/status.h"
-#include "sys/files.h"
-
 #include <editline/readline.h>
-#include <fcntl.h>
 #include <locale.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -99,16 +94,11 @@ static void take_turn(chat *c, const char *line)
 
 static liz_status save(chat *c, const char *path, liz_error *err)
 {
-    liz_buf out = {.len_max = MESSAGES_MAX};
-    liz_buf all = {.len_max = MESSAGES_MAX};
-    int fd = -1;
+    liz_buf all = {.len_max = MESSAGES_MAX}, out = {.len_max = MESSAGES_MAX};
     all_messages(c, &all);
     liz_buf_printf(&out, "[%s]\n", all.len ? all.data : "");
-    liz_status status = liz_buf_failed(&out)
-                            ? liz_fail(err, LIZ_E_MEMORY, "%s: no memory to write it", path)
-                            : liz_file_open(liz_files_system(), path, O_WRONLY | O_CREAT | O_TRUNC, &fd, err);
-    status = status ?: liz_file_write(liz_files_system(), fd, path, out.data, out.len, err);
-    liz_file_close(liz_files_system(), &fd);
+    liz_status status = liz_buf_failed(&out) ? liz_fail(err, LIZ_E_MEMORY, "%s: no memory to write it", path)
+                                             : liz_file_write_whole(liz_files_system(), path, out.data, out.len, err);
     liz_buf_free(&all);
     liz_buf_free(&out);
     return status;

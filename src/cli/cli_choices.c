@@ -4,8 +4,6 @@
  * spaces at its ends, which are left out otherwise. A file has one a line. */
 #include "cli/cli.h"
 
-#include "base/status.h"
-
 #include <stdlib.h>
 
 static const char *skip_spaces(const char *p)

@@ -2,9 +2,6 @@
  * of what a later version brings. Names match those of other programs where they mean the same. */
 #include "cli/cli.h"
 
-#include "base/status.h"
-#include "sys/files.h"
-
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -713,16 +710,6 @@ void cli_options_show(const cli_args *args, liz_buf *out)
     }
 }
 
-static liz_status check_positionals(const cli_args *args, const cli_command *command, liz_error *err)
-{
-    if (args->help)
-        return LIZ_OK;
-    if (args->n_positional < command->n_positional_min)
-        return liz_fail(err, LIZ_E_USAGE, "%s: something is missing: lizzie %s %s", command->name, command->name,
-                        command->positionals);
-    return LIZ_OK;
-}
-
 liz_status cli_args_read(cli_args *args, const cli_command *command, int argc, char **argv, liz_error *err)
 {
     bool options_over = false;
@@ -741,7 +728,10 @@ liz_status cli_args_read(cli_args *args, const cli_command *command, int argc, c
         if (status != LIZ_OK)
             return status;
     }
-    return check_positionals(args, command, err);
+    if (!args->help && args->n_positional < command->n_positional_min)
+        return liz_fail(err, LIZ_E_USAGE, "%s: something is missing: lizzie %s %s", command->name, command->name,
+                        command->positionals);
+    return LIZ_OK;
 }
 
 void cli_args_free(cli_args *args)

@@ -38,16 +38,14 @@ void cli_progress_line(const char *text)
 
 void cli_progress_open(void *user, uint64_t done, uint64_t total)
 {
-    if (!on_terminal() || total == 0)
-        return;
+    char text[128];
+    const char *doing = user != NULL ? (const char *)user : "reading the model";
     if (done >= total) {
         cli_progress_clear();
         return;
     }
-    fprintf(stderr, "\r\x1b[K%s: %.0f %%", user != NULL ? (const char *)user : "reading the model",
-            100 * (double)done / (double)total);
-    fflush(stderr);
-    line_shown = true;
+    snprintf(text, sizeof text, "%s: %.0f %%", doing, 100 * (double)done / (double)total);
+    cli_progress_line(text);
 }
 
 static double seconds_of(const liz_line_progress *p) { return (double)p->elapsed_us * 1e-6; }

@@ -2,8 +2,6 @@
 #include "cli/cli.h"
 
 #include "base/log.h"
-#include "base/status.h"
-#include "sys/files.h"
 
 #include <signal.h>
 #include <unistd.h>

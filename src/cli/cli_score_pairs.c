@@ -6,9 +6,6 @@
 #include "cli/cli.h"
 #include "cli/cli_score.h"
 
-#include "base/arena.h"
-#include "base/json.h"
-#include "base/status.h"
 #include "line/line_record.h"
 
 #include <inttypes.h>

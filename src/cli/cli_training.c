@@ -4,9 +4,6 @@
  * each validation and the sample made after it. */
 #include "cli/cli.h"
 
-#include "base/status.h"
-#include "sys/files.h"
-
 #include <inttypes.h>
 #include <math.h>
 
@@ -36,29 +33,24 @@ static void tell_plan(cli_teller *t, const liz_train_progress *p)
 
 /* ---- While it goes on ---- */
 
-/* The machine's rate is measured once a run has proved to be one of some length. */
-static void measure(cli_teller *t, double seconds)
-{
-    liz_machine machine;
-    liz_error err;
-    if (t->ops_s_max == 0 && seconds > 10)
-        t->ops_s_max =
-            liz_machine_measure(t->args->line.engine.n_threads, &machine, &err) == LIZ_OK ? machine.bf16_ops_s : -1;
-}
-
 static void put_speed(cli_teller *t, const liz_train_progress *p, liz_buf *out)
 {
     const liz_train_state *s = p->state;
+    const cli_args *args = t->args;
+    liz_machine machine;
     char text[32];
     double seconds = s->seconds - t->first_seconds, tokens_s = (double)(s->n_tokens - t->first_tokens) / seconds;
     if (seconds <= 0)
         return;
-    measure(t, seconds);
+    /* The machine's rate is measured once a run has proved to be one of some length. */
+    if (t->ops_s_max == 0 && seconds > 10)
+        t->ops_s_max =
+            liz_machine_measure(args->line.engine.n_threads, &machine, NULL) == LIZ_OK ? machine.bf16_ops_s : -1;
     liz_buf_printf(out, ", %.0f tokens/s", tokens_s);
     if (t->ops_s_max > 0)
         liz_buf_printf(out, " (%.0f %% of the machine)", 100 * tokens_s * p->token_ops / t->ops_s_max);
-    double left_s = t->args->train.common.hours > 0
-                        ? t->args->train.common.hours * 3600 - s->seconds
+    double left_s = args->train.common.hours > 0
+                        ? args->train.common.hours * 3600 - s->seconds
                         : seconds / (double)(s->step - t->first_steps) * (double)(s->n_steps - s->step);
     if (left_s > 0)
         liz_buf_printf(out, ", %s left", cli_duration(left_s, text, sizeof text));
@@ -85,25 +77,22 @@ static void put_valid(const liz_train_progress *p, liz_buf *out)
         liz_buf_printf(out, ", %.4f a byte", exp(loss / p->bytes_per_token));
 }
 
-static void tell_step(cli_teller *t, const liz_train_progress *p)
-{
-    liz_buf line = {.len_max = 1024};
-    put_step(p, &line);
-    put_speed(t, p, &line);
-    cli_progress_line(line.data);
-    liz_buf_free(&line);
-}
-
-static void tell_valid(cli_teller *t, const liz_train_progress *p)
+/* A line that stays after a validation, else one that the next step's takes the place of. */
+static void tell_step(cli_teller *t, const liz_train_progress *p, bool stays)
 {
     liz_buf line = {.len_max = 4096};
     put_step(p, &line);
-    put_valid(p, &line);
+    if (stays)
+        put_valid(p, &line);
     put_speed(t, p, &line);
-    cli_progress_clear();
-    fprintf(stderr, "%s\n", line.data);
-    if (p->sample != NULL)
-        fprintf(stderr, "  | %s\n", p->sample);
+    if (!stays) {
+        cli_progress_line(line.data);
+    } else {
+        cli_progress_clear();
+        fprintf(stderr, "%s\n", line.data);
+        if (p->sample != NULL)
+            fprintf(stderr, "  | %s\n", p->sample);
+    }
     liz_buf_free(&line);
 }
 
@@ -127,8 +116,8 @@ void cli_training_tell(void *user, liz_train_event event, const liz_train_progre
         cli_progress_line(line);
         break;
     case LIZ_TRAIN_PLANNED: tell_plan(user, p); break;
-    case LIZ_TRAIN_STEPPED: tell_step(user, p); break;
-    case LIZ_TRAIN_VALIDATED: tell_valid(user, p); break;
+    case LIZ_TRAIN_STEPPED: tell_step(user, p, false); break;
+    case LIZ_TRAIN_VALIDATED: tell_step(user, p, true); break;
     case LIZ_TRAIN_SAVED: break;
     case LIZ_TRAIN_FINISHED: tell_end(user, p); break;
     }
@@ -150,4 +139,14 @@ liz_status cli_training_end(liz_status status, const liz_error *err)
     if (status == LIZ_E_CANCELLED && cli_stop)
         fprintf(stderr, "lizzie: %s: its checkpoint is written: run the same command again to go on\n", err->text);
     return status;
+}
+
+/* lizzie train. */
+liz_status cli_train(cli_args *args, liz_buf *out, liz_error *err)
+{
+    cli_teller t;
+    (void)out;
+    args->train.out = args->positional[0];
+    cli_training_begin(&t, args, args->train.out);
+    return cli_training_end(liz_train(&args->train, liz_files_system(), cli_training_tell, &t, err), err);
 }

@@ -1,44 +1,30 @@
 /* cmd_batch.c - lizzie batch: options to a job, its outcome to words and an exit code. */
 #include "cli/cli.h"
 
-#include "base/status.h"
-
 #include <inttypes.h>
 
-static int exit_of(const liz_line_report *report)
-{
-    switch (report->outcome) {
-    case LIZ_LINE_STRICT: return EXIT_FAILED;
-    case LIZ_LINE_INTERRUPTED: return cli_exit_interrupted();
-    case LIZ_LINE_DONE:
-    case LIZ_LINE_NOTHING:
-    case LIZ_LINE_LIMITED:
-    case LIZ_LINE_PLANNED: break;
-    }
-    return report->progress.n_failed > 0 ? EXIT_ERROR_ROWS : EXIT_DONE;
-}
-
-static void say_outcome(const cli_args *args, const liz_line_report *report)
+/* Says how a line ended; gives the exit code. */
+static int tell_outcome(const cli_args *args, const liz_line_report *report)
 {
     const char *again = report->resumable ? "run the same command again to go on" : "- cannot be resumed";
+    const char *out = args->line.out_path;
+    uint64_t n_rows = report->progress.n_rows;
     switch (report->outcome) {
-    case LIZ_LINE_NOTHING:
-        fprintf(stderr, "lizzie: %s: is finished: nothing was left to do\n", args->line.out_path);
-        break;
+    case LIZ_LINE_NOTHING: fprintf(stderr, "lizzie: %s: is finished: nothing was left to do\n", out); break;
     case LIZ_LINE_LIMITED:
         fprintf(stderr, "lizzie: %s: holds %" PRIu64 " rows, as many as --limit wants: run without it for the rest\n",
-                args->line.out_path, report->progress.n_rows);
+                out, n_rows);
         break;
     case LIZ_LINE_STRICT:
         fprintf(stderr, "lizzie: --strict: stopped before %s: mend the row and %s\n", report->message, again);
-        break;
+        return EXIT_FAILED;
     case LIZ_LINE_INTERRUPTED:
-        fprintf(stderr, "lizzie: interrupted: %" PRIu64 " rows are in %s: %s\n", report->progress.n_rows,
-                args->line.out_path, again);
-        break;
+        fprintf(stderr, "lizzie: interrupted: %" PRIu64 " rows are in %s: %s\n", n_rows, out, again);
+        return cli_exit_interrupted();
     case LIZ_LINE_DONE:
     case LIZ_LINE_PLANNED: break;
     }
+    return report->progress.n_failed > 0 ? EXIT_ERROR_ROWS : EXIT_DONE;
 }
 
 liz_status cli_batch(cli_args *args, liz_buf *out, liz_error *err)
@@ -69,8 +55,7 @@ liz_status cli_batch(cli_args *args, liz_buf *out, liz_error *err)
         liz_buf_append_str(out, liz_buf_str(&report.plan));
     } else {
         cli_summary_print(&report, args);
-        say_outcome(args, &report);
-        args->exit_code = exit_of(&report);
+        args->exit_code = tell_outcome(args, &report);
     }
     liz_line_report_free(&report);
     return LIZ_OK;

@@ -6,9 +6,6 @@
  * it, so a share of 100 % is out of reach. */
 #include "cli/cli_bench.h"
 
-#include "base/json.h"
-#include "base/status.h"
-
 #include <math.h>
 #include <stdlib.h>
 

@@ -4,9 +4,6 @@
  * objects is a line each. */
 #include "cli/cli.h"
 
-#include "base/json.h"
-#include "base/status.h"
-
 #include <inttypes.h>
 
 enum { INDENT = 2, TEXT_SHOWN_MAX = 400 };
@@ -42,8 +39,6 @@ static void show_scalar(const liz_json *value, bool is_bytes, liz_buf *out)
         liz_buf_printf(out, "... (%zu bytes)", value->string.n);
 }
 
-static bool ends_in_bytes(liz_str key) { return key.n >= 5 && memcmp(key.p + key.n - 5, "bytes", 5) == 0; }
-
 /* "key value, key value" of an object, or "value, value" of an array. */
 static void show_inline(const liz_json *value, liz_buf *out)
 {
@@ -52,7 +47,7 @@ static void show_inline(const liz_json *value, liz_buf *out)
             liz_buf_puts(out, ", ");
         if (value->type == LIZ_JSON_OBJECT)
             liz_buf_printf(out, "%.*s ", LIZ_STR_ARG(child->key));
-        show_scalar(child, ends_in_bytes(child->key), out);
+        show_scalar(child, liz_str_ends(child->key, "bytes"), out);
     }
 }
 
@@ -63,7 +58,7 @@ static void show_members(const liz_json *object, int depth, liz_buf *out)
         if (object->type == LIZ_JSON_OBJECT)
             liz_buf_printf(out, "%.*s: ", LIZ_STR_ARG(m->key));
         if (is_scalar(m)) {
-            show_scalar(m, ends_in_bytes(m->key), out);
+            show_scalar(m, liz_str_ends(m->key, "bytes"), out);
         } else if (holds_scalars_only(m) && (m->type == LIZ_JSON_ARRAY || object->type == LIZ_JSON_ARRAY)) {
             show_inline(m, out);
         } else {

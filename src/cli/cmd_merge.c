@@ -1,8 +1,6 @@
 /* cmd_merge.c - lizzie merge: adapters into a model's weights. */
 #include "cli/cli.h"
 
-#include "base/status.h"
-
 static liz_status check(const cli_args *args, liz_error *err)
 {
     const char *out = args->line.out_path;

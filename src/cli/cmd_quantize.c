@@ -1,7 +1,6 @@
 /* cmd_quantize.c - lizzie quantize: importance from a text where one is given, then the file in its new type. */
 #include "cli/cli.h"
 
-#include "base/status.h"
 #include "sys/clock.h"
 
 #include <stdlib.h>

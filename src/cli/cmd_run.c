@@ -4,7 +4,6 @@
  * up the engine. */
 #include "cli/cli.h"
 
-#include "base/status.h"
 #include "line/line_request.h"
 
 #include <math.h>

@@ -6,21 +6,20 @@
  * line end counts as a word, </s>; docs/line.md says how to compare. */
 #include "cli/cli.h"
 
-#include "base/json.h"
-#include "base/status.h"
 #include "cli/cli_score.h"
-#include "cli/npy.h"
 #include "line/line_record.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 
 enum { TEXT_MAX = 1 << 30, BLOCK = 256 };
 
-/* The engine's thread writes logits here. */
+/* All logits as a two-dimensional array of NumPy (format 1.0). The engine's thread writes them. */
 typedef struct logits_file {
-    cli_npy npy;
+    const char *path;
+    int fd;
     size_t n_vocab;
     liz_status status;
     liz_error err;
@@ -43,8 +42,31 @@ static bool on_logits(void *user, size_t pos0, size_t n_pos, const float *logits
 {
     (void)pos0;
     logits_file *file = user;
-    file->status = cli_npy_write(&file->npy, logits, n_pos * file->n_vocab, &file->err);
+    file->status = liz_file_write(liz_files_system(), file->fd, file->path, logits,
+                                  n_pos * file->n_vocab * sizeof *logits, &file->err);
     return file->status == LIZ_OK;
+}
+
+/* Magic, version 1.0, a Python dictionary padded to 64 bytes; the values follow in little endian. */
+static liz_status logits_open(logits_file *file, size_t n_rows, liz_error *err)
+{
+    enum { HEADER_SIZE = 128, PREFIX_SIZE = 10, ROOM = HEADER_SIZE - PREFIX_SIZE };
+    unsigned char header[HEADER_SIZE] = "\x93NUMPY\x01\x00";
+    char *dict = (char *)header + PREFIX_SIZE;
+    int n =
+        snprintf(dict, ROOM, "{'descr': '<f4', 'fortran_order': False, 'shape': (%zu, %zu), }", n_rows, file->n_vocab);
+    memset(dict + n, ' ', ROOM - (size_t)n);
+    header[8] = ROOM;
+    header[HEADER_SIZE - 1] = '\n';
+    return liz_file_open(liz_files_system(), file->path, O_WRONLY | O_CREAT | O_TRUNC, &file->fd, err)
+               ?: liz_file_write(liz_files_system(), file->fd, file->path, header, sizeof header, err);
+}
+
+static liz_status logits_close(logits_file *file, liz_error *err)
+{
+    liz_status status = file->fd >= 0 ? liz_file_sync(liz_files_system(), file->fd, file->path, err) : LIZ_OK;
+    liz_file_close(liz_files_system(), &file->fd);
+    return status;
 }
 
 /* ---- What is printed ---------------------------------------------------------------------------- */
@@ -119,7 +141,7 @@ static liz_status score_one(command *c, liz_str text, const int32_t *tokens, siz
                         "raise --ctx-size",
                         n, n_ctx);
     if (c->args->logits_path != NULL && n > 0)
-        status = cli_npy_open(&c->logits.npy, c->args->logits_path, n, c->logits.n_vocab, err);
+        status = logits_open(&c->logits, n, err);
     status = status ?: cli_score_tokens(&c->scorer, tokens, n, &score, err);
     if (c->logits.status != LIZ_OK) {
         *err = c->logits.err;
@@ -200,18 +222,13 @@ static liz_status take_line(void *user, const liz_line_header *header, const liz
 
 /* ---- The command -------------------------------------------------------------------------------- */
 
-static bool ends_in_jsonl(const char *path)
-{
-    size_t n = strlen(path);
-    return n > 6 && strcmp(path + n - 6, ".jsonl") == 0;
-}
-
 static liz_status check(const cli_args *args, liz_error *err)
 {
     bool has_in = args->n_positional > 1;
     if (has_in == (args->tokens != NULL))
         return liz_fail(err, LIZ_E_USAGE, "score: give either a text file IN or --tokens 1,2,3");
-    if (args->logits_path != NULL && (args->pairs || (has_in && ends_in_jsonl(args->positional[1]))))
+    if (args->logits_path != NULL &&
+        (args->pairs || (has_in && liz_str_ends(liz_str_of(args->positional[1]), ".jsonl"))))
         return liz_fail(err, LIZ_E_USAGE, "--logits: works for one text: give a text file or --tokens");
     if (args->logits_path != NULL && (liz_file_is_same(args->logits_path, args->positional[0]) ||
                                       (has_in && liz_file_is_same(args->logits_path, args->positional[1]))))
@@ -233,14 +250,14 @@ static liz_status score_all(command *c, liz_error *err)
         return score_given_tokens(c, err);
     if (args->pairs)
         return cli_score_pairs(&c->scorer, path, args->group, args->json, &c->n_bad, c->out, err);
-    if (!ends_in_jsonl(path))
+    if (!liz_str_ends(liz_str_of(path), ".jsonl"))
         return score_file(c, path, err);
     return liz_line_records_each(path, LIZ_LINE_INPUT_JSONL, take_line, c, err) ?: score_block(c, err);
 }
 
 liz_status cli_score(cli_args *args, liz_buf *out, liz_error *err)
 {
-    command c = {.args = args, .out = out, .logits.npy.fd = -1, .arena.size_max = (size_t)1 << 31};
+    command c = {.args = args, .out = out, .logits = {args->logits_path, -1}, .arena.size_max = (size_t)1 << 31};
     if (args->logits_path != NULL) {
         c.scorer.on_logits = on_logits;
         c.scorer.user = &c.logits;
@@ -251,7 +268,7 @@ liz_status cli_score(cli_args *args, liz_buf *out, liz_error *err)
         c.logits.n_vocab = (size_t)c.scorer.info.n_vocab;
         status = score_all(&c, err);
     }
-    liz_status closed = cli_npy_close(&c.logits.npy, status == LIZ_OK ? err : NULL);
+    liz_status closed = logits_close(&c.logits, status == LIZ_OK ? err : NULL);
     cli_scorer_close(&c.scorer);
     liz_arena_free(&c.arena);
     args->exit_code = c.n_bad > 0 ? EXIT_ERROR_ROWS : EXIT_DONE;

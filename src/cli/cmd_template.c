@@ -4,10 +4,7 @@
  * --jsonl a line is all of the template's variables, just as they are. */
 #include "cli/cli.h"
 
-#include "base/json.h"
-#include "base/status.h"
 #include "line/line_record.h"
-#include "sys/files.h"
 
 #include <inttypes.h>
 #include <unistd.h>

@@ -3,8 +3,6 @@
  * Text given as such gets BOS and EOS where the model asks for them, as in a prompt; --jsonl adds neither. */
 #include "cli/cli.h"
 
-#include "base/json.h"
-#include "base/status.h"
 #include "line/line_record.h"
 
 #include <inttypes.h>

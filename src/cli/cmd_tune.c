@@ -5,10 +5,7 @@
  * what batch makes of the same --prompt. Whatever is wrong in a record ends the command, with its place. */
 #include "cli/cli.h"
 
-#include "base/status.h"
-#include "line/line_input.h"
 #include "line/line_prompt.h"
-#include "sys/files.h"
 
 #include <inttypes.h>
 

@@ -2,7 +2,6 @@
  * the input does not have. All of it is LIZ_E_USAGE. */
 #include "line/line_job.h"
 
-#include "base/status.h"
 #include "sys/clock.h"
 
 #include <math.h>

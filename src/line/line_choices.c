@@ -2,8 +2,6 @@
  * behind each prompt, and how often each was the answer. */
 #include "line/line_job.h"
 
-#include "base/status.h"
-
 #include <math.h>
 #include <stdlib.h>
 

@@ -5,8 +5,6 @@
  * only trouble with the machine (memory, disk) or a setting of the job that the engine refuses ends the line. */
 #include "line/line_job.h"
 
-#include "base/status.h"
-
 #include <stdlib.h>
 
 typedef struct feeder {
@@ -179,19 +177,14 @@ static liz_status feed_record(feeder *f, const liz_line_cut *cut, liz_error *err
 
 /* ---- The thread --------------------------------------------------------------------------------- */
 
-static bool has_enough(const feeder *f)
-{
-    uint64_t max = f->job->n_rows_max;
-    return atomic_load(&f->job->reader_stop) || (max > 0 && f->n_rows >= max);
-}
-
 /* Reads to the end; `*whole` tells whether that was the input's. */
 static liz_status feed_all(feeder *f, bool *whole, liz_error *err)
 {
     liz_line_job *job = f->job;
     liz_line_cut cut;
-    for (*whole = false; !has_enough(f);) {
-        bool got;
+    bool got;
+    *whole = false;
+    while (!atomic_load(&job->reader_stop) && (job->n_rows_max == 0 || f->n_rows < job->n_rows_max)) {
         liz_status status = liz_line_input_next(job->in, &cut, &got, err);
         if (status == LIZ_OK && job->check_in_flight)
             status = liz_line_check_consumed(job, job->in, !got, err);

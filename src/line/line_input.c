@@ -9,7 +9,6 @@
  * it is read. */
 #include "line/line_input.h"
 
-#include "base/status.h"
 #include "base/tiny.h"
 
 #include <errno.h>

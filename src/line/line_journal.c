@@ -1,8 +1,6 @@
 /* line_journal.c - reading and replacing the side file. */
 #include "line/line_journal.h"
 
-#include "base/status.h"
-
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -5,8 +5,6 @@
  * itself. A name that is not given makes an error row: no row is ever answered by another model than it asked for. */
 #include "line/line_request.h"
 
-#include "base/status.h"
-
 #include <stdio.h>
 
 static bool has_names(const liz_line_opts *o)

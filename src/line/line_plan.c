@@ -3,8 +3,6 @@
  * It opens the vocabulary and no weights. Rows beyond a sample are counted and estimated by their bytes. */
 #include "line/line_job.h"
 
-#include "base/status.h"
-
 #include <inttypes.h>
 
 enum { SAMPLE_ROWS = 1000 };

@@ -5,8 +5,6 @@
  * the result's length and not the field's. */
 #include "line/line_prompt.h"
 
-#include "base/status.h"
-
 #include <stdlib.h>
 
 enum { PROMPT_MAX = 1 << 30 };

@@ -5,8 +5,6 @@
  */
 #include "line/line_record.h"
 
-#include "base/status.h"
-
 #include <string.h>
 
 /* ---- CSV and TSV -------------------------------------------------------------------------------- */

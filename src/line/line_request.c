@@ -1,8 +1,6 @@
 /* line_request.c - from the settings of a job to the requests of a row. */
 #include "line/line_request.h"
 
-#include "base/status.h"
-
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>

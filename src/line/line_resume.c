@@ -8,7 +8,6 @@
  * side file says that a retry is under way, so a retry without its file is one that was renamed already. */
 #include "line/line_job.h"
 
-#include "base/status.h"
 #include "sys/clock.h"
 
 #include <errno.h>
@@ -19,12 +18,6 @@
 #include <unistd.h>
 
 /* ---- The rows of a file ------------------------------------------------------------------------- */
-
-/* The index of the record that follows `index` among ours. */
-static uint64_t next_index(const liz_line_job *job, uint64_t index)
-{
-    return index + (job->opts->n_shards > 0 ? job->opts->n_shards : 1);
-}
 
 static liz_status fail_foreign(const liz_line_job *job, const liz_line_cut *cut, uint64_t index, liz_error *err)
 {
@@ -40,9 +33,10 @@ static liz_status scan_rows(const liz_line_job *job, const char *path, uint64_t 
                             liz_error *err)
 {
     liz_line_input *in = NULL;
+    uint32_t n_shards = job->opts->n_shards > 0 ? job->opts->n_shards : 1;
     *found = (liz_line_rows){0};
     liz_status status = liz_line_input_open(&in, job->files, path, LIZ_LINE_INPUT_JSONL, NULL, err);
-    for (uint64_t index = job->opts->shard; status == LIZ_OK && index < n_records; index = next_index(job, index)) {
+    for (uint64_t index = job->opts->shard; status == LIZ_OK && index < n_records; index += n_shards) {
         liz_line_cut cut;
         bool got;
         uint64_t end, size;
@@ -176,13 +170,6 @@ static liz_status fail_differs(const liz_line_job *job, liz_str was, const char 
     return status;
 }
 
-static void begin_new(liz_line_job *job)
-{
-    liz_model_identity model = job->journal.model;
-    liz_line_journal_begin(&job->journal, liz_buf_str(&job->fingerprint), &model, liz_clock_unix_s());
-    job->is_new = true;
-}
-
 /* Goes on after the whole rows of the target. */
 static liz_status go_on(liz_line_job *job, liz_error *err)
 {
@@ -206,7 +193,9 @@ static liz_status resume_plain(liz_line_job *job, uint64_t out_bytes, liz_error 
                         "overwrite it with --restart",
                         o->out_path, o->out_path);
     if (o->restart || !job->journal.exists) {
-        begin_new(job);
+        liz_model_identity model = job->journal.model;
+        liz_line_journal_begin(&job->journal, liz_buf_str(&job->fingerprint), &model, liz_clock_unix_s());
+        job->is_new = true;
         liz_status status = skip_rows(job, 0, &follows, err);
         job->is_over = status == LIZ_OK && !follows;
         return status;

@@ -4,8 +4,6 @@
  * failed, which the writer finds and treats as the end of the line, not of the row. */
 #include "line/line_row.h"
 
-#include "base/status.h"
-
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>

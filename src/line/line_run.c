@@ -7,7 +7,6 @@
 #include "line/line_job.h"
 
 #include "base/log.h"
-#include "base/status.h"
 #include "base/tiny.h"
 #include "sys/clock.h"
 
@@ -245,11 +244,6 @@ static liz_status settle_finished(liz_line_job *job, liz_error *err)
     return liz_line_journal_save(j, err);
 }
 
-static liz_status settle_retry(liz_line_job *job, liz_error *err)
-{
-    return liz_file_rename(job->files, job->target_path, job->opts->out_path, err) ?: liz_line_retry_settle(job, err);
-}
-
 static liz_status settle(writer *w, liz_error *err)
 {
     liz_line_job *job = w->job;
@@ -258,7 +252,8 @@ static liz_status settle(writer *w, liz_error *err)
     if (status != LIZ_OK || !job->resumable)
         return status;
     if (w->report->outcome == LIZ_LINE_DONE && job->opts->retry_failed)
-        return settle_retry(job, err);
+        return liz_file_rename(job->files, job->target_path, job->opts->out_path, err)
+                   ?: liz_line_retry_settle(job, err);
     if (w->report->outcome == LIZ_LINE_DONE && !all)
         w->report->outcome = LIZ_LINE_LIMITED;
     return all ? settle_finished(job, err) : settle_stopped(w, err);

@@ -2,8 +2,6 @@
  */
 #include "line/line_window.h"
 
-#include "base/status.h"
-
 #include <errno.h>
 #include <stdlib.h>
 #include <time.h>
@@ -71,17 +69,13 @@ static struct timespec deadline_in(uint64_t us)
 
 /* ---- Reader ------------------------------------------------------------------------------------- */
 
-static bool has_room(const liz_line_window *window)
-{
-    uint64_t n_held = window->n_taken - window->n_released;
-    return n_held == 0 || (n_held < window->n_slots && window->bytes_held < LIZ_LINE_WINDOW_BYTES_MAX);
-}
-
 liz_line_row *liz_line_window_take(liz_line_window *window, uint64_t index)
 {
     liz_line_row *row = NULL;
+    uint64_t n_held;
     pthread_mutex_lock(&window->lock);
-    while (!window->stopped && !has_room(window))
+    while (!window->stopped && (n_held = window->n_taken - window->n_released) > 0 &&
+           (n_held >= window->n_slots || window->bytes_held >= LIZ_LINE_WINDOW_BYTES_MAX))
         pthread_cond_wait(&window->changed, &window->lock);
     if (!window->stopped)
         row = &window->slots[window->n_taken % window->n_slots];
@@ -154,13 +148,6 @@ void liz_line_window_event(liz_line_window *window, liz_line_completion *complet
 
 /* ---- Writer ------------------------------------------------------------------------------------- */
 
-static liz_line_row *ended_row(liz_line_window *window, size_t n_ahead)
-{
-    uint64_t i = window->n_released + n_ahead;
-    liz_line_row *row = i < window->n_taken ? &window->slots[i % window->n_slots] : NULL;
-    return row != NULL && row->done ? row : NULL;
-}
-
 liz_line_row *liz_line_window_peek(liz_line_window *window, size_t n_ahead, uint64_t wait_us, bool *over)
 {
     struct timespec deadline = deadline_in(wait_us);
@@ -168,8 +155,10 @@ liz_line_row *liz_line_window_peek(liz_line_window *window, size_t n_ahead, uint
     liz_line_row *row;
     pthread_mutex_lock(&window->lock);
     do {
-        row = ended_row(window, n_ahead);
-        is_over = window->ended && window->n_released + n_ahead == window->n_taken;
+        uint64_t i = window->n_released + n_ahead;
+        row = i < window->n_taken ? &window->slots[i % window->n_slots] : NULL;
+        row = row != NULL && row->done ? row : NULL;
+        is_over = window->ended && i == window->n_taken;
     } while (row == NULL && !is_over && n_ahead == 0 && wait_us > 0 && wait_changed(window, &deadline));
     pthread_mutex_unlock(&window->lock);
     if (over != NULL)

@@ -5,7 +5,6 @@
  */
 #include "line/line_row.h"
 
-#include "base/arena.h"
 #include "base/json.h"
 
 #include <inttypes.h>
