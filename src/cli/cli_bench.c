@@ -156,16 +156,14 @@ static liz_status open_once(bench *b, int round, liz_error *err)
 {
     cli_bench_times *t = b->times;
     double begin = now_s();
-    liz_status status = liz_engine_open(&b->engine, b->args->line.model_path, &b->opts, err);
-    if (status != LIZ_OK)
-        return status;
+    LIZ_TRY(liz_engine_open(&b->engine, b->args->line.model_path, &b->opts, err));
     t->open_s[round] = now_s() - begin;
     liz_engine_info_get(b->engine, &t->info);
     for (int i = 0; i < b->args->bench.n_counts; i++)
         if (b->args->bench.counts[i] > t->info.n_parallel)
             return liz_fail(err, LIZ_E_MEMORY, "--sequences: memory allows %d together: ask for fewer, or less --depth",
                             t->info.n_parallel);
-    status = time_prompt(b, 1, &t->first_token_s[round], err);
+    liz_status status = time_prompt(b, 1, &t->first_token_s[round], err);
     t->first_token_s[round] += t->open_s[round];
     t->open_peak_bytes = round == 0 ? liz_memory_resident_max() : t->open_peak_bytes;
     return status;

@@ -41,14 +41,13 @@ static void say_error(const liz_error *err) { fprintf(stderr, "lizzie: %s\n", er
 
 /* ---- Turns -------------------------------------------------------------------------------------- */
 
-/* The system text and the messages, as an array without its brackets. */
+/* Appends the system text and the messages as elements of an array. */
 static void all_messages(const chat *c, liz_buf *out)
 {
     if (c->system.len > 0)
         cli_message_add(out, "system", liz_buf_str(&c->system));
-    if (out->len > 0 && c->messages.len > 0)
-        liz_buf_putc(out, ',');
-    liz_buf_append_str(out, liz_buf_str(&c->messages));
+    if (c->messages.len > 0)
+        liz_json_put(out, NULL, liz_buf_str(&c->messages));
 }
 
 static liz_status answer(chat *c, liz_buf *text, liz_error *err)
@@ -94,12 +93,12 @@ static void take_turn(chat *c, const char *line)
 
 static liz_status save(chat *c, const char *path, liz_error *err)
 {
-    liz_buf all = {.len_max = MESSAGES_MAX}, out = {.len_max = MESSAGES_MAX};
-    all_messages(c, &all);
-    liz_buf_printf(&out, "[%s]\n", all.len ? all.data : "");
+    liz_buf out = {.len_max = MESSAGES_MAX};
+    liz_buf_putc(&out, '[');
+    all_messages(c, &out);
+    liz_buf_puts(&out, "]\n");
     liz_status status = liz_buf_failed(&out) ? liz_fail(err, LIZ_E_MEMORY, "%s: no memory to write it", path)
                                              : liz_file_write_whole(liz_files_system(), path, out.data, out.len, err);
-    liz_buf_free(&all);
     liz_buf_free(&out);
     return status;
 }
@@ -116,10 +115,8 @@ static liz_status take_messages(chat *c, const liz_json *list, const char *path,
         liz_buf_append_str(&c->system, text->string);
         m = m->next;
     }
-    for (; m != NULL; m = m->next) {
-        liz_buf_puts(&c->messages, c->messages.len ? "," : "");
-        liz_buf_append_str(&c->messages, m->source);
-    }
+    for (; m != NULL; m = m->next)
+        liz_json_put(&c->messages, NULL, m->source);
     return LIZ_OK;
 }
 

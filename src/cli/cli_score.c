@@ -18,9 +18,7 @@ liz_status cli_scorer_open(cli_scorer *s, const char *model_path, const liz_engi
                            liz_error *err)
 {
     s->model_path = model_path;
-    liz_status status = liz_engine_open(&s->engine, model_path, opts, err);
-    if (status != LIZ_OK)
-        return status;
+    LIZ_TRY(liz_engine_open(&s->engine, model_path, opts, err));
     liz_engine_info_get(s->engine, &s->info);
     s->n_stride = n_stride != 0 ? n_stride : s->info.n_ctx - 1;
     if (s->n_stride >= s->info.n_ctx)
@@ -77,10 +75,8 @@ static liz_status score_text(const cli_scorer *s, cli_scored *score, liz_error *
 {
     int32_t *tokens;
     size_t n;
-    liz_status status = cli_score_tokenize(s, score->text, &tokens, &n, err);
-    if (status != LIZ_OK)
-        return status;
-    status = cli_score_tokens(s, tokens, n, score, err);
+    LIZ_TRY(cli_score_tokenize(s, score->text, &tokens, &n, err));
+    liz_status status = cli_score_tokens(s, tokens, n, score, err);
     liz_free(tokens);
     return status;
 }

@@ -32,9 +32,7 @@ liz_status cli_batch(cli_args *args, liz_buf *out, liz_error *err)
     liz_line_report report;
     if (args->line.out_path == NULL && !args->line.dry_run)
         return liz_fail(err, LIZ_E_USAGE, "batch: no output is named: add -o OUT");
-    liz_status status = cli_choices_read(args, err);
-    if (status != LIZ_OK)
-        return status;
+    LIZ_TRY(cli_choices_read(args, err));
     if (args->line.max_tokens < 0)
         args->line.max_tokens = LIZ_LINE_MAX_TOKENS_DEFAULT;
     args->line.in_path = args->positional[1];
@@ -45,7 +43,7 @@ liz_status cli_batch(cli_args *args, liz_buf *out, liz_error *err)
     args->line.on_progress = cli_progress_show;
     if (strcmp(args->line.out_path, "-") == 0 && !args->line.dry_run)
         fputs("lizzie: -o -: a line to standard output cannot be resumed\n", stderr);
-    status = liz_line_run(&args->line, &report, err);
+    liz_status status = liz_line_run(&args->line, &report, err);
     if (status != LIZ_OK) {
         args->exit_code = cli_fail(status, err);
         if (report.resumable && report.progress.n_rows > 0 && status != LIZ_E_STATE && status != LIZ_E_USAGE)

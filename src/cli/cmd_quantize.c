@@ -34,10 +34,8 @@ static liz_status imatrix_make(cli_args *args, char **place, liz_error *err)
     const char *text = args->quantize.calibration;
     liz_engine_opts opts = {
         .n_threads = args->line.engine.n_threads, .on_progress = cli_progress_open, .on_progress_user = measuring};
-    liz_status status = imatrix_place(args, place, err);
-    status = status ?: liz_imatrix_make(args->positional[0], text, strlen(text), *place, &opts, &report, err);
-    if (status != LIZ_OK)
-        return status;
+    LIZ_TRY(imatrix_place(args, place, err));
+    LIZ_TRY(liz_imatrix_make(args->positional[0], text, strlen(text), *place, &opts, &report, err));
     args->quantize.opts.imatrix_path = *place;
     cli_progress_clear();
     fprintf(stderr, "%s: of %zu tokens, perplexity %.4g\n", *place, report.n_tokens, report.perplexity);

@@ -156,10 +156,8 @@ static liz_status score_given_tokens(command *c, liz_error *err)
 {
     int32_t *tokens;
     size_t n;
-    liz_status status = cli_ids_read(c->args->tokens, "tokens", &tokens, &n, err);
-    if (status != LIZ_OK)
-        return status;
-    status = score_one(c, (liz_str){NULL, 0}, tokens, n, err);
+    LIZ_TRY(cli_ids_read(c->args->tokens, "tokens", &tokens, &n, err));
+    liz_status status = score_one(c, (liz_str){NULL, 0}, tokens, n, err);
     free(tokens);
     return status;
 }

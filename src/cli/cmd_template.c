@@ -15,8 +15,9 @@ enum { TEXT_MAX = 1 << 30 };
 
 void cli_message_add(liz_buf *messages, const char *role, liz_str content)
 {
-    liz_buf_printf(messages, "%s{\"role\":\"%s\",\"content\":", messages->len ? "," : "", role);
-    liz_json_write_string(messages, content);
+    liz_json_open(messages, NULL, '{');
+    liz_json_put_str(messages, "role", liz_str_of(role));
+    liz_json_put_str(messages, "content", content);
     liz_buf_putc(messages, '}');
 }
 

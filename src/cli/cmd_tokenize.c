@@ -17,7 +17,7 @@ static void write_ids(const int32_t *ids, size_t n, liz_buf *out)
 {
     liz_buf_putc(out, '[');
     for (size_t i = 0; i < n; i++)
-        liz_buf_printf(out, "%s%" PRId32, i ? "," : "", ids[i]);
+        liz_json_put_int(out, NULL, ids[i]);
     liz_buf_putc(out, ']');
 }
 
@@ -39,7 +39,7 @@ static liz_status write_json(const liz_vocab *vocab, const int32_t *ids, size_t 
     write_ids(ids, n, out);
     liz_buf_puts(out, ",\"pieces\":[");
     for (size_t i = 0; i < n && status == LIZ_OK; i++) {
-        liz_buf_puts(out, i ? "," : "");
+        liz_json_key(out, NULL);
         status = liz_line_piece_write(vocab, ids[i], out, err);
     }
     liz_buf_puts(out, "]}\n");
@@ -76,10 +76,8 @@ static liz_status detokenize(const cli_args *args, const liz_vocab *vocab, liz_b
     int32_t *ids;
     char *text = NULL;
     size_t n, n_text;
-    liz_status status = cli_ids_read(args->ids, "ids", &ids, &n, err);
-    if (status != LIZ_OK)
-        return status;
-    status = liz_detokenize(vocab, ids, n, args->special ? LIZ_TOKENIZE_SPECIAL : 0, &text, &n_text, err);
+    LIZ_TRY(cli_ids_read(args->ids, "ids", &ids, &n, err));
+    liz_status status = liz_detokenize(vocab, ids, n, args->special ? LIZ_TOKENIZE_SPECIAL : 0, &text, &n_text, err);
     free(ids);
     if (status != LIZ_OK)
         return status;
@@ -127,10 +125,8 @@ static liz_status line_ids(lines *l, const liz_line_cut *cut, const char **code,
         return LIZ_OK;
     }
     *code = NULL;
-    liz_status status = liz_tokenize(l->vocab, text->string.n ? text->string.p : "", text->string.n,
-                                     parse ? LIZ_TOKENIZE_SPECIAL : 0, &ids, &n, err);
-    if (status != LIZ_OK)
-        return status;
+    LIZ_TRY(liz_tokenize(l->vocab, text->string.n ? text->string.p : "", text->string.n,
+                         parse ? LIZ_TOKENIZE_SPECIAL : 0, &ids, &n, err));
     liz_buf_puts(l->out, "{\"ids\":");
     write_ids(ids, n, l->out);
     liz_buf_puts(l->out, "}\n");

@@ -77,16 +77,12 @@ static liz_status slots_make(liz_choose *choose, liz_seq *seq, int32_t n_prompt,
 liz_status liz_engine_choose_new(liz_seq *seq, const liz_request *r, liz_error *err)
 {
     int32_t n_ctx = seq->engine->parts.n_ctx, n_prompt = (int32_t)r->n_tokens;
-    liz_status status = choices_check(seq->engine, r, err);
-    if (status != LIZ_OK)
-        return status;
+    LIZ_TRY(choices_check(seq->engine, r, err));
     liz_choose *choose = liz_arena_alloc(&seq->arena, sizeof *choose);
     if (choose == NULL || !ends_make(choose, seq, r))
         return liz_fail(err, LIZ_E_MEMORY, "choices: no memory");
     seq->choose = choose;
-    status = liz_engine_trie_build(&choose->trie, &seq->arena, r->choices, r->n_choices, choose->n_ends > 0, err);
-    if (status != LIZ_OK)
-        return status;
+    LIZ_TRY(liz_engine_trie_build(&choose->trie, &seq->arena, r->choices, r->n_choices, choose->n_ends > 0, err));
     if (choose->trie.depth > n_ctx - n_prompt)
         return liz_fail(err, LIZ_E_LIMIT,
                         "choices: the prompt has %d tokens and the longest choice %d: the context holds %d", n_prompt,

@@ -34,9 +34,7 @@ static liz_status encode_behind(const liz_text_vocab *vocab, const liz_buf *text
     size_t n_all;
     if (liz_buf_failed(text))
         return liz_fail(err, LIZ_E_MEMORY, "choices: no memory for their text");
-    liz_status status = liz_text_encode(vocab, (liz_str){text->len ? text->data : "", text->len}, 0, &all, &n_all, err);
-    if (status != LIZ_OK)
-        return status;
+    LIZ_TRY(liz_text_encode(vocab, (liz_str){text->len ? text->data : "", text->len}, 0, &all, &n_all, err));
     *fits = n == 0 || (n_all >= n && memcmp(all, tokens, n * sizeof *all) == 0);
     if (*fits && rest != NULL)
         liz_buf_append(rest, (const char *)(all + n), (n_all - n) * sizeof *all);
@@ -60,9 +58,7 @@ static liz_status tail_find(tail *t, const liz_text_vocab *vocab, const int32_t 
         for (size_t i = n_prompt - k; i < n_prompt; i++)
             liz_text_decode_token(vocab, prompt[i], i == n_prompt - k, false, &t->text);
         t->wants_word = t->text.len > 0 && wants_word(t->text.data[t->text.len - 1]);
-        liz_status status = encode_behind(vocab, &t->text, prompt + n_prompt - k, k, &fits, NULL, err);
-        if (status != LIZ_OK)
-            return status;
+        LIZ_TRY(encode_behind(vocab, &t->text, prompt + n_prompt - k, k, &fits, NULL, err));
         if (fits) {
             t->tokens = prompt + n_prompt - k;
             t->n = k;

@@ -86,10 +86,8 @@ liz_status liz_model_identify(const char *path, liz_model_identity *io, liz_erro
 {
     liz_gguf *gguf;
     char stamp[256], after[256], hex[33];
-    liz_status status = liz_gguf_open(&gguf, path, err);
-    if (status != LIZ_OK)
-        return status;
-    status = stamp_make(gguf, stamp, err);
+    LIZ_TRY(liz_gguf_open(&gguf, path, err));
+    liz_status status = stamp_make(gguf, stamp, err);
     bool known = status == LIZ_OK && strncmp(stamp, io->stamp, sizeof stamp) == 0 && io->hash[0] != '\0';
     if (status == LIZ_OK && !known) {
         status = content_hash(gguf, hex, err);

@@ -90,9 +90,7 @@ static liz_status beginning(const liz_vocab *vocab, int32_t *token, bool *is_the
 {
     int32_t *tokens;
     size_t n;
-    liz_status status = liz_tokenize(vocab, "", 0, LIZ_TOKENIZE_AFFIXES, &tokens, &n, err);
-    if (status != LIZ_OK)
-        return status;
+    LIZ_TRY(liz_tokenize(vocab, "", 0, LIZ_TOKENIZE_AFFIXES, &tokens, &n, err));
     *is_there = n > 0 && !liz_vocab_is_end(vocab, tokens[0]);
     *token = *is_there ? tokens[0] : 0;
     free(tokens);
@@ -128,9 +126,7 @@ static liz_status run_text(liz_engine *engine, text *t, const liz_engine_opts *o
     size_t most = (size_t)(info.n_ctx < PIECE_TOKENS ? info.n_ctx : PIECE_TOKENS) - (t->has_first ? 1 : 0);
     for (size_t at = 0; at < t->n_tokens;) {
         size_t n = t->n_tokens - at < most ? t->n_tokens - at : most;
-        liz_status status = run_piece(engine, t, at, n, err);
-        if (status != LIZ_OK)
-            return status;
+        LIZ_TRY(run_piece(engine, t, at, n, err));
         at += n;
         if (opts->on_progress != NULL)
             opts->on_progress(opts->on_progress_user, at, t->n_tokens);
@@ -174,9 +170,7 @@ static liz_status write_sums(const collector *c, const text *t, liz_hash hash, c
 {
     liz_gguf_writer *writer;
     char name[33];
-    liz_status status = liz_gguf_writer_open(&writer, out, err);
-    if (status != LIZ_OK)
-        return status;
+    LIZ_TRY(liz_gguf_writer_open(&writer, out, err));
     liz_hash_hex(hash, name);
     liz_gguf_put_str(writer, "general.type", liz_str_of("imatrix"));
     liz_gguf_put_strs(writer, "imatrix.datasets", &(liz_str){name, strlen(name)}, 1);
@@ -188,7 +182,7 @@ static liz_status write_sums(const collector *c, const text *t, liz_hash hash, c
             declare(writer, liz_gguf_tensor_at(c->gguf, i)->name, "in_sum2", c->tensors[i].n_mat, c->tensors[i].n_in);
             declare(writer, liz_gguf_tensor_at(c->gguf, i)->name, "counts", c->tensors[i].n_mat, 1);
         }
-    status = liz_gguf_writer_begin(writer, err);
+    liz_status status = liz_gguf_writer_begin(writer, err);
     for (size_t i = 0; i < n && status == LIZ_OK; i++)
         if (was_used(&c->tensors[i]))
             status = write_tensor(writer, &c->tensors[i], err);
@@ -219,12 +213,10 @@ liz_status liz_imatrix_make(const char *path, const char *bytes, size_t n_bytes,
                            .n_parallel = 1,
                            .prefix_cache_off = true,
                            .memory_max_bytes = opts->memory_max_bytes};
-    liz_status status = liz_engine_open(&engine, path, &own, err);
-    if (status != LIZ_OK)
-        return status;
+    LIZ_TRY(liz_engine_open(&engine, path, &own, err));
     collector c = {0};
     text t = {0};
-    status = tokens_of(engine, bytes, n_bytes, &t, err);
+    liz_status status = tokens_of(engine, bytes, n_bytes, &t, err);
     status = status ?: collector_open(&c, engine->parts.gguf, err);
     if (status == LIZ_OK) {
         liz_model_watch(engine->parts.model, on_input, &c);

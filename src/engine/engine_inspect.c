@@ -190,9 +190,7 @@ static void kernels_write(liz_buf *out, liz_tier_id tier)
 static liz_status machine_write(liz_buf *out, liz_error *err)
 {
     liz_tier_id tier;
-    liz_status status = liz_cpu_tier(&tier, err);
-    if (status != LIZ_OK)
-        return status;
+    LIZ_TRY(liz_cpu_tier(&tier, err));
     liz_json_open(out, "machine", '{');
     liz_json_put_str(out, "cpu", liz_str_of(liz_cpu_model_name()));
     liz_json_put_int(out, "threads", liz_cpu_count());
@@ -225,10 +223,8 @@ liz_status liz_inspect(const char *path, const liz_engine_opts *opts, char **jso
 {
     liz_gguf *gguf;
     liz_buf out = {.len_max = json_bytes_max};
-    liz_status status = liz_gguf_open(&gguf, path, err);
-    if (status != LIZ_OK)
-        return status;
-    status = model_write(&out, gguf, opts, err);
+    LIZ_TRY(liz_gguf_open(&gguf, path, err));
+    liz_status status = model_write(&out, gguf, opts, err);
     if (status == LIZ_OK && (*json = liz_buf_take(&out)) == NULL)
         status = liz_fail(err, LIZ_E_MEMORY, "%s: no memory to describe it", path);
     liz_buf_free(&out);

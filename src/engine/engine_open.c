@@ -114,10 +114,8 @@ static liz_status model_load(liz_engine_parts *parts, const liz_engine_plan *pla
 static liz_status parts_open(liz_engine_parts *parts, const char *path, const liz_engine_opts *opts, liz_error *err)
 {
     liz_engine_plan plan;
-    liz_status status = liz_gguf_open(&parts->gguf, path, err);
-    if (status != LIZ_OK)
-        return status; /* it names the file */
-    status = liz_model_open(&parts->model, parts->gguf, err);
+    LIZ_TRY(liz_gguf_open(&parts->gguf, path, err)); /* it names the file */
+    liz_status status = liz_model_open(&parts->model, parts->gguf, err);
     status = status ?: liz_engine_loras_open(&parts->loras, parts->model, opts, err);
     status = status ?: liz_engine_plan_make(&plan, parts->model, opts, err);
     status = status ?: vocab_open(&parts->vocab, parts->gguf, err);

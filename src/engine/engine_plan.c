@@ -95,9 +95,7 @@ static liz_status step_plan(liz_engine_plan *plan, const liz_model *model, int n
     plan->n_logits_max = n_rows < n_parallel ? n_parallel : n_rows;
     liz_model_opts model_opts = liz_engine_plan_model_opts(plan);
     uint64_t scratch_bytes;
-    liz_status status = liz_model_memory(model, &model_opts, &plan->weights_bytes, &scratch_bytes, err);
-    if (status != LIZ_OK)
-        return status;
+    LIZ_TRY(liz_model_memory(model, &model_opts, &plan->weights_bytes, &scratch_bytes, err));
     uint64_t own_bytes = liz_engine_own_bytes(n_vocab, plan->n_threads, n_parallel, plan->n_logits_max);
     if (!liz_u64_add(scratch_bytes, own_bytes, &plan->step_bytes) || plan->weights_bytes > UINT64_MAX / 4 ||
         plan->step_bytes > UINT64_MAX / 4)
@@ -123,10 +121,8 @@ static liz_status plan_begin(liz_engine_plan *plan, const liz_model *model, cons
 {
     const liz_model_params *params = liz_model_params_get(model);
     *plan = (liz_engine_plan){0};
-    liz_status status = opts_check(o, params, err);
-    status = status ?: liz_cpu_tier(&plan->tier, err);
-    if (status != LIZ_OK)
-        return status;
+    LIZ_TRY(opts_check(o, params, err));
+    LIZ_TRY(liz_cpu_tier(&plan->tier, err));
     plan->n_threads = o->n_threads != 0 ? o->n_threads : liz_cpu_count();
     plan->n_ctx = o->n_ctx != 0 ? o->n_ctx : params->n_ctx_train;
     plan->n_prefill_chunk = liz_min_i32(o->n_prefill_chunk != 0 ? o->n_prefill_chunk : CHUNK_DEFAULT, plan->n_ctx);

@@ -228,12 +228,10 @@ static liz_status write_tensor(job *j, const liz_gguf_tensor *t, liz_error *err)
 
 static liz_status write_file(job *j, const char *out, liz_error *err)
 {
-    liz_status status = liz_gguf_writer_open(&j->writer, out, err);
-    if (status != LIZ_OK)
-        return status;
+    LIZ_TRY(liz_gguf_writer_open(&j->writer, out, err));
     put_metadata(j);
     declare_tensors(j);
-    status = liz_gguf_writer_begin(j->writer, err);
+    liz_status status = liz_gguf_writer_begin(j->writer, err);
     for (size_t i = 0; i < liz_gguf_n_tensors(j->gguf) && status == LIZ_OK; i++)
         status = write_tensor(j, liz_gguf_tensor_at(j->gguf, i), err);
     if (status == LIZ_OK && j->imatrix != NULL && j->n_weighted == 0 && j->report.n_tensors > 0)
@@ -266,8 +264,7 @@ static liz_status job_open(job *j, const char *in, const char *out, const char *
     status = status ?: check_out(j, out, err);
     if (status == LIZ_OK && o->imatrix_path != NULL)
         status = liz_imatrix_open(&j->imatrix, o->imatrix_path, err);
-    status = status ?: liz_team_open(&j->team, o->n_threads > 0 ? o->n_threads : liz_cpu_count(), err);
-    return status;
+    return status ?: liz_team_open(&j->team, o->n_threads > 0 ? o->n_threads : liz_cpu_count(), err);
 }
 
 static void report_fill(job *j, const char *out)

@@ -29,9 +29,7 @@ static liz_status tokens_check(const liz_engine *engine, const int32_t *tokens, 
 
 static liz_status request_check(const liz_engine *engine, const liz_request *r, bool is_score, liz_error *err)
 {
-    liz_status status = tokens_check(engine, r->tokens, r->n_tokens, is_score, err);
-    if (status != LIZ_OK)
-        return status;
+    LIZ_TRY(tokens_check(engine, r->tokens, r->n_tokens, is_score, err));
     if (r->n_predict_max < 0)
         return liz_fail(err, LIZ_E_USAGE, "n_predict_max is %d: it must be 0 or more", r->n_predict_max);
     const int tops[] = {r->n_logprobs_top, r->n_prompt_logprobs_top};
@@ -204,11 +202,9 @@ liz_status liz_engine_seq_queue(liz_seq *seq, bool wait, liz_error *err)
 liz_status liz_submit(liz_engine *engine, const liz_request *request, liz_seq **out, liz_error *err)
 {
     liz_seq *seq;
-    liz_status status = liz_engine_seq_new(&seq, engine, request, false, err);
-    if (status != LIZ_OK)
-        return status;
+    LIZ_TRY(liz_engine_seq_new(&seq, engine, request, false, err));
     *out = seq; /* before an event can come */
-    status = liz_engine_seq_queue(seq, false, err);
+    liz_status status = liz_engine_seq_queue(seq, false, err);
     if (status != LIZ_OK) {
         *out = NULL;
         liz_engine_seq_close(seq);
@@ -246,14 +242,12 @@ liz_status liz_score(liz_engine *engine, const int32_t *tokens, size_t n_tokens,
 {
     liz_seq *seq;
     liz_request request = {.tokens = tokens, .n_tokens = n_tokens, .user = user};
-    liz_status status = liz_engine_seq_new(&seq, engine, &request, true, err);
-    if (status != LIZ_OK)
-        return status;
+    LIZ_TRY(liz_engine_seq_new(&seq, engine, &request, true, err));
     seq->score_logprobs = logprobs;
     seq->score_on_logits = on_logits;
     if (logprobs != NULL)
         logprobs[0] = 0;
-    status = liz_engine_seq_queue(seq, true, err);
+    liz_status status = liz_engine_seq_queue(seq, true, err);
     if (status == LIZ_OK) {
         liz_seq_wait(seq);
         status = seq->result.code;

@@ -149,10 +149,8 @@ liz_status liz_template_render(const liz_template *t, const char *variables, siz
     liz_buf text = {.len_max = rendered_max};
     liz_arena arena = {.size_max = variables_memory_max};
     *out = (liz_rendered){0};
-    liz_status status = read_now(now, &clock, err);
-    if (status != LIZ_OK)
-        return status;
-    status = render(t, (liz_str){variables, n_variables}, &arena, &clock, flags, &text, &data, err);
+    LIZ_TRY(read_now(now, &clock, err));
+    liz_status status = render(t, (liz_str){variables, n_variables}, &arena, &clock, flags, &text, &data, err);
     liz_arena_free(&arena);
     liz_buf_putc(&text, '\0');
     if (status == LIZ_OK && liz_buf_failed(&text))

@@ -112,10 +112,8 @@ static liz_status copy_bytes(liz_gguf_writer *writer, const liz_tensor_job *job,
     uint64_t size = job->tensor->size_bytes;
     for (uint64_t at = 0; at < size;) {
         uint64_t n = size - at < CHUNK_ELEMENTS ? size - at : CHUNK_ELEMENTS;
-        liz_status status = liz_gguf_writer_data(writer, job->tensor->data + at, (size_t)n, err);
-        status = status ?: passed(job, at, at + n, err);
-        if (status != LIZ_OK)
-            return status;
+        LIZ_TRY(liz_gguf_writer_data(writer, job->tensor->data + at, (size_t)n, err));
+        LIZ_TRY(passed(job, at, at + n, err));
         at += n;
     }
     return LIZ_OK;

@@ -110,9 +110,7 @@ liz_status liz_engine_trie_build(liz_trie *trie, liz_arena *arena, const liz_cho
 {
     size_t n_nodes;
     *trie = (liz_trie){.n_choices = (int32_t)n};
-    liz_status status = measure(trie, choices, n, &n_nodes, err);
-    if (status != LIZ_OK)
-        return status;
+    LIZ_TRY(measure(trie, choices, n, &n_nodes, err));
     int32_t *order = liz_arena_array(arena, n, sizeof *order);
     int32_t *path = liz_arena_array(arena, (size_t)trie->depth + 1, sizeof *path);
     trie->nodes = liz_arena_array(arena, n_nodes, sizeof *trie->nodes);
@@ -123,7 +121,7 @@ liz_status liz_engine_trie_build(liz_trie *trie, liz_arena *arena, const liz_cho
     for (size_t i = 0; i < n; i++)
         order[i] = (int32_t)i;
     qsort_r(order, n, sizeof *order, compare, (void *)(uintptr_t)choices);
-    status = nodes_add(trie, choices, order, path, err);
+    liz_status status = nodes_add(trie, choices, order, path, err);
     if (status == LIZ_OK)
         runs_add(trie, with_end);
     return status;

@@ -26,10 +26,8 @@ liz_status liz_engine_vocab_new(liz_vocab **out, const liz_gguf *gguf, liz_error
 liz_status liz_vocab_open(liz_vocab **out, const char *path, liz_error *err)
 {
     liz_gguf *gguf;
-    liz_status status = liz_gguf_open(&gguf, path, err);
-    if (status != LIZ_OK)
-        return status;
-    status = liz_engine_vocab_new(out, gguf, err);
+    LIZ_TRY(liz_gguf_open(&gguf, path, err));
+    liz_status status = liz_engine_vocab_new(out, gguf, err);
     liz_gguf_close(gguf);
     return status;
 }

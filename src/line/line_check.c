@@ -85,14 +85,14 @@ static liz_status check_modes(const liz_line_opts *o, liz_error *err)
 liz_status liz_line_check_opts(liz_line_job *job, liz_error *err)
 {
     const liz_line_opts *o = job->opts;
-    liz_status status = check_modes(o, err);
-    status = status ?: liz_line_choices_check(o, err);
-    status = status ?: check_paths(o, err);
-    if (status == LIZ_OK && o->prompt != NULL)
-        status = liz_line_template_compile(&job->template, o->system, o->prompt, err);
+    LIZ_TRY(check_modes(o, err));
+    LIZ_TRY(liz_line_choices_check(o, err));
+    LIZ_TRY(check_paths(o, err));
+    if (o->prompt != NULL)
+        LIZ_TRY(liz_line_template_compile(&job->template, o->system, o->prompt, err));
     job->prompter = (liz_line_prompter){
         .template = job->template, .truncate_field = o->truncate_field, .max_tokens = o->max_tokens};
-    return status;
+    return LIZ_OK;
 }
 
 /* The clock of templates, where nobody set it: the local time, to the second. */
@@ -232,16 +232,13 @@ static liz_status check_record(liz_line_job *job, const liz_line_cut *cut, bool 
 
 static liz_status check_header(liz_line_job *job, liz_error *err)
 {
-    liz_status status = liz_line_header_read(&job->header, job->in, job->opts->in_path, err);
-    if (status != LIZ_OK)
-        return status;
+    LIZ_TRY(liz_line_header_read(&job->header, job->in, job->opts->in_path, err));
     job->columns = &job->header;
     liz_line_record record = {.header = job->columns};
     record.values = liz_arena_array(&job->header.arena, job->header.n_names, sizeof *record.values);
     if (record.values == NULL)
         return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for its header", job->opts->in_path);
-    status = check_own_prompt(job, &record, err);
-    return status ?: check_fields(job, &record, err);
+    return check_own_prompt(job, &record, err) ?: check_fields(job, &record, err);
 }
 
 /* Where the first record cannot be read, the form is told by the first that can. A stream cannot be read twice: there
@@ -280,16 +277,14 @@ liz_status liz_line_check_input(liz_line_job *job, liz_error *err)
 {
     liz_line_cut cut;
     bool got, told;
-    liz_status status =
-        liz_line_input_open(&job->in, job->files, job->opts->in_path, LIZ_LINE_INPUT_GUESS, &job->reader_stop, err);
-    if (status != LIZ_OK)
-        return status;
+    LIZ_TRY(
+        liz_line_input_open(&job->in, job->files, job->opts->in_path, LIZ_LINE_INPUT_GUESS, &job->reader_stop, err));
     if (liz_line_input_separator(job->in) != 0)
         return check_header(job, err);
-    status = liz_line_input_next(job->in, &cut, &got, err);
-    if (status != LIZ_OK || !got)
-        return status;
-    status = check_record(job, &cut, &told, err);
+    LIZ_TRY(liz_line_input_next(job->in, &cut, &got, err));
+    if (!got)
+        return LIZ_OK;
+    LIZ_TRY(check_record(job, &cut, &told, err));
     liz_line_input_unget(job->in);
-    return status == LIZ_OK && !told ? find_form(job, err) : status;
+    return told ? LIZ_OK : find_form(job, err);
 }

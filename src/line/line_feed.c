@@ -40,9 +40,7 @@ static void take_kept(const liz_line_opts *opts, const liz_line_record *record, 
             liz_line_row_fail(row, LIZ_ROW_FIELD_MISSING, "it has no field \"%s\", which --keep names", opts->keep[i]);
             continue;
         }
-        liz_buf_puts(&row->keep, row->keep.len ? "," : "");
-        liz_json_write_string(&row->keep, liz_str_of(opts->keep[i]));
-        liz_buf_putc(&row->keep, ':');
+        liz_json_key(&row->keep, opts->keep[i]);
         liz_line_record_json(record, opts->keep[i], &row->keep);
     }
 }
@@ -135,9 +133,7 @@ static liz_status keep_old(feeder *f, liz_line_row *row, bool *kept, liz_error *
     *kept = false;
     if (f->job->old_out == NULL)
         return LIZ_OK;
-    liz_status status = liz_line_input_next(f->job->old_out, &old, &got, err);
-    if (status != LIZ_OK)
-        return status;
+    LIZ_TRY(liz_line_input_next(f->job->old_out, &old, &got, err));
     if (!got)
         return liz_fail(err, LIZ_E_STATE, "%s: has lost rows since it was finished", f->job->opts->out_path);
     *kept = !liz_line_row_is_error(old.text);

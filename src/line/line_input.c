@@ -72,9 +72,7 @@ static liz_status fill(liz_line_input *in, liz_error *err)
     if (!liz_buf_reserve(buf, READ_SIZE))
         return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for a record", in->path);
     size_t n;
-    liz_status status = liz_file_read(in->files, in->fd, in->path, buf->data + buf->len, READ_SIZE, &n, err);
-    if (status != LIZ_OK)
-        return status;
+    LIZ_TRY(liz_file_read(in->files, in->fd, in->path, buf->data + buf->len, READ_SIZE, &n, err));
     in->at_end = n == 0;
     buf->len += n;
     in->n_bytes += n;
@@ -158,9 +156,7 @@ static liz_status cut_next(liz_line_input *in, liz_line_cut *cut, bool *got, liz
     in->lines_in_record = 0;
     while (!(in->separator == ',' ? scan_csv(in) : scan_line(in)) && !in->at_end) {
         drop_excess(in);
-        liz_status status = fill(in, err);
-        if (status != LIZ_OK)
-            return status;
+        LIZ_TRY(fill(in, err));
     }
     drop_excess(in);
     liz_str text = {in->buf.data + in->at, in->scanned - in->at};
@@ -193,9 +189,7 @@ static bool looks_like_utf16(liz_str head)
 static liz_status skip_mark(liz_line_input *in, liz_error *err)
 {
     while (in->buf.len < 4 && !in->at_end) {
-        liz_status status = fill(in, err);
-        if (status != LIZ_OK)
-            return status;
+        LIZ_TRY(fill(in, err));
     }
     liz_str head = liz_buf_str(&in->buf);
     if (looks_like_utf16(head))
@@ -228,9 +222,7 @@ static liz_status read_header(liz_line_input *in, liz_error *err)
     liz_line_cut cut = {0};
     bool got = true;
     do {
-        liz_status status = cut_next(in, &cut, &got, err);
-        if (status != LIZ_OK)
-            return status;
+        LIZ_TRY(cut_next(in, &cut, &got, err));
     } while (got && is_blank(cut.text));
     if (!got)
         return LIZ_OK;
@@ -248,9 +240,7 @@ static liz_status open_file(liz_line_input *in, liz_error *err)
     if (strcmp(in->path, "-") == 0)
         in->fd = STDIN_FILENO;
     else {
-        liz_status status = liz_file_open(in->files, in->path, O_RDONLY, &in->fd, err);
-        if (status != LIZ_OK)
-            return status;
+        LIZ_TRY(liz_file_open(in->files, in->path, O_RDONLY, &in->fd, err));
     }
     if (fstat(in->fd, &st) != 0)
         return liz_fail(err, LIZ_E_IO, "%s: cannot be examined: %m", in->path);
@@ -304,9 +294,7 @@ liz_status liz_line_input_next(liz_line_input *in, liz_line_cut *cut, bool *got,
     *got = true;
     if (!in->given_again) {
         do {
-            liz_status status = cut_next(in, &in->last, got, err);
-            if (status != LIZ_OK)
-                return status;
+            LIZ_TRY(cut_next(in, &in->last, got, err));
         } while (*got && !in->last.too_large && is_blank(in->last.text));
     }
     in->given_again = false;

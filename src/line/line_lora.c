@@ -100,9 +100,7 @@ liz_status liz_line_loras_describe(const liz_line_opts *o, liz_arena *arena, con
     for (size_t i = 0; i < o->engine.n_loras; i++) {
         char text[512];
         liz_model_identity identity = {0};
-        liz_status status = liz_model_identify(o->engine.loras[i].path, &identity, err);
-        if (status != LIZ_OK)
-            return status;
+        LIZ_TRY(liz_model_identify(o->engine.loras[i].path, &identity, err));
         int n = snprintf(text, sizeof text, "%.256s=%s=%.9g", o->lora_names[i] != NULL ? o->lora_names[i] : "",
                          identity.hash, (double)o->engine.loras[i].scale);
         items[i] = liz_arena_strdup(arena, text, (size_t)n);

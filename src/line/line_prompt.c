@@ -163,8 +163,9 @@ static bool add_turn(const liz_line_prompter *p, const char *role, size_t from, 
 {
     liz_buf text = {.len_max = PROMPT_MAX};
     bool ok = fill(p->template, from, to, record, p->truncate_field, cut, row, &text);
-    liz_buf_printf(out, "{\"role\":\"%s\",\"content\":", role);
-    liz_json_write_string(out, liz_buf_str(&text));
+    liz_json_open(out, NULL, '{');
+    liz_json_put_str(out, "role", liz_str_of(role));
+    liz_json_put_str(out, "content", liz_buf_str(&text));
     liz_buf_putc(out, '}');
     out->failed = out->failed || liz_buf_failed(&text);
     liz_buf_free(&text);
@@ -178,7 +179,6 @@ static bool turns(const liz_line_prompter *p, const liz_line_record *record, siz
     const liz_line_template *t = p->template;
     liz_buf_puts(out, "{\"messages\":[");
     bool ok = t->n_system == 0 || add_turn(p, "system", 0, t->n_system, record, cut, row, out);
-    liz_buf_puts(out, t->n_system ? "," : "");
     ok = ok && add_turn(p, "user", t->n_system, t->n_parts, record, cut, row, out);
     liz_buf_puts(out, "],\"add_generation_prompt\":true}");
     return ok;
@@ -194,14 +194,14 @@ static bool conversation(const liz_json *object, liz_line_row *row, liz_buf *out
         liz_line_row_fail(row, LIZ_ROW_INVALID_ROW, "its \"messages\" are not a list of messages");
         return false;
     }
+    liz_buf_putc(out, '{');
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         const liz_json *member = liz_json_member(object, names[i]);
         if (member != NULL)
-            liz_buf_printf(out, "%s\"%s\":%.*s", i ? "," : "{", names[i], LIZ_STR_ARG(member->source));
+            liz_json_put(out, names[i], member->source);
     }
     for (const liz_json *m = more ? more->first_child : NULL; m != NULL; m = m->next) {
-        liz_buf_putc(out, ',');
-        liz_json_write_string(out, m->key);
+        liz_json_put_str(out, NULL, m->key);
         liz_buf_putc(out, ':');
         liz_buf_append_str(out, m->source);
     }
@@ -379,9 +379,7 @@ static liz_status try_cut(const liz_line_prompter *prompter, const liz_line_reco
 {
     int32_t *tokens;
     size_t n;
-    liz_status status = tokens_cut(prompter, record, cut, row, &tokens, &n, err);
-    if (status != LIZ_OK)
-        return status;
+    LIZ_TRY(tokens_cut(prompter, record, cut, row, &tokens, &n, err));
     *fits = tokens != NULL && n <= limit;
     if (*fits) {
         liz_free(*best);

@@ -46,9 +46,7 @@ static liz_status token_read(const liz_vocab *vocab, const char *text, int32_t *
                             liz_vocab_size(vocab) - 1);
         return LIZ_OK;
     }
-    liz_status status = liz_tokenize(vocab, text, strlen(text), LIZ_TOKENIZE_SPECIAL, &tokens, &n, err);
-    if (status != LIZ_OK)
-        return status;
+    LIZ_TRY(liz_tokenize(vocab, text, strlen(text), LIZ_TOKENIZE_SPECIAL, &tokens, &n, err));
     *token = n == 1 ? tokens[0] : 0;
     liz_free(tokens);
     return n == 1 ? LIZ_OK

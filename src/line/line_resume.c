@@ -170,42 +170,36 @@ static liz_status fail_differs(const liz_line_job *job, liz_str was, const char 
     return status;
 }
 
-/* Goes on after the whole rows of the target. */
-static liz_status go_on(liz_line_job *job, liz_error *err)
-{
-    bool follows;
-    job->check_in_flight = strcmp(job->opts->in_path, "-") == 0;
-    liz_status status = job->check_in_flight ? LIZ_OK : verify_consumed(job, err);
-    if (status == LIZ_OK && access(job->target_path, F_OK) == 0)
-        status = scan_rows(job, job->target_path, job->journal.mark.n, &job->have, err);
-    status = status ?: skip_rows(job, job->have.n, &follows, err);
-    job->is_over = status == LIZ_OK && !follows;
-    return status;
-}
-
 static liz_status resume_plain(liz_line_job *job, uint64_t out_bytes, liz_error *err)
 {
     const liz_line_opts *o = job->opts;
+    liz_line_journal *j = &job->journal;
     bool follows;
-    if (!o->restart && !job->journal.exists && out_bytes > 0)
+    job->is_new = o->restart || !j->exists;
+    if (!o->restart && !j->exists && out_bytes > 0)
         return liz_fail(err, LIZ_E_STATE,
                         "%s: exists and has no side file %s.lizzie to go on by: name another OUT, or "
                         "overwrite it with --restart",
                         o->out_path, o->out_path);
-    if (o->restart || !job->journal.exists) {
-        liz_model_identity model = job->journal.model;
-        liz_line_journal_begin(&job->journal, liz_buf_str(&job->fingerprint), &model, liz_clock_unix_s());
-        job->is_new = true;
-        liz_status status = skip_rows(job, 0, &follows, err);
-        job->is_over = status == LIZ_OK && !follows;
-        return status;
-    }
-    if (job->journal.retry.len > 0)
+    if (!job->is_new && j->retry.len > 0)
         return liz_fail(err, LIZ_E_STATE,
                         "%s: a --retry-failed is under way: finish it with the same command, or begin "
                         "anew with --restart",
                         o->out_path);
-    return fail_differs(job, liz_line_journal_fingerprint(&job->journal, 0), NULL, "was made", err) ?: go_on(job, err);
+    if (job->is_new) {
+        liz_model_identity model = j->model;
+        liz_line_journal_begin(j, liz_buf_str(&job->fingerprint), &model, liz_clock_unix_s());
+    } else {
+        LIZ_TRY(fail_differs(job, liz_line_journal_fingerprint(j, 0), NULL, "was made", err));
+        job->check_in_flight = strcmp(o->in_path, "-") == 0;
+        if (!job->check_in_flight)
+            LIZ_TRY(verify_consumed(job, err));
+        if (access(job->target_path, F_OK) == 0)
+            LIZ_TRY(scan_rows(job, job->target_path, j->mark.n, &job->have, err));
+    }
+    LIZ_TRY(skip_rows(job, job->have.n, &follows, err));
+    job->is_over = !follows;
+    return LIZ_OK;
 }
 
 /* ---- --retry-failed ----------------------------------------------------------------------------- */
@@ -231,24 +225,6 @@ liz_status liz_line_retry_settle(liz_line_job *job, liz_error *err)
     return liz_line_journal_save(j, err);
 }
 
-/* The retry under way goes on, or turns out to have been renamed already. */
-static liz_status go_on_retry(liz_line_job *job, const liz_line_rows *old, liz_error *err)
-{
-    bool follows;
-    liz_status status = fail_differs(job, liz_buf_str(&job->journal.retry), NULL, "a --retry-failed is under way", err);
-    if (status != LIZ_OK)
-        return status;
-    if (access(job->target_path, F_OK) != 0) {
-        job->is_over = true;
-        job->have = *old;
-        return liz_line_retry_settle(job, err);
-    }
-    status = scan_rows(job, job->target_path, job->journal.mark.n, &job->have, err);
-    status = status ?: skip_old_rows(job, job->have.n, err);
-    status = status ?: skip_rows(job, job->have.n, &follows, err);
-    return status;
-}
-
 static liz_status check_finished(liz_line_job *job, liz_error *err)
 {
     const char *out = job->opts->out_path;
@@ -268,23 +244,26 @@ static liz_status resume_retry(liz_line_job *job, liz_error *err)
         job->target_path = NULL;
         return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for a path", job->opts->out_path);
     }
-    liz_status status = check_finished(job, err);
-    status = status ?: verify_consumed(job, err);
-    status = status ?: scan_rows(job, job->opts->out_path, job->journal.mark.n, &old, err);
-    if (status != LIZ_OK)
-        return status;
+    LIZ_TRY(check_finished(job, err));
+    LIZ_TRY(verify_consumed(job, err));
+    LIZ_TRY(scan_rows(job, job->opts->out_path, job->journal.mark.n, &old, err));
     job->attempt = job->journal.n_attempts;
     job->n_rows_max = old.n;
-    if (job->journal.retry.len > 0)
-        return go_on_retry(job, &old, err);
-    job->is_over = old.n_failed == 0;
+    bool under_way = job->journal.retry.len > 0;
+    if (under_way)
+        LIZ_TRY(fail_differs(job, liz_buf_str(&job->journal.retry), NULL, "a --retry-failed is under way", err));
+    bool was_renamed = under_way && access(job->target_path, F_OK) != 0;
+    job->is_over = was_renamed || (!under_way && old.n_failed == 0);
     if (job->is_over) {
         job->have = old;
-        return LIZ_OK;
+        return was_renamed ? liz_line_retry_settle(job, err) : LIZ_OK;
     }
-    status = begin_retry(job, err);
-    status = status ?: skip_old_rows(job, 0, err);
-    return status ?: skip_rows(job, 0, &follows, err);
+    if (under_way)
+        LIZ_TRY(scan_rows(job, job->target_path, job->journal.mark.n, &job->have, err));
+    else
+        LIZ_TRY(begin_retry(job, err));
+    LIZ_TRY(skip_old_rows(job, job->have.n, err));
+    return skip_rows(job, job->have.n, &follows, err);
 }
 
 /* ---- Beginning ---------------------------------------------------------------------------------- */
@@ -335,38 +314,31 @@ liz_status liz_line_resume(liz_line_job *job, liz_error *err)
     }
     if (status == LIZ_OK && !o->retry_failed && access(o->out_path, F_OK) == 0)
         status = open_locked(job, 0, err);
-    status = status ?: liz_model_identify(o->model_path, &job->journal.model, err);
-    if (status != LIZ_OK)
-        return status;
+    LIZ_TRY(status ?: liz_model_identify(o->model_path, &job->journal.model, err));
     recall_now(job);
-    status = settings_describe(job, err);
-    return status ?: (o->retry_failed ? resume_retry(job, err) : resume_plain(job, out_bytes, err));
-}
-
-/* Cuts off what is torn, or of another job. */
-static liz_status cut_rest(liz_line_job *job, uint64_t size, liz_error *err)
-{
-    if (size == job->have.bytes)
-        return LIZ_OK;
-    return liz_file_truncate(job->files, job->target_fd, job->target_path, job->have.bytes, err)
-               ?: liz_file_sync(job->files, job->target_fd, job->target_path, err);
+    LIZ_TRY(settings_describe(job, err));
+    return o->retry_failed ? resume_retry(job, err) : resume_plain(job, out_bytes, err);
 }
 
 /* The side file speaks of a new job before a row of it is in OUT, so that none is ever there without. It vouches for
  * nothing yet: of the rows that an old OUT still holds none is taken for the new job's. An OUT that has rows although
- * it was not there when the job was settled is another's, who knows it by another name. */
+ * it was not there when the job was settled is another's, who knows it by another name. What is torn, or of another
+ * job, is cut off. */
 static liz_status open_resumable(liz_line_job *job, liz_error *err)
 {
     struct stat st;
     bool was_there = job->target_fd >= 0 || job->opts->retry_failed;
-    liz_status status = open_locked(job, O_CREAT, err);
-    if (status == LIZ_OK && fstat(job->target_fd, &st) != 0)
-        status = liz_fail(err, LIZ_E_IO, "%s: cannot be examined: %m", job->target_path);
-    if (status == LIZ_OK && !was_there && st.st_size > 0)
-        status = fail_busy(job, err);
-    if (status == LIZ_OK && job->is_new)
-        status = liz_line_journal_save(&job->journal, err);
-    return status ?: cut_rest(job, (uint64_t)st.st_size, err);
+    LIZ_TRY(open_locked(job, O_CREAT, err));
+    if (fstat(job->target_fd, &st) != 0)
+        return liz_fail(err, LIZ_E_IO, "%s: cannot be examined: %m", job->target_path);
+    if (!was_there && st.st_size > 0)
+        return fail_busy(job, err);
+    if (job->is_new)
+        LIZ_TRY(liz_line_journal_save(&job->journal, err));
+    if ((uint64_t)st.st_size == job->have.bytes)
+        return LIZ_OK;
+    LIZ_TRY(liz_file_truncate(job->files, job->target_fd, job->target_path, job->have.bytes, err));
+    return liz_file_sync(job->files, job->target_fd, job->target_path, err);
 }
 
 static void remove_retry(const liz_line_job *job)
@@ -389,13 +361,12 @@ static bool same_open_file(int a, int b)
 static liz_status open_stats(liz_line_job *job, const char *path, liz_error *err)
 {
     struct stat st;
-    liz_status status = liz_file_open(job->files, path, O_WRONLY | O_CREAT | O_APPEND, &job->stats_fd, err);
-    if (status == LIZ_OK &&
-        (same_open_file(job->stats_fd, job->target_fd) || same_open_file(job->stats_fd, job->journal.fd)))
+    LIZ_TRY(liz_file_open(job->files, path, O_WRONLY | O_CREAT | O_APPEND, &job->stats_fd, err));
+    if (same_open_file(job->stats_fd, job->target_fd) || same_open_file(job->stats_fd, job->journal.fd))
         return liz_fail(err, LIZ_E_USAGE, "%s: is the file of --stats and also OUT or its side file: name another",
                         path);
-    bool stale = status == LIZ_OK && job->have.n == 0 && fstat(job->stats_fd, &st) == 0 && S_ISREG(st.st_mode);
-    return stale ? liz_file_truncate(job->files, job->stats_fd, path, 0, err) : status;
+    bool stale = job->have.n == 0 && fstat(job->stats_fd, &st) == 0 && S_ISREG(st.st_mode);
+    return stale ? liz_file_truncate(job->files, job->stats_fd, path, 0, err) : LIZ_OK;
 }
 
 liz_status liz_line_target_open(liz_line_job *job, liz_error *err)

@@ -151,9 +151,7 @@ static liz_status gather(writer *w, size_t *n, bool *stop, liz_error *err)
         *stop = row != NULL && strict_stops(w, row);
         if (row == NULL || *stop)
             return LIZ_OK;
-        liz_status status = check_sound(row, err);
-        if (status != LIZ_OK)
-            return status;
+        LIZ_TRY(check_sound(row, err));
         liz_line_row_write(row, job->form, job->prompter.vocab, &w->lines);
         if (job->stats_fd >= 0 && !row->is_copy)
             liz_line_row_write_stats(row, share_j(w, row), &w->stats);
@@ -263,13 +261,11 @@ static liz_status settle(writer *w, liz_error *err)
 
 static liz_status open_model(liz_line_job *job, liz_error *err)
 {
-    liz_status status = liz_engine_open(&job->engine, job->opts->model_path, &job->opts->engine, err);
-    if (status != LIZ_OK)
-        return status;
+    LIZ_TRY(liz_engine_open(&job->engine, job->opts->model_path, &job->opts->engine, err));
     liz_engine_info_get(job->engine, &job->info);
     job->prompter.vocab = liz_engine_vocab(job->engine);
     job->prompter.n_ctx = job->info.n_ctx;
-    status = liz_line_vocab_check(job->engine, job->opts->model_path, err);
+    liz_status status = liz_line_vocab_check(job->engine, job->opts->model_path, err);
     status = status ?: liz_line_ask_settle(&job->ask, job->opts, job->engine, 0, 0, job->stop_tokens, err);
     job->ask.attempt = job->attempt;
     job->ask.request.on_event = liz_line_feed_event;
@@ -343,17 +339,15 @@ static liz_status conclude(liz_line_job *job, liz_line_report *report, liz_error
 
 static liz_status run(liz_line_job *job, liz_line_report *report, liz_error *err)
 {
-    liz_status status = liz_line_check_opts(job, err);
-    status = status ?: liz_line_check_input(job, err);
-    status = status ?: liz_line_loras_check(job->opts, job->form, err);
-    status = status ?: liz_line_open_template(job, err);
-    if (status == LIZ_OK && job->opts->dry_run) {
+    LIZ_TRY(liz_line_check_opts(job, err));
+    LIZ_TRY(liz_line_check_input(job, err));
+    LIZ_TRY(liz_line_loras_check(job->opts, job->form, err));
+    LIZ_TRY(liz_line_open_template(job, err));
+    if (job->opts->dry_run) {
         report->outcome = LIZ_LINE_PLANNED;
         return liz_line_plan(job, &report->plan, err);
     }
-    status = status ?: liz_line_resume(job, err);
-    if (status != LIZ_OK)
-        return status;
+    LIZ_TRY(liz_line_resume(job, err));
     report->resumable = job->resumable;
     report->progress.n_rows = report->progress.n_rows_before = job->have.n;
     report->progress.n_failed = job->have.n_failed;
