@@ -416,6 +416,30 @@ static void test_write_numbers(void **state)
     liz_buf_free(&buf);
 }
 
+/* Commas stand between members and elements, wherever brackets and values that end like brackets stand. */
+static void test_write_members(void **state)
+{
+    (void)state;
+    liz_buf buf = {.len_max = 4096};
+    liz_json_open(&buf, NULL, '{');
+    liz_json_put_str(&buf, "a[", liz_str_of("{"));
+    liz_json_open(&buf, "b", '[');
+    liz_json_put_int(&buf, NULL, INT64_MIN);
+    liz_json_put_u64(&buf, NULL, UINT64_MAX);
+    liz_json_open(&buf, NULL, '{');
+    liz_buf_putc(&buf, '}');
+    liz_json_put_bool(&buf, NULL, false);
+    liz_buf_putc(&buf, ']');
+    liz_json_put(&buf, "c", liz_str_of("[]"));
+    liz_json_put_float(&buf, "d", 0.1f);
+    liz_json_put_double(&buf, "e", 0.1);
+    liz_json_key(&buf, "\"");
+    liz_buf_puts(&buf, "null}");
+    assert_string_equal(buf.data, "{\"a[\":\"{\",\"b\":[-9223372036854775808,18446744073709551615,{},false],\"c\":[],"
+                                  "\"d\":0.1,\"e\":0.1,\"\\\"\":null}");
+    liz_buf_free(&buf);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -426,6 +450,7 @@ int main(void)
         cmocka_unit_test(test_error_position), cmocka_unit_test(test_integers),
         cmocka_unit_test(test_doubles),        cmocka_unit_test(test_write_string),
         cmocka_unit_test(test_round_trip),     cmocka_unit_test(test_write_numbers),
+        cmocka_unit_test(test_write_members),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     liz_arena_free(&arena);
