@@ -15,7 +15,7 @@
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_ERROR_ROWS = 3 };
 
-enum { CLI_KEEP_NAMES_MAX = LIZ_LINE_KEEP_MAX, CLI_BIAS_MAX = 1024 };
+enum { CLI_BIAS_MAX = 1024 };
 
 typedef enum cli_command_id {
     CLI_RUN = 1,
@@ -74,31 +74,24 @@ typedef struct cli_args {
     int n_owned;
 } cli_args;
 
+/* What a command leaves in `out` is printed at the end. The exit code, where it is neither an error's nor EXIT_DONE, is
+ * put into args->exit_code. */
+typedef liz_status cli_command_fn(cli_args *args, liz_buf *out, liz_error *err);
+
 typedef struct cli_command {
     const char *name;
     cli_command_id id;       /* 0: not in this version */
     const char *positionals; /* as the help shows them */
     int n_positional_min, n_positional_max;
     const char *summary, *examples;
-    /* What it leaves in `out` is printed at the end. The exit code, where it is neither an error's nor EXIT_DONE, is
-     * put into args->exit_code. */
-    liz_status (*run)(cli_args *args, liz_buf *out, liz_error *err);
+    cli_command_fn *run;
 } cli_command;
 
 /* The commands, ended by one without a name; a later version's are among them with id 0. */
 extern const cli_command cli_commands[];
 
-liz_status cli_run(cli_args *args, liz_buf *out, liz_error *err);
-liz_status cli_batch(cli_args *args, liz_buf *out, liz_error *err);
-liz_status cli_score(cli_args *args, liz_buf *out, liz_error *err);
-liz_status cli_tokenize(cli_args *args, liz_buf *out, liz_error *err);
-liz_status cli_inspect(cli_args *args, liz_buf *out, liz_error *err);
-liz_status cli_template(cli_args *args, liz_buf *out, liz_error *err);
-liz_status cli_bench(cli_args *args, liz_buf *out, liz_error *err);
-liz_status cli_merge(cli_args *args, liz_buf *out, liz_error *err);
-liz_status cli_train(cli_args *args, liz_buf *out, liz_error *err);
-liz_status cli_quantize(cli_args *args, liz_buf *out, liz_error *err);
-liz_status cli_tune(cli_args *args, liz_buf *out, liz_error *err);
+cli_command_fn cli_run, cli_batch, cli_score, cli_tokenize, cli_inspect, cli_template, cli_bench, cli_merge, cli_train,
+    cli_quantize, cli_tune;
 
 /* Reads the arguments after the command's name. LIZ_E_USAGE; `err` then says what is wrong. */
 LIZ_MUST_CHECK liz_status cli_args_read(cli_args *args, const cli_command *command, int argc, char **argv,

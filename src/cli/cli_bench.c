@@ -172,43 +172,37 @@ static liz_status open_once(bench *b, int round, liz_error *err)
 /* Opens as often as there are rounds; the last stays open. */
 static liz_status run_open(bench *b, liz_error *err)
 {
-    liz_status status = LIZ_OK;
-    for (int i = 0; status == LIZ_OK && i < b->args->bench.n_rounds; i++) {
+    for (int i = 0; i < b->args->bench.n_rounds; i++) {
         liz_engine_close(b->engine);
         b->engine = NULL;
-        status = open_once(b, i, err);
-        status = status == LIZ_OK ? check_stop(err) : status;
+        LIZ_TRY(open_once(b, i, err) ?: check_stop(err));
     }
-    return status;
+    return LIZ_OK;
 }
 
 static liz_status run_prefill(bench *b, liz_error *err)
 {
     const int n = b->args->bench.n_prefill;
     double took_s = 0;
-    liz_status status = time_prompt(b, n, &took_s, err); /* warms up */
-    for (int i = 0; status == LIZ_OK && i < b->args->bench.n_rounds; i++) {
-        status = time_prompt(b, n, &took_s, err);
+    LIZ_TRY(time_prompt(b, n, &took_s, err)); /* warms up */
+    for (int i = 0; i < b->args->bench.n_rounds; i++) {
+        LIZ_TRY(time_prompt(b, n, &took_s, err) ?: check_stop(err));
         b->times->prefill_tok_s[i] = n / took_s;
-        status = status == LIZ_OK ? check_stop(err) : status;
     }
-    return status;
+    return LIZ_OK;
 }
 
 static liz_status run_decode(bench *b, liz_error *err)
 {
     const cli_bench_args *set = &b->args->bench;
     liz_engine_stats stats;
-    liz_status status = LIZ_OK;
     for (int c = 0; c < set->n_counts; c++)
-        for (int i = 0; status == LIZ_OK && i < set->n_rounds; i++) {
-            status = time_decode(b, set->counts[c], &b->times->decode_tok_s[c][i], err);
-            status = status == LIZ_OK ? check_stop(err) : status;
-        }
+        for (int i = 0; i < set->n_rounds; i++)
+            LIZ_TRY(time_decode(b, set->counts[c], &b->times->decode_tok_s[c][i], err) ?: check_stop(err));
     liz_engine_stats_get(b->engine, &stats);
-    if (status == LIZ_OK && stats.n_tokens_reused > 0)
+    if (stats.n_tokens_reused > 0)
         return liz_fail(err, LIZ_E_STATE, "bench: random prompts had a beginning in common: no figure would be true");
-    return status;
+    return LIZ_OK;
 }
 
 /* ---- The line ----------------------------------------------------------------------------------- */

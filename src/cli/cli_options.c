@@ -16,8 +16,7 @@ typedef enum option_kind {
     KIND_FLOAT, /* float */
     KIND_DOUBLE,
     KIND_PATHS, /* liz_paths: all arguments up to the next option */
-    KIND_OTHER, /* `read` does it */
-    KIND_LATER  /* not in this version; `value` tells whether it takes one */
+    KIND_OTHER  /* `read` does it */
 } option_kind;
 
 typedef struct option option;
@@ -455,11 +454,8 @@ static const option options[] = {
 };
 enum { N_OPTIONS = sizeof options / sizeof *options };
 
-static const option later_options[] = {
-    {.name = "schema", .value = "FILE"},  {.name = "checks", .value = "FILE"}, {.name = "template", .value = "FILE"},
-    {.name = "grammar", .value = "FILE"}, {.name = "prove-private"},           {.name = "messages", .value = "FILE"},
-    {.name = "draft", .value = "MODEL"},
-};
+static const char *const later_options[] = {"schema",        "checks",   "template", "grammar",
+                                            "prove-private", "messages", "draft"};
 enum { N_LATER = sizeof later_options / sizeof *later_options };
 
 /* ---- Reading ------------------------------------------------------------------------------------ */
@@ -531,8 +527,7 @@ static liz_status option_set(cli_args *args, const option *o, const char *value,
         break;
     case KIND_DOUBLE: status = read_number(o, value, at, err); break;
     case KIND_OTHER: status = o->read(args, o, value, err); break;
-    case KIND_PATHS:
-    case KIND_LATER: break;
+    case KIND_PATHS: break;
     }
     return status;
 }
@@ -594,32 +589,21 @@ static liz_status option_find(const cli_command *command, liz_str name, const op
             return LIZ_OK;
         }
     for (int i = 0; i < N_LATER; i++)
-        if (liz_str_is(name, later_options[i].name))
+        if (liz_str_is(name, later_options[i]))
             return liz_fail(err, LIZ_E_USAGE, "--%s: is not in this version: leave it out", copy);
     return fail_unknown(command, copy, err);
 }
 
-/* Options that have a letter too. */
-static const struct {
-    char letter;
-    const char *name;
-} letters[] = {{'o', "output"}, {'v', "verbose"}, {'h', "help"}};
-enum { N_LETTERS = sizeof letters / sizeof *letters };
+/* Options that have their first letter for a name too. */
+static const char *const lettered[] = {"output", "verbose", "help"};
+enum { N_LETTERED = sizeof lettered / sizeof *lettered };
 
 const char *cli_option_long(char letter)
 {
-    for (int i = 0; i < N_LETTERS; i++)
-        if (letters[i].letter == letter)
-            return letters[i].name;
+    for (int i = 0; i < N_LETTERED; i++)
+        if (*lettered[i] == letter)
+            return lettered[i];
     return NULL;
-}
-
-static char short_letter(const char *name)
-{
-    for (int i = 0; i < N_LETTERS; i++)
-        if (strcmp(letters[i].name, name) == 0)
-            return letters[i].letter;
-    return '\0';
 }
 
 /* argv[*i] and what follows up to the next option. */
@@ -651,9 +635,7 @@ static liz_status option_read(cli_args *args, const cli_command *command, int ar
         value = arg[2] != '\0' ? arg + 2 : NULL;
     }
     const option *o = NULL;
-    liz_status status = option_find(command, name, &o, err);
-    if (status != LIZ_OK)
-        return status;
+    LIZ_TRY(option_find(command, name, &o, err));
     if (o->value == NULL && value != NULL)
         return liz_fail(err, LIZ_E_USAGE, "%s: takes no value", arg);
     if (o->value != NULL && value == NULL) {
@@ -664,9 +646,7 @@ static liz_status option_read(cli_args *args, const cli_command *command, int ar
     char label[64];
     snprintf(label, sizeof label, "--%s", o->name);
     if (value != NULL && o->kind != KIND_PATH && o->kind != KIND_FILE && o->kind != KIND_PATHS)
-        status = cli_text_check(label, liz_str_of(value), err);
-    if (status != LIZ_OK)
-        return status;
+        LIZ_TRY(cli_text_check(label, liz_str_of(value), err));
     if (o->kind == KIND_PATHS) {
         argv[*i] = (char *)value; /* which may have stood behind a = */
         return take_paths(args, o, argc, argv, i, err);
@@ -715,18 +695,15 @@ liz_status cli_args_read(cli_args *args, const cli_command *command, int argc, c
     bool options_over = false;
     for (int i = 0; i < argc; i++) {
         bool is_option = !options_over && argv[i][0] == '-' && argv[i][1] != '\0';
-        liz_status status = LIZ_OK;
         if (is_option && strcmp(argv[i], "--") == 0)
             options_over = true;
         else if (is_option)
-            status = option_read(args, command, argc, argv, &i, err);
+            LIZ_TRY(option_read(args, command, argc, argv, &i, err));
         else if (args->n_positional == command->n_positional_max)
-            status = liz_fail(err, LIZ_E_USAGE, "%s: is one argument too many: lizzie %s %s", argv[i], command->name,
-                              command->positionals);
+            return liz_fail(err, LIZ_E_USAGE, "%s: is one argument too many: lizzie %s %s", argv[i], command->name,
+                            command->positionals);
         else
             args->positional[args->n_positional++] = argv[i];
-        if (status != LIZ_OK)
-            return status;
     }
     if (!args->help && args->n_positional < command->n_positional_min)
         return liz_fail(err, LIZ_E_USAGE, "%s: something is missing: lizzie %s %s", command->name, command->name,
@@ -759,8 +736,9 @@ void cli_help_command(const cli_command *command, FILE *to)
     fprintf(to, "lizzie %s %s [options]\n%s\n\n", command->name, command->positionals, command->summary);
     for (int i = 0; cli_option_next(command, &i, &o);) {
         char head[64], letter[8] = "";
-        if (short_letter(o.name) != '\0')
-            snprintf(letter, sizeof letter, "-%c, ", short_letter(o.name));
+        const char *lettered_name = cli_option_long(*o.name);
+        if (lettered_name != NULL && strcmp(lettered_name, o.name) == 0)
+            snprintf(letter, sizeof letter, "-%c, ", *o.name);
         snprintf(head, sizeof head, "%s--%s%s%s", letter, o.name, o.value ? " " : "", o.value ? o.value : "");
         fprintf(to, "  %-26s %s\n", head, o.help);
     }

@@ -14,14 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 enum { BLOCK_BYTES = 1 << 17 }; /* stays in a core's cache between read and hash */
-
-static liz_status refused(liz_error *err, const char *path, const char *what)
-{
-    return liz_fail(err, LIZ_E_IO, "%s: %s: %s%s", path, what, strerror(errno), liz_file_hint(errno));
-}
 
 /* The parts' stamps are many and long; a hash of them is as good. */
 static liz_status stamp_make(const liz_gguf *gguf, char stamp[256], liz_error *err)
@@ -32,7 +26,7 @@ static liz_status stamp_make(const liz_gguf *gguf, char stamp[256], liz_error *e
         const char *path = liz_gguf_part_path(gguf, i);
         struct stat st;
         if (stat(path, &st) != 0)
-            return refused(err, path, "its state cannot be read");
+            return liz_fail(err, LIZ_E_IO, "%s: its state cannot be read: %m%s", path, liz_file_hint(errno));
         uint64_t marks[5] = {(uint64_t)st.st_dev, (uint64_t)st.st_ino, (uint64_t)st.st_size,
                              (uint64_t)st.st_mtim.tv_sec, (uint64_t)st.st_mtim.tv_nsec};
         link = liz_hash_chain(link, marks, sizeof marks);
@@ -46,22 +40,17 @@ static liz_status stamp_make(const liz_gguf *gguf, char stamp[256], liz_error *e
 
 static liz_status part_hash(liz_hasher *hasher, const char *path, char *block, liz_error *err)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return refused(err, path, "it cannot be opened");
+    const liz_files *files = liz_files_system();
+    int fd = -1;
+    LIZ_TRY(liz_file_open(files, path, O_RDONLY, &fd, err));
     posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL); /* a wish */
     liz_status status = LIZ_OK;
-    for (;;) {
-        ssize_t n = read(fd, block, BLOCK_BYTES);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            status = refused(err, path, "it cannot be read");
-        if (n <= 0)
-            break;
-        liz_hasher_update(hasher, block, (size_t)n);
+    for (size_t n = 1; status == LIZ_OK && n > 0;) {
+        status = liz_file_read(files, fd, path, block, BLOCK_BYTES, &n, err);
+        if (status == LIZ_OK)
+            liz_hasher_update(hasher, block, n);
     }
-    close(fd);
+    liz_file_close(files, &fd);
     return status;
 }
 

@@ -153,16 +153,11 @@ static bool was_used(const watched *w)
 
 static liz_status write_tensor(liz_gguf_writer *writer, const watched *w, liz_error *err)
 {
-    liz_status status = LIZ_OK;
-    for (size_t i = 0; i < w->n_mat * w->n_in && status == LIZ_OK; i++) {
-        float sum = (float)w->sums[i];
-        status = liz_gguf_writer_data(writer, &sum, sizeof sum, err);
-    }
-    for (size_t i = 0; i < w->n_mat && status == LIZ_OK; i++) {
-        float count = (float)w->counts[i];
-        status = liz_gguf_writer_data(writer, &count, sizeof count, err);
-    }
-    return status;
+    for (size_t i = 0; i < w->n_mat * w->n_in; i++)
+        LIZ_TRY(liz_gguf_writer_data(writer, &(float){(float)w->sums[i]}, sizeof(float), err));
+    for (size_t i = 0; i < w->n_mat; i++)
+        LIZ_TRY(liz_gguf_writer_data(writer, &(float){(float)w->counts[i]}, sizeof(float), err));
+    return LIZ_OK;
 }
 
 /* The text is named by its hash: the file says nothing of where it lay. */

@@ -68,13 +68,12 @@ static liz_status open_parts(merging *m, size_t n_in, liz_error *err)
     m->deltas = calloc((size_t)liz_team_size(m->team), n_in * sizeof *m->deltas);
     if (m->deltas == NULL)
         return liz_fail(err, LIZ_E_MEMORY, "no memory to merge rows of %zu", n_in);
-    liz_status status = LIZ_OK;
-    for (int i = 0; i < m->n_parts && status == LIZ_OK; i++) {
+    for (int i = 0; i < m->n_parts; i++) {
         part *p = &m->parts[i];
-        status = half_read(p->pair->a, p->pair->n_mat * p->pair->rank, p->pair->n_in, &p->a, err);
-        status = status ?: half_read(p->pair->b, p->pair->n_mat * p->pair->n_out, p->pair->rank, &p->b, err);
+        LIZ_TRY(half_read(p->pair->a, p->pair->n_mat * p->pair->rank, p->pair->n_in, &p->a, err));
+        LIZ_TRY(half_read(p->pair->b, p->pair->n_mat * p->pair->n_out, p->pair->rank, &p->b, err));
     }
-    return status;
+    return LIZ_OK;
 }
 
 static void close_parts(merging *m)
@@ -138,23 +137,22 @@ static liz_status declare(merging *m, const liz_gguf_tensor *t, liz_error *err)
 
 static liz_status write_file(merging *m, liz_error *err)
 {
-    liz_status status = LIZ_OK;
     size_t n = liz_gguf_n_tensors(m->gguf);
     for (size_t i = 0; i < liz_gguf_n_entries(m->gguf); i++) {
         const liz_gguf_entry *entry = liz_gguf_entry_at(m->gguf, i);
         if (!liz_str_is(entry->key, "general.alignment") && !liz_str_starts(entry->key, "split."))
             liz_gguf_put_entry(m->writer, entry);
     }
-    for (size_t i = 0; i < n && status == LIZ_OK; i++) {
+    for (size_t i = 0; i < n; i++) {
         find_parts(m, liz_gguf_tensor_at(m->gguf, i));
-        status = declare(m, liz_gguf_tensor_at(m->gguf, i), err);
+        LIZ_TRY(declare(m, liz_gguf_tensor_at(m->gguf, i), err));
     }
-    status = status ?: liz_gguf_writer_begin(m->writer, err);
-    for (size_t i = 0; i < n && status == LIZ_OK; i++) {
-        status = write_tensor(m, liz_gguf_tensor_at(m->gguf, i), err);
+    LIZ_TRY(liz_gguf_writer_begin(m->writer, err));
+    for (size_t i = 0; i < n; i++) {
+        LIZ_TRY(write_tensor(m, liz_gguf_tensor_at(m->gguf, i), err));
         m->done += liz_gguf_tensor_at(m->gguf, i)->size_bytes;
     }
-    return status ?: liz_gguf_writer_finish(m->writer, err);
+    return liz_gguf_writer_finish(m->writer, err);
 }
 
 /* The adapters must fit the model as if it were to run with them. */

@@ -79,17 +79,16 @@ liz_status liz_engine_loras_open(liz_engine_loras *loras, liz_model *model, cons
     size_t n = opts != NULL ? opts->n_loras : 0;
     if (n > LIZ_LORAS_MAX)
         return liz_fail(err, LIZ_E_USAGE, "%zu adapters: at most %d are possible", n, LIZ_LORAS_MAX);
-    liz_status status = LIZ_OK;
-    for (size_t i = 0; i < n && status == LIZ_OK; i++) {
+    for (size_t i = 0; i < n; i++) {
         const liz_lora *lora = &opts->loras[i];
         if (!isfinite(lora->scale))
             return liz_fail(err, LIZ_E_USAGE, "%s: the scale of an adapter is a finite number", lora->path);
-        status = liz_adapter_open(&loras->files[i], lora->path, err);
-        status = status ?: liz_model_adapter_add(model, loras->files[i], lora->scale != 0 ? lora->scale : 1, err);
-        loras->n++;
+        loras->n++; /* closed with the others, whatever comes */
         loras->of_all |= (uint64_t)!lora->on_request << i;
+        LIZ_TRY(liz_adapter_open(&loras->files[i], lora->path, err));
+        LIZ_TRY(liz_model_adapter_add(model, loras->files[i], lora->scale != 0 ? lora->scale : 1, err));
     }
-    return status;
+    return LIZ_OK;
 }
 
 void liz_engine_loras_drop(liz_engine_loras *loras)

@@ -213,14 +213,11 @@ static liz_status write_tensor(job *j, const liz_gguf_tensor *t, liz_error *err)
 {
     float *importance = NULL;
     liz_dtype dtype = fitting(wanted(&j->choice, t), t);
-    liz_status status = LIZ_OK;
     if (j->imatrix != NULL && dtype != t->dtype && is_matrix(t))
-        status = liz_imatrix_of(j->imatrix, t, &importance, err);
-    if (status != LIZ_OK)
-        return status;
+        LIZ_TRY(liz_imatrix_of(j->imatrix, t, &importance, err));
     j->n_weighted += importance != NULL;
     liz_tensor_job tensor = {j->gguf, t, dtype, importance, NULL, on_bytes, j};
-    status = liz_tensor_write(j->writer, j->team, &tensor, &j->loss, err);
+    liz_status status = liz_tensor_write(j->writer, j->team, &tensor, &j->loss, err);
     j->done += t->size_bytes;
     free(importance);
     return status;
@@ -231,13 +228,13 @@ static liz_status write_file(job *j, const char *out, liz_error *err)
     LIZ_TRY(liz_gguf_writer_open(&j->writer, out, err));
     put_metadata(j);
     declare_tensors(j);
-    liz_status status = liz_gguf_writer_begin(j->writer, err);
-    for (size_t i = 0; i < liz_gguf_n_tensors(j->gguf) && status == LIZ_OK; i++)
-        status = write_tensor(j, liz_gguf_tensor_at(j->gguf, i), err);
-    if (status == LIZ_OK && j->imatrix != NULL && j->n_weighted == 0 && j->report.n_tensors > 0)
-        status = liz_fail(err, LIZ_E_FORMAT, "%s: knows no tensor of this model: is it another one's?",
-                          j->opts->imatrix_path);
-    return status ?: liz_gguf_writer_finish(j->writer, err);
+    LIZ_TRY(liz_gguf_writer_begin(j->writer, err));
+    for (size_t i = 0; i < liz_gguf_n_tensors(j->gguf); i++)
+        LIZ_TRY(write_tensor(j, liz_gguf_tensor_at(j->gguf, i), err));
+    if (j->imatrix != NULL && j->n_weighted == 0 && j->report.n_tensors > 0)
+        return liz_fail(err, LIZ_E_FORMAT, "%s: knows no tensor of this model: is it another one's?",
+                        j->opts->imatrix_path);
+    return liz_gguf_writer_finish(j->writer, err);
 }
 
 /* A reader must not lose what it reads, and nobody a file that took long to make. */
@@ -257,14 +254,14 @@ static liz_status job_open(job *j, const char *in, const char *out, const char *
     if (o->n_threads < 0)
         return liz_fail(err, LIZ_E_USAGE, "n_threads is %d: it must be 0 or more", o->n_threads);
     j->choice.output = j->choice.embedding = LIZ_DTYPE_COUNT;
-    liz_status status = mix_find(type, &j->choice.mix, err);
-    status = status ?: dtype_find(o->output_type, &j->choice.output, err);
-    status = status ?: dtype_find(o->embedding_type, &j->choice.embedding, err);
-    status = status ?: liz_gguf_open(&j->gguf, in, err);
-    status = status ?: check_out(j, out, err);
-    if (status == LIZ_OK && o->imatrix_path != NULL)
-        status = liz_imatrix_open(&j->imatrix, o->imatrix_path, err);
-    return status ?: liz_team_open(&j->team, o->n_threads > 0 ? o->n_threads : liz_cpu_count(), err);
+    LIZ_TRY(mix_find(type, &j->choice.mix, err));
+    LIZ_TRY(dtype_find(o->output_type, &j->choice.output, err));
+    LIZ_TRY(dtype_find(o->embedding_type, &j->choice.embedding, err));
+    LIZ_TRY(liz_gguf_open(&j->gguf, in, err));
+    LIZ_TRY(check_out(j, out, err));
+    if (o->imatrix_path != NULL)
+        LIZ_TRY(liz_imatrix_open(&j->imatrix, o->imatrix_path, err));
+    return liz_team_open(&j->team, o->n_threads > 0 ? o->n_threads : liz_cpu_count(), err);
 }
 
 static void report_fill(job *j, const char *out)

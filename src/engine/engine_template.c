@@ -72,17 +72,15 @@ static liz_status read_arguments(liz_json *call, liz_arena *arena, liz_error *er
 static liz_status adapt(const liz_template *t, liz_json *variables, liz_arena *arena, liz_error *err)
 {
     const liz_json *messages = liz_json_member(variables, "messages");
-    liz_status status = LIZ_OK;
-    for (liz_json *m = messages ? messages->first_child : NULL; status == LIZ_OK && m != NULL; m = m->next) {
+    for (liz_json *m = messages ? messages->first_child : NULL; m != NULL; m = m->next) {
         liz_json *content = (liz_json *)liz_json_member(m, "content");
         const liz_json *calls = liz_json_member(m, "tool_calls");
         if (content != NULL && content->type == LIZ_JSON_ARRAY && !t->takes_parts)
-            status = join_parts(content, arena, err);
-        for (liz_json *call = calls && !t->takes_argument_text ? calls->first_child : NULL;
-             status == LIZ_OK && call != NULL; call = call->next)
-            status = read_arguments(call, arena, err);
+            LIZ_TRY(join_parts(content, arena, err));
+        for (liz_json *call = calls && !t->takes_argument_text ? calls->first_child : NULL; call; call = call->next)
+            LIZ_TRY(read_arguments(call, arena, err));
     }
-    return status;
+    return LIZ_OK;
 }
 
 /* Says where in the template it was; what raise_exception said stands by itself. */

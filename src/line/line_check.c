@@ -160,19 +160,17 @@ static liz_status check_fields(const liz_line_job *job, const liz_line_record *r
     const liz_line_opts *o = job->opts;
     const char *field, *cut = o->truncate_field;
     bool named = job->template == NULL && cut != NULL && strcmp(cut, "prompt") == 0;
-    liz_status status = LIZ_OK;
     for (size_t i = 0; (field = liz_line_template_field(job->template, i)) != NULL; i++) {
         named = named || (cut != NULL && strcmp(field, cut) == 0);
-        status = status ?: want_field(job, record, field, "--prompt", err);
+        LIZ_TRY(want_field(job, record, field, "--prompt", err));
     }
-    status = status ?: want_field(job, record, o->id_field, "--id", err);
+    LIZ_TRY(want_field(job, record, o->id_field, "--id", err));
     for (size_t i = 0; i < o->n_keep; i++)
-        status = status ?: want_field(job, record, o->keep[i], "--keep", err);
-    status = status ?: want_field(job, record, o->lora_field, "--lora-field", err);
-    if (status == LIZ_OK && cut != NULL && !named)
-        status =
-            liz_fail(err, LIZ_E_USAGE, "--truncate %s: is no field of the prompt: name one that stands in it", cut);
-    return status;
+        LIZ_TRY(want_field(job, record, o->keep[i], "--keep", err));
+    LIZ_TRY(want_field(job, record, o->lora_field, "--lora-field", err));
+    if (cut != NULL && !named)
+        return liz_fail(err, LIZ_E_USAGE, "--truncate %s: is no field of the prompt: name one that stands in it", cut);
+    return LIZ_OK;
 }
 
 /* Rows bring their own prompts: the first one must have one. */

@@ -72,19 +72,18 @@ static liz_status part_add(liz_line_template *t, const char *option, liz_buf *li
 static liz_status compile_text(liz_line_template *t, const char *option, const char *text, liz_buf *literal,
                                liz_error *err)
 {
-    liz_status status = LIZ_OK;
     const char *field = NULL;
-    while (status == LIZ_OK && *text != '\0') {
+    while (*text != '\0') {
         if (strncmp(text, "\\{{", 3) == 0) {
             liz_buf_puts(literal, "{{");
             text += 3;
         } else if (text[0] == '{' && text[1] == '{') {
-            status = read_place(t, option, &text, &field, err) ?: part_add(t, option, literal, field, err);
+            LIZ_TRY(read_place(t, option, &text, &field, err) ?: part_add(t, option, literal, field, err));
         } else {
             liz_buf_putc(literal, *text++);
         }
     }
-    return status ?: part_add(t, option, literal, NULL, err);
+    return part_add(t, option, literal, NULL, err);
 }
 
 liz_status liz_line_template_compile(liz_line_template **out, const char *system, const char *prompt, liz_error *err)
@@ -306,31 +305,28 @@ static liz_status holds_control(const liz_vocab *vocab, liz_str text, bool *hold
 liz_status liz_line_prompter_open(liz_line_prompter *prompter, liz_error *err)
 {
     const liz_line_template *t = prompter->template;
-    liz_status status = LIZ_OK;
-    for (size_t i = 0;
-         t != NULL && prompter->chat == NULL && status == LIZ_OK && !prompter->has_control && i < t->n_parts; i++)
-        status = holds_control(prompter->vocab, t->parts[i].literal, &prompter->has_control, err);
-    return status;
+    for (size_t i = 0; t != NULL && prompter->chat == NULL && !prompter->has_control && i < t->n_parts; i++)
+        LIZ_TRY(holds_control(prompter->vocab, t->parts[i].literal, &prompter->has_control, err));
+    return LIZ_OK;
 }
 
 static liz_status check_fields(const liz_line_prompter *prompter, const liz_line_record *record, liz_line_row *row,
                                liz_error *err)
 {
     const liz_line_template *t = prompter->template;
-    liz_status status = LIZ_OK;
-    for (size_t i = 0; prompter->has_control && status == LIZ_OK && i < t->n_parts; i++) {
+    for (size_t i = 0; prompter->has_control && i < t->n_parts; i++) {
+        const char *field = t->parts[i].field;
         liz_str text;
         bool holds = false;
-        if (t->parts[i].field == NULL || !liz_line_record_text(record, t->parts[i].field, &text))
+        if (field == NULL || !liz_line_record_text(record, field, &text))
             continue;
-        status = holds_control(prompter->vocab, text, &holds, err);
-        if (status == LIZ_OK && holds)
+        LIZ_TRY(holds_control(prompter->vocab, text, &holds, err));
+        if (holds)
             liz_line_row_fail(
                 row, LIZ_ROW_CONTROL_TOKEN,
-                "its field \"%s\" holds a control token of the model, and the prompt writes such tokens too",
-                t->parts[i].field);
+                "its field \"%s\" holds a control token of the model, and the prompt writes such tokens too", field);
     }
-    return status;
+    return LIZ_OK;
 }
 
 /* Tokens of the prompt with `cut` bytes of the field to be shortened. */

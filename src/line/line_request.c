@@ -79,10 +79,9 @@ liz_status liz_line_ask_settle(liz_line_ask *ask, const liz_line_opts *o, const 
                           .logprobs = o->logprobs,
                           .prompt_logprobs = o->prompt_logprobs,
                           .seed = o->seed};
-    liz_status status = LIZ_OK;
     for (size_t i = 0; i < o->n_stop_tokens; i++)
-        status = status ?: token_read(vocab, o->stop_tokens[i], &stop_tokens[i], err);
-    return status;
+        LIZ_TRY(token_read(vocab, o->stop_tokens[i], &stop_tokens[i], err));
+    return LIZ_OK;
 }
 
 /* ---- The prompt --------------------------------------------------------------------------------- */
@@ -136,13 +135,12 @@ static uint64_t seed_of(const liz_line_ask *ask, const liz_line_row *row, uint32
 
 liz_status liz_line_ask_submit(liz_line_ask *ask, liz_engine *engine, liz_line_row *row, size_t *n, liz_error *err)
 {
-    liz_status status = LIZ_OK;
-    for (; status == LIZ_OK && *n < row->n_completions; *n += status == LIZ_OK) {
+    for (; *n < row->n_completions; ++*n) {
         liz_line_completion *c = &row->completions[*n];
         ask->request.sampling.seed = c->seed = seed_of(ask, row, (uint32_t)*n);
         ask->request.prompt_logprobs = ask->prompt_logprobs >= 0 && *n == 0;
         ask->request.user = c;
-        status = liz_submit(engine, &ask->request, &c->seq, err);
+        LIZ_TRY(liz_submit(engine, &ask->request, &c->seq, err));
     }
-    return status;
+    return LIZ_OK;
 }

@@ -371,16 +371,13 @@ static liz_status open_stats(liz_line_job *job, const char *path, liz_error *err
 
 liz_status liz_line_target_open(liz_line_job *job, liz_error *err)
 {
-    liz_status status = LIZ_OK;
     if (strcmp(job->target_path, "-") == 0)
         job->target_fd = STDOUT_FILENO;
     else if (!job->resumable)
-        status = liz_file_open(job->files, job->target_path, O_WRONLY, &job->target_fd, err);
+        LIZ_TRY(liz_file_open(job->files, job->target_path, O_WRONLY, &job->target_fd, err));
     else
-        status = open_resumable(job, err);
-    if (status == LIZ_OK && job->is_new && job->opts->restart)
+        LIZ_TRY(open_resumable(job, err));
+    if (job->is_new && job->opts->restart)
         remove_retry(job);
-    if (status == LIZ_OK && job->opts->stats_path != NULL)
-        status = open_stats(job, job->opts->stats_path, err);
-    return status;
+    return job->opts->stats_path != NULL ? open_stats(job, job->opts->stats_path, err) : LIZ_OK;
 }
