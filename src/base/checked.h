@@ -22,7 +22,7 @@ static inline bool liz_u64_round_up(uint64_t n, uint64_t unit, uint64_t *out)
 
 static inline size_t liz_least(size_t a, size_t b) { return a < b ? a : b; }
 static inline size_t liz_most(size_t a, size_t b) { return a > b ? a : b; }
-static inline int32_t liz_min_i32(int32_t a, int32_t b) { return a < b ? a : b; }
+static inline int32_t liz_least_i32(int32_t a, int32_t b) { return a < b ? a : b; }
 
 /* a / b rounded up, for sizes that are our own and cannot overflow. */
 static inline size_t liz_div_up(size_t a, size_t b) { return (a + b - 1) / b; }

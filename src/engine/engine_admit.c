@@ -125,16 +125,16 @@ void liz_engine_batch_fill(liz_engine *engine)
         int32_t n_left = seq->n_tokens - seq->n_past, n_logits = 1;
         seq->n_step = n_left;
         if (seq->choose != NULL && seq->choose->is_begun) {
-            int32_t n_more = liz_engine_choose_fill(engine, seq, 1 + liz_min_i32(n_rows_spare, n_chunk)) - 1;
+            int32_t n_more = liz_engine_choose_fill(engine, seq, 1 + liz_least_i32(n_rows_spare, n_chunk)) - 1;
             n_rows_spare -= n_more;
             n_chunk -= n_more;
             continue;
         }
         if (liz_engine_seq_wants_all(seq)) {
-            seq->n_step = n_logits = liz_min_i32(liz_min_i32(n_left, n_chunk), 1 + n_rows_spare);
+            seq->n_step = n_logits = liz_least_i32(liz_least_i32(n_left, n_chunk), 1 + n_rows_spare);
             n_rows_spare -= n_logits > 0 ? n_logits - 1 : 0;
         } else if (seq->n_tokens == seq->n_prompt) {
-            seq->n_step = liz_min_i32(n_left, n_chunk);
+            seq->n_step = liz_least_i32(n_left, n_chunk);
             n_logits = seq->n_step == n_left;
         }
         if (seq->n_step == 0)

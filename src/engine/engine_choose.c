@@ -65,7 +65,7 @@ static liz_status slots_make(liz_choose *choose, liz_seq *seq, int32_t n_prompt,
     choose->n_slot_pages = choose->n_table - n_prompt / LIZ_PAGE_TOKENS;
     int32_t n_spare = liz_cache_pages_total(seq->engine->parts.cache) / 2 - choose->n_table; /* others live here too */
     int32_t n_slots = 1 + (n_spare > 0 ? n_spare / choose->n_slot_pages : 0);
-    choose->n_slots = liz_min_i32(liz_min_i32(n_slots, SLOTS_MAX), trie->n_runs);
+    choose->n_slots = liz_least_i32(liz_least_i32(n_slots, SLOTS_MAX), trie->n_runs);
     choose->tables = liz_arena_array(&seq->arena, (size_t)choose->n_slots * (size_t)choose->n_table, sizeof(int32_t));
     choose->slots_free = liz_arena_array(&seq->arena, (size_t)choose->n_slots, sizeof(int32_t));
     choose->probs = liz_arena_array(&seq->arena, (size_t)trie->n_choices, sizeof *choose->probs);
@@ -174,7 +174,7 @@ int32_t liz_engine_choose_fill(liz_engine *engine, liz_seq *seq, int32_t n_max)
             continue;
         if (run->slot < 0 && !run_begin(engine, seq, run))
             continue;
-        int32_t n = liz_min_i32(run->n - run->n_done, n_left), node = run->node + run->n_done;
+        int32_t n = liz_least_i32(run->n - run->n_done, n_left), node = run->node + run->n_done;
         liz_engine_batch_add(engine, seq, node,
                              (liz_batch_seq){.pages = table_of(seq->choose, run->slot),
                                              .n_past = run_n_past(seq, run) + run->n_done,

@@ -60,7 +60,7 @@ static int64_t pages_for(int32_t n_tokens) { return (int64_t)liz_div_up((size_t)
 /* Pages for one whole context, or for all sequences to have `n_tokens` each, whichever is more. */
 static int32_t pool_pages(const liz_engine_plan *plan, int32_t n_tokens)
 {
-    int64_t one = pages_for(plan->n_ctx), all = plan->n_parallel * pages_for(liz_min_i32(n_tokens, plan->n_ctx));
+    int64_t one = pages_for(plan->n_ctx), all = plan->n_parallel * pages_for(liz_least_i32(n_tokens, plan->n_ctx));
     int64_t n = one > all ? one : all;
     return n > PAGES_MAX ? PAGES_MAX : (int32_t)n;
 }
@@ -91,7 +91,7 @@ static liz_status step_plan(liz_engine_plan *plan, const liz_model *model, int n
     plan->n_parallel = n_parallel;
     int32_t n_vocab = liz_model_params_get(model)->n_vocab;
     int32_t n_rows = (int32_t)(ROWS_BYTES / ((int64_t)n_vocab * (int64_t)sizeof(float)));
-    n_rows = liz_min_i32(n_rows < ROWS_LEAST ? ROWS_LEAST : n_rows, ROWS_MOST);
+    n_rows = liz_least_i32(n_rows < ROWS_LEAST ? ROWS_LEAST : n_rows, ROWS_MOST);
     plan->n_logits_max = n_rows < n_parallel ? n_parallel : n_rows;
     liz_model_opts model_opts = liz_engine_plan_model_opts(plan);
     uint64_t scratch_bytes;
@@ -125,7 +125,7 @@ static liz_status plan_begin(liz_engine_plan *plan, const liz_model *model, cons
     LIZ_TRY(liz_cpu_tier(&plan->tier, err));
     plan->n_threads = o->n_threads != 0 ? o->n_threads : liz_cpu_count();
     plan->n_ctx = o->n_ctx != 0 ? o->n_ctx : params->n_ctx_train;
-    plan->n_prefill_chunk = liz_min_i32(o->n_prefill_chunk != 0 ? o->n_prefill_chunk : CHUNK_DEFAULT, plan->n_ctx);
+    plan->n_prefill_chunk = liz_least_i32(o->n_prefill_chunk != 0 ? o->n_prefill_chunk : CHUNK_DEFAULT, plan->n_ctx);
     liz_cache_opts cache = liz_engine_plan_cache_opts(plan, model, o);
     if (!liz_cache_page_bytes(&cache, &plan->page_bytes))
         return liz_fail(err, LIZ_E_LIMIT, "a page of the attention cache is larger than memory can be");
