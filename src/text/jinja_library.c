@@ -9,14 +9,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-static jinja_value list_of(jinja *j, const jinja_list *items, jinja_list_kind kind)
-{
-    jinja_value out = liz_jinja_list(j, kind, items->n);
-    for (size_t i = 0; i < items->n; i++)
-        liz_jinja_push(out, items->v[i]);
-    return out;
-}
-
 /* ---- Values ------------------------------------------------------------------------------------- */
 
 JINJA_FN(fn_default)
@@ -26,7 +18,14 @@ JINJA_FN(fn_default)
 }
 JINJA_FN(fn_string) { return liz_jinja_string(liz_jinja_str(j, *arg)); }
 JINJA_FN(fn_length) { return liz_jinja_int((int64_t)liz_jinja_length(j, *arg)); }
-JINJA_FN(fn_list) { return list_of(j, liz_jinja_items(j, *arg), JINJA_PLAIN); }
+JINJA_FN(fn_list)
+{
+    const jinja_list *items = liz_jinja_items(j, *arg);
+    jinja_value out = liz_jinja_list(j, JINJA_PLAIN, items->n);
+    for (size_t i = 0; i < items->n; i++)
+        liz_jinja_push(out, items->v[i]);
+    return out;
+}
 
 /* The filters int and float: what is no number becomes the default, else 0. */
 JINJA_FN(fn_number)

@@ -113,7 +113,6 @@ int32_t liz_text_find_plain(const liz_text_vocab *vocab, liz_str text);
 void liz_text_push_bytes(const liz_text_vocab *vocab, const char *bytes, size_t n, liz_text_ids *out);
 
 /* Opening, in this order; each reads its keys of the file. */
-liz_status liz_text_open_tokens(liz_text_vocab *vocab, const liz_gguf *gguf, liz_error *err);
 liz_status liz_text_open_roles(liz_text_vocab *vocab, const liz_gguf *gguf, liz_error *err);
 liz_status liz_text_open_spm(liz_text_vocab *vocab, const liz_gguf *gguf, liz_error *err);
 liz_status liz_text_open_bpe(liz_text_vocab *vocab, const liz_gguf *gguf, liz_error *err);

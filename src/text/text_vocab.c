@@ -101,7 +101,7 @@ static liz_status read_kinds(liz_text_vocab *vocab, const liz_gguf *gguf, liz_er
     return LIZ_OK;
 }
 
-liz_status liz_text_open_tokens(liz_text_vocab *vocab, const liz_gguf *gguf, liz_error *err)
+static liz_status open_tokens(liz_text_vocab *vocab, const liz_gguf *gguf, liz_error *err)
 {
     LIZ_TRY(read_texts(vocab, gguf, err));
     vocab->kind = calloc((size_t)vocab->n_tokens, 1);
@@ -265,7 +265,7 @@ static liz_status open_specials(liz_text_vocab *vocab, liz_error *err)
 static liz_status open_tables(liz_text_vocab *vocab, const liz_gguf *gguf, liz_error *err)
 {
     vocab->unicode = liz_text_unicode_get();
-    LIZ_TRY(liz_text_open_tokens(vocab, gguf, err));
+    LIZ_TRY(open_tokens(vocab, gguf, err));
     LIZ_TRY(liz_text_open_roles(vocab, gguf, err));
     LIZ_TRY(build_pieces(vocab, err));
     switch (vocab->algorithm) {

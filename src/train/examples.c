@@ -19,7 +19,7 @@ struct liz_examples {
     liz_buf tokens;   /* of int32_t */
     liz_buf learnt;   /* a byte for each */
     liz_buf examples; /* of example */
-    size_t n_learnt, longest;
+    size_t longest;
     const char *where; /* the row that is being added, for errors */
     liz_buf text;      /* scratch: a row's text; of a conversation, what its tokens so far are of */
 };
@@ -69,7 +69,6 @@ static const example *example_at(const liz_examples *e, size_t i)
 
 size_t liz_examples_n(const liz_examples *e) { return e->examples.len / sizeof(example); }
 size_t liz_examples_n_tokens(const liz_examples *e) { return e->learnt.len; }
-size_t liz_examples_n_learnt(const liz_examples *e) { return e->n_learnt; }
 size_t liz_examples_longest(const liz_examples *e) { return e->longest; }
 
 liz_hash liz_examples_hash(const liz_examples *e)
@@ -86,7 +85,6 @@ static void push(liz_examples *e, const int32_t *tokens, size_t n, bool learnt)
     liz_buf_append(&e->tokens, (const char *)tokens, n * sizeof *tokens);
     for (size_t i = 0; i < n; i++)
         liz_buf_putc(&e->learnt, learnt ? 1 : 0);
-    e->n_learnt += learnt ? n : 0;
 }
 
 /* Bytes [from, to) of a text as tokens. */
@@ -311,13 +309,12 @@ static liz_status add_row(liz_examples *e, const liz_json *row, liz_error *err)
 
 liz_status liz_examples_add(liz_examples *e, const liz_json *row, const char *where, liz_error *err)
 {
-    size_t n_tokens = liz_examples_n_tokens(e), n_bytes = e->examples.len, longest = e->longest, n_learnt = e->n_learnt;
+    size_t n_tokens = liz_examples_n_tokens(e), n_bytes = e->examples.len, longest = e->longest;
     e->where = where;
     liz_buf_clear(&e->text);
     liz_status status = add_row(e, row, err);
     if (status == LIZ_OK)
         return LIZ_OK;
-    e->n_learnt = n_learnt;
     e->tokens.len = n_tokens * sizeof(int32_t);
     e->learnt.len = n_tokens;
     e->examples.len = n_bytes;

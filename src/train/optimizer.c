@@ -236,25 +236,16 @@ static void step_run(void *arg, int member, int n_members)
     }
 }
 
-static void clear_run(void *arg, int member, int n_members)
-{
-    liz_optimizer *o = arg;
-    for (size_t i = 0; i < liz_tape_param_count(o->tape); i++) {
-        liz_param *p = liz_tape_param_at(o->tape, i);
-        size_t begin, end;
-        liz_team_share(p->is_trained ? size_of(p) : 0, 16, member, n_members, &begin, &end);
-        if (end > begin)
-            memset(p->grad + begin, 0, (end - begin) * sizeof *p->grad);
-    }
-}
-
 float liz_optimizer_step(liz_optimizer *o, uint64_t step, float share)
 {
     liz_team_run(o->team, clip_run, o);
-    if (!isfinite(o->norm)) {
-        liz_team_run(o->team, clear_run, o);
-        return o->norm;
+    for (size_t i = 0; !isfinite(o->norm) && i < liz_tape_param_count(o->tape); i++) {
+        liz_param *p = liz_tape_param_at(o->tape, i);
+        if (p->is_trained)
+            memset(p->grad, 0, size_of(p) * sizeof *p->grad);
     }
+    if (!isfinite(o->norm))
+        return o->norm;
     const liz_optimizer_opts *opts = &o->opts;
     bool clips = opts->clip > 0 && o->norm > opts->clip;
     o->adam = (liz_adam){.rate = opts->rate * share,
