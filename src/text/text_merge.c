@@ -1,11 +1,8 @@
 /* text_merge.c - see text_merge.h.
  *
- * Three roads, by the length of the word:
- * - Words of up to 23 bytes are looked up in the call's cache first; prose repeats itself.
- * - Up to 64 symbols are merged in arrays on the stack by scanning for the best pair: quadratic, but nothing
- *   beats it at that size.
- * - Longer words are merged through a heap, a window of some thousand symbols at a time, so that a word of
- *   64 MB needs no more memory than one of 64 kB and the heap stays in the nearest cache.
+ * Words of up to 23 bytes are looked up in the call's cache first; prose repeats itself. What is not there is merged
+ * through a heap, a window of some thousand symbols at a time, so that a word of 64 MB needs no more memory than one of
+ * 64 kB and the heap stays in the nearest cache.
  *
  * Why windows are exact. Let A and B be two neighbouring stretches of a word, merged each for itself. Merging
  * AB gives the same tokens as A and B together unless some merge crosses the border; and whether one does is
@@ -21,7 +18,7 @@
 
 #include <stdlib.h>
 
-enum { SHORT_SYMBOLS_MAX = 64, RESERVE_MIN = 256, WHOLE_WORD_MAX = 1024 };
+enum { CAP_MIN = 64, RESERVE_MIN = 256, WHOLE_WORD_MAX = 1024 };
 
 static size_t seed(const liz_text_vocab *vocab, liz_str text, int32_t *symbol, uint32_t *start, size_t max, size_t *n)
 {
@@ -37,60 +34,7 @@ static void emit(liz_text_merger *merger, int32_t symbol, const char *bytes, siz
         liz_text_push_bytes(merger->vocab, bytes, n, merger->out);
 }
 
-/* ---- short words ---- */
-
-typedef struct short_word {
-    size_t n;
-    int32_t symbol[SHORT_SYMBOLS_MAX];
-    uint32_t start[SHORT_SYMBOLS_MAX + 1];
-    uint32_t priority[SHORT_SYMBOLS_MAX]; /* of symbol i with i + 1 */
-    int32_t merged[SHORT_SYMBOLS_MAX];
-} short_word;
-
-static void short_rate(const liz_text_pairs *pairs, short_word *w, size_t i)
-{
-    w->priority[i] = i + 1 < w->n ? liz_text_pairs_find(pairs, w->symbol[i], w->symbol[i + 1], &w->merged[i])
-                                  : LIZ_TEXT_PRIORITY_NONE;
-}
-
-static void short_merge(const liz_text_pairs *pairs, short_word *w)
-{
-    for (size_t i = 0; i < w->n; i++)
-        short_rate(pairs, w, i);
-    for (;;) {
-        size_t best = 0;
-        for (size_t i = 1; i + 1 < w->n; i++)
-            if (w->priority[i] < w->priority[best])
-                best = i;
-        if (w->n < 2 || w->priority[best] == LIZ_TEXT_PRIORITY_NONE)
-            return;
-        w->symbol[best] = w->merged[best];
-        size_t gone = best + 1, n_after = w->n - gone - 1;
-        memmove(&w->symbol[gone], &w->symbol[gone + 1], n_after * sizeof *w->symbol);
-        memmove(&w->start[gone], &w->start[gone + 1], n_after * sizeof *w->start);
-        memmove(&w->priority[gone], &w->priority[gone + 1], n_after * sizeof *w->priority);
-        memmove(&w->merged[gone], &w->merged[gone + 1], n_after * sizeof *w->merged);
-        w->n--;
-        short_rate(pairs, w, best);
-        if (best > 0)
-            short_rate(pairs, w, best - 1);
-    }
-}
-
-/* False when the word is too long for this road. */
-static bool encode_short(liz_text_merger *merger, liz_str word)
-{
-    short_word w;
-    if (seed(merger->vocab, word, w.symbol, w.start, SHORT_SYMBOLS_MAX, &w.n) < word.n)
-        return false;
-    short_merge(&merger->vocab->pairs, &w);
-    w.start[w.n] = (uint32_t)word.n;
-    for (size_t i = 0; i < w.n; i++)
-        emit(merger, w.symbol[i], word.p + w.start[i], w.start[i + 1] - w.start[i]);
-    return true;
-}
-
-/* ---- long words: a window ---- */
+/* ---- a window ---- */
 
 /* A heap of four children a node, entries beyond the last one being UINT64_MAX: the least of four is found without
  * a branch that could be guessed wrongly, and half as many levels are walked. */
@@ -107,6 +51,7 @@ static bool window_reserve(liz_text_window *w, size_t cap)
 {
     if (cap <= w->cap)
         return true;
+    cap = cap < CAP_MIN ? CAP_MIN : cap;
     size_t n_heap = 3 * cap + HEAP_ARITY;
     window_free(w);
     w->heap = malloc(n_heap * sizeof *w->heap + (6 * cap + 1) * sizeof(uint32_t));
@@ -192,7 +137,7 @@ static void window_merge(const liz_text_pairs *pairs, liz_text_window *w, size_t
     }
 }
 
-/* ---- long words: window after window ---- */
+/* ---- window after window ---- */
 
 /* Whether merging `text` by itself leaves a border at offset `border`. */
 static bool border_holds(liz_text_merger *merger, liz_str text, size_t border)
@@ -275,7 +220,7 @@ static bool encode_windows(liz_text_merger *merger, liz_str word, size_t n_symbo
     return true;
 }
 
-static void encode_long(liz_text_merger *merger, liz_str word)
+static void encode_merged(liz_text_merger *merger, liz_str word)
 {
     size_t n_before = merger->out->n;
     LIZ_ASSERT(merger->window_min >= 2);
@@ -309,8 +254,7 @@ static void encode_word(liz_text_merger *merger, liz_str word)
             return;
         }
     }
-    if (!encode_short(merger, word))
-        encode_long(merger, word);
+    encode_merged(merger, word);
 }
 
 static inline uint64_t low_bytes(uint64_t word, size_t n) { return n < 8 ? word & ((1ull << 8 * n) - 1) : word; }
