@@ -184,6 +184,14 @@ LIZ_API LIZ_MUST_CHECK liz_status liz_tokenize_rendered(const liz_vocab *vocab, 
 
 typedef struct liz_engine liz_engine;
 
+/* Drafts: tokens that are guessed and computed in one step together, and kept as far as they are what the model would
+ * have said anyway. They change how fast a text comes, never the text. */
+typedef enum liz_speculate {
+    LIZ_SPECULATE_AUTO = 0,  /* drafts where they pay: few rows in a step, and guesses that have been right */
+    LIZ_SPECULATE_OFF = 1,   /* one token of a sequence at a time */
+    LIZ_SPECULATE_NGRAM = 2, /* wherever a sequence's last tokens stood before in it */
+} liz_speculate;
+
 typedef enum liz_cache_type { LIZ_CACHE_BF16 = 0, LIZ_CACHE_F32 = 1, LIZ_CACHE_INT8 = 2 } liz_cache_type;
 
 #define LIZ_LORAS_MAX 64
@@ -212,6 +220,7 @@ typedef struct liz_engine_opts {
     /* Writes the packed weights to a file beside the model, PATH.packed, unless they are there. Whatever this says, a
      * file that is there and of the model file as it is now is mapped: nothing is packed then. */
     bool keep_packed;
+    liz_speculate speculate;
 } liz_engine_opts;
 
 /* Opens a GGUF file (the first of several where it is split), packs its weights, plans all memory and starts the
@@ -303,6 +312,8 @@ typedef struct liz_engine_stats {
     uint64_t n_tokens_prefilled; /* prompt tokens computed */
     uint64_t n_tokens_reused;    /* prompt tokens taken from the prefix cache */
     uint64_t n_tokens_decoded;   /* tokens generated */
+    uint64_t n_tokens_drafted;   /* tokens guessed, */
+    uint64_t n_drafts_kept;      /* and of them those that were right */
     uint64_t n_pages_evicted;    /* cached pages given up for new ones */
     int n_seqs_step_max;         /* most sequences that shared one step */
     int n_pages_used_max;        /* most cache pages in use at once */

@@ -3,7 +3,7 @@
  * Nothing here is a path of its own: sequences are submitted as any program submits them, the line is liz_line_run on
  * files, with greedy sampling, text, prefix cache and all. Prompts are random tokens behind one that counts them, so
  * that the cache has nothing to give, which is checked; tokens that end a text are forbidden, so that every sequence is
- * as long as asked.
+ * as long as asked; nothing is guessed ahead.
  * - prefill: from liz_submit to the first token of a prompt; a first one warms up.
  * - decode with n sequences: the tokens between the moment when the last of them has its first token and the moment
  *   when the first has its last: while all n run together.
@@ -291,6 +291,7 @@ static liz_status run_line(bench *b, liz_error *err)
     line.sampling.temperature = 0;
     line.ignore_end = true;
     line.engine.n_parallel = b->times->info.n_parallel;
+    line.engine.speculate = LIZ_SPECULATE_OFF;
     line.stop = &cli_stop;
     for (int i = 0; status == LIZ_OK && i < b->args->bench.n_rounds; i++)
         status = time_line(b, &line, i, err);
@@ -312,6 +313,7 @@ static void opts_settle(bench *b)
     const cli_bench_args *set = &b->args->bench;
     int n_ctx = set->n_prefill + 1;
     b->opts = b->args->line.engine;
+    b->opts.speculate = LIZ_SPECULATE_OFF; /* random weights repeat themselves as no text does */
     b->times->n_prefill_chunk = b->opts.n_prefill_chunk > 0 ? b->opts.n_prefill_chunk : 512;
     for (int i = 0; i < set->n_counts; i++) {
         b->opts.n_parallel = max_int(b->opts.n_parallel, set->counts[i]);

@@ -226,6 +226,18 @@ static liz_status read_cache_type(cli_args *args, const option *o, const char *v
     return LIZ_OK;
 }
 
+static liz_status read_speculate(cli_args *args, const option *o, const char *value, liz_error *err)
+{
+    static const char *const names[] = {"auto", "off", "ngram"};
+    size_t i = 0;
+    while (i < 3 && strcmp(value, names[i]) != 0)
+        i++;
+    if (i == 3)
+        return bad(o, value, "off, ngram or auto", err);
+    args->line.engine.speculate = (liz_speculate)i;
+    return LIZ_OK;
+}
+
 static liz_status read_prefix_cache(cli_args *args, const option *o, const char *value, liz_error *err)
 {
     if (strcmp(value, "on") != 0 && strcmp(value, "off") != 0)
@@ -447,7 +459,8 @@ static const option options[] = {
      "compute the shared beginning of prompts once (default on)"},
     {"prefill-chunk", "N", OPENS | CLI_BENCH, INT(line.engine.n_prefill_chunk, 1, 1 << 20),
      "prompt tokens computed in one step (default 512)"},
-    {"speculate", "off", GENERATES, OTHER(read_off), "only off in this version"},
+    {"speculate", "off|ngram|auto", GENERATES, OTHER(read_speculate),
+     "guess tokens that stood there before: where it pays (auto, default) or always; the text stays the same"},
     {"forced-tokens", "off", GENERATES, OTHER(read_off), "only off in this version"},
     {"verbose", NULL, CLI_ALL, FLAG(verbose), "show decisions"},
     {"help", NULL, CLI_ALL, FLAG(help), "show this help"},

@@ -15,6 +15,8 @@
 
 #include <string.h>
 
+enum { ROWS_CHEAP = 8 };
+
 /* Pages of the prompt that may be taken from the cache: its last token is always computed, for its logits. */
 static int32_t pages_shareable(const liz_seq *seq)
 {
@@ -115,6 +117,36 @@ void liz_engine_pages_take(liz_engine *engine, liz_seq *seq, int32_t n)
     }
 }
 
+/* Guesses that a step has room for. A few rows cost a processor little more than one, since the weights are read once;
+ * beyond that, or beside prompts, a wrong guess costs what a right one saves. */
+static int32_t drafts_worth(const liz_engine *engine)
+{
+    if (engine->parts.speculate != LIZ_SPECULATE_AUTO)
+        return engine->parts.speculate == LIZ_SPECULATE_OFF ? 0 : INT32_MAX;
+    for (int i = 0; i < engine->n_running; i++)
+        if (engine->running[i]->n_tokens == engine->running[i]->n_prompt)
+            return 0;
+    return engine->n_running < ROWS_CHEAP ? ROWS_CHEAP - engine->n_running : 0;
+}
+
+/* Guesses behind the tokens of those that are being decoded, up to `n_spare` in all. */
+static void drafts_add(liz_engine *engine, int32_t n_spare)
+{
+    n_spare = liz_least_i32(n_spare, drafts_worth(engine));
+    for (int i = 0; i < engine->n_batch && n_spare > 0; i++) {
+        liz_seq *seq = engine->batch_seqs[i];
+        if (seq->n_tokens == seq->n_prompt)
+            continue;
+        int32_t n = liz_engine_draft(seq, engine->parts.speculate, n_spare);
+        seq->drafting.n = n;
+        seq->n_step += n;
+        liz_engine_pages_take(engine, seq, (int32_t)liz_div_up((size_t)(seq->n_past + seq->n_step), LIZ_PAGE_TOKENS));
+        engine->batch[i].n_tok += n;
+        engine->batch[i].n_logits += n;
+        n_spare -= n;
+    }
+}
+
 void liz_engine_batch_fill(liz_engine *engine)
 {
     int32_t n_chunk = engine->parts.n_prefill_chunk;
@@ -124,6 +156,7 @@ void liz_engine_batch_fill(liz_engine *engine)
         liz_seq *seq = engine->running[i];
         int32_t n_left = seq->n_tokens - seq->n_past, n_logits = 1;
         seq->n_step = n_left;
+        seq->drafting.n = 0;
         if (seq->choose != NULL && seq->choose->is_begun) {
             int32_t n_more = liz_engine_choose_fill(engine, seq, 1 + liz_least_i32(n_rows_spare, n_chunk)) - 1;
             n_rows_spare -= n_more;
@@ -149,6 +182,7 @@ void liz_engine_batch_fill(liz_engine *engine)
                                              .tokens = seq->tokens + seq->n_past,
                                              .n_logits = n_logits});
     }
+    drafts_add(engine, liz_least_i32(n_chunk, n_rows_spare));
 }
 
 void liz_engine_pages_publish(liz_engine *engine, liz_seq *seq)

@@ -53,6 +53,14 @@ typedef struct liz_choose {
     double *probs; /* [n_choices] */
 } liz_choose;
 
+/* How a sequence's guesses fare. */
+typedef struct liz_drafting {
+    int32_t n;      /* tokens of the present step that are guesses, behind the sequence's own */
+    int32_t n_most; /* to be tried at once */
+    int32_t pause;  /* steps without, after a guess that was wrong from its first token */
+    int32_t wait;   /* of them still to come */
+} liz_drafting;
+
 struct liz_seq {
     /* Constant once submitted. */
     liz_engine *engine;
@@ -74,8 +82,9 @@ struct liz_seq {
     int32_t *tokens; /* [n_tokens_max] */
     uint8_t *breaks; /* [n_tokens_max] which of them DRY does not go across; NULL: none */
     int32_t n_tokens;
-    int32_t n_past;  /* tokens whose keys and values are in the pages */
-    int32_t n_step;  /* tokens of the present step */
+    int32_t n_past; /* tokens whose keys and values are in the pages */
+    int32_t n_step; /* tokens of the present step */
+    liz_drafting drafting;
     int32_t *pages;  /* [n_pages_max] */
     int32_t n_pages; /* held */
     int32_t n_pages_published;
@@ -126,6 +135,7 @@ typedef struct liz_engine_parts {
     int32_t n_ctx;
     int32_t n_prefill_chunk;
     int32_t n_logits_max; /* rows of logits of a step, >= n_parallel */
+    liz_speculate speculate;
     liz_engine_loras loras;
     liz_engine_info info;
     char *chat_template, *name; /* NUL-terminated, owned; info points to them */
@@ -231,6 +241,12 @@ void liz_engine_choose_weigh(const liz_seq *seq, int32_t node, const float *logi
 void liz_engine_choose_deliver(liz_engine *engine, liz_seq *seq, const int32_t *nodes, const liz_batch_seq *parts,
                                int n_parts);
 
+/* Guesses tokens behind those of a sequence that is being decoded, and puts them there; returns how many, at most
+ * `n_max`. */
+int32_t liz_engine_draft(liz_seq *seq, liz_speculate how, int32_t n_max);
+/* The step's rows say what the model chose: returns how many of the guesses it chose too, and learns from it. */
+int32_t liz_engine_draft_settle(liz_engine *engine, liz_seq *seq, const liz_row *rows);
+
 /* Takes a sequence out of `running`, and its pages from it. */
 void liz_engine_retire(liz_engine *engine, liz_seq *seq);
 
@@ -238,8 +254,8 @@ void liz_engine_retire(liz_engine *engine, liz_seq *seq);
 bool liz_engine_token_breaks(liz_seq *seq, int32_t token, liz_buf *bytes);
 /* Reports a token of the prompt, and before the second one also the first; `row` gave its log-probability. */
 void liz_engine_prompt_tell(liz_engine *engine, liz_seq *seq, const liz_row *row);
-/* Appends a chosen token and reports it; ends the sequence where the token or the text does. */
-void liz_engine_token_accept(liz_engine *engine, liz_seq *seq, const liz_row *row);
+/* Appends a chosen token and reports it; ends the sequence where the token or the text does, and returns false then. */
+bool liz_engine_token_accept(liz_engine *engine, liz_seq *seq, const liz_row *row);
 /* Retires the sequence if it runs, delivers its last event, and lets go of it: it may be gone when this returns. `why`
  * is NULL unless it failed or was cancelled. */
 void liz_engine_seq_end(liz_engine *engine, liz_seq *seq, liz_finish finish, const liz_error *why);

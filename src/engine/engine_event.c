@@ -95,14 +95,14 @@ void liz_engine_prompt_tell(liz_engine *engine, liz_seq *seq, const liz_row *row
         event_send(engine, seq, &event);
 }
 
-void liz_engine_token_accept(liz_engine *engine, liz_seq *seq, const liz_row *row)
+bool liz_engine_token_accept(liz_engine *engine, liz_seq *seq, const liz_row *row)
 {
     int32_t token = row->choice;
     if (seq->n_tokens == seq->n_prompt)
         seq->prefilled_us = liz_clock_us();
     if (token_ends(engine, seq, token)) {
         liz_engine_seq_end(engine, seq, LIZ_FINISH_STOP, NULL);
-        return;
+        return false;
     }
     if (seq->breaks != NULL)
         seq->breaks[seq->n_tokens] = liz_engine_token_breaks(seq, token, &engine->bytes);
@@ -119,8 +119,10 @@ void liz_engine_token_accept(liz_engine *engine, liz_seq *seq, const liz_row *ro
                        .message = ""};
     event_send(engine, seq, &event);
     seq->is_stopped = stopped;
-    if (stopped || seq->n_tokens == seq->n_tokens_max)
+    bool ends = stopped || seq->n_tokens == seq->n_tokens_max;
+    if (ends)
         liz_engine_seq_end(engine, seq, stopped ? LIZ_FINISH_STOP : LIZ_FINISH_LENGTH, NULL);
+    return !ends;
 }
 
 /* A time that was never reached counts as the end. */

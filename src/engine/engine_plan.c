@@ -52,6 +52,8 @@ static liz_status opts_check(const liz_engine_opts *o, const liz_model_params *p
                         o->n_ctx, params->n_ctx_train);
     if ((int)o->cache_type < LIZ_CACHE_BF16 || (int)o->cache_type > LIZ_CACHE_INT8)
         return liz_fail(err, LIZ_E_USAGE, "cache type %d: there is none of that number", (int)o->cache_type);
+    if ((int)o->speculate < LIZ_SPECULATE_AUTO || (int)o->speculate > LIZ_SPECULATE_NGRAM)
+        return liz_fail(err, LIZ_E_USAGE, "speculation %d: there is none of that number", (int)o->speculate);
     return LIZ_OK;
 }
 

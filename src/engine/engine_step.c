@@ -38,7 +38,7 @@ static void row_choose(liz_sampler *sampler, liz_row *row)
     double norm = 0;
     if (seq->request.logprobs)
         norm = liz_sampler_logprobs(sampler, row->logits, seq->request.n_logprobs_top, row->top, &row->n_top);
-    liz_history history = {seq->tokens, seq->breaks, (size_t)seq->n_tokens};
+    liz_history history = {seq->tokens, seq->breaks, (size_t)row->position};
     row->choice = liz_sampler_choose(sampler, &seq->request.sampling, row->logits, &history, (uint64_t)row->position);
     if (seq->request.logprobs && row->choice >= 0)
         row->logprob = (float)((double)row->logits[row->choice] - norm);
@@ -128,7 +128,7 @@ static void score_deliver(liz_engine *engine, liz_seq *seq, const liz_row *rows,
     }
 }
 
-/* Rows of the prompt where those are wanted, and at its end and after it the one of a token; the last may end it. */
+/* Rows of the prompt where those are wanted, and at its end and after it those of tokens; each of these may end it. */
 static void rows_deliver(liz_engine *engine, liz_seq *seq, const liz_row *rows, int n)
 {
     liz_error err;
@@ -139,8 +139,8 @@ static void rows_deliver(liz_engine *engine, liz_seq *seq, const liz_row *rows, 
         }
         if (seq->request.prompt_logprobs && rows[i].position <= seq->n_prompt)
             liz_engine_prompt_tell(engine, seq, &rows[i]);
-        if (rows[i].position >= seq->n_prompt)
-            liz_engine_token_accept(engine, seq, &rows[i]);
+        if (rows[i].position >= seq->n_prompt && !liz_engine_token_accept(engine, seq, &rows[i]))
+            return;
     }
 }
 
@@ -164,14 +164,15 @@ static void batch_deliver(liz_engine *engine)
         int n_logits = 0;
         for (n_parts = 0; i + n_parts < engine->n_batch && engine->batch_seqs[i + n_parts] == seq; n_parts++)
             n_logits += engine->batch[i + n_parts].n_logits;
-        seq->n_past += seq->n_step;
+        int n_wrong = seq->drafting.n - liz_engine_draft_settle(engine, seq, &engine->rows[row]);
+        seq->n_past += seq->n_step - n_wrong;
         liz_engine_pages_publish(engine, seq);
         if (seq->choose != NULL)
             choices_deliver(engine, seq, i, n_parts, &engine->rows[row], n_logits);
         else if (seq->is_score)
             score_deliver(engine, seq, &engine->rows[row], n_logits);
         else
-            rows_deliver(engine, seq, &engine->rows[row], n_logits);
+            rows_deliver(engine, seq, &engine->rows[row], n_logits - n_wrong);
         row += n_logits;
     }
 }

@@ -280,8 +280,10 @@ static void log_engine(const liz_line_job *job)
     liz_engine_stats s;
     liz_engine_stats_get(job->engine, &s);
     liz_log(LIZ_LOG_INFO, "line",
-            "%" PRIu64 " steps, at most %d rows in one; %d of %d cache pages used, %" PRIu64 " given up", s.n_steps,
-            s.n_seqs_step_max, s.n_pages_used_max, s.n_pages, s.n_pages_evicted);
+            "%" PRIu64 " steps, at most %d rows in one; %" PRIu64 " of %" PRIu64
+            " guessed tokens kept; %d of %d cache pages used, %" PRIu64 " given up",
+            s.n_steps, s.n_seqs_step_max, s.n_drafts_kept, s.n_tokens_drafted, s.n_pages_used_max, s.n_pages,
+            s.n_pages_evicted);
 }
 
 static liz_status write_with_reader(writer *w, liz_error *err)

@@ -52,8 +52,8 @@ for option in schema checks; do
     run "--$option: not in this version" 2 batch model in.jsonl -o out --$option x
     is "$err" "lizzie: --$option: is not in this version: leave it out" "--$option: said plainly"
 done
-run '--speculate ngram' 2 batch model in.jsonl -o out --prompt x --speculate ngram
-has "$err" "--speculate ngram: is not in this version" "said plainly"
+run '--speculate some' 2 batch model in.jsonl -o out --prompt x --speculate some
+has "$err" "it wants off, ngram or auto" "says what there is"
 for bad in '--cache-type int4' '--temperature -1' '--temperature x' '--top-p 1.5' '--top-k -3' '--max-tokens 0' '--seed 1x' '--seed -1' \
     '--seed 18446744073709551616' '--shard 2/2' '--shard x' '--limit 0' '--logprobs 21' '--logit-bias 5' '--parallel 0' \
     '--prefix-cache maybe' '--watts 0' '--keep a,,b' '--stop=' '--n 0' '--n 129' '--n -1' '--typical 2' '--typical nan' \

@@ -70,6 +70,16 @@ for sampling in "${samplings[@]}"; do
     ok $? "three shards, merged: same bytes"
 done
 [[ $tiers = *amx ]] || LIZZIE_ISA=amx same 'LIZZIE_ISA=amx, which this machine lacks' 'LIZZIE_ISA=amx: is above this machine'
+# Guessed tokens, in texts long enough to repeat themselves.
+length='--max-tokens 120' sampling='--temperature 0.3 --seed 3'
+LIZZIE_ISA=c "$program" batch "$model" in.jsonl -o whole --restart --prompt 'In the quiet night of a long and cold year I dream of {{text}}' \
+    $length --parallel 1 --threads 1 --prefix-cache off --speculate off $sampling 2>/dev/null
+ok $? "one token at a time"
+for tier in $tiers; do
+    LIZZIE_ISA=$tier same "LIZZIE_ISA=$tier --speculate ngram" ' [1-9][0-9]* of [0-9]* guessed tokens kept' --speculate ngram
+done
+same '--speculate auto' ' [1-9][0-9]* of [0-9]* guessed tokens kept' --parallel 3
+same '--speculate off' ' 0 of 0 guessed tokens kept' --speculate off
 # Choices: the trie's branches in few steps or many.
 length='' sampling='--choices dark,dream,dreams,day,the,them,light,lights,silver,never'
 LIZZIE_ISA=c "$program" batch "$model" in.jsonl -o whole --restart --prompt 'In the quiet night of a long and cold year I dream of {{text}}' \

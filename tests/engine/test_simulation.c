@@ -1,9 +1,9 @@
-/* test_simulation.c - the scheduler under random arrivals, lengths, shared beginnings, sets of adapters, cancellations
- * and pools that are too small, step by step, on a virtual clock that a step moves by what it computes. What each
- * sequence generates must equal what it generates alone and without a cache, whatever the dimensions of the engine; no
- * page may leak; nobody waits longer than the work takes that others brought before it began; times add up. The clock
- * and the manual steps make a run a function of its seed: a failure names it, LIZZIE_TEST_SEED repeats it,
- * LIZZIE_TEST_LONG asks for more.
+/* test_simulation.c - the scheduler under random arrivals, lengths, shared beginnings, sets of adapters, cancellations,
+ * right and wrong guesses and pools that are too small, step by step, on a virtual clock that a step moves by what it
+ * computes. What each sequence generates must equal what it generates alone and without a cache, whatever the
+ * dimensions of the engine; no page may leak; nobody waits longer than the work takes that others brought before it
+ * began; times add up. The clock and the manual steps make a run a function of its seed: a failure names it,
+ * LIZZIE_TEST_SEED repeats it, LIZZIE_TEST_LONG asks for more.
  */
 #include "../lib/engine_harness.h"
 #include "sys/clock.h"
@@ -35,7 +35,7 @@ typedef struct sim_row {
 } sim_row;
 
 typedef struct sim_seen {
-    uint64_t n_reused, n_evicted, n_cancelled, n_deferred;
+    uint64_t n_reused, n_evicted, n_cancelled, n_deferred, n_kept, n_wrong;
     int n_seqs_step_max;
 } sim_seen;
 
@@ -108,8 +108,12 @@ static fake_engine_opts dimensions_make(uint64_t *random)
 {
     int32_t n_pages_one = (N_CTX + LIZ_PAGE_TOKENS - 1) / LIZ_PAGE_TOKENS;
     static const int32_t chunks[] = {1, 3, 17, 64, 600};
-    return (fake_engine_opts){.n_threads = 1 + below(random, 2),
-                              .n_parallel = 1 + below(random, 8),
+    int n_parallel = 1 + below(random, 8);
+    return (fake_engine_opts){.model.has_habits = below(random, 2),
+                              .n_threads = 1 + below(random, 2),
+                              .n_parallel = n_parallel,
+                              .n_logits_max = n_parallel + below(random, 12),
+                              .speculate = (liz_speculate)below(random, LIZ_SPECULATE_NGRAM + 1),
                               .n_ctx = N_CTX,
                               .n_prefill_chunk = chunks[below(random, 5)],
                               .n_pages = n_pages_one + below(random, 4 * n_pages_one),
@@ -232,6 +236,9 @@ static void simulate(uint64_t seed, sim_seen *seen)
     assert_true(!opts.sharing_off || stats.n_tokens_reused == 0);
     seen->n_reused += stats.n_tokens_reused;
     seen->n_evicted += stats.n_pages_evicted;
+    assert_true(opts.speculate != LIZ_SPECULATE_OFF || stats.n_tokens_drafted == 0);
+    seen->n_kept += stats.n_drafts_kept;
+    seen->n_wrong += stats.n_tokens_drafted - stats.n_drafts_kept;
     if (stats.n_seqs_step_max > seen->n_seqs_step_max)
         seen->n_seqs_step_max = stats.n_seqs_step_max;
     liz_engine_close(engine);
@@ -254,6 +261,7 @@ static void test_random_loads(void **state)
     assert_true(seen.n_evicted > 0);
     assert_true(seen.n_cancelled > 0);
     assert_true(seen.n_deferred > 0);
+    assert_true(seen.n_kept > 100 && seen.n_wrong > 100);
     assert_true(seen.n_seqs_step_max >= 2);
 }
 

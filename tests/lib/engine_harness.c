@@ -12,8 +12,11 @@ static int32_t or_default(int32_t value, int32_t standard) { return value != 0 ?
 
 liz_engine *fake_engine_open(const fake_engine_opts *o)
 {
-    liz_engine_parts parts = {
-        .vocab = o->vocab, .is_manual = o->is_manual, .on_step = o->on_step, .loras = {.n = FAKE_ADAPTERS}};
+    liz_engine_parts parts = {.vocab = o->vocab,
+                              .speculate = o->speculate,
+                              .is_manual = o->is_manual,
+                              .on_step = o->on_step,
+                              .loras = {.n = FAKE_ADAPTERS}};
     fake_model_opts model = o->model;
     model.n_vocab = or_default(model.n_vocab, 64);
     fake_model_setup(&model);

@@ -15,6 +15,7 @@ typedef struct fake_engine_opts {
     int32_t n_logits_max;    /* 0: n_parallel */
     int32_t n_pages;         /* 0: enough for all */
     liz_cache_type cache_type;
+    liz_speculate speculate;
     bool sharing_off;
     bool is_manual;
     void (*on_step)(bool inside);

@@ -93,6 +93,8 @@ static void logits_of(const fake_model_opts *opts, uint64_t history, int32_t las
         uint64_t h = mix(mix(history, (uint64_t)i), 0x51);
         logits[i] = (float)((int)(h >> 40 & 0x1FF) - 256) / 32.0f;
     }
+    if (opts->has_habits && (history >> 33 & 3) != 0)
+        logits[(last * 5 + 3) % 8] += 20;
     if (opts->nan_token != 0 && last == opts->nan_token)
         logits[opts->n_vocab / 2] = __builtin_nanf("");
 }

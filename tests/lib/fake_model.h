@@ -16,6 +16,7 @@ typedef struct fake_model_opts {
     int32_t fail_token;                            /* a step in which this token is computed fails; 0: never */
     uint64_t weights_bytes, scratch_bytes_per_seq; /* what liz_model_memory says */
     int32_t n_ctx_train;
+    bool has_habits; /* three times in four the likeliest token follows from the last one alone: text repeats itself */
 } fake_model_opts;
 
 /* For the models opened from now on. */
