@@ -221,6 +221,7 @@ typedef struct liz_engine_opts {
      * file that is there and of the model file as it is now is mapped: nothing is packed then. */
     bool keep_packed;
     liz_speculate speculate;
+    bool profile; /* keep what liz_engine_profile_get tells */
 } liz_engine_opts;
 
 /* Opens a GGUF file (the first of several where it is split), packs its weights, plans all memory and starts the
@@ -319,6 +320,19 @@ typedef struct liz_engine_stats {
     int n_pages_used_max;        /* most cache pages in use at once */
     int n_pages;                 /* cache pages there are */
 } liz_engine_stats;
+
+/* A part of what steps do. */
+typedef struct liz_profile_part {
+    const char *name; /* static */
+    uint64_t us;      /* the team's time */
+    uint64_t bytes;   /* of weights, keys and values that it read; 0 for parts that read none */
+} liz_profile_part;
+
+enum { LIZ_PROFILE_PARTS_MAX = 32 };
+
+/* Where the time of steps went since the engine was opened with opts.profile; fills `parts` [LIZ_PROFILE_PARTS_MAX] and
+ * returns how many they are, 0 without a profile. As of the last step, like the stats. */
+LIZ_API size_t liz_engine_profile_get(liz_engine *engine, liz_profile_part *parts);
 
 /* Fills `*stats` as of the last step. Cheap; holds the engine's lock for a moment. */
 LIZ_API void liz_engine_stats_get(liz_engine *engine, liz_engine_stats *stats);

@@ -180,15 +180,37 @@ static liz_status run_open(bench *b, liz_error *err)
     return LIZ_OK;
 }
 
+static void profile_now(bench *b, cli_bench_profile *p)
+{
+    liz_engine_stats stats;
+    liz_engine_stats_get(b->engine, &stats);
+    p->n_steps = stats.n_steps;
+    p->n_parts = liz_engine_profile_get(b->engine, p->parts);
+}
+
+/* What came since `before`. */
+static void profile_since(bench *b, const cli_bench_profile *before, cli_bench_profile *p)
+{
+    profile_now(b, p);
+    p->n_steps -= before->n_steps;
+    for (size_t i = 0; i < p->n_parts; i++) {
+        p->parts[i].us -= before->parts[i].us;
+        p->parts[i].bytes -= before->parts[i].bytes;
+    }
+}
+
 static liz_status run_prefill(bench *b, liz_error *err)
 {
     const int n = b->args->bench.n_prefill;
     double took_s = 0;
+    cli_bench_profile before;
     LIZ_TRY(time_prompt(b, n, &took_s, err)); /* warms up */
+    profile_now(b, &before);
     for (int i = 0; i < b->args->bench.n_rounds; i++) {
         LIZ_TRY(time_prompt(b, n, &took_s, err) ?: check_stop(err));
         b->times->prefill_tok_s[i] = n / took_s;
     }
+    profile_since(b, &before, &b->times->profiles[0]);
     return LIZ_OK;
 }
 
@@ -196,9 +218,13 @@ static liz_status run_decode(bench *b, liz_error *err)
 {
     const cli_bench_args *set = &b->args->bench;
     liz_engine_stats stats;
-    for (int c = 0; c < set->n_counts; c++)
+    for (int c = 0; c < set->n_counts; c++) {
+        cli_bench_profile before;
+        profile_now(b, &before);
         for (int i = 0; i < set->n_rounds; i++)
             LIZ_TRY(time_decode(b, set->counts[c], &b->times->decode_tok_s[c][i], err) ?: check_stop(err));
+        profile_since(b, &before, &b->times->profiles[1 + c]);
+    }
     liz_engine_stats_get(b->engine, &stats);
     if (stats.n_tokens_reused > 0)
         return liz_fail(err, LIZ_E_STATE, "bench: random prompts had a beginning in common: no figure would be true");
@@ -313,6 +339,7 @@ static void opts_settle(bench *b)
     const cli_bench_args *set = &b->args->bench;
     int n_ctx = set->n_prefill + 1;
     b->opts = b->args->line.engine;
+    b->opts.profile = set->has_profile;
     b->opts.speculate = LIZ_SPECULATE_OFF; /* random weights repeat themselves as no text does */
     b->times->n_prefill_chunk = b->opts.n_prefill_chunk > 0 ? b->opts.n_prefill_chunk : 512;
     for (int i = 0; i < set->n_counts; i++) {

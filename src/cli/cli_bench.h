@@ -4,6 +4,13 @@
 
 #include "cli/cli.h"
 
+/* Where the steps of all rounds of a figure spent their time. */
+typedef struct cli_bench_profile {
+    liz_profile_part parts[LIZ_PROFILE_PARTS_MAX];
+    size_t n_parts;
+    uint64_t n_steps;
+} cli_bench_profile;
+
 /* What was timed, a value for each round. */
 typedef struct cli_bench_times {
     double open_s[CLI_BENCH_ROUNDS_MAX];        /* liz_engine_open */
@@ -17,6 +24,7 @@ typedef struct cli_bench_times {
     /* The line: tokens of a row on average. Without rows, or a vocabulary to write them with, it did not run. */
     bool has_line;
     double line_computed, line_saved, line_completion;
+    cli_bench_profile profiles[CLI_BENCH_COUNTS_MAX + 1]; /* of prefill, then of each count; --profile only */
 } cli_bench_times;
 
 /* LIZ_E_CANCELLED after a signal. */

@@ -359,6 +359,7 @@ static const option options[] = {
      "tokens that each holds when its generating is timed (default 64)"},
     {"steps", "N", CLI_BENCH, INT(bench.n_steps, 2, 1 << 20), "steps that are timed (default 24)"},
     {"rows", "N", CLI_BENCH, INT(bench.n_rows, 0, 1 << 20), "rows of the line that is timed; 0 is none (default 64)"},
+    {"profile", NULL, CLI_BENCH, FLAG(bench.has_profile), "where the time of a step goes, and what it reads"},
     {"repeat", "N", CLI_BENCH, INT(bench.n_rounds, 1, CLI_BENCH_ROUNDS_MAX), "rounds of each (default 3)"},
     {"lora", "[NAME=]FILE[=SCALE]", CLI_BATCH, OTHER(read_lora),
      "apply this adapter, with a NAME to rows that name it alone; may be repeated"},

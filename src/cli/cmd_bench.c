@@ -123,6 +123,32 @@ static void write_row(const report *r, const figure *f, liz_buf *out)
     liz_buf_putc(out, '\n');
 }
 
+/* The figure that profile `i` is of. */
+static const char *profile_name(const report *r, int i) { return r->figures[2 + i].name; }
+
+static void write_profile(const report *r, liz_buf *out)
+{
+    const cli_bench_profile *all = r->times->profiles;
+    const int n = 1 + r->args->bench.n_counts;
+    liz_buf_printf(out, "\n%-24s", "ms a step (GB/s)");
+    for (int i = 0; i < n; i++)
+        liz_buf_printf(out, "%-20s", profile_name(r, i));
+    for (size_t k = 0; k < all->n_parts; k++) {
+        if (all->parts[k].us + all[n - 1].parts[k].us == 0) /* nothing this model does */
+            continue;
+        liz_buf_printf(out, "\n%-24s", all->parts[k].name);
+        for (int i = 0; i < n; i++) {
+            const liz_profile_part *part = &all[i].parts[k];
+            char rate[32] = "", cell[64];
+            if (part->bytes > 0 && part->us > 0)
+                snprintf(rate, sizeof rate, " (%.1f)", (double)part->bytes / (double)part->us * 1e-3);
+            snprintf(cell, sizeof cell, "%.3f%s", (double)part->us * 1e-3 / fmax(1, (double)all[i].n_steps), rate);
+            liz_buf_printf(out, "%-20s", cell);
+        }
+    }
+    liz_buf_putc(out, '\n');
+}
+
 static void write_table(const report *r, liz_buf *out)
 {
     const liz_machine *m = &r->machine;
@@ -143,6 +169,26 @@ static void write_table(const report *r, liz_buf *out)
     liz_buf_printf(out, "%smemory: %.0f MiB at most while opening, %.0f MiB before the line\n",
                    r->times->has_line ? "" : "\n", (double)r->times->open_peak_bytes / (1 << 20),
                    (double)r->times->peak_bytes / (1 << 20));
+    if (set->has_profile)
+        write_profile(r, out);
+}
+
+static void write_profile_json(const report *r, liz_buf *out)
+{
+    liz_json_open(out, "profile", '{');
+    for (int i = 0; i <= r->args->bench.n_counts; i++) {
+        const cli_bench_profile *p = &r->times->profiles[i];
+        liz_json_open(out, profile_name(r, i), '{');
+        liz_json_put_u64(out, "steps", p->n_steps);
+        for (size_t k = 0; k < p->n_parts; k++) {
+            liz_json_open(out, p->parts[k].name, '{');
+            liz_json_put_u64(out, "us", p->parts[k].us);
+            liz_json_put_u64(out, "bytes", p->parts[k].bytes);
+            liz_buf_putc(out, '}');
+        }
+        liz_buf_putc(out, '}');
+    }
+    liz_buf_putc(out, '}');
 }
 
 static void write_figure(const report *r, const figure *f, liz_buf *out)
@@ -186,6 +232,8 @@ static void write_json(const report *r, liz_buf *out)
         liz_json_put_double(out, "line_saved_tokens", t->line_saved);
         liz_json_put_double(out, "line_completion_tokens", t->line_completion);
     }
+    if (set->has_profile)
+        write_profile_json(r, out);
     liz_buf_printf(out, ",\"open_peak_bytes\":%llu,\"peak_bytes\":%llu}\n", (unsigned long long)t->open_peak_bytes,
                    (unsigned long long)t->peak_bytes);
 }

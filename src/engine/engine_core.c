@@ -130,6 +130,8 @@ liz_status liz_engine_start(liz_engine **out, const liz_engine_parts *parts, liz
     engine->n_vocab = liz_model_params_get(parts->model)->n_vocab;
     engine->n_queue_max = 4 * parts->n_parallel;
     engine->stats.n_pages = liz_cache_pages_total(parts->cache);
+    if (parts->profile)
+        liz_model_profile_into(parts->model, &engine->profiling.model);
     pthread_mutex_init(&engine->lock, NULL);
     pthread_cond_init(&engine->wake, NULL);
     pthread_cond_init(&engine->space, NULL);
@@ -189,4 +191,31 @@ void liz_engine_stats_get(liz_engine *engine, liz_engine_stats *stats)
     pthread_mutex_lock(&engine->lock);
     *stats = engine->stats;
     pthread_mutex_unlock(&engine->lock);
+}
+
+size_t liz_engine_profile_get(liz_engine *engine, liz_profile_part *parts)
+{
+    static const char *const names[] = {[LIZ_PART_EMBED] = "embedding",
+                                        [LIZ_PART_PREPARE] = "norms, rounding",
+                                        [LIZ_PART_QKV] = "queries, keys, values",
+                                        [LIZ_PART_POSITION] = "positions, cache",
+                                        [LIZ_PART_ATTENTION] = "attention",
+                                        [LIZ_PART_ATTENTION_OUT] = "attention's output",
+                                        [LIZ_PART_ROUTE] = "routing",
+                                        [LIZ_PART_GATE_UP] = "gate and up",
+                                        [LIZ_PART_ACTIVATE] = "activation",
+                                        [LIZ_PART_DOWN] = "down",
+                                        [LIZ_PART_RESIDUAL] = "residual",
+                                        [LIZ_PART_OUTPUT] = "logits"};
+    _Static_assert(LIZ_PART_COUNT + 2 <= LIZ_PROFILE_PARTS_MAX, "a caller has room for all");
+    if (!engine->parts.profile)
+        return 0;
+    pthread_mutex_lock(&engine->lock);
+    liz_engine_profile p = engine->profile;
+    pthread_mutex_unlock(&engine->lock);
+    for (int i = 0; i < LIZ_PART_COUNT; i++)
+        parts[i] = (liz_profile_part){names[i], p.model.us[i], p.model.bytes[i]};
+    parts[LIZ_PART_COUNT] = (liz_profile_part){"choosing tokens", p.choose_us, 0};
+    parts[LIZ_PART_COUNT + 1] = (liz_profile_part){"telling them", p.tell_us, 0};
+    return LIZ_PART_COUNT + 2;
 }

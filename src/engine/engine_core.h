@@ -116,6 +116,13 @@ typedef struct liz_row {
     liz_token_logprob top[LIZ_LOGPROBS_TOP_MAX];
 } liz_row;
 
+/* Where the time of steps goes: in the model, in choosing tokens, and in telling them with all else that a step does.
+ */
+typedef struct liz_engine_profile {
+    liz_model_profile model;
+    uint64_t choose_us, tell_us;
+} liz_engine_profile;
+
 /* The adapters that an engine is opened with. */
 typedef struct liz_engine_loras {
     size_t n;
@@ -136,6 +143,7 @@ typedef struct liz_engine_parts {
     int32_t n_prefill_chunk;
     int32_t n_logits_max; /* rows of logits of a step, >= n_parallel */
     liz_speculate speculate;
+    bool profile; /* keep one of where the time goes */
     liz_engine_loras loras;
     liz_engine_info info;
     char *chat_template, *name; /* NUL-terminated, owned; info points to them */
@@ -164,9 +172,10 @@ struct liz_engine {
     int n_batch;
     liz_row *rows; /* [n_logits_max] */
     int n_rows;
-    atomic_int row_next;        /* the team takes rows from here */
-    liz_sampler **samplers;     /* [members of the team] */
-    liz_buf bytes, chars, text; /* of a token: as it is spelt, in whole characters, past the stop strings */
+    atomic_int row_next;          /* the team takes rows from here */
+    liz_sampler **samplers;       /* [members of the team] */
+    liz_engine_profile profiling; /* by the step that runs */
+    liz_buf bytes, chars, text;   /* of a token: as it is spelt, in whole characters, past the stop strings */
 
     pthread_mutex_t lock; /* guards the rest */
     pthread_cond_t wake;  /* the engine's thread waits for work */
@@ -175,6 +184,7 @@ struct liz_engine {
     int n_queue;
     bool closing;
     liz_engine_stats stats;
+    liz_engine_profile profile; /* `profiling` after the last step */
 };
 
 /* The vocabulary of an open file. As liz_vocab_open. */

@@ -131,6 +131,7 @@ static liz_status parts_open(liz_engine_parts *parts, const char *path, const li
     parts->n_prefill_chunk = plan.n_prefill_chunk;
     parts->n_logits_max = plan.n_logits_max;
     parts->speculate = opts->speculate;
+    parts->profile = opts->profile;
     info_fill(parts, &plan);
     return LIZ_OK;
 }

@@ -219,9 +219,13 @@ static void batch_compute(liz_engine *engine)
     }
     rows_fill(engine, logits);
     atomic_store(&engine->row_next, 0);
+    uint64_t begin_us = liz_clock_us();
     if (engine->n_rows > 0)
         liz_team_run(engine->parts.team, rows_work, engine);
+    uint64_t chosen_us = liz_clock_us();
     batch_deliver(engine);
+    engine->profiling.choose_us += chosen_us - begin_us;
+    engine->profiling.tell_us += liz_clock_us() - chosen_us;
 }
 
 bool liz_engine_step(liz_engine *engine)
@@ -240,6 +244,7 @@ bool liz_engine_step(liz_engine *engine)
         engine->parts.on_step(false);
     pthread_mutex_lock(&engine->lock);
     bool more = engine->n_queue > 0 || engine->n_running > 0;
+    engine->profile = engine->profiling;
     pthread_mutex_unlock(&engine->lock);
     return more;
 }

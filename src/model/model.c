@@ -77,6 +77,8 @@ void liz_model_watch(liz_model *m, liz_model_on_input *on_input, void *user)
     m->on_input_user = user;
 }
 
+void liz_model_profile_into(liz_model *m, liz_model_profile *profile) { m->profile = profile; }
+
 /* ---- Memory of a step ---- */
 
 /* Hands out the scratch mapping; with base NULL it only counts. */

@@ -95,4 +95,29 @@ typedef void liz_model_on_input(void *user, const liz_model_input *input);
 /* From the next step on, shows the inputs of all matrices; NULL ends it. Between steps only. */
 void liz_model_watch(liz_model *model, liz_model_on_input *on_input, void *user);
 
+/* The parts of a step, in its order. A part ends where the team meets, so its time is the slowest member's. */
+typedef enum liz_model_part {
+    LIZ_PART_EMBED,    /* rows of the embedding, angles of the positions */
+    LIZ_PART_PREPARE,  /* norms, and what makes activations ready for matrices */
+    LIZ_PART_QKV,      /* queries, keys and values */
+    LIZ_PART_POSITION, /* their norms and rotation; keys and values into the cache */
+    LIZ_PART_ATTENTION,
+    LIZ_PART_ATTENTION_OUT,
+    LIZ_PART_ROUTE, /* which experts */
+    LIZ_PART_GATE_UP,
+    LIZ_PART_ACTIVATE,
+    LIZ_PART_DOWN,
+    LIZ_PART_RESIDUAL, /* biases, back into the stream */
+    LIZ_PART_OUTPUT,   /* logits */
+    LIZ_PART_COUNT
+} liz_model_part;
+
+/* Microseconds, and bytes of weights, keys and values that were read, since the profile began. */
+typedef struct liz_model_profile {
+    uint64_t us[LIZ_PART_COUNT], bytes[LIZ_PART_COUNT];
+} liz_model_profile;
+
+/* From the next step on, adds up to `profile`, which is borrowed; NULL ends it. Between steps only. */
+void liz_model_profile_into(liz_model *model, liz_model_profile *profile);
+
 #endif

@@ -163,6 +163,19 @@ static void attend_share(const liz_worker *w, int layer)
         attend(w, layer, i / n_head_kv, (int)(i % n_head_kv));
 }
 
+/* Keys and values that the step's tokens see in a layer. */
+static uint64_t seen_bytes(const liz_worker *w, int layer)
+{
+    const liz_model *m = w->m;
+    const liz_hparams *h = &m->h;
+    liz_cache_type type = liz_cache_elem_type(w->cache);
+    uint64_t n = 0, window = h->layers[layer].windowed ? (uint64_t)h->window : UINT64_MAX;
+    for (size_t t = 0; t < w->n_tok && m->profile != NULL; t++)
+        n += (uint64_t)m->tokens[t].pos < window ? (uint64_t)m->tokens[t].pos + 1 : window;
+    uint64_t page = liz_cache_head_bytes(type, h->n_embd_k) + liz_cache_head_bytes(type, h->n_embd_v);
+    return n * (uint64_t)h->n_head_kv * page / LIZ_PAGE_TOKENS;
+}
+
 void liz_model_attention(const liz_worker *w, int layer)
 {
     liz_model *m = w->m;
@@ -173,19 +186,26 @@ void liz_model_attention(const liz_worker *w, int layer)
     linear(w, &l->k, w->n_tok, m->buf.k);
     linear(w, &l->v, w->n_tok, m->buf.v);
     meet(w);
+    lap(w, LIZ_PART_QKV, linear_bytes(&l->q) + linear_bytes(&l->k) + linear_bytes(&l->v));
     adapt(w, &l->q, in, m->buf.q);
     adapt(w, &l->k, in, m->buf.k);
     adapt(w, &l->v, in, m->buf.v);
     for (size_t t = w->begin; t < w->end; t++)
         finish_qkv(w, layer, t);
     meet(w);
+    lap(w, LIZ_PART_POSITION, 0);
     attend_share(w, layer);
-    prepare(w, m->buf.attn, w->n_tok, (size_t)l->o.matrix.n_in, form_of(&l->o));
+    meet(w);
+    lap(w, LIZ_PART_ATTENTION, seen_bytes(w, layer));
+    size_t n_attn = (size_t)l->o.matrix.n_in;
+    prepare_here(w, (liz_act_source){.x = m->buf.attn, .stride = n_attn}, w->n_tok, n_attn, form_of(&l->o));
     linear(w, &l->o, w->n_tok, m->buf.h);
     meet(w);
+    lap(w, LIZ_PART_ATTENTION_OUT, linear_bytes(&l->o));
     adapt(w, &l->o, m->buf.attn, m->buf.h);
     for (size_t t = w->begin; t < w->end; t++) {
         add_bias(m, &l->o, 0, m->buf.h + t * (size_t)m->h.n_embd);
         stream_out(w, &l->attn_post_norm, t);
     }
+    lap(w, LIZ_PART_RESIDUAL, 0);
 }

@@ -11,6 +11,7 @@
 #include "model/model.h"
 #include "model/model_moe.h"
 #include "model/model_weights.h"
+#include "sys/clock.h"
 
 /* What a step computes on, [n_tok, ...] each. */
 typedef struct liz_buffers {
@@ -54,6 +55,8 @@ struct liz_model {
     liz_act_source prepared;      /* what `act` was made from */
     liz_model_on_input *on_input; /* NULL: nobody watches */
     void *on_input_user;
+    liz_model_profile *profile; /* NULL: none is kept */
+    uint64_t lap_us;            /* when the part of the step that runs began */
     liz_buffers buf;
     liz_moe moe;
     liz_member *members;
@@ -95,6 +98,24 @@ void liz_model_adapt(const liz_worker *w, const liz_linear *l, const liz_adapt_r
 /* ---- What the parts of a step share ---- */
 
 static inline void meet(const liz_worker *w) { liz_team_barrier(w->m->team); }
+
+/* A part of the step is over. */
+static inline void lap(const liz_worker *w, liz_model_part part, uint64_t bytes)
+{
+    liz_model *m = w->m;
+    if (m->profile == NULL || w->id != 0)
+        return;
+    uint64_t now_us = liz_clock_us();
+    m->profile->us[part] += now_us - m->lap_us;
+    m->profile->bytes[part] += bytes;
+    m->lap_us = now_us;
+}
+
+/* Of a matrix; of an absent one none. */
+static inline uint64_t linear_bytes(const liz_linear *l)
+{
+    return l->tensor != NULL ? liz_pack_matrix_bytes(l->matrix.pack, l->matrix.n_out, l->matrix.n_in) : 0;
+}
 
 static inline void norm_row(const liz_model *m, const liz_norm *norm, const float *x, size_t n, float *y)
 {
@@ -152,6 +173,7 @@ static inline void prepare_here(const liz_worker *w, liz_act_source source, size
         m->prepared = source;
     liz_act_prepare(&m->kernel, &m->act, source, n_tok, n_in, forms, w->id, w->n);
     meet(w);
+    lap(w, LIZ_PART_PREPARE, 0);
 }
 
 /* Activations x [n_tok, n_in], which members have just written. */

@@ -26,18 +26,22 @@ void liz_model_feed_forward(const liz_worker *w, int layer)
     linear(w, &l->gate, w->n_tok, m->buf.gate);
     linear(w, &l->up, w->n_tok, m->buf.up);
     meet(w);
+    lap(w, LIZ_PART_GATE_UP, linear_bytes(&l->gate) + linear_bytes(&l->up));
     adapt(w, &l->gate, in, m->buf.gate);
     adapt(w, &l->up, in, m->buf.up);
     for (size_t t = w->begin; t < w->end; t++)
         activate(m, l, 0, t);
+    lap(w, LIZ_PART_ACTIVATE, 0);
     prepare(w, m->buf.up, w->n_tok, (size_t)l->up.matrix.n_out, form_of(&l->down));
     linear(w, &l->down, w->n_tok, m->buf.h);
     meet(w);
+    lap(w, LIZ_PART_DOWN, linear_bytes(&l->down));
     adapt(w, &l->down, m->buf.up, m->buf.h);
     for (size_t t = w->begin; t < w->end; t++) {
         add_bias(m, &l->down, 0, m->buf.h + t * n);
         stream_out(w, &l->ffn_post_norm, t);
     }
+    lap(w, LIZ_PART_RESIDUAL, 0);
 }
 
 /* ---- Experts ---- */
@@ -115,15 +119,18 @@ void liz_model_experts(const liz_worker *w, int layer)
     meet(w);
     if (w->id == 0)
         liz_moe_group(&m->moe, &m->h, w->n_tok);
+    lap(w, LIZ_PART_ROUTE, linear_bytes(&l->router));
     prepare_pairs(w, in, m->moe.act_token, (size_t)m->h.n_embd, form_of(&l->gate) | form_of(&l->up));
     linear_runs(w, &l->gate, m->buf.gate);
     linear_runs(w, &l->up, m->buf.up);
     meet(w);
+    lap(w, LIZ_PART_GATE_UP, m->moe.n_runs * (linear_bytes(&l->gate) + linear_bytes(&l->up)));
     liz_team_share(m->moe.n_pairs, 1, w->id, w->n, &begin, &end);
     adapt_pairs(w, &l->gate, in, false, m->buf.gate, begin, end);
     adapt_pairs(w, &l->up, in, false, m->buf.up, begin, end);
     for (size_t pair = begin; pair < end; pair++)
         activate(m, l, m->moe.pair_expert[pair], pair);
+    lap(w, LIZ_PART_ACTIVATE, 0);
     prepare_pairs(w, m->buf.up, m->moe.act_pair, (size_t)l->up.matrix.n_out, form_of(&l->down));
     linear_runs(w, &l->down, m->buf.expert);
     meet(w);
@@ -131,8 +138,10 @@ void liz_model_experts(const liz_worker *w, int layer)
         adapt_pairs(w, &l->down, m->buf.up, true, m->buf.expert, begin, end);
         meet(w); /* a token's pairs may be other members' */
     }
+    lap(w, LIZ_PART_DOWN, m->moe.n_runs * linear_bytes(&l->down));
     for (size_t t = w->begin; t < w->end; t++) {
         sum_experts(m, l, t);
         stream_out(w, &l->ffn_post_norm, t);
     }
+    lap(w, LIZ_PART_RESIDUAL, 0);
 }

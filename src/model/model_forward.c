@@ -67,6 +67,7 @@ static void output(const liz_worker *w)
     liz_model_adapt(w, &m->w.output, &rows, begin, end);
     for (size_t i = begin; i < end; i++)
         finish_logits(m, m->buf.logits + i * (size_t)m->h.n_vocab);
+    lap(w, LIZ_PART_OUTPUT, linear_bytes(&m->w.output));
 }
 
 static void run_member(void *arg, int id, int n_members)
@@ -77,6 +78,7 @@ static void run_member(void *arg, int id, int n_members)
     liz_team_share(w.n_tok, 1, id, n_members, &w.begin, &w.end);
     for (size_t t = w.begin; t < w.end; t++)
         embed(&w, t);
+    lap(&w, LIZ_PART_EMBED, 0);
     for (int layer = 0; layer < w.m->h.n_layer; layer++) {
         liz_model_attention(&w, layer);
         (w.m->h.layers[layer].sparse ? liz_model_experts : liz_model_feed_forward)(&w, layer);
@@ -111,6 +113,7 @@ liz_status liz_model_forward(liz_model *m, liz_cache *cache, const liz_batch_seq
     liz_worker step = {.m = m, .cache = cache, .seqs = seqs};
     if (!gather_tokens(&step, n_seqs))
         return liz_fail(err, LIZ_E_LIMIT, "a step of the model: more tokens than it was opened for");
+    m->lap_us = m->profile != NULL ? liz_clock_us() : 0;
     liz_team_run(m->team, run_member, &step);
     *logits = m->buf.logits;
     return LIZ_OK;

@@ -49,6 +49,16 @@ LIZZIE_ISA=c run 'another instruction set' 0 bf16.gguf --prefill 8 --depth 4 --s
 has "$out" '"variant":"c"' 'is the one used, for the machine too'
 is "$(figure line)" '' '--rows 0: no line'
 is "$(figure 'decode 1')" '' '--sequences: no other'
+run 'a profile' 0 tiny.gguf "${few[@]}" --rows 0 --profile
+for row in '^ms a step \(GB/s\) +prefill +decode 1 +decode 5' '^gate and up +[0-9.]+ \([0-9.]+\) ' '^attention +[0-9.]+ \(' \
+    '^choosing tokens +[0-9.]+ '; do
+    grep -qE "$row" out.txt
+    ok $? "it says $row"
+done
+run 'and in JSON' 0 tiny.gguf "${few[@]}" --rows 0 --profile --json
+profile() { grep -oE "\"profile\":.*" out.txt | grep -oE "\"decode 5\":.*" | grep -oE "\"$1\":\{\"us\":[0-9]+,\"bytes\":[0-9]+" | grep -oE '[0-9]+$'; }
+steps=$(grep -oE '"profile":.*' out.txt | grep -oE '"decode 5":\{"steps":[0-9]+' | grep -oE '[0-9]+$')
+is "$(($(profile down) % steps)) $(($(profile down) / steps > 0))" '0 1' 'each step reads the same weights'
 many=64
 [[ $BUILD == *-tiny ]] && many=6 # whose steps have three rows
 run 'more sequences than threads' 0 tiny.gguf --prefill 8 --depth 8 --steps 100 --sequences $many --rows 0 --repeat 1 --json

@@ -720,6 +720,12 @@ void liz_engine_close(liz_engine *e)
 const liz_vocab *liz_engine_vocab(const liz_engine *e) { return e->model.vocab ? &e->vocab : NULL; }
 void liz_engine_info_get(const liz_engine *e, liz_engine_info *info) { *info = e->info; }
 
+size_t liz_engine_profile_get(liz_engine *e, liz_profile_part *parts)
+{
+    (void)e, (void)parts;
+    return 0;
+}
+
 void liz_engine_stats_get(liz_engine *e, liz_engine_stats *stats)
 {
     pthread_mutex_lock(&e->lock);

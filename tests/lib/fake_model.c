@@ -54,6 +54,8 @@ void liz_model_close(liz_model *model)
 
 const liz_model_params *liz_model_params_get(const liz_model *model) { return &model->params; }
 
+void liz_model_profile_into(liz_model *model, liz_model_profile *profile) { (void)model, (void)profile; }
+
 liz_status liz_model_adapter_add(liz_model *model, const liz_adapter *adapter, float scale, liz_error *err)
 {
     (void)model, (void)adapter, (void)scale;
