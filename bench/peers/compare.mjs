@@ -1,15 +1,17 @@
 // compare.mjs - Lizzie and llama.cpp on the same file, turn by turn, and the ratios.
 //
 //   node compare.mjs MODEL [--rounds N] [--threads N] [--sequences 1,8,32] [--isa amx,avx512,avx2] [--prefill N]
-//                    [--depth N] [--steps N] [--build DIR] [--own]
+//                    [--depth N] [--steps N] [--build DIR] [--own] [--plot F.svg]
 //
 // The machine's speed drifts, so the two run alternately, a process each, `rounds` times, and each ratio is taken within
 // a round. The table gives medians over the rounds and the lowest and highest of the ratios. Its line `decode 32, against
 // the best` holds Lizzie's most sequences against whatever number suits llama.cpp best. --isa (all that the machine has)
 // caps both: Lizzie through LIZZIE_ISA, llama.cpp through the CPU variant it may load; that each used what it was told is
-// checked. With --own llama.cpp picks its variant itself, which the table then names. Lizzie is timed by `lizzie bench`, llama.cpp by llamacpp.mjs, which prints the same members.
+// checked. With --own llama.cpp picks its variant itself, which the table then names. With --plot Lizzie runs once more,
+// on the last of these, and draws its curve of decode beside llama.cpp's. Lizzie is timed by `lizzie bench`, llama.cpp by
+// llamacpp.mjs, which prints the same members.
 import { execFileSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { readFileSync, unlinkSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { parseArgs } from "node:util";
 
@@ -22,6 +24,7 @@ const { values: options, positionals } = parseArgs({
         rounds: { type: "string", default: "5" },
         isa: { type: "string" },
         own: { type: "boolean", default: false },
+        plot: { type: "string" },
         build: { type: "string", default: path.join(here, "..", "..", "build") },
     },
 });
@@ -53,10 +56,10 @@ function runJson(command, args, env, variant) {
     return result;
 }
 
-const runOurs = (isa) =>
+const runOurs = (isa, more = []) =>
     runJson(
         path.join(options.build, "lizzie"),
-        ["bench", ...common, "--rows", "0", "--repeat", "1", "--json"],
+        ["bench", ...common, "--rows", "0", "--repeat", "1", "--json", ...more],
         { LIZZIE_ISA: isa },
         isa,
     );
@@ -96,6 +99,13 @@ for (let i = 0; i < Number(options.rounds); i++) {
         rounds[isa].push(first ? { ours: a, theirs: b } : { ours: b, theirs: a });
     }
     process.stderr.write(`round ${i + 1} of ${options.rounds}\n`);
+}
+
+if (options.plot !== undefined) {
+    const beside = `${options.plot}.json`;
+    writeFileSync(beside, JSON.stringify(rounds[isas.at(-1)].at(-1).theirs));
+    runOurs(isas.at(-1), ["--plot", options.plot, "--beside", beside]);
+    unlinkSync(beside);
 }
 
 const { model, machine } = rounds[isas[0]][0].ours;

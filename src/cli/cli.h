@@ -39,6 +39,7 @@ typedef struct cli_bench_args {
     int32_t n_prefill, n_depth, n_steps, n_rows, n_rounds;
     int counts[CLI_BENCH_COUNTS_MAX], n_counts; /* sequences together */
     bool has_profile;
+    const char *plot, *beside; /* paths; NULL: not given */
 } cli_bench_args;
 
 /* What `quantize` is to do beside its three arguments. */

@@ -11,6 +11,13 @@ typedef struct cli_bench_profile {
     uint64_t n_steps;
 } cli_bench_profile;
 
+/* Tokens a second of n sequences together, n rising. */
+typedef struct cli_bench_curve {
+    int counts[CLI_BENCH_COUNTS_MAX];
+    double tok_s[CLI_BENCH_COUNTS_MAX];
+    int n;
+} cli_bench_curve;
+
 /* What was timed, a value for each round. */
 typedef struct cli_bench_times {
     double open_s[CLI_BENCH_ROUNDS_MAX];        /* liz_engine_open */
@@ -24,8 +31,14 @@ typedef struct cli_bench_times {
     /* The line: tokens of a row on average. Without rows, or a vocabulary to write them with, it did not run. */
     bool has_line;
     double line_computed, line_saved, line_completion;
+    cli_bench_curve beside;                               /* another program's */
     cli_bench_profile profiles[CLI_BENCH_COUNTS_MAX + 1]; /* of prefill, then of each count; --profile only */
 } cli_bench_times;
+
+double cli_bench_median(const double *values, int n);
+LIZ_MUST_CHECK liz_status cli_bench_curve_read(cli_bench_curve *curve, const char *path, liz_error *err);
+/* Draws args->bench.plot. */
+LIZ_MUST_CHECK liz_status cli_bench_plot(const cli_args *args, const cli_bench_times *times, liz_error *err);
 
 /* LIZ_E_CANCELLED after a signal. */
 LIZ_MUST_CHECK liz_status cli_bench_run(const cli_args *args, cli_bench_times *times, liz_error *err);

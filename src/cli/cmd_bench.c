@@ -7,7 +7,6 @@
 #include "cli/cli_bench.h"
 
 #include <math.h>
-#include <stdlib.h>
 
 typedef struct figure {
     char name[32];
@@ -72,20 +71,15 @@ static void figures_fill(report *r)
     }
 }
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static verdict judge(const report *r, const figure *f)
 {
     const int n = r->args->bench.n_rounds;
     const liz_machine *m = &r->machine;
-    double sorted[CLI_BENCH_ROUNDS_MAX];
-    memcpy(sorted, f->values, (size_t)n * sizeof *sorted);
-    qsort(sorted, (size_t)n, sizeof *sorted, by_value);
-    verdict v = {.median = (sorted[(n - 1) / 2] + sorted[n / 2]) / 2, .lowest = sorted[0], .highest = sorted[n - 1]};
+    verdict v = {.median = cli_bench_median(f->values, n), .lowest = f->values[0], .highest = f->values[0]};
+    for (int i = 1; i < n; i++) {
+        v.lowest = fmin(v.lowest, f->values[i]);
+        v.highest = fmax(v.highest, f->values[i]);
+    }
     double rate = f->in_seconds ? 1 / v.median : v.median, ops = f->int8_ops + f->float_ops;
     double compute_s = f->int8_ops / m->int8_ops_s + f->float_ops / m->bf16_ops_s;
     double read_s = m->read_bytes_s > 0 ? f->bytes / m->read_bytes_s : 0;
@@ -242,9 +236,15 @@ liz_status cli_bench(cli_args *args, liz_buf *out, liz_error *err)
 {
     static cli_bench_times times;
     report r = {.args = args, .times = &times};
+    if (args->bench.beside != NULL && args->bench.plot == NULL)
+        return liz_fail(err, LIZ_E_USAGE, "--beside: is drawn into --plot F.svg: give that too");
+    if (args->bench.beside != NULL)
+        LIZ_TRY(cli_bench_curve_read(&times.beside, args->bench.beside, err));
     liz_status status = cli_bench_run(args, &times, err);
     cli_progress_clear();
     status = status ?: liz_machine_measure(times.info.n_threads, &r.machine, err); /* its memory is not the model's */
+    if (status == LIZ_OK && args->bench.plot != NULL)
+        status = cli_bench_plot(args, &times, err);
     if (status != LIZ_OK)
         return status;
     figures_fill(&r);

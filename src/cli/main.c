@@ -126,7 +126,7 @@ static int run_command(const cli_command *command, int argc, char **argv)
     liz_line_opts_init(&args.line);
     args.line.max_tokens = -1; /* not given */
     args.price_kwh = 0.30;
-    args.bench = (cli_bench_args){512, 64, 24, 64, 3, {1, 8, 32}, 3, false};
+    args.bench = (cli_bench_args){512, 64, 24, 64, 3, {1, 8, 32}, 3, false, NULL, NULL};
     liz_course_opts_init(&args.train.common);
     if (command->id == CLI_TUNE)
         liz_tune_opts_init(&args.tune, &args.train.common);

@@ -1,6 +1,7 @@
 /* history.c - the log's lines and the drawing of the curve. */
 #include "train/history.h"
 
+#include "base/chart.h"
 #include "base/json.h"
 
 #include <fcntl.h>
@@ -8,8 +9,9 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-enum { TEXT_MAX = 1 << 30, BINS = 400, WIDTH = 800, HEIGHT = 420, LEFT = 56, RIGHT = 16, TOP = 28, BOTTOM = 44 };
+enum { TEXT_MAX = 1 << 30, BINS = 400 };
 
 liz_status liz_history_add(liz_history_list *history, const liz_point *point, liz_error *err)
 {
@@ -79,80 +81,46 @@ liz_status liz_history_log(const liz_history_list *history, bool last_only, cons
 
 /* ---- The curve ---- */
 
-typedef struct frame {
-    double x_max, y_min, y_max; /* tokens; losses */
-} frame;
-
-static double x_of(const frame *f, double tokens) { return LEFT + tokens / f->x_max * (WIDTH - LEFT - RIGHT); }
-static double y_of(const frame *f, double loss)
-{
-    double clipped = fmin(fmax(loss, f->y_min), f->y_max);
-    return TOP + (f->y_max - clipped) / (f->y_max - f->y_min) * (HEIGHT - TOP - BOTTOM);
-}
-
 /* The frame leaves the steep beginning out: it ends at the loss that the first tenth comes down to. */
-static frame frame_of(const liz_history_list *h)
+static liz_chart chart_of(const liz_history_list *h, double unit)
 {
-    frame f = {1, INFINITY, 0};
+    liz_chart c = {.x_max = 1 / unit, .y_min = INFINITY};
     for (size_t i = 0; i < h->n; i++) {
         const liz_point *p = &h->v[i];
-        f.x_max = fmax(f.x_max, (double)p->n_tokens);
-        f.y_min = fmin(f.y_min, isnan(p->valid) ? p->loss : fmin(p->loss, p->valid));
+        c.x_max = fmax(c.x_max, (double)p->n_tokens / unit);
+        c.y_min = fmin(c.y_min, isnan(p->valid) ? p->loss : fmin(p->loss, p->valid));
         if (i >= h->n / 10)
-            f.y_max = fmax(f.y_max, p->loss);
+            c.y_max = fmax(c.y_max, p->loss);
     }
-    if (!(f.y_min < f.y_max))
-        f = (frame){f.x_max, 0, fmax(f.y_max, 1)};
-    f.y_min = floor(f.y_min * 10) / 10;
-    f.y_max = ceil(f.y_max * 10) / 10;
-    return f;
-}
-
-/* The least step of 1, 2 or 5 times a power of ten that cuts `span` into eight at most. */
-static double tick_of(double span)
-{
-    double power = pow(10, floor(log10(span / 8)));
-    return power * (span / power <= 8 ? 1 : span / power <= 16 ? 2 : span / power <= 40 ? 5 : 10);
-}
-
-static void draw_axes(liz_buf *out, const frame *f)
-{
-    double tick = tick_of(f->y_max - f->y_min);
-    for (double y = ceil(f->y_min / tick - 1e-9) * tick; y <= f->y_max + 1e-9; y += tick)
-        liz_buf_printf(out,
-                       "<path class=\"g\" d=\"M%d %.1fH%d\"/><text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%g</text>\n",
-                       LEFT, y_of(f, y), WIDTH - RIGHT, LEFT - 6, y_of(f, y) + 4, round(y * 1e6) / 1e6);
-    tick = tick_of(f->x_max);
-    for (double x = 0; x <= f->x_max * (1 + 1e-9); x += tick)
-        liz_buf_printf(out, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%g</text>\n", x_of(f, x),
-                       HEIGHT - BOTTOM + 18, f->x_max >= 1e6 ? x / 1e6 : x);
-    liz_buf_printf(out, "<text x=\"%d\" y=\"%d\" text-anchor=\"end\">%s</text>\n", WIDTH - RIGHT, HEIGHT - 8,
-                   f->x_max >= 1e6 ? "million tokens" : "tokens");
+    if (!(c.y_min < c.y_max))
+        c = (liz_chart){.x_max = c.x_max, .y_max = fmax(c.y_max, 1)};
+    c.y_min = floor(c.y_min * 10) / 10;
+    c.y_max = ceil(c.y_max * 10) / 10;
+    return c;
 }
 
 /* The training loss as means of up to 400 bins of steps. */
-static void draw_training(liz_buf *out, const frame *f, const liz_history_list *h)
+static void draw_training(const liz_chart *c, const liz_history_list *h, double unit)
 {
     size_t n_bins = h->n < BINS ? h->n : BINS;
-    liz_buf_puts(out, "<polyline class=\"t\" points=\"");
+    liz_chart_line_begin(c, LIZ_CHART_BLUE);
     for (size_t bin = 0; bin < n_bins; bin++) {
         size_t first = bin * h->n / n_bins, end = (bin + 1) * h->n / n_bins;
         double sum = 0;
         for (size_t i = first; i < end; i++)
             sum += h->v[i].loss;
-        liz_buf_printf(out, "%.1f,%.1f ", x_of(f, (double)h->v[end - 1].n_tokens),
-                       y_of(f, sum / (double)(end - first)));
+        liz_chart_point(c, (double)h->v[end - 1].n_tokens / unit, sum / (double)(end - first));
     }
-    liz_buf_puts(out, "\"/>\n");
+    liz_chart_line_end(c);
 }
 
-static void draw_validation(liz_buf *out, const frame *f, const liz_history_list *h)
+static void draw_validation(const liz_chart *c, const liz_history_list *h, double unit)
 {
-    liz_buf_puts(out, "<polyline class=\"v\" points=\"");
+    liz_chart_line_begin(c, LIZ_CHART_RED);
     for (size_t i = 0; i < h->n; i++)
         if (!isnan(h->v[i].valid))
-            liz_buf_printf(out, "%.1f,%.1f ", x_of(f, (double)h->v[i].n_tokens), y_of(f, h->v[i].valid));
-    liz_buf_puts(out, "\"/>\n");
+            liz_chart_point(c, (double)h->v[i].n_tokens / unit, h->v[i].valid);
+    liz_chart_line_end(c);
 }
 
 static double last_valid(const liz_history_list *h)
@@ -166,25 +134,17 @@ static double last_valid(const liz_history_list *h)
 liz_status liz_history_plot(const liz_history_list *h, const liz_files *files, const char *path, liz_error *err)
 {
     liz_buf out;
-    frame f = frame_of(h);
-    double valid = last_valid(h);
+    char title[128] = "loss a token, nats: training (blue)";
+    double valid = last_valid(h), unit = h->n > 0 && h->v[h->n - 1].n_tokens >= 1000000 ? 1e6 : 1;
+    liz_chart c = chart_of(h, unit);
     liz_buf_init(&out, TEXT_MAX);
-    liz_buf_printf(
-        &out,
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\">\n"
-        "<style>text{font:12px sans-serif;fill:#444}polyline{fill:none;stroke-width:1.5}.g{stroke:#ddd}"
-        ".t{stroke:#7a9cc6}.v{stroke:#c0392b;stroke-width:2}</style>\n"
-        "<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n<text x=\"%d\" y=\"18\">loss a token, nats: "
-        "training (blue)",
-        WIDTH, HEIGHT, LEFT);
+    c.out = &out;
     if (!isnan(valid))
-        liz_buf_printf(&out, " and validation (red), last %.4f", valid);
-    liz_buf_puts(&out, "</text>\n");
-    draw_axes(&out, &f);
-    if (h->n > 0)
-        draw_training(&out, &f, h);
-    draw_validation(&out, &f, h);
-    liz_buf_puts(&out, "</svg>\n");
+        snprintf(title + strlen(title), 64, " and validation (red), last %.4f", valid);
+    liz_chart_begin(&c, title, unit > 1 ? "million tokens" : "tokens");
+    draw_training(&c, h, unit);
+    draw_validation(&c, h, unit);
+    liz_chart_end(&c);
     liz_status status = write_text(files, path, O_TRUNC, &out, err);
     liz_buf_free(&out);
     return status;

@@ -59,6 +59,14 @@ run 'and in JSON' 0 tiny.gguf "${few[@]}" --rows 0 --profile --json
 profile() { grep -oE "\"profile\":.*" out.txt | grep -oE "\"decode 5\":.*" | grep -oE "\"$1\":\{\"us\":[0-9]+,\"bytes\":[0-9]+" | grep -oE '[0-9]+$'; }
 steps=$(grep -oE '"profile":.*' out.txt | grep -oE '"decode 5":\{"steps":[0-9]+' | grep -oE '[0-9]+$')
 is "$(($(profile down) % steps)) $(($(profile down) / steps > 0))" '0 1' 'each step reads the same weights'
+run 'a curve' 0 tiny.gguf "${few[@]}" --rows 0 --json --plot ours.svg
+cp out.txt ours.json
+run 'and another beside it' 0 tiny.gguf "${few[@]}" --rows 0 --plot both.svg --beside ours.json
+is "$(grep -c '<polyline.*points="[0-9., ]*[0-9]' ours.svg) $(grep -c '<polyline.*points="[0-9., ]*[0-9]' both.svg)" '1 2' 'a line each'
+echo '{"figures":{}}' >none.json
+run 'a file without figures' 1 tiny.gguf "${few[@]}" --plot x.svg --beside none.json
+has "$err" 'none.json: has no figures' 'is named'
+run '--beside alone' 2 tiny.gguf "${few[@]}" --beside ours.json
 many=64
 [[ $BUILD == *-tiny ]] && many=6 # whose steps have three rows
 run 'more sequences than threads' 0 tiny.gguf --prefill 8 --depth 8 --steps 100 --sequences $many --rows 0 --repeat 1 --json
