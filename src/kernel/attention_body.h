@@ -237,8 +237,8 @@ LIZ_LANE_FN void value_page_i8(const int8_t *page, const float *p, int n_embd, f
 
 /* Scores of a block become p; returns their sum and the greatest score. Keys [first, end) of it are seen; p of the
  * others in their pages is zero. */
-LIZ_LANE_FN float softmax_block(float *s, size_t first, size_t end, float scale, float softcap, bool round,
-                                float *greatest)
+static float ROWS(softmax_block)(float *s, size_t first, size_t end, float scale, float softcap, bool round,
+                                 float *greatest)
 {
     size_t t_begin = first / LIZ_GROUP_LEN * 2, t_end = (end + 15) / 16;
     const liz_v16 unseen = liz_v16_set(-INFINITY), cap = liz_v16_set(softcap);
@@ -268,8 +268,8 @@ LIZ_LANE_FN float softmax_block(float *s, size_t first, size_t end, float scale,
 }
 
 /* The running (m, l, o) takes in a block's. */
-LIZ_LANE_FN void merge_block(float *m, float *l, float *o, float m_block, float l_block, const float *o_block,
-                             int n_embd)
+static void ROWS(merge_block)(float *m, float *l, float *o, float m_block, float l_block, const float *o_block,
+                              int n_embd)
 {
     float greatest = *m > m_block ? *m : m_block;
     float factors[16] = {*m - greatest, m_block - greatest};
@@ -298,19 +298,19 @@ LIZ_LANE_FN void merge_block(float *m, float *l, float *o, float m_block, float 
                 const attend_##TYPE *keys = (const void *)a->k[page + t / 2];                                          \
                 liz_v16_store(s + 16 * t, score_half_##TYPE(keys, t % 2, q, a->n_embd_k));                             \
             }                                                                                                          \
-            float m_block, l_block = softmax_block(s, first, end, a->scale, a->softcap, ROUND, &m_block);              \
+            float m_block, l_block = ROWS(softmax_block)(s, first, end, a->scale, a->softcap, ROUND, &m_block);        \
             memset(sums, 0, (size_t)a->n_embd_v * sizeof *sums);                                                       \
             for (size_t t = first_page; LIZ_GROUP_LEN * t < end; t++)                                                  \
                 value_page_##TYPE((const void *)a->v[page + t], s + LIZ_GROUP_LEN * t, a->n_embd_v, sums);             \
             if (sums == o)                                                                                             \
                 m = m_block, l = l_block;                                                                              \
             else                                                                                                       \
-                merge_block(&m, &l, o, m_block, l_block, o_block, a->n_embd_v);                                        \
+                ROWS(merge_block)(&m, &l, o, m_block, l_block, o_block, a->n_embd_v);                                  \
             sums = o_block;                                                                                            \
         }                                                                                                              \
         if (sink != NULL) {                                                                                            \
             memset(o_block, 0, (size_t)a->n_embd_v * sizeof *o_block);                                                 \
-            merge_block(&m, &l, o, *sink, 1.0f, o_block, a->n_embd_v);                                                 \
+            ROWS(merge_block)(&m, &l, o, *sink, 1.0f, o_block, a->n_embd_v);                                           \
         }                                                                                                              \
         liz_v16 inverse = liz_v16_set(1.0f / l);                                                                       \
         for (int i = 0; i < a->n_embd_v; i += 16)                                                                      \
@@ -340,4 +340,6 @@ static void ROWS(liz_kernel_attention)(liz_kernel *kernel)
     ATTENTION_ENTRIES(BF16, bf16)
     ATTENTION_ENTRIES(F32, f32)
     ATTENTION_ENTRIES(I8, i8)
+    kernel->attn_softmax = ROWS(softmax_block);
+    kernel->attn_merge = ROWS(merge_block);
 }

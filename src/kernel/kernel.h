@@ -74,6 +74,20 @@ typedef struct liz_attn_args {
     float *scratch;     /* [LIZ_ATTN_SCRATCH_FLOATS(n_embd_k, n_embd_v)] */
 } liz_attn_args;
 
+/* Attention of a run: consecutive tokens of a sequence, the group's heads of each (kernel/attend_run.c). */
+typedef struct liz_attn_run {
+    const float *q; /* of the first token, [n_group, n_embd_k]; the next one's is q_stride further */
+    size_t q_stride;
+    const uint8_t *const *k, *const *v;     /* as in liz_attn_args */
+    size_t pos, window;                     /* of the first token; keys that a token sees at most */
+    int n_tok, n_group, n_embd_k, n_embd_v; /* n_tok n_group <= LIZ_ATTN_RUN_ROWS */
+    float scale, softcap;
+    const float *sinks;
+    float *out; /* as q */
+    size_t out_stride;
+    float *scratch; /* [LIZ_ATTN_RUN_FLOATS(n_embd_k, n_embd_v)], 64-byte aligned */
+} liz_attn_run;
+
 typedef struct liz_kernel {
     liz_tier_id tier;
 
@@ -115,6 +129,11 @@ typedef struct liz_kernel {
     void (*store_key[LIZ_ATTN_ELEM_COUNT])(const float *x, int n_embd, int slot, void *page);
     void (*store_value[LIZ_ATTN_ELEM_COUNT])(const float *x, int n_embd, int slot, void *page);
     void (*attend[LIZ_ATTN_ELEM_COUNT])(const liz_attn_args *args);
+    /* Its steps, for runs. Scores of a key block become p, of which keys [first, end) are seen; p of the others in
+     * their pages is zero. Gives their sum and the greatest score. */
+    float (*attn_softmax)(float *s, size_t first, size_t end, float scale, float softcap, bool round, float *greatest);
+    /* The running (m, l, o) takes in a block's. */
+    void (*attn_merge)(float *m, float *l, float *o, float m_block, float l_block, const float *o_block, int n_embd);
 
     /* For measuring the machine: rounds of multiplications and additions that need nothing but registers, by the best
      * instruction of the tier; returns how many operations that were. Between tiles_begin and tiles_end. */
@@ -123,6 +142,12 @@ typedef struct liz_kernel {
 } liz_kernel;
 
 void liz_kernel_init(liz_kernel *kernel, liz_tier_id tier);
+
+/* Attention of a run over pages of these elements, by products where the tier has them and there are rows enough, else
+ * by `attend`, token by token: the same bits. Between tiles_begin and tiles_end. */
+void liz_attend(const liz_kernel *kernel, liz_attn_elem elem, const liz_attn_run *run);
+/* Whether it is by products. */
+bool liz_attend_multiplies(const liz_kernel *kernel, liz_attn_elem elem, const liz_attn_run *run);
 
 /* The operations of the table and which variant a tier runs, for `inspect`. */
 size_t liz_kernel_count(void);

@@ -152,13 +152,16 @@ static void carve_all(liz_model *m, const liz_model_opts *o, liz_member *members
     uint64_t n_pages = liz_div_up((size_t)o->n_ctx, LIZ_ATTN_PAGE) + 1;
     carve_rows(m, o, c);
     m->tokens = carve(c, (uint64_t)o->n_batch_max, 1, sizeof *m->tokens);
+    m->runs = carve(c, (uint64_t)o->n_batch_max, 1, sizeof *m->runs);
     m->logit_rows = carve(c, (uint64_t)o->n_logits_max, 1, sizeof *m->logit_rows);
     for (int i = 0; i < h->n_rope; i++)
         m->rope_freqs[i] = carve(c, (uint64_t)h->rope[i].n_dims / 2, 1, sizeof(double));
     for (int i = 0; i < n_members; i++) {
         liz_member *s = members != NULL ? &members[i] : &(liz_member){0};
         s->matmul = carve(c, liz_matmul_scratch_bytes((size_t)o->n_batch_max), 1, 1);
-        s->attn = carve_floats(c, LIZ_ATTN_SCRATCH_FLOATS(h->n_embd_k, h->n_embd_v), 1);
+        uint64_t n_one = LIZ_ATTN_SCRATCH_FLOATS(h->n_embd_k, h->n_embd_v);
+        uint64_t n_run = LIZ_ATTN_RUN_FLOATS(h->n_embd_k, h->n_embd_v);
+        s->attn = carve_floats(c, n_one > n_run ? n_one : n_run, 1);
         s->k_pages = carve(c, n_pages, 1, sizeof *s->k_pages);
         s->v_pages = carve(c, n_pages, 1, sizeof *s->v_pages);
         uint64_t n_gathered = (int)LIZ_PAGE_TOKENS == (int)LIZ_ATTN_PAGE ? 0 : n_pages * LIZ_ATTN_PAGE;

@@ -112,18 +112,16 @@ static void gather_page(const liz_worker *w, int layer, int kv_head, const int32
     s->v_pages[p] = v;
 }
 
-/* Attention of one token and one kv head's group of query heads. */
-static void attend(const liz_worker *w, int layer, size_t t, int kv_head)
+/* The pages of one kv head that the tokens of a run see. */
+static void run_pages(const liz_worker *w, int layer, const liz_run *run, size_t window, int kv_head)
 {
-    liz_model *m = w->m;
+    const liz_model *m = w->m;
     const liz_hparams *h = &m->h;
-    const liz_token *tok = &m->tokens[t];
-    const float *sinks = m->w.layers[layer].sinks;
+    const liz_token *tok = &m->tokens[run->first];
     liz_member *s = &m->members[w->id];
     liz_cache_type type = liz_cache_elem_type(w->cache);
-    size_t n_keys = (size_t)tok->pos + 1;
-    size_t window = h->layers[layer].windowed ? (size_t)h->window : n_keys;
-    size_t first_key = n_keys > window ? n_keys - window : 0;
+    size_t n_seen = (size_t)tok->pos + 1, first_key = n_seen > window ? n_seen - window : 0;
+    size_t n_keys = (size_t)(tok->pos + run->n);
     size_t k_off = (size_t)kv_head * liz_cache_head_bytes(type, h->n_embd_k);
     size_t v_off = (size_t)kv_head * liz_cache_head_bytes(type, h->n_embd_v);
     const int32_t *pages = w->seqs[tok->seq].pages;
@@ -135,14 +133,28 @@ static void attend(const liz_worker *w, int layer, size_t t, int kv_head)
         s->k_pages[p] = (uint8_t *)liz_cache_k(w->cache, layer, pages[p]) + k_off;
         s->v_pages[p] = (uint8_t *)liz_cache_v(w->cache, layer, pages[p]) + v_off;
     }
+}
+
+/* Attention of a run and one kv head's group of query heads: together where the tier has products for it. */
+static void attend(const liz_worker *w, int layer, const liz_run *run, int kv_head)
+{
+    liz_model *m = w->m;
+    const liz_hparams *h = &m->h;
+    const float *sinks = m->w.layers[layer].sinks;
+    liz_member *s = &m->members[w->id];
     int n_group = h->n_head / h->n_head_kv;
-    size_t head = t * (size_t)h->n_head + (size_t)(kv_head * n_group);
-    liz_attn_args args = {
+    size_t pos = (size_t)m->tokens[run->first].pos, window = h->layers[layer].windowed ? (size_t)h->window : SIZE_MAX;
+    size_t head = (size_t)run->first * (size_t)h->n_head + (size_t)(kv_head * n_group);
+    size_t q_stride = (size_t)(h->n_head * h->n_embd_k), out_stride = (size_t)(h->n_head * h->n_embd_v);
+    run_pages(w, layer, run, window, kv_head);
+    liz_attn_run args = {
         .q = m->buf.q + head * (size_t)h->n_embd_k,
+        .q_stride = q_stride,
         .k = s->k_pages,
         .v = s->v_pages,
-        .first_key = first_key,
-        .n_keys = n_keys,
+        .pos = pos,
+        .window = window,
+        .n_tok = run->n,
         .n_group = n_group,
         .n_embd_k = h->n_embd_k,
         .n_embd_v = h->n_embd_v,
@@ -150,17 +162,24 @@ static void attend(const liz_worker *w, int layer, size_t t, int kv_head)
         .softcap = h->attn_softcap,
         .sinks = sinks != NULL ? sinks + kv_head * n_group : NULL,
         .out = m->buf.attn + head * (size_t)h->n_embd_v,
+        .out_stride = out_stride,
         .scratch = s->attn,
     };
-    m->kernel.attend[type](&args);
+    liz_attn_elem elem = (liz_attn_elem)liz_cache_elem_type(w->cache);
+    liz_attend(&m->kernel, elem, &args);
 }
 
 /* Items go round the members, since later tokens see more keys. */
 static void attend_share(const liz_worker *w, int layer)
 {
-    size_t n_head_kv = (size_t)w->m->h.n_head_kv, n_items = w->n_tok * n_head_kv;
+    liz_model *m = w->m;
+    size_t n_head_kv = (size_t)m->h.n_head_kv, n_items = m->n_runs * n_head_kv;
+    if (m->kernel.tiles_begin != NULL)
+        m->kernel.tiles_begin();
     for (size_t i = (size_t)w->id; i < n_items; i += (size_t)w->n)
-        attend(w, layer, i / n_head_kv, (int)(i % n_head_kv));
+        attend(w, layer, &m->runs[i / n_head_kv], (int)(i % n_head_kv));
+    if (m->kernel.tiles_end != NULL)
+        m->kernel.tiles_end();
 }
 
 /* Keys and values that the step's tokens see in a layer. */

@@ -41,6 +41,11 @@ typedef struct liz_token {
     int32_t seq;
 } liz_token;
 
+/* Neighbouring tokens of a sequence that attend together. */
+typedef struct liz_run {
+    int32_t first, n; /* tokens of the step */
+} liz_run;
+
 struct liz_model {
     const liz_gguf *gguf;
     liz_hparams h;
@@ -60,7 +65,9 @@ struct liz_model {
     liz_buffers buf;
     liz_moe moe;
     liz_member *members;
-    liz_token *tokens;     /* [n_batch_max] */
+    liz_token *tokens; /* [n_batch_max] */
+    liz_run *runs;     /* [n_runs], at most one for each token */
+    size_t n_runs;
     int32_t *logit_rows;   /* [n_logits_max] tokens of the step */
     double *rope_freqs[2]; /* [n_dims / 2] */
     int n_adapters;

@@ -86,10 +86,20 @@ static void run_member(void *arg, int id, int n_members)
     output(&w);
 }
 
+/* Cuts a sequence's tokens of the step into runs, as long as their heads have room together. */
+static void add_runs(liz_model *m, size_t first, size_t n_tok)
+{
+    size_t n_group = (size_t)(m->h.n_head / m->h.n_head_kv),
+           most = n_group < LIZ_ATTN_RUN_ROWS ? LIZ_ATTN_RUN_ROWS / n_group : 1;
+    for (size_t t = 0; t < n_tok; t += most)
+        m->runs[m->n_runs++] = (liz_run){(int32_t)(first + t), (int32_t)(n_tok - t < most ? n_tok - t : most)};
+}
+
 /* The sequences' tokens one after the other. False when a maximum is exceeded. */
 static bool gather_tokens(liz_worker *w, int n_seqs)
 {
     liz_model *m = w->m;
+    m->n_runs = 0;
     if (n_seqs > m->opts.n_seqs_max)
         return false;
     for (int i = 0; i < n_seqs; i++) {
@@ -98,6 +108,7 @@ static bool gather_tokens(liz_worker *w, int n_seqs)
             seq->n_logits > seq->n_tok || w->n_logits + (size_t)seq->n_logits > (size_t)m->opts.n_logits_max ||
             seq->n_past > m->opts.n_ctx - seq->n_tok)
             return false;
+        add_runs(m, w->n_tok, (size_t)seq->n_tok);
         for (int32_t t = 0; t < seq->n_tok; t++) {
             if (t >= seq->n_tok - seq->n_logits)
                 m->logit_rows[w->n_logits++] = (int32_t)w->n_tok;

@@ -4,8 +4,9 @@
  * outputs, an unreadable page after inputs, and the name of the entry when one crashes. The C reference itself is held
  * against sums in double. `--bench [TYPE]` times the entries instead. A tier that this machine lacks is a skip, not a
  * pass. */
+#include "../lib/guarded.h"
+
 #include "base/half.h"
-#include "base/philox.h"
 #include "kernel/attention.h"
 #include "kernel/kernel.h"
 #include "kernel/matmul.h"
@@ -19,74 +20,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
-
-/* ---- Random numbers ---- */
-
-static uint64_t rng_seed;
-static uint64_t rng_count;
-
-static uint32_t rnd(void)
-{
-    uint64_t n = rng_count++;
-    return liz_philox4x32(rng_seed, (liz_philox){{(uint32_t)n, (uint32_t)(n >> 32), 0, 0}}).v[0];
-}
-
-static float rnd_unit(void) { return (float)((double)rnd() * 0x1p-32); }
-
-static float rnd_gauss(void) { return sqrtf(-2 * logf(rnd_unit() + 1e-9f)) * cosf(6.2831853f * rnd_unit()); }
-
-/* ---- Memory with a guard page behind and canaries beside ---- */
-
-enum { CANARY = 64, CANARY_BYTE = 0xA5, GUARDS_MAX = 80 };
-
-static struct {
-    void *map;
-    size_t size;
-} guards[GUARDS_MAX];
-static int n_guards;
-
-/* `n` bytes that end where an unreadable page begins, rounded so that the start is aligned to 64. */
-static void *guarded(size_t n)
-{
-    size_t page = (size_t)sysconf(_SC_PAGESIZE), used = (n + 63) / 64 * 64,
-           size = (used + page - 1) / page * page + page;
-    uint8_t *map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    assert_true(map != MAP_FAILED && n_guards < GUARDS_MAX);
-    madvise(map, size, MADV_HUGEPAGE);
-    assert_int_equal(mprotect(map + size - page, page, PROT_NONE), 0);
-    guards[n_guards].map = map;
-    guards[n_guards++].size = size;
-    return map + size - page - used;
-}
-
-static void guards_release(void)
-{
-    while (n_guards > 0) {
-        n_guards--;
-        munmap(guards[n_guards].map, guards[n_guards].size);
-    }
-}
-
-static uint8_t *canaries_new(size_t n)
-{
-    uint8_t *p = aligned_alloc(64, (n + 2 * CANARY + 63) / 64 * 64);
-    assert_non_null(p);
-    memset(p, CANARY_BYTE, n + 2 * CANARY);
-    return p + CANARY;
-}
-
-static void canaries_check(uint8_t *p, size_t n, const char *what)
-{
-    for (int i = 0; i < CANARY; i++)
-        if (p[-1 - i] != CANARY_BYTE || p[n + (size_t)i] != CANARY_BYTE)
-            fail_msg("%s: wrote outside its output", what);
-    free(p - CANARY);
-}
 
 /* ---- Tiers ---- */
 
@@ -759,6 +696,89 @@ static void test_attention(void **state)
         }
 }
 
+/* ---- Runs of attention ---- */
+
+typedef struct run_case {
+    size_t pos, window;
+    int n_tok, n_group, n_embd;
+    bool sinks;
+    float softcap;
+} run_case;
+
+/* A run against the reference token by token. */
+static void check_run(run_case c)
+{
+    enum { PAGES_MAX = 16 };
+    size_t n_embd = (size_t)c.n_embd, n_group = (size_t)c.n_group, n_tok = (size_t)c.n_tok, n_keys = c.pos + n_tok;
+    size_t n_kv = (n_keys + LIZ_ATTN_PAGE) * n_embd, width = n_group * n_embd + 16, n_out = n_tok * width;
+    float *q = gauss_floats(n_out), *k = gauss_floats(n_kv), *v = gauss_floats(n_kv), *sinks = gauss_floats(n_group);
+    const uint8_t *k_pages[PAGES_MAX], *v_pages[PAGES_MAX];
+    fill_pages(LIZ_ATTN_BF16, n_keys, c.n_embd, false, k, k_pages);
+    fill_pages(LIZ_ATTN_BF16, n_keys, c.n_embd, true, v, v_pages);
+    for (size_t p = 0; p < (c.pos + 1 > c.window ? c.pos + 1 - c.window : 0) / LIZ_ATTN_PAGE; p++)
+        k_pages[p] = v_pages[p] = NULL; /* outside all windows: must not be looked at */
+    float *want = guarded(n_out * 4), *scratch = guarded(4 * LIZ_ATTN_SCRATCH_FLOATS(c.n_embd, c.n_embd));
+    uint8_t *got = canaries_new(n_out * 4);
+    memset(got, 0, n_out * 4);
+    for (size_t t = 0; t < n_tok; t++) {
+        size_t seen = c.pos + t + 1;
+        ref.attend[LIZ_ATTN_BF16](&(liz_attn_args){.q = q + t * width,
+                                                   .k = k_pages,
+                                                   .v = v_pages,
+                                                   .first_key = seen > c.window ? seen - c.window : 0,
+                                                   .n_keys = seen,
+                                                   .n_group = c.n_group,
+                                                   .n_embd_k = c.n_embd,
+                                                   .n_embd_v = c.n_embd,
+                                                   .scale = 0.125f,
+                                                   .softcap = c.softcap,
+                                                   .sinks = c.sinks ? sinks : NULL,
+                                                   .out = want + t * width,
+                                                   .scratch = scratch});
+    }
+    liz_attn_run run = {.q = q,
+                        .q_stride = width,
+                        .k = k_pages,
+                        .v = v_pages,
+                        .pos = c.pos,
+                        .window = c.window,
+                        .n_tok = c.n_tok,
+                        .n_group = c.n_group,
+                        .n_embd_k = c.n_embd,
+                        .n_embd_v = c.n_embd,
+                        .scale = 0.125f,
+                        .softcap = c.softcap,
+                        .sinks = c.sinks ? sinks : NULL,
+                        .out = (float *)(void *)got,
+                        .out_stride = width,
+                        .scratch = guarded(4 * LIZ_ATTN_RUN_FLOATS(c.n_embd, c.n_embd))};
+    assert_true(liz_attend_multiplies(&tested, LIZ_ATTN_BF16, &run) ==
+                (tested.gemm_bf16 != NULL && c.n_tok * c.n_group > 1));
+    if (tested.tiles_begin != NULL)
+        tested.tiles_begin();
+    liz_attend(&tested, LIZ_ATTN_BF16, &run);
+    if (tested.tiles_end != NULL)
+        tested.tiles_end();
+    compare(want, (float *)(void *)got, n_out, "attend in runs", n_keys, n_tok);
+    canaries_check(got, n_out * 4, "attend in runs");
+    guards_release();
+}
+
+static void test_attention_runs(void **state)
+{
+    (void)state;
+    static const size_t begins[] = {0, 1, 15, 31, 32, 100, 120, 127, 128, 250, 380};
+    for (size_t i = 0; i < sizeof begins / sizeof *begins; i++)
+        for (int n_group = 1; n_group <= 8; n_group *= 2)
+            for (int n_tok = 1; n_tok * n_group <= LIZ_ATTN_RUN_ROWS; n_tok += n_tok < 3 ? 1 : 5) {
+                run_case c = {begins[i],  SIZE_MAX,           n_tok, n_group, n_tok % 2 ? 64 : 32,
+                              i % 3 == 1, i % 4 == 2 ? 30 : 0};
+                check_run(c);
+                c.window = 1 + (i * 37 + (size_t)n_tok) % 170;
+                check_run(c);
+            }
+}
+
 /* ---- Benchmark ---- */
 
 static double seconds(void)
@@ -839,6 +859,35 @@ static void bench_attention(liz_attn_elem elem, int n_embd)
     printf("%s,attend %s,%d keys x %d,%d,warm,%.0f,%.2f,%.1f\n", liz_cpu_tier_name(tested.tier), names[elem], N_KEYS,
            n_embd, N_GROUP, best * 1e9, 2.0 * N_PAGES * (double)bytes / best / 1e9,
            4.0 * N_GROUP * N_KEYS * (double)n / best / 1e9);
+    for (int n_tok = 1; n_tok <= 8 && tested.gemm_bf16 != NULL && elem == LIZ_ATTN_BF16; n_tok *= 8) {
+        float *q_run = gauss_floats(8 * N_GROUP * n), *out_run = guarded(4 * 8 * N_GROUP * n);
+        liz_attn_run run = {.q = q_run,
+                            .q_stride = N_GROUP * n,
+                            .k = k_pages,
+                            .v = v_pages,
+                            .pos = N_KEYS - (size_t)n_tok,
+                            .window = SIZE_MAX,
+                            .n_tok = n_tok,
+                            .n_group = N_GROUP,
+                            .n_embd_k = n_embd,
+                            .n_embd_v = n_embd,
+                            .scale = 0.125f,
+                            .out = out_run,
+                            .out_stride = N_GROUP * n,
+                            .scratch = guarded(4 * LIZ_ATTN_RUN_FLOATS(n_embd, n_embd))};
+        best = 1e9;
+        tested.tiles_begin();
+        for (int r = 0; r < 9; r++) {
+            double t = seconds();
+            liz_attend(&tested, elem, &run);
+            t = seconds() - t;
+            best = t < best ? t : best;
+        }
+        tested.tiles_end();
+        printf("%s,attend %s in runs,%d keys x %d,%d,warm,%.0f,%.2f,%.1f\n", liz_cpu_tier_name(tested.tier),
+               names[elem], N_KEYS, n_embd, n_tok * N_GROUP, best * 1e9, 2.0 * N_PAGES * (double)bytes / best / 1e9,
+               4.0 * n_tok * N_GROUP * N_KEYS * (double)n / best / 1e9);
+    }
     guards_release();
 }
 
@@ -879,9 +928,9 @@ static void run_all(void *arg, int member, int n_members)
         cmocka_unit_test(test_activations_are_right),         cmocka_unit_test(test_tanh_is_right),
     };
     const struct CMUnitTest each[] = {
-        cmocka_unit_test(test_dot),       cmocka_unit_test(test_any_bytes), cmocka_unit_test(test_matmul),
-        cmocka_unit_test(test_rows),      cmocka_unit_test(test_quantize),  cmocka_unit_test(test_rope),
-        cmocka_unit_test(test_attention),
+        cmocka_unit_test(test_dot),       cmocka_unit_test(test_any_bytes),      cmocka_unit_test(test_matmul),
+        cmocka_unit_test(test_rows),      cmocka_unit_test(test_quantize),       cmocka_unit_test(test_rope),
+        cmocka_unit_test(test_attention), cmocka_unit_test(test_attention_runs),
     };
     liz_kernel_init(&tested, LIZ_TIER_C);
     test_result |= cmocka_run_group_tests_name("kernel c", once, NULL, NULL);
