@@ -1,4 +1,4 @@
-/* cli_training.c - tells how a training goes, of a model or of an adapter.
+/* cli_training.c - tells how a training goes, of a model or of an adapter; and lizzie train, which is little more.
  *
  * On a terminal a line is rewritten at every step; what stays, there and in a log of standard error, are a line for
  * each validation and the sample made after it. */

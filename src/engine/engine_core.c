@@ -84,22 +84,19 @@ static liz_status samplers_open(liz_engine *engine, liz_error *err)
     return status;
 }
 
-/* Waits until there is something to do; false when there will never be again. */
-static bool work_wait(liz_engine *engine)
-{
-    pthread_mutex_lock(&engine->lock);
-    while (!engine->closing && engine->n_queue == 0 && engine->n_running == 0)
-        pthread_cond_wait(&engine->wake, &engine->lock);
-    bool more = engine->n_queue > 0 || engine->n_running > 0;
-    pthread_mutex_unlock(&engine->lock);
-    return more;
-}
-
+/* Steps while there is something to do, waits while there is nothing, and ends when there will never be again. */
 static void *engine_main(void *arg)
 {
     liz_engine *engine = arg;
-    while (work_wait(engine))
-        liz_engine_step(engine);
+    for (bool more = true; more;) {
+        pthread_mutex_lock(&engine->lock);
+        while (!engine->closing && engine->n_queue == 0 && engine->n_running == 0)
+            pthread_cond_wait(&engine->wake, &engine->lock);
+        more = engine->n_queue > 0 || engine->n_running > 0;
+        pthread_mutex_unlock(&engine->lock);
+        if (more)
+            liz_engine_step(engine);
+    }
     return NULL;
 }
 

@@ -1,7 +1,8 @@
 /* engine_open.c - an engine from a model file.
  *
- * In this order: the file is mapped and its hyperparameters read; the memory is planned, which may refuse it; only then
- * weights are packed. A file whose vocabulary Lizzie does not know still opens, for token ids in and out. */
+ * In this order: the file is mapped and its hyperparameters read; adapters are opened; the memory is planned, which may
+ * refuse it; only then weights are packed. A file whose vocabulary Lizzie does not know still opens, for token ids in
+ * and out. */
 #include "base/log.h"
 #include "engine/engine_core.h"
 #include "engine/engine_plan.h"

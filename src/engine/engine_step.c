@@ -179,26 +179,19 @@ static void batch_deliver(liz_engine *engine)
 
 /* ---- counters ---- */
 
-static uint64_t prompt_tokens_in_batch(const liz_engine *engine)
-{
-    uint64_t n = 0;
-    for (int i = 0; i < engine->n_batch; i++)
-        if (engine->batch[i].n_past < engine->batch_seqs[i]->n_prompt)
-            n += (uint64_t)engine->batch[i].n_tok;
-    return n;
-}
-
-static void stats_add(liz_engine *engine, uint64_t n_prefilled)
+static void stats_add(liz_engine *engine)
 {
     const liz_cache *cache = engine->parts.cache;
     liz_engine_stats *s = &engine->stats;
+    int n_seqs = 0;
     pthread_mutex_lock(&engine->lock);
     s->n_steps++;
-    s->n_tokens_prefilled += n_prefilled;
     s->n_pages_evicted = liz_cache_evictions(cache);
-    int n_seqs = 0;
-    for (int i = 0; i < engine->n_batch; i++)
+    for (int i = 0; i < engine->n_batch; i++) {
+        bool is_prompt = engine->batch[i].n_past < engine->batch_seqs[i]->n_prompt;
+        s->n_tokens_prefilled += is_prompt ? (uint64_t)engine->batch[i].n_tok : 0;
         n_seqs += i == 0 || engine->batch_seqs[i] != engine->batch_seqs[i - 1];
+    }
     if (n_seqs > s->n_seqs_step_max)
         s->n_seqs_step_max = n_seqs;
     if (liz_cache_pages_held(cache) > s->n_pages_used_max)
@@ -210,8 +203,7 @@ static void batch_compute(liz_engine *engine)
 {
     liz_error err;
     float *logits;
-    uint64_t n_prefilled = prompt_tokens_in_batch(engine);
-    stats_add(engine, n_prefilled);
+    stats_add(engine);
     if (liz_model_forward(engine->parts.model, engine->parts.cache, engine->batch, engine->n_batch, &logits, &err) !=
         LIZ_OK) {
         sequences_cancel(engine, LIZ_FINISH_FAILED, &err, engine->batch_seqs, engine->n_batch);

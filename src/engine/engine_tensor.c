@@ -109,12 +109,11 @@ static liz_status passed(const liz_tensor_job *job, uint64_t from, uint64_t to, 
 
 static liz_status copy_bytes(liz_gguf_writer *writer, const liz_tensor_job *job, liz_error *err)
 {
-    uint64_t size = job->tensor->size_bytes;
-    for (uint64_t at = 0; at < size;) {
-        uint64_t n = size - at < CHUNK_ELEMENTS ? size - at : CHUNK_ELEMENTS;
+    uint64_t size = job->tensor->size_bytes, n;
+    for (uint64_t at = 0; at < size; at += n) {
+        n = size - at < CHUNK_ELEMENTS ? size - at : CHUNK_ELEMENTS;
         LIZ_TRY(liz_gguf_writer_data(writer, job->tensor->data + at, (size_t)n, err));
         LIZ_TRY(passed(job, at, at + n, err));
-        at += n;
     }
     return LIZ_OK;
 }
@@ -123,15 +122,14 @@ static liz_status convert(liz_gguf_writer *writer, liz_team *team, chunk *c, siz
                           liz_error *err)
 {
     uint64_t n_rows = liz_tensor_n_rows(c->job->tensor);
-    liz_status status = LIZ_OK;
-    for (c->first = 0; c->first < n_rows && status == LIZ_OK; c->first += c->n_rows) {
+    for (c->first = 0; c->first < n_rows; c->first += c->n_rows) {
         c->n_rows = n_rows - c->first < n_rows_max ? (size_t)(n_rows - c->first) : n_rows_max;
         liz_team_run(team, convert_share, c);
-        status = check_results(c, loss, err);
-        status = status ?: liz_gguf_writer_data(writer, c->out, c->n_rows * c->bytes_out, err);
-        status = status ?: passed(c->job, c->first * c->bytes_in, (c->first + c->n_rows) * c->bytes_in, err);
+        LIZ_TRY(check_results(c, loss, err));
+        LIZ_TRY(liz_gguf_writer_data(writer, c->out, c->n_rows * c->bytes_out, err));
+        LIZ_TRY(passed(c->job, c->first * c->bytes_in, (c->first + c->n_rows) * c->bytes_in, err));
     }
-    return status;
+    return LIZ_OK;
 }
 
 liz_status liz_tensor_write(liz_gguf_writer *writer, liz_team *team, const liz_tensor_job *job, liz_tensor_loss *loss,

@@ -75,11 +75,6 @@ static liz_status nodes_add(liz_trie *trie, const liz_choice *choices, const int
     return LIZ_OK;
 }
 
-static bool forks(const liz_trie *trie, int32_t node)
-{
-    return trie->nodes[liz_trie_child(node)].next < trie->nodes[node].next;
-}
-
 static int32_t run_add(liz_trie *trie, int32_t node, int32_t parent)
 {
     trie->runs[trie->n_runs] = (liz_trie_run){.node = node, .n = 1, .parent = parent, .slot = -1};
@@ -97,7 +92,8 @@ static void runs_add(liz_trie *trie, bool with_end)
         bool is_leaf = node->next == i + 1;
         if (is_leaf && !with_end)
             continue;
-        if (node->parent == 0 || forks(trie, node->parent))
+        bool forks = trie->nodes[liz_trie_child(node->parent)].next < trie->nodes[node->parent].next;
+        if (node->parent == 0 || forks)
             run = run_add(trie, i, run);
         else
             trie->runs[run].n++;

@@ -71,14 +71,6 @@ static const char *split(liz_str text, char separator, liz_arena *arena, liz_str
     }
 }
 
-static size_t n_separators(liz_str text, char separator)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < text.n; i++)
-        n += text.p[i] == separator;
-    return n;
-}
-
 static liz_status header_check(const liz_line_header *header, const char *form, const char *path, liz_error *err)
 {
     for (size_t i = 0; i < header->n_names; i++) {
@@ -102,7 +94,9 @@ liz_status liz_line_header_read(liz_line_header *header, const liz_line_input *i
         return liz_fail(err, LIZ_E_USAGE, "%s: has no %s header: its first line must name the fields", path, form);
     if (liz_utf8_valid_prefix(text.p, text.n) != text.n)
         return liz_fail(err, LIZ_E_USAGE, "%s: the %s header is not UTF-8: convert the file to UTF-8", path, form);
-    size_t n_max = n_separators(text, header->separator) + 1;
+    size_t n_max = 1;
+    for (size_t i = 0; i < text.n; i++)
+        n_max += text.p[i] == header->separator;
     if (n_max > 10000)
         return liz_fail(err, LIZ_E_LIMIT, "%s: the %s header has more than 10000 columns: is this %s?", path, form,
                         form);
