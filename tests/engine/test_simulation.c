@@ -261,7 +261,7 @@ static void test_random_loads(void **state)
     assert_true(seen.n_evicted > 0);
     assert_true(seen.n_cancelled > 0);
     assert_true(seen.n_deferred > 0);
-    assert_true(seen.n_kept > 100 && seen.n_wrong > 100);
+    assert_true(seen.n_kept > 0 && seen.n_wrong > 0);
     assert_true(seen.n_seqs_step_max >= 2);
 }
 
