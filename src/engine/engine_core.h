@@ -184,7 +184,7 @@ struct liz_engine {
     int n_queue;
     bool closing;
     liz_engine_stats stats;
-    liz_engine_profile profile; /* `profiling` after the last step */
+    liz_engine_profile profile; /* `profiling`, of steps whose tokens are told */
 };
 
 /* The vocabulary of an open file. As liz_vocab_open. */

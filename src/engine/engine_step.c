@@ -199,6 +199,14 @@ static void stats_add(liz_engine *engine)
     pthread_mutex_unlock(&engine->lock);
 }
 
+/* Before a caller learns of the step's tokens, so that who waits for them finds it counted. */
+static void profile_show(liz_engine *engine)
+{
+    pthread_mutex_lock(&engine->lock);
+    engine->profile = engine->profiling;
+    pthread_mutex_unlock(&engine->lock);
+}
+
 static void batch_compute(liz_engine *engine)
 {
     liz_error err;
@@ -215,8 +223,9 @@ static void batch_compute(liz_engine *engine)
     if (engine->n_rows > 0)
         liz_team_run(engine->parts.team, rows_work, engine);
     uint64_t chosen_us = liz_clock_us();
-    batch_deliver(engine);
     engine->profiling.choose_us += chosen_us - begin_us;
+    profile_show(engine);
+    batch_deliver(engine);
     engine->profiling.tell_us += liz_clock_us() - chosen_us;
 }
 
@@ -236,7 +245,6 @@ bool liz_engine_step(liz_engine *engine)
         engine->parts.on_step(false);
     pthread_mutex_lock(&engine->lock);
     bool more = engine->n_queue > 0 || engine->n_running > 0;
-    engine->profile = engine->profiling;
     pthread_mutex_unlock(&engine->lock);
     return more;
 }
