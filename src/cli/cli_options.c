@@ -436,7 +436,7 @@ static const option options[] = {
      "steps between validations (default: a twentieth)"},
     {"patience", "N", TRAINS, U64(train.common.patience, 1, 1e9), "end after so many validations without a better one"},
     {"sample", "TEXT", CLI_TRAIN, TEXT(train.sample), "show at each validation how the model continues this"},
-    {"checkpoint-minutes", "X", TRAINS, DOUBLE(train.common.checkpoint_minutes, 0.001, 1e6),
+    {"checkpoint-minutes", "X", TRAINS, DOUBLE(train.common.checkpoint_minutes, 1e-6, 1e6),
      "minutes between checkpoints (default 5)"},
     {"log", "F.jsonl", TRAINS, PATH(train.common.log_path), "a JSON line for each step"},
     {"plot", "F.svg", TRAINS, PATH(train.common.plot_path), "the curves of the loss"},
