@@ -3,6 +3,7 @@
 # refused, and how. TRAIN_KILLS says how many kills must land in the middle (LIZZIE_TEST_LONG=1: 30).
 set -u
 . tests/lib/tap.sh
+. tests/lib/kills.sh
 tap_folder
 lizzie=$PWD/$BUILD/lizzie
 cd "$tap_dir" || exit 1
@@ -57,31 +58,10 @@ train more.gguf --init one.gguf --data valid.txt --epochs 2 --batch 4 --dtype f3
 ok $? 'a model file is trained further'
 
 # ---- Kills ----------------------------------------------------------------------------------------------------------
-# Every step ends in a checkpoint here, and plain C takes its time. A kill comes after some steps more, which the log
-# tells of, and counts if it left a checkpoint that the run after it goes on from.
-in_middle=0 n_runs=0 RANDOM=${KILL_SEED:-77}
-often=(--checkpoint-minutes 1e-6)
-train peace.gguf "${common[@]}" "${often[@]}" --log peace.jsonl
-lines() { wc -l 2>/dev/null <kill.jsonl || echo 0; }
-: >kill.jsonl
-while [ $in_middle -lt "$kills" ] && [ $n_runs -lt $((kills * 6 + 10)) ]; do
-    n_runs=$((n_runs + 1))
-    LIZZIE_ISA=c "$lizzie" train kill.gguf "${common[@]}" "${often[@]}" --log kill.jsonl >out 2>err &
-    pid=$!
-    wanted=$(($(lines) + 1 + RANDOM % 4))
-    while kill -0 $pid 2>/dev/null && [ "$(lines)" -lt $wanted ]; do
-        sleep 0.003
-    done
-    kill -9 $pid 2>/dev/null
-    wait $pid 2>/dev/null
-    status=$?
-    [ $status -ne 137 ] && rm -f kill.gguf kill.gguf.lizzie kill.jsonl && continue
-    [ -e kill.gguf.checkpoint ] && in_middle=$((in_middle + 1))
-done
-[ $in_middle -ge "$kills" ]
-ok $? "$in_middle kills landed in the middle, of $n_runs runs"
+train peace.gguf "${common[@]}" --checkpoint-minutes 1e-6 --log peace.jsonl
+killed_between_steps "$kills" "$lizzie" train kill.gguf "${common[@]}"
 echo torn >kill.gguf.checkpoint.tmp # as if it had been writing one
-train kill.gguf "${common[@]}" "${often[@]}" --log kill.jsonl
+train kill.gguf "${common[@]}" --checkpoint-minutes 1e-6 --log kill.jsonl
 ok $? 'the run after them ends' || cat err
 has "$(cat err)" 'going on after step' 'it went on from a checkpoint'
 cmp -s peace.gguf kill.gguf && cmp -s one.gguf kill.gguf

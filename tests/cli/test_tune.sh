@@ -4,6 +4,7 @@
 # land in the middle (LIZZIE_TEST_LONG=1: 30).
 set -u
 . tests/lib/tap.sh
+. tests/lib/kills.sh
 tap_folder
 lizzie=$PWD/$BUILD/lizzie
 model=$PWD/../shared/reference/models/aidreams-260k.gguf
@@ -61,23 +62,8 @@ is $? 1 'merge does not overwrite'
 has "$(cat err)" 'merged.gguf: is there already' 'and says so'
 
 # ---- Kills ------------------------------------------------------------------------------------------------------------
-in_middle=0 n_runs=0 RANDOM=${KILL_SEED:-78}
-begun=$(date +%s%N)
-tune -o peace.gguf --data rows.jsonl "${common[@]}" --checkpoint-minutes 0.001
-took_ms=$((($(date +%s%N) - begun) / 1000000))
-while [ $in_middle -lt "$kills" ] && [ $n_runs -lt $((kills * 6 + 10)) ]; do
-    n_runs=$((n_runs + 1))
-    "$lizzie" tune "$model" -o kill.gguf --data rows.jsonl "${common[@]}" --checkpoint-minutes 0.001 >out 2>err &
-    pid=$!
-    sleep "$(awk -v r=$RANDOM -v t=$took_ms 'BEGIN { printf "%.3f", t * (0.2 + 0.5 * r / 32768) / 1000 }')"
-    kill -9 $pid 2>/dev/null
-    wait $pid 2>/dev/null
-    status=$?
-    [ $status -ne 137 ] && rm -f kill.gguf kill.gguf.lizzie && continue
-    [ -e kill.gguf.checkpoint ] && in_middle=$((in_middle + 1))
-done
-[ $in_middle -ge "$kills" ]
-ok $? "$in_middle kills landed in the middle, of $n_runs runs"
+tune -o peace.gguf --data rows.jsonl "${common[@]}" --checkpoint-minutes 1e-6
+killed_between_steps "$kills" "$lizzie" tune "$model" -o kill.gguf --data rows.jsonl "${common[@]}"
 tune -o kill.gguf --data rows.jsonl "${common[@]}"
 cmp -s kill.gguf jsonl.gguf && cmp -s peace.gguf jsonl.gguf
 ok $? 'the run after them has the same bytes'
