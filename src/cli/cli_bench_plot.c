@@ -3,8 +3,9 @@
 #include "cli/cli_bench.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
+
+enum { COUNT_MAX = 1 << 20 };
 
 static int by_value(const void *a, const void *b)
 {
@@ -34,6 +35,21 @@ static void curve_add(cli_bench_curve *c, int count, const double *values, int n
     c->n++;
 }
 
+/* N of "decode N"; 0: it is another figure. */
+static int count_of(liz_str key)
+{
+    static const char decode[] = "decode ";
+    int n = 0;
+    if (!liz_str_starts(key, decode))
+        return 0;
+    for (size_t i = sizeof decode - 1; i < key.n; i++)
+        if (key.p[i] >= '0' && key.p[i] <= '9' && n < COUNT_MAX)
+            n = 10 * n + (key.p[i] - '0');
+        else
+            return 0;
+    return n;
+}
+
 /* The figures "decode N" of a file like `bench --json` writes. */
 liz_status cli_bench_curve_read(cli_bench_curve *c, const char *path, liz_error *err)
 {
@@ -47,11 +63,11 @@ liz_status cli_bench_curve_read(cli_bench_curve *c, const char *path, liz_error 
     for (const liz_json *f = figures != NULL ? figures->first_child : NULL; f != NULL; f = f->next) {
         const liz_json *list = liz_json_member(f, "values");
         double values[CLI_BENCH_ROUNDS_MAX];
-        int count, n = 0;
-        if (list == NULL || sscanf(f->key.p, "decode %d", &count) != 1)
+        int count = count_of(f->key), n = 0;
+        if (list == NULL || count == 0)
             continue;
         for (const liz_json *v = list->first_child; v != NULL && n < CLI_BENCH_ROUNDS_MAX; v = v->next)
-            n += liz_json_double(v, &values[n]);
+            n += liz_json_double(v, &values[n]) && isfinite(values[n]) && values[n] >= 0;
         curve_add(c, count, values, n);
     }
     if (status == LIZ_OK && c->n == 0)

@@ -63,7 +63,7 @@ run 'a curve' 0 tiny.gguf "${few[@]}" --rows 0 --json --plot ours.svg
 cp out.txt ours.json
 run 'and another beside it' 0 tiny.gguf "${few[@]}" --rows 0 --plot both.svg --beside ours.json
 is "$(grep -c '<polyline.*points="[0-9., ]*[0-9]' ours.svg) $(grep -c '<polyline.*points="[0-9., ]*[0-9]' both.svg)" '1 2' 'a line each'
-echo '{"figures":{}}' >none.json
+echo '{"figures":{"decode":{"values":[1]},"decode -3":{"values":[1]},"decode 99999999999":{"values":[1]},"decode 4":{"values":[1e999]}}}' >none.json
 run 'a file without figures' 1 tiny.gguf "${few[@]}" --plot x.svg --beside none.json
 has "$err" 'none.json: has no figures' 'is named'
 run '--beside alone' 2 tiny.gguf "${few[@]}" --beside ours.json
