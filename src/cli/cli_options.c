@@ -214,35 +214,41 @@ static liz_status read_memory(cli_args *args, const option *o, const char *value
     return LIZ_OK;
 }
 
+/* Which of `words` [n] the value is. */
+static liz_status read_word(const option *o, const char *value, const char *const *words, int n, const char *wants,
+                            int *which, liz_error *err)
+{
+    for (*which = 0; *which < n; ++*which)
+        if (strcmp(value, words[*which]) == 0)
+            return LIZ_OK;
+    return bad(o, value, wants, err);
+}
+
 static liz_status read_cache_type(cli_args *args, const option *o, const char *value, liz_error *err)
 {
-    static const char *const names[] = {[LIZ_CACHE_BF16] = "bf16", [LIZ_CACHE_F32] = "f32", [LIZ_CACHE_INT8] = "int8"};
-    size_t i = 0;
-    while (i < sizeof names / sizeof *names && strcmp(value, names[i]) != 0)
-        i++;
-    if (i == sizeof names / sizeof *names)
-        return bad(o, value, "f32, bf16 or int8", err);
-    args->line.engine.cache_type = (liz_cache_type)i;
+    static const char *const words[] = {[LIZ_CACHE_BF16] = "bf16", [LIZ_CACHE_F32] = "f32", [LIZ_CACHE_INT8] = "int8"};
+    int which;
+    LIZ_TRY(read_word(o, value, words, 3, "f32, bf16 or int8", &which, err));
+    args->line.engine.cache_type = (liz_cache_type)which;
     return LIZ_OK;
 }
 
 static liz_status read_speculate(cli_args *args, const option *o, const char *value, liz_error *err)
 {
-    static const char *const names[] = {"auto", "off", "ngram"};
-    size_t i = 0;
-    while (i < 3 && strcmp(value, names[i]) != 0)
-        i++;
-    if (i == 3)
-        return bad(o, value, "off, ngram or auto", err);
-    args->line.engine.speculate = (liz_speculate)i;
+    static const char *const words[] = {
+        [LIZ_SPECULATE_AUTO] = "auto", [LIZ_SPECULATE_OFF] = "off", [LIZ_SPECULATE_NGRAM] = "ngram"};
+    int which;
+    LIZ_TRY(read_word(o, value, words, 3, "off, ngram or auto", &which, err));
+    args->line.engine.speculate = (liz_speculate)which;
     return LIZ_OK;
 }
 
 static liz_status read_prefix_cache(cli_args *args, const option *o, const char *value, liz_error *err)
 {
-    if (strcmp(value, "on") != 0 && strcmp(value, "off") != 0)
-        return bad(o, value, "on or off", err);
-    args->line.engine.prefix_cache_off = strcmp(value, "off") == 0;
+    static const char *const words[] = {"on", "off"};
+    int which;
+    LIZ_TRY(read_word(o, value, words, 2, "on or off", &which, err));
+    args->line.engine.prefix_cache_off = which == 1;
     return LIZ_OK;
 }
 
