@@ -31,22 +31,18 @@ static int32_t find_run(const int32_t *tokens, int32_t n)
     return at;
 }
 
-static bool may_draft(liz_drafting *d, liz_speculate how)
-{
-    if (d->n_most == 0)
-        d->n_most = DRAFT_FIRST;
-    if (how == LIZ_SPECULATE_NGRAM || d->wait == 0)
-        return true;
-    d->wait--;
-    return false;
-}
-
 int32_t liz_engine_draft(liz_seq *seq, liz_speculate how, int32_t n_max)
 {
     int32_t n_left = seq->n_tokens_max - seq->n_tokens - 1; /* the model's own token comes behind them */
-    if (n_max <= 0 || n_left <= 0 || seq->breaks != NULL || !may_draft(&seq->drafting, how))
+    liz_drafting *d = &seq->drafting;
+    if (n_max <= 0 || n_left <= 0 || seq->breaks != NULL)
         return 0;
-    int32_t n = liz_least_i32(liz_least_i32(n_max, n_left), seq->drafting.n_most);
+    if (how == LIZ_SPECULATE_AUTO && d->wait > 0) {
+        d->wait--;
+        return 0;
+    }
+    d->n_most = d->n_most > 0 ? d->n_most : DRAFT_FIRST;
+    int32_t n = liz_least_i32(liz_least_i32(n_max, n_left), d->n_most);
     int32_t from = find_run(seq->tokens, seq->n_tokens);
     for (int32_t i = 0; i < n && from > 0; i++) /* a guess may repeat guesses */
         seq->tokens[seq->n_tokens + i] = seq->tokens[from + i];

@@ -58,7 +58,8 @@ LIZ_MUST_CHECK liz_status liz_model_adapter_add(liz_model *model, const liz_adap
 LIZ_MUST_CHECK liz_status liz_model_memory(const liz_model *model, const liz_model_opts *opts, uint64_t *weights_bytes,
                                            uint64_t *scratch_bytes, liz_error *err);
 
-/* Packs the weights for `opts->tier` and allocates all that a step needs. `team` is borrowed until close. */
+/* Packs the weights, or maps those that were kept, and allocates all that a step needs. `team` is borrowed until close.
+ */
 LIZ_MUST_CHECK liz_status liz_model_load(liz_model *model, liz_team *team, const liz_model_opts *opts, liz_error *err);
 
 /* A sequence's part in a step. */
