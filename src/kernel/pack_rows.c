@@ -36,17 +36,16 @@ typedef struct source {
 
 static void source_read(liz_dtype dtype, const uint8_t *src, size_t n, source *to)
 {
-    const liz_quant_type *type = liz_quant_type_get(dtype);
     const liz_dtype_info *info = liz_dtype_info_get(dtype);
     if (info->block_len == LIZ_BLOCK_LEN) {
-        type->unpack(src, &to->parts);
+        liz_quant_unpack(dtype, src, &to->parts);
         to->d[0] = to->parts.d;
         return;
     }
     memset(to, 0, n < LIZ_BLOCK_LEN ? sizeof *to : offsetof(source, parts));
     for (size_t j = 0; j < n / 32; j++) {
         liz_quant_parts part;
-        type->unpack(src + j * (size_t)info->block_bytes, &part);
+        liz_quant_unpack(dtype, src + j * (size_t)info->block_bytes, &part);
         to->d[j] = part.d;
         to->min[j] = -part.dmin;
         memcpy(to->parts.q + 32 * j, part.q, 32);

@@ -25,15 +25,22 @@ typedef struct liz_quant_parts {
 } liz_quant_parts;
 
 typedef struct liz_quant_type {
-    void (*unpack)(const uint8_t *src, liz_quant_parts *parts);
     const int8_t *values; /* v(q), 16 of them; NULL: v(q) = q - zero */
     uint8_t sub_len;      /* 0: the whole block */
     uint8_t zero;
 } liz_quant_type;
 
+/* All types of blocks: X(LIZ_DTYPE_...). */
+#define LIZ_QUANT_TYPES(X)                                                                                             \
+    X(Q4_0)                                                                                                            \
+    X(Q4_1) X(Q5_0) X(Q5_1) X(Q8_0) X(Q2_K) X(Q3_K) X(Q4_K) X(Q5_K) X(Q6_K) X(IQ4_NL) X(IQ4_XS) X(TQ1_0) X(TQ2_0)      \
+        X(MXFP4)
+
 /* NULL for types that are not quantised, or not readable. */
 const liz_quant_type *liz_quant_type_get(liz_dtype dtype);
 
+/* A block's parts. What a type does not have (m; s and m beyond its sub-blocks) is left as it was. */
+void liz_quant_unpack(liz_dtype dtype, const uint8_t *src, liz_quant_parts *parts);
 /* Writes a block of a quantised type from its parts; d and dmin are numbers that its fields can hold. */
 void liz_quant_pack(liz_dtype dtype, const liz_quant_parts *parts, uint8_t *dst);
 
