@@ -82,7 +82,7 @@ INSTALL = install
 INSTALL_PROGRAM = $(INSTALL)
 INSTALL_DATA = $(INSTALL) -m 644
 
-.PHONY: all tests benches fuzz fuzz-run fuzz-targets tsan tsan-tests tiny quick test asan bench-peers help clean install uninstall
+.PHONY: all tests benches amx amx-tests fuzz fuzz-run fuzz-targets tsan tsan-tests tiny quick test asan bench-peers help clean install uninstall
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -157,6 +157,20 @@ $(filter-out $(FUZZ_LINE_BIN),$(FUZZ_BIN)): $(BUILD)/fuzz/%: $(BUILD)/fuzz/fuzz_
 $(FUZZ_LINE_BIN): $(BUILD)/fuzz/%: $(BUILD)/fuzz/fuzz_%.o $(filter %.o,$(FUZZ_MAIN)) $(FUZZ_LIB_OBJ) $(BUILD)/libline-fake.a $(BUILD)/liblizzie.a
 	$(call say,LD,$@)$(CC) -o $@ $(filter-out %.o,$(FUZZ_MAIN)) $^ $(LIBS)
 
+# Tests of the AMX tier for machines without it: its machine code, whose instructions are done in software.
+AMX_OBJ = $(BUILD)/tests/lib/x86/amx_software_avx512.o
+AMX_TESTS = kernel/test_kernel model/test_reference model/test_moe model/test_settings whole/test_adapters train/test_gradients \
+    cli/test_score_tiers cli/test_same_bytes.
+AMX_BIN = $(foreach t,$(AMX_TESTS),$(filter $(BUILD)/tests/$t,$(TEST_BIN)))
+$(BUILD)/amx/lizzie: $(AMX_OBJ) $(CLI_OBJ) $(BUILD)/libabove.a $(BUILD)/liblizzie.a
+	@mkdir -p $(@D)
+	$(call say,LD,$@)$(CC) -o $@ $^ $(CLI_LIBS) $(LIBS)
+$(BUILD)/amx/tests/%: $(AMX_OBJ) $(BUILD)/tests/%.o $(BUILD)/libtests.a $(BUILD)/libabove.a $(BUILD)/liblizzie.a
+	@mkdir -p $(@D)
+	$(call say,LD,$@)$(CC) -o $@ $^ -lcmocka -lpcre2-8 $(LIBS)
+amx-tests: $(BUILD)/amx/lizzie $(patsubst $(BUILD)/%,$(BUILD)/amx/%,$(AMX_BIN)) $(BUILD)/bench/write_model
+	@ln -sfn ../bench $(BUILD)/amx/bench
+
 tests: $(TEST_BIN) $(FUZZ_BIN) $(BUILD)/lizzie-fake
 benches: $(BENCH_BIN)
 fuzz-targets: $(FUZZ_BIN)
@@ -177,6 +191,9 @@ tsan: ## the tests of engine and line under ThreadSanitizer, on the sizes of `ma
 	$(MAKE) --no-print-directory BUILD=$(BUILD)-tsan OPT="-O1 -fno-var-tracking-assignments" OPT_KERNEL= \
 	    DEFS="-DLIZ_TINY -DLIZ_DEBUG" SAN=-fsanitize=thread tsan-tests
 	scripts/run-tests --build $(BUILD)-tsan --sanitized $(TSAN_TESTS)
+amx: ## the tests of the AMX tier on a machine that has AVX-512 and no AMX: its instructions in software
+	$(MAKE) --no-print-directory amx-tests
+	SAME_SHORT=1 LIZZIE_TEST_AMX=software scripts/run-tests --build $(BUILD)/amx $(AMX_TESTS)
 tiny: ## the tests on pages of one token, steps of three rows and arenas of 64 bytes
 	$(MAKE) --no-print-directory BUILD=$(BUILD)-tiny DEFS="-DLIZ_TINY -DLIZ_DEBUG" all tests benches
 	scripts/run-tests --build $(BUILD)-tiny --sanitized

@@ -33,6 +33,13 @@ static uint64_t xcr0_read(void)
 
 static bool bits_set(uint64_t value, uint64_t bits) { return (value & bits) == bits; }
 
+__attribute__((weak)) bool liz_cpu_has_amx(void)
+{
+    unsigned a, b, c, d;
+    return bits_set(xcr0_read(), 0x60000) && __get_cpuid_count(7, 0, &a, &b, &c, &d) && bits_set(d, AMX_BITS) &&
+           syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
+}
+
 static liz_tier_id tier_detect(void)
 {
     unsigned a, b, c, d;
@@ -45,10 +52,7 @@ static liz_tier_id tier_detect(void)
     const unsigned need_c = bit_AVX512VNNI | bit_AVX512VBMI | bit_AVX512VBMI2;
     if (!bits_set(xcr0, 0xE6) || !bits_set(b, need_b) || !bits_set(c, need_c))
         return LIZ_TIER_AVX2;
-    if (!bits_set(xcr0, 0x60000) || !bits_set(d, AMX_BITS) ||
-        syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) != 0)
-        return LIZ_TIER_AVX512;
-    return LIZ_TIER_AMX;
+    return liz_cpu_has_amx() ? LIZ_TIER_AMX : LIZ_TIER_AVX512;
 }
 
 static bool bf16_detect(void)
@@ -68,6 +72,7 @@ static void model_name_read(void)
     memcpy(model_name, regs, 48);
 }
 #else
+bool liz_cpu_has_amx(void) { return false; }
 static liz_tier_id tier_detect(void) { return LIZ_TIER_C; }
 static bool bf16_detect(void) { return false; }
 static char model_name[49];

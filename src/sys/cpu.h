@@ -17,6 +17,9 @@ liz_tier_id liz_cpu_tier_best(void);
 /* The tier to use: the best, capped by LIZZIE_ISA. LIZ_E_USAGE when that names no tier. */
 LIZ_MUST_CHECK liz_status liz_cpu_tier(liz_tier_id *out, liz_error *err);
 
+/* Whether there are tiles, and the system lets us use them. Weak: tests bring one that does tiles in software. */
+bool liz_cpu_has_amx(void);
+
 /* Whether an AVX512 machine multiplies bfloat16 (vdpbf16ps), which not all of them do. */
 bool liz_cpu_has_bf16(void);
 

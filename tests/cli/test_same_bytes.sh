@@ -39,10 +39,7 @@ chunked() {
     ok $? "--prefill-chunk $1: $steps steps for $((in - saved)) tokens"
 }
 
-tiers="c"
-grep -qw avx2 /proc/cpuinfo && tiers="$tiers avx2"
-grep -qw avx512_vnni /proc/cpuinfo && tiers="$tiers avx512"
-grep -qw amx_int8 /proc/cpuinfo && tiers="$tiers amx"
+tiers="c $(tap_tiers | xargs)"
 samplings=('--temperature 0.9 --top-p 0.95 --seed 3' ''
     '--temperature 1.2 --typical 0.9 --xtc-probability 0.5 --dry-multiplier 0.8 --n 2 --logprobs 1 --prompt-logprobs 2 --ignore-eos')
 [ -n "${SAME_SHORT:-}" ] && samplings=("${samplings[0]}")

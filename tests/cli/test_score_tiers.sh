@@ -10,21 +10,17 @@ reference=$PWD/../shared/reference/quants
 tokens=$(seq -s, 3 7 360) # 52 tokens, which straddle a page
 
 tiers="avx2 avx512 amx"
-usable=$(grep -qw avx2 /proc/cpuinfo && echo avx2)$(grep -qw avx512_vnni /proc/cpuinfo && echo avx512)$(
-    grep -qw amx_int8 /proc/cpuinfo && echo amx)
+usable=$(tap_tiers)
 
 # check MODEL NAME TOKENS
 check() {
     LIZZIE_ISA=c "$program" score "$1" --tokens "$3" --logits "$tap_dir/c.npy" --threads 1 >/dev/null
     ok $? "$2: logits on tier c"
     for tier in $tiers; do
-        case $usable in
-        *$tier*) ;;
-        *)
+        if ! grep -qx "$tier" <<<"$usable"; then
             skipped "$2: $tier" "this machine lacks it"
             continue
-            ;;
-        esac
+        fi
         rm -f "$tap_dir/x.npy"
         LIZZIE_ISA=$tier "$program" score "$1" --tokens "$3" --logits "$tap_dir/x.npy" -v >/dev/null 2>"$tap_dir/err"
         cmp -s "$tap_dir/c.npy" "$tap_dir/x.npy" && grep -q "kernels $tier," "$tap_dir/err"

@@ -52,3 +52,10 @@ tap_folder() {
     tap_dir=$(mktemp -d "$base/lizzie-test-XXXXXX")
     trap 'rm -rf "$tap_dir"' EXIT
 }
+
+# The tiers of this machine beside C; LIZZIE_TEST_AMX=software where the build brings the last (`make amx`).
+tap_tiers() {
+    grep -qw avx2 /proc/cpuinfo && echo avx2
+    grep -qw avx512_vnni /proc/cpuinfo && echo avx512
+    { grep -qw amx_int8 /proc/cpuinfo || [ -n "${LIZZIE_TEST_AMX-}" ]; } && echo amx
+}
