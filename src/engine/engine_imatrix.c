@@ -32,7 +32,7 @@ typedef struct collector {
 
 static size_t n_matrices(const liz_gguf_tensor *t)
 {
-    return (size_t)(liz_tensor_n_rows(t) / (t->n_dim > 1 ? t->shape[t->n_dim - 2] : 1));
+    return (size_t)(liz_gguf_n_rows(t) / (t->n_dim > 1 ? t->shape[t->n_dim - 2] : 1));
 }
 
 /* ---- Collecting ---- */
@@ -71,7 +71,7 @@ static liz_status collector_open(collector *c, const liz_gguf *gguf, liz_error *
         watched *w = &c->tensors[i];
         if (t->n_dim < 2)
             continue;
-        w->n_in = liz_tensor_n_in(t);
+        w->n_in = liz_gguf_n_in(t);
         w->n_mat = n_matrices(t);
         w->sums = calloc(w->n_mat * w->n_in, sizeof *w->sums);
         w->counts = calloc(w->n_mat, sizeof *w->counts);
@@ -275,7 +275,7 @@ static void even_out(const uint8_t *sums, size_t n, float *importance)
 liz_status liz_imatrix_of(const liz_gguf *imatrix, const liz_gguf_tensor *tensor, float **importance, liz_error *err)
 {
     const liz_gguf_tensor *sums = find(imatrix, tensor->name, "in_sum2");
-    size_t n_mat = n_matrices(tensor), n_in = liz_tensor_n_in(tensor);
+    size_t n_mat = n_matrices(tensor), n_in = liz_gguf_n_in(tensor);
     *importance = NULL;
     if (sums == NULL)
         return LIZ_OK;

@@ -44,10 +44,7 @@ static void tensors_write(liz_buf *out, const liz_gguf *gguf)
     uint64_t n_params = 0, n_bytes = 0;
     for (size_t i = 0; i < liz_gguf_n_tensors(gguf); i++) {
         const liz_gguf_tensor *t = liz_gguf_tensor_at(gguf, i);
-        uint64_t n = 1;
-        for (int d = 0; d < t->n_dim; d++)
-            n *= t->shape[d]; /* checked when the file was opened */
-        n_params += n;
+        n_params += liz_gguf_n_rows(t) * liz_gguf_n_in(t);
         n_bytes += t->size_bytes;
         counts[t->dtype].n_tensors++;
         counts[t->dtype].n_bytes += t->size_bytes;

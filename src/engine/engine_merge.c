@@ -116,7 +116,7 @@ static liz_status write_tensor(merging *m, const liz_gguf_tensor *t, liz_error *
     if (m->n_parts == 0)
         return liz_tensor_write(m->writer, m->team, &job, NULL, err);
     job.edit = merge_row;
-    liz_status status = open_parts(m, liz_tensor_n_in(t), err);
+    liz_status status = open_parts(m, liz_gguf_n_in(t), err);
     status = status ?: liz_tensor_write(m->writer, m->team, &job, NULL, err);
     close_parts(m);
     return status;
@@ -138,11 +138,7 @@ static liz_status declare(merging *m, const liz_gguf_tensor *t, liz_error *err)
 static liz_status write_file(merging *m, liz_error *err)
 {
     size_t n = liz_gguf_n_tensors(m->gguf);
-    for (size_t i = 0; i < liz_gguf_n_entries(m->gguf); i++) {
-        const liz_gguf_entry *entry = liz_gguf_entry_at(m->gguf, i);
-        if (!liz_str_is(entry->key, "general.alignment") && !liz_str_starts(entry->key, "split."))
-            liz_gguf_put_entry(m->writer, entry);
-    }
+    liz_gguf_put_entries(m->writer, m->gguf, NULL);
     for (size_t i = 0; i < n; i++) {
         find_parts(m, liz_gguf_tensor_at(m->gguf, i));
         LIZ_TRY(declare(m, liz_gguf_tensor_at(m->gguf, i), err));

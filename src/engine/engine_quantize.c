@@ -142,7 +142,7 @@ static liz_dtype wanted(const choice *c, const liz_gguf_tensor *t)
 
 static liz_dtype fitting(liz_dtype dtype, const liz_gguf_tensor *t)
 {
-    while (liz_tensor_n_in(t) % (size_t)liz_dtype_info_get(dtype)->block_len != 0)
+    while (liz_gguf_n_in(t) % (size_t)liz_dtype_info_get(dtype)->block_len != 0)
         dtype = smaller_blocks(dtype);
     return dtype;
 }
@@ -161,18 +161,10 @@ typedef struct job {
     int n_weighted; /* tensors that the importance matrix knows */
 } job;
 
-/* Of the parts of a split file one is made; what else is left out is written anew. */
-static bool is_kept(liz_str key)
-{
-    return !liz_str_starts(key, "split.") && !liz_str_is(key, "general.alignment") &&
-           !liz_str_is(key, "general.file_type") && !liz_str_is(key, "general.quantization_version");
-}
-
 static void put_metadata(const job *j)
 {
-    for (size_t i = 0; i < liz_gguf_n_entries(j->gguf); i++)
-        if (is_kept(liz_gguf_entry_at(j->gguf, i)->key))
-            liz_gguf_put_entry(j->writer, liz_gguf_entry_at(j->gguf, i));
+    static const char *const anew[] = {"general.file_type", "general.quantization_version", NULL};
+    liz_gguf_put_entries(j->writer, j->gguf, anew);
     liz_gguf_put_u32(j->writer, "general.file_type", j->choice.mix->file_type);
     liz_gguf_put_u32(j->writer, "general.quantization_version", 2);
 }
@@ -190,7 +182,7 @@ static void declare_tensors(job *j)
             liz_log(LIZ_LOG_INFO, "quantize", "%.*s: %s to %s", LIZ_STR_ARG(t->name), from, to);
         else
             liz_log(LIZ_LOG_INFO, "quantize", "%.*s: %s to %s, since rows of %zu are no whole blocks of %s",
-                    LIZ_STR_ARG(t->name), from, to, liz_tensor_n_in(t), liz_dtype_info_get(first)->name);
+                    LIZ_STR_ARG(t->name), from, to, liz_gguf_n_in(t), liz_dtype_info_get(first)->name);
         j->report.n_other_type += dtype != first;
         if (dtype != t->dtype && liz_quant_type_get(t->dtype) != NULL && !warned) {
             liz_log(LIZ_LOG_WARN, "quantize", "%.*s: is quantised already (%s): errors add up; begin from the original",

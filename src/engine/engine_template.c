@@ -125,13 +125,11 @@ static liz_status render(const liz_template *t, liz_str variables, liz_arena *ar
                          unsigned flags, liz_buf *text, liz_buf *data, liz_error *err)
 {
     liz_json *json;
-    liz_status status = liz_json_read(&json, variables, arena, err);
-    if (status == LIZ_OK && json->type != LIZ_JSON_OBJECT)
-        status = liz_fail(err, LIZ_E_FORMAT, "variables: are no JSON object");
-    if (status == LIZ_OK && (flags & LIZ_RENDER_CHAT))
-        status = adapt(t, json, arena, err);
-    if (status != LIZ_OK)
-        return status;
+    LIZ_TRY(liz_json_read(&json, variables, arena, err));
+    if (json->type != LIZ_JSON_OBJECT)
+        return liz_fail(err, LIZ_E_FORMAT, "variables: are no JSON object");
+    if (flags & LIZ_RENDER_CHAT)
+        LIZ_TRY(adapt(t, json, arena, err));
     liz_jinja_vars vars[] = {{json, true}, {t->own, false}};
     const liz_json *tools = liz_json_member(json, "tools");
     bool with_tools = t->with_tools != NULL && tools != NULL && tools->type != LIZ_JSON_NULL;

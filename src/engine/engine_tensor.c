@@ -28,16 +28,6 @@ typedef struct chunk {
     row_result *results; /* [n_rows_max] */
 } chunk;
 
-size_t liz_tensor_n_in(const liz_gguf_tensor *t) { return (size_t)t->shape[t->n_dim - 1]; }
-
-uint64_t liz_tensor_n_rows(const liz_gguf_tensor *t)
-{
-    uint64_t n = 1;
-    for (int i = 0; i + 1 < t->n_dim; i++)
-        n *= t->shape[i]; /* the reader has checked the product */
-    return n;
-}
-
 static liz_tensor_loss loss_of(const float *x, const float *y, const float *importance, size_t n)
 {
     liz_tensor_loss sum = {0};
@@ -121,7 +111,7 @@ static liz_status copy_bytes(liz_gguf_writer *writer, const liz_tensor_job *job,
 static liz_status convert(liz_gguf_writer *writer, liz_team *team, chunk *c, size_t n_rows_max, liz_tensor_loss *loss,
                           liz_error *err)
 {
-    uint64_t n_rows = liz_tensor_n_rows(c->job->tensor);
+    uint64_t n_rows = liz_gguf_n_rows(c->job->tensor);
     for (c->first = 0; c->first < n_rows; c->first += c->n_rows) {
         c->n_rows = n_rows - c->first < n_rows_max ? (size_t)(n_rows - c->first) : n_rows_max;
         liz_team_run(team, convert_share, c);
@@ -142,8 +132,8 @@ liz_status liz_tensor_write(liz_gguf_writer *writer, liz_team *team, const liz_t
     if (!info->readable)
         return liz_fail(err, LIZ_E_UNSUPPORTED, "%s: tensor %.*s: type %s cannot be converted",
                         liz_gguf_path(job->gguf), LIZ_STR_ARG(t->name), info->name);
-    chunk c = {.job = job, .n_in = liz_tensor_n_in(t), .rows_of_matrix = t->n_dim > 1 ? t->shape[t->n_dim - 2] : 1};
-    uint64_t bytes_in, bytes_out, n_rows = liz_tensor_n_rows(t);
+    chunk c = {.job = job, .n_in = liz_gguf_n_in(t), .rows_of_matrix = t->n_dim > 1 ? t->shape[t->n_dim - 2] : 1};
+    uint64_t bytes_in, bytes_out, n_rows = liz_gguf_n_rows(t);
     bool whole =
         liz_dtype_row_bytes(t->dtype, c.n_in, &bytes_in) && liz_dtype_row_bytes(job->dtype, c.n_in, &bytes_out);
     LIZ_ASSERT(whole);

@@ -32,10 +32,6 @@ typedef struct liz_tensor_loss {
     double size, error, size_weighted, error_weighted;
 } liz_tensor_loss;
 
-/* Rows there are, and elements of one: a vector is one row. */
-uint64_t liz_tensor_n_rows(const liz_gguf_tensor *tensor);
-size_t liz_tensor_n_in(const liz_gguf_tensor *tensor);
-
 /* Writes the tensor that was declared next. Where its type stays and nothing edits it, its bytes are copied. Adds to
  * `*loss` (may be NULL). LIZ_E_UNSUPPORTED for a type that cannot be read, LIZ_E_NUMERIC for a weight that is not
  * finite or that the type cannot hold, both naming the tensor; LIZ_E_IO, LIZ_E_MEMORY, LIZ_E_CANCELLED. */

@@ -118,12 +118,9 @@ liz_status liz_adapter_open(liz_adapter **out, const char *path, liz_error *err)
     if (adapter == NULL)
         return liz_fail(err, LIZ_E_MEMORY, "%s: out of memory", path);
     liz_status status = liz_gguf_open(&adapter->gguf, path, err);
-    if (status == LIZ_OK)
-        status = check_kind(adapter->gguf, err);
-    if (status == LIZ_OK)
-        status = read_settings(adapter, err);
-    if (status == LIZ_OK)
-        status = read_pairs(adapter, err);
+    status = status ?: check_kind(adapter->gguf, err);
+    status = status ?: read_settings(adapter, err);
+    status = status ?: read_pairs(adapter, err);
     if (status != LIZ_OK)
         liz_adapter_close(adapter);
     else

@@ -86,13 +86,9 @@ static liz_status later_part_open(liz_gguf *gguf, const split_info *whole, const
     if (access(path, F_OK) != 0)
         return liz_fail(err, LIZ_E_IO, "%s: is missing: part %zu of %llu must lie beside the first",
                         liz_gguf_path_label(path), gguf->n_parts, (unsigned long long)whole->count);
-    liz_status status = liz_gguf_part_open(part, path, &gguf->arena, err);
-    if (status != LIZ_OK)
-        return status;
+    LIZ_TRY(liz_gguf_part_open(part, path, &gguf->arena, err));
     split_info info;
-    status = split_info_get(part, &info, err);
-    if (status != LIZ_OK)
-        return status;
+    LIZ_TRY(split_info_get(part, &info, err));
     if (info.count != whole->count || info.no != gguf->n_parts - 1 || info.n_tensors != whole->n_tensors)
         return liz_fail(err, LIZ_E_FORMAT,
                         "%s: says it is part %llu of %llu with %llu tensors, but should be part %zu of "
@@ -120,9 +116,7 @@ static liz_status later_parts_open(liz_gguf *gguf, const split_info *whole, liz_
                             "for the others to be found",
                             liz_gguf_path_label(first.path), (unsigned long long)whole->count,
                             (unsigned long long)whole->count);
-        liz_status status = later_part_open(gguf, whole, path, err);
-        if (status != LIZ_OK)
-            return status;
+        LIZ_TRY(later_part_open(gguf, whole, path, err));
     }
     return LIZ_OK;
 }
@@ -133,18 +127,14 @@ static liz_status parts_open(liz_gguf *gguf, const char *path, liz_error *err)
     if (gguf->parts == NULL)
         return liz_fail(err, LIZ_E_MEMORY, "%s: no memory to open it", liz_gguf_path_label(path));
     gguf->n_parts = 1;
-    liz_status status = liz_gguf_part_open(&gguf->parts[0], path, &gguf->arena, err);
-    if (status != LIZ_OK)
-        return status;
+    LIZ_TRY(liz_gguf_part_open(&gguf->parts[0], path, &gguf->arena, err));
     split_info info;
-    status = split_info_get(&gguf->parts[0], &info, err);
+    liz_status status = split_info_get(&gguf->parts[0], &info, err);
     if (status != LIZ_OK || info.count == 1)
         return status;
     if (info.no != 0)
         return fail_later_part(gguf, &info, err);
-    status = later_parts_open(gguf, &info, err);
-    if (status != LIZ_OK)
-        return status;
+    LIZ_TRY(later_parts_open(gguf, &info, err));
     uint64_t n_tensors = 0;
     for (size_t i = 0; i < gguf->n_parts; i++)
         n_tensors += gguf->parts[i].n_tensors;
@@ -198,14 +188,12 @@ liz_status liz_gguf_open(liz_gguf **out, const char *path, liz_error *err)
         return liz_fail(err, LIZ_E_MEMORY, "%s: no memory to open it", liz_gguf_path_label(path));
     liz_arena_init(&gguf->arena, ARENA_BYTES_MAX);
     liz_status status = parts_open(gguf, path, err);
-    if (status == LIZ_OK)
-        status = tensors_index(gguf, err);
-    if (status != LIZ_OK) {
+    status = status ?: tensors_index(gguf, err);
+    if (status != LIZ_OK)
         liz_gguf_close(gguf);
-        return status;
-    }
-    *out = gguf;
-    return LIZ_OK;
+    else
+        *out = gguf;
+    return status;
 }
 
 void liz_gguf_close(liz_gguf *gguf)

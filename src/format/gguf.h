@@ -58,6 +58,16 @@ typedef struct liz_gguf_tensor {
     uint64_t size_bytes;
 } liz_gguf_tensor;
 
+/* Rows there are, and elements of one: a vector is one row. */
+static inline size_t liz_gguf_n_in(const liz_gguf_tensor *t) { return (size_t)t->shape[t->n_dim - 1]; }
+static inline uint64_t liz_gguf_n_rows(const liz_gguf_tensor *t)
+{
+    uint64_t n = 1;
+    for (int i = 0; i + 1 < t->n_dim; i++)
+        n *= t->shape[i]; /* the reader has checked the product */
+    return n;
+}
+
 /* On failure the text names the file, and the key or tensor. LIZ_E_IO, LIZ_E_FORMAT, LIZ_E_UNSUPPORTED (a
  * version, byte order or tensor type that is not known, by name), LIZ_E_LIMIT, LIZ_E_MEMORY. */
 LIZ_MUST_CHECK liz_status liz_gguf_open(liz_gguf **out, const char *path, liz_error *err);

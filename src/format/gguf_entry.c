@@ -6,6 +6,7 @@
 #include "format/gguf_part.h"
 
 #include "base/checked.h"
+#include "base/half.h"
 
 enum { KEY_SHOWN_MAX = 100 };
 
@@ -30,8 +31,7 @@ static liz_status type_take(liz_gguf_cursor *cur, const char *what, liz_gguf_typ
 {
     uint32_t type;
     size_t at = cur->at;
-    if (!liz_gguf_take_u32(cur, &type))
-        return liz_gguf_fail_cut_off(cur, err);
+    LIZ_TRY(liz_gguf_take_u32(cur, &type, err));
     if (type >= N_TYPES)
         return liz_fail_at(err, LIZ_E_UNSUPPORTED, at, "has %s %u, which GGUF does not define: the file is damaged",
                            what, type);
@@ -42,8 +42,9 @@ static liz_status type_take(liz_gguf_cursor *cur, const char *what, liz_gguf_typ
 static liz_status numbers_take(liz_gguf_cursor *cur, liz_gguf_entry *entry, liz_error *err)
 {
     uint64_t size;
-    if (!liz_u64_mul(entry->n, types[entry->elem_type].size, &size) || !liz_gguf_take_bytes(cur, size, &entry->data))
+    if (!liz_u64_mul(entry->n, types[entry->elem_type].size, &size))
         return liz_gguf_fail_cut_off(cur, err);
+    LIZ_TRY(liz_gguf_take_bytes(cur, size, &entry->data, err));
     if (entry->elem_type != LIZ_GGUF_BOOL)
         return LIZ_OK;
     for (uint64_t i = 0; i < entry->n; i++)
@@ -56,16 +57,14 @@ static liz_status numbers_take(liz_gguf_cursor *cur, liz_gguf_entry *entry, liz_
 static liz_status string_take(liz_gguf_cursor *cur, liz_str *out, liz_error *err)
 {
     uint64_t len;
-    const uint8_t *p;
+    const uint8_t *p = NULL;
     size_t at = cur->at;
-    if (!liz_gguf_take_u64(cur, &len))
-        return liz_gguf_fail_cut_off(cur, err);
+    LIZ_TRY(liz_gguf_take_u64(cur, &len, err));
     if (len > LIZ_GGUF_STRING_LEN_MAX)
         return liz_fail_at(err, LIZ_E_LIMIT, at,
                            "holds a string of %llu bytes: at most %d are read: the file is damaged",
                            (unsigned long long)len, LIZ_GGUF_STRING_LEN_MAX);
-    if (!liz_gguf_take_bytes(cur, len, &p))
-        return liz_gguf_fail_cut_off(cur, err);
+    LIZ_TRY(liz_gguf_take_bytes(cur, len, &p, err));
     *out = (liz_str){(const char *)p, (size_t)len};
     return LIZ_OK;
 }
@@ -74,22 +73,16 @@ static liz_status strings_take(liz_gguf_cursor *cur, liz_gguf_entry *entry, liz_
 {
     entry->data = cur->data + cur->at;
     entry->strings = strings;
-    for (uint64_t i = 0; i < entry->n; i++) {
-        liz_status status = string_take(cur, &strings[i], err);
-        if (status != LIZ_OK)
-            return status;
-    }
+    for (uint64_t i = 0; i < entry->n; i++)
+        LIZ_TRY(string_take(cur, &strings[i], err));
     return LIZ_OK;
 }
 
 static liz_status array_take(liz_gguf_cursor *cur, liz_gguf_entry *entry, liz_arena *arena, liz_error *err)
 {
-    liz_status status = type_take(cur, "array element type", &entry->elem_type, err);
-    if (status != LIZ_OK)
-        return status;
+    LIZ_TRY(type_take(cur, "array element type", &entry->elem_type, err));
     size_t at = cur->at;
-    if (!liz_gguf_take_u64(cur, &entry->n))
-        return liz_gguf_fail_cut_off(cur, err);
+    LIZ_TRY(liz_gguf_take_u64(cur, &entry->n, err));
     if (entry->elem_type == LIZ_GGUF_ARRAY)
         return liz_fail_at(err, LIZ_E_UNSUPPORTED, at, "is an array of arrays, which is not supported");
     bool is_strings = entry->elem_type == LIZ_GGUF_STRING;
@@ -115,9 +108,7 @@ static liz_status array_take(liz_gguf_cursor *cur, liz_gguf_entry *entry, liz_ar
 static liz_status value_take(liz_gguf_cursor *cur, liz_gguf_entry *entry, liz_str *string, liz_arena *arena,
                              liz_error *err)
 {
-    liz_status status = type_take(cur, "type", &entry->type, err);
-    if (status != LIZ_OK)
-        return status;
+    LIZ_TRY(type_take(cur, "type", &entry->type, err));
     entry->elem_type = entry->type;
     entry->n = 1;
     switch (entry->type) {
@@ -183,16 +174,12 @@ static uint64_t element_bits(const liz_gguf_entry *entry, uint64_t i)
 double liz_gguf_entry_f64(const liz_gguf_entry *entry, uint64_t i)
 {
     uint64_t bits = element_bits(entry, i);
-    if (entry->elem_type == LIZ_GGUF_F32) {
-        float value;
-        memcpy(&value, &bits, sizeof value);
-        return (double)value;
-    }
-    if (entry->elem_type == LIZ_GGUF_F64) {
-        double value;
-        memcpy(&value, &bits, sizeof value);
+    double value;
+    memcpy(&value, &bits, sizeof value);
+    if (entry->elem_type == LIZ_GGUF_F32)
+        return (double)liz_f32_from_bits((uint32_t)bits);
+    if (entry->elem_type == LIZ_GGUF_F64)
         return value;
-    }
     return type_is_signed(entry->elem_type) ? (double)(int64_t)bits : (double)bits;
 }
 

@@ -38,31 +38,31 @@ const char *liz_gguf_path_label(const char *path)
 
 /* ---- The cursor -------------------------------------------------------------------------------- */
 
-bool liz_gguf_take_bytes(liz_gguf_cursor *cur, uint64_t n, const uint8_t **out)
+liz_status liz_gguf_take_bytes(liz_gguf_cursor *cur, uint64_t n, const uint8_t **out, liz_error *err)
 {
     if (n > cur->size - cur->at)
-        return false;
+        return liz_gguf_fail_cut_off(cur, err);
     *out = cur->data + cur->at;
     cur->at += (size_t)n;
-    return true;
+    return LIZ_OK;
 }
 
-bool liz_gguf_take_u32(liz_gguf_cursor *cur, uint32_t *out)
+static liz_status copy_taken(liz_gguf_cursor *cur, size_t n, void *out, liz_error *err)
 {
-    const uint8_t *p;
-    if (!liz_gguf_take_bytes(cur, sizeof *out, &p))
-        return false;
-    memcpy(out, p, sizeof *out);
-    return true;
+    const uint8_t *p = NULL;
+    LIZ_TRY(liz_gguf_take_bytes(cur, n, &p, err));
+    memcpy(out, p, n);
+    return LIZ_OK;
 }
 
-bool liz_gguf_take_u64(liz_gguf_cursor *cur, uint64_t *out)
+liz_status liz_gguf_take_u32(liz_gguf_cursor *cur, uint32_t *out, liz_error *err)
 {
-    const uint8_t *p;
-    if (!liz_gguf_take_bytes(cur, sizeof *out, &p))
-        return false;
-    memcpy(out, p, sizeof *out);
-    return true;
+    return copy_taken(cur, sizeof *out, out, err);
+}
+
+liz_status liz_gguf_take_u64(liz_gguf_cursor *cur, uint64_t *out, liz_error *err)
+{
+    return copy_taken(cur, sizeof *out, out, err);
 }
 
 liz_status liz_gguf_fail_cut_off(const liz_gguf_cursor *cur, liz_error *err)
@@ -82,15 +82,13 @@ static bool text_is_showable(liz_str text)
 liz_status liz_gguf_take_name(liz_gguf_cursor *cur, size_t len_max, liz_str *out, liz_error *err)
 {
     uint64_t len;
-    const uint8_t *p;
+    const uint8_t *p = NULL;
     size_t at = cur->at;
-    if (!liz_gguf_take_u64(cur, &len))
-        return liz_gguf_fail_cut_off(cur, err);
+    LIZ_TRY(liz_gguf_take_u64(cur, &len, err));
     if (len == 0 || len > len_max)
         return liz_fail_at(err, LIZ_E_FORMAT, at, "its name has %llu bytes, not 1 to %zu: the file is damaged",
                            (unsigned long long)len, len_max);
-    if (!liz_gguf_take_bytes(cur, len, &p))
-        return liz_gguf_fail_cut_off(cur, err);
+    LIZ_TRY(liz_gguf_take_bytes(cur, len, &p, err));
     *out = (liz_str){(const char *)p, (size_t)len};
     if (!text_is_showable(*out))
         return liz_fail_at(err, LIZ_E_FORMAT, at, "its name is not text: the file is damaged");
@@ -170,8 +168,9 @@ static liz_status count_take(liz_gguf_cursor *cur, const char *what, size_t n_ma
 {
     uint64_t n;
     size_t at = cur->at;
-    if (!liz_gguf_take_u64(cur, &n))
-        return liz_fail_within(err, liz_gguf_fail_cut_off(cur, err), "number of %s", what);
+    liz_status status = liz_gguf_take_u64(cur, &n, err);
+    if (status != LIZ_OK)
+        return liz_fail_within(err, status, "number of %s", what);
     if (n > cur->size / bytes_min)
         return liz_fail_at(err, LIZ_E_FORMAT, at,
                            "claims %llu %s, more than its %zu bytes can hold: it is cut off or damaged",
@@ -185,31 +184,24 @@ static liz_status count_take(liz_gguf_cursor *cur, const char *what, size_t n_ma
 
 static liz_status head_read(liz_gguf_part *part, liz_gguf_cursor *cur, liz_error *err)
 {
-    const uint8_t *magic;
-    if (!liz_gguf_take_bytes(cur, 4, &magic) || memcmp(magic, "GGUF", 4) != 0)
+    if (!part_begins(part, "GGUF"))
         return fail_not_gguf(part, err);
-    if (!liz_gguf_take_u32(cur, &part->version))
-        return liz_fail_within(err, liz_gguf_fail_cut_off(cur, err), "version");
-    liz_status status = version_check(part, err);
-    if (status == LIZ_OK)
-        status = count_take(cur, "tensors", LIZ_GGUF_TENSORS_MAX, TENSOR_BYTES_MIN, &part->n_tensors, err);
-    if (status == LIZ_OK)
-        status = count_take(cur, "metadata keys", LIZ_GGUF_ENTRIES_MAX, ENTRY_BYTES_MIN, &part->n_entries, err);
-    return status;
+    cur->at = 4;
+    liz_status status = liz_gguf_take_u32(cur, &part->version, err);
+    if (status != LIZ_OK)
+        return liz_fail_within(err, status, "version");
+    LIZ_TRY(version_check(part, err));
+    LIZ_TRY(count_take(cur, "tensors", LIZ_GGUF_TENSORS_MAX, TENSOR_BYTES_MIN, &part->n_tensors, err));
+    return count_take(cur, "metadata keys", LIZ_GGUF_ENTRIES_MAX, ENTRY_BYTES_MIN, &part->n_entries, err);
 }
 
 static liz_status part_read(liz_gguf_part *part, liz_arena *arena, liz_error *err)
 {
-    liz_status status = file_open(part, err);
-    if (status != LIZ_OK)
-        return status;
+    LIZ_TRY(file_open(part, err));
     liz_gguf_cursor cur = {part->data, part->size_bytes, 0};
-    status = head_read(part, &cur, err);
-    if (status == LIZ_OK)
-        status = liz_gguf_entries_read(part, &cur, arena, err);
-    if (status == LIZ_OK)
-        status = liz_gguf_tensors_read(part, &cur, arena, err);
-    return status;
+    LIZ_TRY(head_read(part, &cur, err));
+    LIZ_TRY(liz_gguf_entries_read(part, &cur, arena, err));
+    return liz_gguf_tensors_read(part, &cur, arena, err);
 }
 
 liz_status liz_gguf_part_open(liz_gguf_part *part, const char *path, liz_arena *arena, liz_error *err)

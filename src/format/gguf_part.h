@@ -18,7 +18,7 @@ enum {
     LIZ_GGUF_STRING_LEN_MAX = 1 << 26,
     LIZ_GGUF_ARRAY_LEN_MAX = 1 << 26,
     LIZ_GGUF_STRINGS_MAX = 1 << 24, /* of an array: each costs a slice in memory, even where it is empty */
-    LIZ_GGUF_ALIGNMENT_MIN = 8, /* so that the elements of every type lie aligned in memory */
+    LIZ_GGUF_ALIGNMENT_MIN = 8,     /* so that the elements of every type lie aligned in memory */
     LIZ_GGUF_ALIGNMENT_MAX = 1 << 20,
     LIZ_GGUF_ALIGNMENT_DEFAULT = 32
 };
@@ -56,10 +56,10 @@ typedef struct liz_gguf_cursor {
     size_t size, at;
 } liz_gguf_cursor;
 
-/* Each takes what stands at the cursor and moves on; false, and no move, when the bytes end before it does. */
-bool liz_gguf_take_u32(liz_gguf_cursor *cur, uint32_t *out);
-bool liz_gguf_take_u64(liz_gguf_cursor *cur, uint64_t *out);
-bool liz_gguf_take_bytes(liz_gguf_cursor *cur, uint64_t n, const uint8_t **out);
+/* Each takes what stands at the cursor and moves on; fails, and no move, when the bytes end before it does. */
+LIZ_MUST_CHECK liz_status liz_gguf_take_bytes(liz_gguf_cursor *cur, uint64_t n, const uint8_t **out, liz_error *err);
+LIZ_MUST_CHECK liz_status liz_gguf_take_u32(liz_gguf_cursor *cur, uint32_t *out, liz_error *err);
+LIZ_MUST_CHECK liz_status liz_gguf_take_u64(liz_gguf_cursor *cur, uint64_t *out, liz_error *err);
 
 /* A length and as many bytes of text that can be shown: UTF-8 without control characters, 1 to `len_max` bytes. */
 LIZ_MUST_CHECK liz_status liz_gguf_take_name(liz_gguf_cursor *cur, size_t len_max, liz_str *out, liz_error *err);

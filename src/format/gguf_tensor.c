@@ -19,8 +19,7 @@ static liz_status shape_take(liz_gguf_cursor *cur, liz_gguf_tensor *tensor, liz_
 {
     uint32_t n_dim;
     size_t at = cur->at;
-    if (!liz_gguf_take_u32(cur, &n_dim))
-        return liz_gguf_fail_cut_off(cur, err);
+    LIZ_TRY(liz_gguf_take_u32(cur, &n_dim, err));
     if (n_dim < 1 || n_dim > LIZ_GGUF_DIM_MAX)
         return liz_fail_at(err, LIZ_E_FORMAT, at, "has %u dimensions, not 1 to %d: the file is damaged", n_dim,
                            LIZ_GGUF_DIM_MAX);
@@ -28,8 +27,7 @@ static liz_status shape_take(liz_gguf_cursor *cur, liz_gguf_tensor *tensor, liz_
     for (uint32_t i = 0; i < n_dim; i++) {
         uint64_t *dim = &tensor->shape[n_dim - 1 - i]; /* innermost comes first in the file, last here */
         at = cur->at;
-        if (!liz_gguf_take_u64(cur, dim))
-            return liz_gguf_fail_cut_off(cur, err);
+        LIZ_TRY(liz_gguf_take_u64(cur, dim, err));
         if (*dim == 0)
             return liz_fail_at(err, LIZ_E_FORMAT, at, "has a dimension of 0: the file is damaged");
     }
@@ -40,14 +38,11 @@ static liz_status type_take(liz_gguf_cursor *cur, liz_gguf_tensor *tensor, liz_e
 {
     uint32_t dtype;
     size_t at = cur->at;
-    if (!liz_gguf_take_u32(cur, &dtype))
-        return liz_gguf_fail_cut_off(cur, err);
+    LIZ_TRY(liz_gguf_take_u32(cur, &dtype, err));
     const liz_dtype_info *info = liz_dtype_info_get(dtype);
     if (info == NULL)
         return liz_fail_at(err, LIZ_E_UNSUPPORTED, at,
-                           "has tensor type %u, which is not known: use a newer Lizzie or another "
-                           "quantisation",
-                           dtype);
+                           "has tensor type %u, which is not known: use a newer Lizzie or another quantisation", dtype);
     tensor->dtype = (liz_dtype)dtype;
     uint64_t row_len = tensor->shape[tensor->n_dim - 1];
     if (row_len % (uint64_t)info->block_len != 0)
@@ -64,14 +59,10 @@ static liz_status type_take(liz_gguf_cursor *cur, liz_gguf_tensor *tensor, liz_e
 static liz_status info_take(liz_gguf_cursor *cur, liz_gguf_tensor *tensor, uint64_t alignment, uint64_t *off,
                             liz_error *err)
 {
-    liz_status status = shape_take(cur, tensor, err);
-    if (status == LIZ_OK)
-        status = type_take(cur, tensor, err);
-    if (status != LIZ_OK)
-        return status;
+    LIZ_TRY(shape_take(cur, tensor, err));
+    LIZ_TRY(type_take(cur, tensor, err));
     size_t at = cur->at;
-    if (!liz_gguf_take_u64(cur, off))
-        return liz_gguf_fail_cut_off(cur, err);
+    LIZ_TRY(liz_gguf_take_u64(cur, off, err));
     if (*off % alignment != 0)
         return liz_fail_at(err, LIZ_E_FORMAT, at,
                            "lies at %llu, no multiple of the alignment %llu: the file is damaged",
@@ -156,9 +147,7 @@ liz_status liz_gguf_tensors_read(liz_gguf_part *part, liz_gguf_cursor *cur, liz_
     part->tensors = liz_arena_array(arena, part->n_tensors, sizeof *part->tensors);
     if (spans == NULL || part->tensors == NULL)
         return liz_fail(err, LIZ_E_MEMORY, "no memory for %zu tensor infos", part->n_tensors);
-    status = infos_take(part, cur, alignment, spans, err);
-    if (status != LIZ_OK)
-        return status;
+    LIZ_TRY(infos_take(part, cur, alignment, spans, err));
     if (!liz_u64_round_up(cur->at, alignment, &data_off))
         return liz_gguf_fail_cut_off(cur, err);
     return tensors_place(part, data_off, spans, err);

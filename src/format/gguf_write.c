@@ -72,12 +72,11 @@ liz_status liz_gguf_writer_open(liz_gguf_writer **out, const char *path, liz_err
     if (w == NULL)
         return liz_fail(err, LIZ_E_MEMORY, "%s: no memory to write it", liz_gguf_path_label(path));
     liz_status status = writer_init(w, path, err);
-    if (status != LIZ_OK) {
+    if (status != LIZ_OK)
         liz_gguf_writer_close(w);
-        return status;
-    }
-    *out = w;
-    return LIZ_OK;
+    else
+        *out = w;
+    return status;
 }
 
 void liz_gguf_writer_close(liz_gguf_writer *w)
@@ -107,81 +106,65 @@ static void append_string(liz_buf *buf, liz_str text)
     liz_buf_append_str(buf, text);
 }
 
-static void put_key(liz_gguf_writer *w, liz_str key, liz_gguf_type type)
+void liz_gguf_put_entry(liz_gguf_writer *w, const liz_gguf_entry *e)
 {
     LIZ_ASSERT(!w->begun);
-    if (key.n == 0 || key.n > LIZ_GGUF_KEY_LEN_MAX || liz_str_is(key, "general.alignment"))
-        fail_later(w, "key", key, "is empty, too long or the writer's own");
-    append_string(&w->entries, key);
-    append_u32(&w->entries, type);
+    liz_gguf_type type = e->type == LIZ_GGUF_ARRAY ? e->elem_type : e->type;
+    bool is_text = type == LIZ_GGUF_STRING;
+    size_t size = 0, elem_size = liz_gguf_type_size(type);
+    if (e->key.n == 0 || e->key.n > LIZ_GGUF_KEY_LEN_MAX || liz_str_is(e->key, "general.alignment"))
+        fail_later(w, "key", e->key, "is empty, too long or the writer's own");
+    if (!is_text && (elem_size == 0 || !liz_size_mul((size_t)e->n, elem_size, &size))) {
+        fail_later(w, "key", e->key, "is no array of numbers");
+        return;
+    }
+    append_string(&w->entries, e->key);
+    append_u32(&w->entries, e->type);
+    if (e->type == LIZ_GGUF_ARRAY) {
+        append_u32(&w->entries, e->elem_type);
+        append_u64(&w->entries, e->n);
+    }
+    for (uint64_t i = 0; is_text && i < e->n; i++)
+        append_string(&w->entries, e->strings[i]);
+    liz_buf_append(&w->entries, (const char *)e->data, size);
     w->n_entries++;
 }
 
-static void put_number(liz_gguf_writer *w, const char *key, liz_gguf_type type, const void *value)
+static void put_value(liz_gguf_writer *w, const char *key, liz_gguf_type type, const void *value)
 {
-    put_key(w, liz_str_of(key), type);
-    liz_buf_append(&w->entries, value, liz_gguf_type_size(type));
+    liz_gguf_put_entry(w, &(liz_gguf_entry){liz_str_of(key), type, type, 1, value, NULL});
 }
 
-void liz_gguf_put_u32(liz_gguf_writer *w, const char *key, uint32_t v) { put_number(w, key, LIZ_GGUF_U32, &v); }
-void liz_gguf_put_u64(liz_gguf_writer *w, const char *key, uint64_t v) { put_number(w, key, LIZ_GGUF_U64, &v); }
-void liz_gguf_put_i32(liz_gguf_writer *w, const char *key, int32_t v) { put_number(w, key, LIZ_GGUF_I32, &v); }
-void liz_gguf_put_f32(liz_gguf_writer *w, const char *key, float v) { put_number(w, key, LIZ_GGUF_F32, &v); }
-void liz_gguf_put_bool(liz_gguf_writer *w, const char *key, bool v) { put_number(w, key, LIZ_GGUF_BOOL, &v); }
+void liz_gguf_put_u32(liz_gguf_writer *w, const char *key, uint32_t v) { put_value(w, key, LIZ_GGUF_U32, &v); }
+void liz_gguf_put_u64(liz_gguf_writer *w, const char *key, uint64_t v) { put_value(w, key, LIZ_GGUF_U64, &v); }
+void liz_gguf_put_i32(liz_gguf_writer *w, const char *key, int32_t v) { put_value(w, key, LIZ_GGUF_I32, &v); }
+void liz_gguf_put_f32(liz_gguf_writer *w, const char *key, float v) { put_value(w, key, LIZ_GGUF_F32, &v); }
+void liz_gguf_put_bool(liz_gguf_writer *w, const char *key, bool v) { put_value(w, key, LIZ_GGUF_BOOL, &v); }
 
 void liz_gguf_put_str(liz_gguf_writer *w, const char *key, liz_str value)
 {
-    put_key(w, liz_str_of(key), LIZ_GGUF_STRING);
-    append_string(&w->entries, value);
-}
-
-static void put_array_head(liz_gguf_writer *w, liz_str key, liz_gguf_type type, size_t n)
-{
-    put_key(w, key, LIZ_GGUF_ARRAY);
-    append_u32(&w->entries, type);
-    append_u64(&w->entries, n);
-}
-
-static void put_numbers(liz_gguf_writer *w, liz_str key, liz_gguf_type type, const void *data, size_t n)
-{
-    size_t size;
-    if (liz_gguf_type_size(type) == 0 || !liz_size_mul(n, liz_gguf_type_size(type), &size)) {
-        fail_later(w, "key", key, "is no array of numbers");
-        return;
-    }
-    put_array_head(w, key, type, n);
-    liz_buf_append(&w->entries, data, size);
-}
-
-static void put_strings(liz_gguf_writer *w, liz_str key, const liz_str *strings, size_t n)
-{
-    put_array_head(w, key, LIZ_GGUF_STRING, n);
-    for (size_t i = 0; i < n; i++)
-        append_string(&w->entries, strings[i]);
+    liz_gguf_put_entry(w, &(liz_gguf_entry){liz_str_of(key), LIZ_GGUF_STRING, LIZ_GGUF_STRING, 1, NULL, &value});
 }
 
 void liz_gguf_put_array(liz_gguf_writer *w, const char *key, liz_gguf_type type, const void *data, size_t n)
 {
-    put_numbers(w, liz_str_of(key), type, data, n);
+    liz_gguf_put_entry(w, &(liz_gguf_entry){liz_str_of(key), LIZ_GGUF_ARRAY, type, n, data, NULL});
 }
 
 void liz_gguf_put_strs(liz_gguf_writer *w, const char *key, const liz_str *strings, size_t n)
 {
-    put_strings(w, liz_str_of(key), strings, n);
+    liz_gguf_put_entry(w, &(liz_gguf_entry){liz_str_of(key), LIZ_GGUF_ARRAY, LIZ_GGUF_STRING, n, NULL, strings});
 }
 
-void liz_gguf_put_entry(liz_gguf_writer *w, const liz_gguf_entry *entry)
+void liz_gguf_put_entries(liz_gguf_writer *w, const liz_gguf *from, const char *const *but)
 {
-    if (entry->type == LIZ_GGUF_ARRAY && entry->elem_type == LIZ_GGUF_STRING)
-        put_strings(w, entry->key, entry->strings, (size_t)entry->n);
-    else if (entry->type == LIZ_GGUF_ARRAY)
-        put_numbers(w, entry->key, entry->elem_type, entry->data, (size_t)entry->n);
-    else {
-        put_key(w, entry->key, entry->type);
-        if (entry->type == LIZ_GGUF_STRING)
-            append_string(&w->entries, entry->strings[0]);
-        else
-            liz_buf_append(&w->entries, (const char *)entry->data, liz_gguf_type_size(entry->type));
+    for (size_t i = 0; i < liz_gguf_n_entries(from); i++) {
+        const liz_gguf_entry *e = liz_gguf_entry_at(from, i);
+        bool kept = !liz_str_is(e->key, "general.alignment") && !liz_str_starts(e->key, "split.");
+        for (const char *const *key = but; key != NULL && *key != NULL; key++)
+            kept = kept && !liz_str_is(e->key, *key);
+        if (kept)
+            liz_gguf_put_entry(w, e);
     }
 }
 
@@ -308,9 +291,7 @@ liz_status liz_gguf_writer_finish(liz_gguf_writer *w, liz_error *err)
                         tensor_at(w, w->tensor).name, (unsigned long long)w->left);
     if (fflush(w->file) != 0 || fsync(fileno(w->file)) != 0)
         return fail_io(w, err);
-    liz_status status = read_back(w, err);
-    if (status != LIZ_OK)
-        return status;
+    LIZ_TRY(read_back(w, err));
     if (rename(w->part_path, w->path) != 0)
         return fail_io(w, err);
     fclose(w->file); /* nothing is left in its buffer */

@@ -23,11 +23,13 @@ void liz_gguf_put_i32(liz_gguf_writer *writer, const char *key, int32_t value);
 void liz_gguf_put_f32(liz_gguf_writer *writer, const char *key, float value);
 void liz_gguf_put_bool(liz_gguf_writer *writer, const char *key, bool value);
 void liz_gguf_put_str(liz_gguf_writer *writer, const char *key, liz_str value);
-/* `data` [n] are numbers or truth values of `type`, in memory as in the file. */
+/* `data` [n] are numbers or truth values of `type`, in memory as in the file; `strings` is not NULL. */
 void liz_gguf_put_array(liz_gguf_writer *writer, const char *key, liz_gguf_type type, const void *data, size_t n);
 void liz_gguf_put_strs(liz_gguf_writer *writer, const char *key, const liz_str *strings, size_t n);
-/* An entry of another file as it stands. */
+/* An entry of another file as it stands; or all of them but those that say how the file is cut, and the keys of the
+ * list `but`, which NULL ends (NULL: none). */
 void liz_gguf_put_entry(liz_gguf_writer *writer, const liz_gguf_entry *entry);
+void liz_gguf_put_entries(liz_gguf_writer *writer, const liz_gguf *from, const char *const *but);
 
 /* Declares the next tensor: shape [n_dim], outermost first. */
 void liz_gguf_declare_tensor(liz_gguf_writer *writer, liz_str name, liz_dtype dtype, int n_dim, const uint64_t *shape);

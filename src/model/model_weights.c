@@ -40,10 +40,7 @@ static void check_shape(binder *b, const liz_gguf_tensor *t, uint64_t n_out, uin
 {
     if (b->status != LIZ_OK || t == NULL)
         return;
-    uint64_t rows = 1;
-    for (int i = 0; i + 1 < t->n_dim; i++)
-        rows *= t->shape[i]; /* the reader has checked the product */
-    uint64_t cols = t->n_dim > 0 ? t->shape[t->n_dim - 1] : 0;
+    uint64_t rows = liz_gguf_n_rows(t), cols = liz_gguf_n_in(t);
     if (n_out == 1) /* a vector, however it is cut */
         cols *= rows, rows = 1;
     if (rows != n_out || cols != n_in)

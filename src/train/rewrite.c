@@ -10,23 +10,14 @@
 
 enum { FILE_TYPE_F16 = 1, FILE_TYPE_BF16 = 32 };
 
-static uint64_t width_of(const liz_gguf_tensor *t) { return t->shape[t->n_dim - 1]; }
-static uint64_t rows_of(const liz_gguf_tensor *t)
-{
-    uint64_t n = 1;
-    for (int i = 0; i < t->n_dim - 1; i++)
-        n *= t->shape[i];
-    return n;
-}
-
 /* The parameter that row `row` of a tensor is the first of: by the place its weights were read from, or, a vector, by
  * its name. */
 static const liz_param *param_at(liz_tape *tape, const liz_gguf_tensor *t, uint64_t row)
 {
-    const uint8_t *data = t->data + t->size_bytes / rows_of(t) * row;
+    const uint8_t *data = t->data + t->size_bytes / liz_gguf_n_rows(t) * row;
     for (size_t i = 0; i < liz_tape_param_count(tape); i++) {
         const liz_param *p = liz_tape_param_at(tape, i);
-        bool is_named = row == 0 && p->file == NULL && p->n_in == width_of(t) && liz_str_is(t->name, p->name);
+        bool is_named = row == 0 && p->file == NULL && p->n_in == liz_gguf_n_in(t) && liz_str_is(t->name, p->name);
         if (p->is_trained && (p->file != NULL ? p->file == data : is_named))
             return p;
     }
@@ -36,7 +27,7 @@ static const liz_param *param_at(liz_tape *tape, const liz_gguf_tensor *t, uint6
 static size_t count_params(liz_tape *tape, const liz_gguf_tensor *t)
 {
     size_t n = 0;
-    for (uint64_t row = 0; row < rows_of(t); n++) {
+    for (uint64_t row = 0; row < liz_gguf_n_rows(t); n++) {
         const liz_param *p = param_at(tape, t, row);
         if (p == NULL)
             return n;
@@ -67,12 +58,7 @@ static liz_dtype dtype_of(liz_tape *tape, const liz_gguf_tensor *t, liz_dtype ma
 
 static void put_entries(const liz_gguf *from, liz_gguf_writer *writer, liz_dtype matrices)
 {
-    for (size_t i = 0; i < liz_gguf_n_entries(from); i++) {
-        const liz_gguf_entry *entry = liz_gguf_entry_at(from, i);
-        if (!liz_str_is(entry->key, "general.alignment") && !liz_str_is(entry->key, "general.file_type") &&
-            !liz_str_starts(entry->key, "split."))
-            liz_gguf_put_entry(writer, entry);
-    }
+    liz_gguf_put_entries(writer, from, (const char *const[]){"general.file_type", NULL});
     liz_gguf_put_u32(writer, "general.file_type",
                      matrices == LIZ_DTYPE_BF16  ? FILE_TYPE_BF16
                      : matrices == LIZ_DTYPE_F16 ? FILE_TYPE_F16
@@ -97,7 +83,7 @@ static liz_status write_tensor(liz_gguf_writer *writer, liz_tape *tape, const li
         return liz_gguf_writer_data(writer, t->data, t->size_bytes, err);
     uint16_t *halves = malloc(p->n_in * sizeof *halves);
     liz_status status = halves != NULL ? LIZ_OK : liz_fail(err, LIZ_E_MEMORY, "no memory for a row of weights");
-    for (uint64_t row = 0; status == LIZ_OK && row < rows_of(t); row += p->n_out) {
+    for (uint64_t row = 0; status == LIZ_OK && row < liz_gguf_n_rows(t); row += p->n_out) {
         p = param_at(tape, t, row);
         for (size_t r = 0; status == LIZ_OK && r < p->n_out; r++)
             status = write_row(writer, p->w + r * p->n_in, p->n_in, dtype_of(tape, t, matrices), halves, err);
@@ -118,8 +104,7 @@ liz_status liz_rewrite(const liz_gguf *from, liz_tape *tape, const char *path, l
     liz_status status = liz_gguf_writer_begin(writer, err);
     for (size_t i = 0; i < liz_gguf_n_tensors(from) && status == LIZ_OK; i++)
         status = write_tensor(writer, tape, liz_gguf_tensor_at(from, i), dtype, err);
-    if (status == LIZ_OK)
-        status = liz_gguf_writer_finish(writer, err);
+    status = status ?: liz_gguf_writer_finish(writer, err);
     liz_gguf_writer_close(writer);
     return status;
 }
