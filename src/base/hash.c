@@ -42,25 +42,11 @@ void liz_hash_hex(liz_hash hash, char out[33])
     snprintf(out, 33, "%016llx%016llx", (unsigned long long)hash.hi, (unsigned long long)hash.lo);
 }
 
-static bool hex_digit(char c, uint64_t *value)
-{
-    const char *digits = "0123456789abcdef", *at = c ? strchr(digits, c) : NULL;
-    if (at == NULL)
-        return false;
-    *value = (uint64_t)(at - digits);
-    return true;
-}
-
 bool liz_hash_from_hex(liz_hash *out, const char *hex)
 {
-    uint64_t part[2] = {0, 0}, digit;
-    if (strlen(hex) != 32)
+    unsigned long long hi, lo;
+    if (strspn(hex, "0123456789abcdef") != 32 || hex[32] != '\0' || sscanf(hex, "%16llx%16llx", &hi, &lo) != 2)
         return false;
-    for (int i = 0; i < 32; i++) {
-        if (!hex_digit(hex[i], &digit))
-            return false;
-        part[i / 16] = part[i / 16] << 4 | digit;
-    }
-    *out = (liz_hash){.hi = part[0], .lo = part[1]};
+    *out = (liz_hash){.hi = hi, .lo = lo};
     return true;
 }

@@ -92,20 +92,11 @@ static liz_status read_number(reader *r)
 /* Four hexadecimal digits at `p`, which stand before `end`; -1 when they do not. */
 static int read_hex4(const char *p, const char *end)
 {
+    char four[5] = "";
     if (end - p < 4)
         return -1;
-    int value = 0;
-    for (int i = 0; i < 4; i++) {
-        char c = p[i];
-        int digit = c >= '0' && c <= '9'   ? c - '0'
-                    : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                    : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                           : -1;
-        if (digit < 0)
-            return -1;
-        value = value << 4 | digit;
-    }
-    return value;
+    memcpy(four, p, 4);
+    return strspn(four, "0123456789abcdefABCDEF") == 4 ? (int)strtol(four, NULL, 16) : -1;
 }
 
 /* `r->at` stands after "\u". Reads the code point, of two escapes where the first is a high surrogate. */
@@ -192,9 +183,7 @@ static liz_status read_escaped(reader *r, const char *first, liz_str *out)
         if (r->at == r->end || *r->at == '"')
             break;
         r->at++;
-        liz_status status = read_escape(r, &w);
-        if (status != LIZ_OK)
-            return status;
+        LIZ_TRY(read_escape(r, &w));
         plain = r->at;
         if (!skip_plain(r))
             return fail_character(r);
@@ -210,9 +199,7 @@ static liz_status read_string(reader *r, liz_str *out)
         return fail_character(r);
     *out = (liz_str){first, (size_t)(r->at - first)};
     if (r->at < r->end && *r->at == '\\') {
-        liz_status status = read_escaped(r, first, out);
-        if (status != LIZ_OK)
-            return status;
+        LIZ_TRY(read_escaped(r, first, out));
     }
     if (r->at == r->end)
         return fail_format(r, "the text ends inside a string");
@@ -282,9 +269,7 @@ static liz_status read_key(reader *r, liz_str *key)
 {
     if (r->at == r->end || *r->at != '"')
         return fail_format(r, "a key in quotes is missing");
-    liz_status status = read_string(r, key);
-    if (status != LIZ_OK)
-        return status;
+    LIZ_TRY(read_string(r, key));
     skip_space(r);
     if (r->at == r->end || *r->at != ':')
         return fail_format(r, "a colon is missing after the key");
@@ -306,8 +291,7 @@ static liz_status read_children(reader *r, liz_json *parent, char close)
     for (;;) {
         liz_str key = {NULL, 0};
         liz_status status = parent->type == LIZ_JSON_OBJECT ? read_key(r, &key) : LIZ_OK;
-        if (status == LIZ_OK)
-            status = read_value(r, link);
+        status = status ?: read_value(r, link);
         if (status != LIZ_OK)
             return status;
         (*link)->key = key;
@@ -361,9 +345,7 @@ static liz_status read_value(reader *r, liz_json **out)
     if (value == NULL)
         return fail_memory(r);
     const char *first = r->at;
-    liz_status status = read_typed(r, value);
-    if (status != LIZ_OK)
-        return status;
+    LIZ_TRY(read_typed(r, value));
     value->source = (liz_str){first, (size_t)(r->at - first)};
     if (value->type == LIZ_JSON_NUMBER)
         value->string = value->source;
@@ -376,9 +358,7 @@ liz_status liz_json_read(liz_json **out, liz_str text, liz_arena *arena, liz_err
     reader r = {.text = text.p, .at = text.p, .end = text.n ? text.p + text.n : text.p, .arena = arena, .err = err};
     skip_space(&r);
     liz_json *value;
-    liz_status status = read_value(&r, &value);
-    if (status != LIZ_OK)
-        return status;
+    LIZ_TRY(read_value(&r, &value));
     skip_space(&r);
     if (r.at != r.end)
         return fail_format(&r, "something follows the value");

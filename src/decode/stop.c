@@ -56,9 +56,7 @@ static void automaton_init(automaton *a, const char *text, size_t len)
 liz_status liz_stop_open(liz_stop **out, const char *what, const char *const *strings, size_t n, liz_error *err)
 {
     size_t total;
-    liz_status status = strings_check(what, strings, n, &total, err);
-    if (status != LIZ_OK)
-        return status;
+    LIZ_TRY(strings_check(what, strings, n, &total, err));
     liz_stop *stop = calloc(1, sizeof *stop + n * sizeof *stop->automata + total);
     if (stop == NULL)
         return liz_fail(err, LIZ_E_MEMORY, "%ss: no memory", what);

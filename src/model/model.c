@@ -23,8 +23,7 @@ liz_status liz_model_open(liz_model **out, const liz_gguf *gguf, liz_error *err)
         return liz_fail(err, LIZ_E_MEMORY, "%s: out of memory", liz_gguf_path(gguf));
     m->gguf = gguf;
     liz_status status = liz_hparams_read(&m->h, gguf, err);
-    if (status == LIZ_OK)
-        status = liz_weights_bind(&m->w, &m->h, gguf, err);
+    status = status ?: liz_weights_bind(&m->w, &m->h, gguf, err);
     if (status == LIZ_OK && (m->cache_layers = calloc((size_t)m->h.n_layer, sizeof *m->cache_layers)) == NULL)
         status = liz_fail(err, LIZ_E_MEMORY, "%s: out of memory", liz_gguf_path(gguf));
     if (status != LIZ_OK) {
@@ -243,12 +242,8 @@ liz_status liz_model_load(liz_model *m, liz_team *team, const liz_model_opts *op
     m->opts = *opts;
     liz_kernel_init(&m->kernel, opts->tier);
     m->activate = activation_of(&m->kernel, m->h.family->ffn);
-    liz_status status = scratch_open(m, err);
-    if (status == LIZ_OK)
-        status = positions_open(m, err);
-    if (status == LIZ_OK)
-        status = liz_lora_load(&m->w, &m->h, err);
-    if (status != LIZ_OK)
-        return status;
+    LIZ_TRY(scratch_open(m, err));
+    LIZ_TRY(positions_open(m, err));
+    LIZ_TRY(liz_lora_load(&m->w, &m->h, err));
     return liz_weights_load(&m->w, &m->h, m->gguf, team, opts, err);
 }

@@ -86,8 +86,7 @@ liz_status liz_lora_bind(liz_weights *w, const liz_hparams *h, const liz_adapter
         if (status == LIZ_OK && !add_low_rank(w, l, pair, index, scale))
             status = liz_fail(err, LIZ_E_MEMORY, "%s: out of memory", path);
     }
-    if (status == LIZ_OK)
-        status = refuse_unbound(adapter, bound, err);
+    status = status ?: refuse_unbound(adapter, bound, err);
     free(bound);
     return status;
 }
@@ -126,8 +125,7 @@ static liz_status load_low_rank(const liz_linear *l, liz_low_rank *low, uint8_t 
     for (int i = 0; i < l->n_mat && status == LIZ_OK; i++) {
         liz_matrix a = nth(low->a, i), b = nth(low->b, i);
         status = pack_half(&a, pair->a, (uint64_t)i * pair->rank, rows, err);
-        if (status == LIZ_OK)
-            status = pack_half(&b, pair->b, l->row + (uint64_t)i * pair->n_out, rows, err);
+        status = status ?: pack_half(&b, pair->b, l->row + (uint64_t)i * pair->n_out, rows, err);
     }
     return status;
 }

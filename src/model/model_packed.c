@@ -95,16 +95,11 @@ liz_status liz_packed_write(const liz_weights *w, const liz_gguf *gguf, liz_hash
     if (!path_of(gguf, "", path) || !path_of(gguf, ".unfinished", unfinished))
         return liz_fail(err, LIZ_E_IO, "%s: the name is too long", liz_gguf_path(gguf));
     liz_status status = liz_file_open_locked(files, unfinished, &fd, err);
-    if (status == LIZ_OK)
-        status = liz_file_truncate(files, fd, unfinished, 0, err);
-    if (status == LIZ_OK)
-        status = liz_file_write(files, fd, unfinished, &is, sizeof is, err);
-    if (status == LIZ_OK)
-        status = liz_file_write(files, fd, unfinished, zeros, sizeof zeros, err);
-    if (status == LIZ_OK)
-        status = liz_file_write(files, fd, unfinished, w->packed, w->packed_bytes, err);
-    if (status == LIZ_OK)
-        status = liz_file_sync(files, fd, unfinished, err);
+    status = status ?: liz_file_truncate(files, fd, unfinished, 0, err);
+    status = status ?: liz_file_write(files, fd, unfinished, &is, sizeof is, err);
+    status = status ?: liz_file_write(files, fd, unfinished, zeros, sizeof zeros, err);
+    status = status ?: liz_file_write(files, fd, unfinished, w->packed, w->packed_bytes, err);
+    status = status ?: liz_file_sync(files, fd, unfinished, err);
     if (status == LIZ_OK)
         status = liz_file_rename(files, unfinished, path, err);
     else if (status != LIZ_E_BUSY)

@@ -110,8 +110,7 @@ liz_status liz_corpus_read(const liz_files *files, const char *path, liz_corpus_
     int fd = -1;
     liz_status status = chunk != NULL ? liz_file_open(files, path, O_RDONLY, &fd, err)
                                       : liz_fail(err, LIZ_E_MEMORY, "%s: no memory to read it", path);
-    if (status == LIZ_OK)
-        status = read_chunks(&r, files, fd, chunk, err);
+    status = status ?: read_chunks(&r, files, fd, chunk, err);
     liz_file_close(files, &fd);
     free(chunk);
     liz_arena_free(&r.arena);

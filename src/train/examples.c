@@ -248,10 +248,8 @@ static liz_status add_turn(liz_examples *e, const liz_json *row, size_t i, size_
 {
     liz_rendered asked = {0}, said = {0};
     liz_status status = render(e, row, i, true, &asked, err);
-    if (status == LIZ_OK)
-        status = render(e, row, i + 1, false, &said, err);
-    if (status == LIZ_OK)
-        status = add_answer(e, &asked, &said, begin, err);
+    status = status ?: render(e, row, i + 1, false, &said, err);
+    status = status ?: add_answer(e, &asked, &said, begin, err);
     liz_rendered_free(&asked);
     liz_rendered_free(&said);
     return status;

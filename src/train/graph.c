@@ -294,12 +294,11 @@ liz_status liz_graph_open(liz_graph **out, const liz_gguf *gguf, liz_tape *tape,
     g->tape = tape;
     g->opts = *opts;
     liz_status status = open_parts(g, gguf, err);
-    if (status != LIZ_OK) {
+    if (status != LIZ_OK)
         liz_graph_close(g);
-        return status;
-    }
-    *out = g;
-    return LIZ_OK;
+    else
+        *out = g;
+    return status;
 }
 
 void liz_graph_close(liz_graph *graph)

@@ -61,8 +61,7 @@ static liz_status write_text(const liz_files *files, const char *path, int flags
     if (liz_buf_failed(text))
         return liz_fail(err, LIZ_E_MEMORY, "%s: no memory to write it", path);
     liz_status status = liz_file_open(files, path, O_WRONLY | O_CREAT | flags, &fd, err);
-    if (status == LIZ_OK)
-        status = liz_file_write(files, fd, path, text->data, text->len, err);
+    status = status ?: liz_file_write(files, fd, path, text->data, text->len, err);
     liz_file_close(files, &fd);
     return status;
 }

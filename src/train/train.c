@@ -99,8 +99,7 @@ static liz_status put_tokenizer_of(trainer *t, liz_gguf_writer *writer, const ch
     liz_gguf *from = NULL;
     liz_text_vocab *vocab = NULL;
     liz_status status = liz_gguf_open(&from, path, err);
-    if (status == LIZ_OK)
-        status = liz_text_vocab_open(&vocab, from, err);
+    status = status ?: liz_text_vocab_open(&vocab, from, err);
     if (status == LIZ_OK)
         t->shape.n_vocab = liz_text_vocab_size(vocab);
     for (size_t i = 0; status == LIZ_OK && i < liz_gguf_n_entries(from); i++)
@@ -130,10 +129,8 @@ static liz_status write_start(trainer *t, liz_error *err)
     LIZ_TRY(liz_gguf_writer_open(&writer, t->course.job.start, err));
     liz_status status = t->opts->tokenizer != NULL ? put_tokenizer_of(t, writer, t->opts->tokenizer, err)
                                                    : put_new_tokenizer(t, writer, err);
-    if (status == LIZ_OK)
-        status = liz_model_shape_write(&t->shape, writer, t->opts->common.seed, err);
-    if (status == LIZ_OK)
-        status = liz_gguf_writer_finish(writer, err);
+    status = status ?: liz_model_shape_write(&t->shape, writer, t->opts->common.seed, err);
+    status = status ?: liz_gguf_writer_finish(writer, err);
     liz_gguf_writer_close(writer);
     return status;
 }
@@ -321,8 +318,7 @@ liz_status liz_train(const liz_train_opts *opts, const liz_files *files, liz_tra
     LIZ_TRY(check_options(&t, err));
     liz_buf_init(&t.sample, 1 << 16);
     liz_status status = liz_course_open(&t.course, &opts->common, files, opts->out, on_event, user, err);
-    if (status == LIZ_OK)
-        status = train(&t, err);
+    status = status ?: train(&t, err);
     liz_sampler_close(t.sampler);
     free(t.logits);
     liz_buf_free(&t.sample);

@@ -200,8 +200,7 @@ static liz_status write_adapter(tuner *t, const char *path, liz_error *err)
     liz_status status = liz_gguf_writer_begin(writer, err);
     for (const liz_param *p; status == LIZ_OK && (p = next_trained(t, &i)) != NULL;)
         status = liz_gguf_writer_data(writer, p->w, p->n_out * p->n_in * sizeof *p->w, err);
-    if (status == LIZ_OK)
-        status = liz_gguf_writer_finish(writer, err);
+    status = status ?: liz_gguf_writer_finish(writer, err);
     liz_gguf_writer_close(writer);
     return status;
 }
@@ -258,8 +257,7 @@ liz_status liz_tune(const liz_tune_opts *opts, const liz_files *files, liz_tune_
     tuner t = {.opts = opts};
     LIZ_TRY(check_options(&t, err));
     liz_status status = liz_course_open(&t.course, opts->common, files, opts->out, on_event, user, err);
-    if (status == LIZ_OK)
-        status = tune(&t, read, user, err);
+    status = status ?: tune(&t, read, user, err);
     liz_course_close(&t.course);
     liz_examples_close(t.examples);
     liz_examples_close(t.valid);
