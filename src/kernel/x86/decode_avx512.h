@@ -109,20 +109,6 @@ LIZ_INLINE void prepare_none(const void *block, bool is_signed, liz_scales512 *t
 #define prepare_i4 prepare_none
 #define prepare_i5 prepare_none
 
-LIZ_INLINE void decode_i4(const void *block, const liz_scales512 *scales, int row, bool is_signed, liz_bytes512 *out)
-{
-    (void)scales;
-    const liz_block_i4 *b = block;
-    decode_steps(b->four[row], NULL, b->scales.a[row], NULL, 8, is_signed, out);
-}
-
-LIZ_INLINE void decode_i5(const void *block, const liz_scales512 *scales, int row, bool is_signed, liz_bytes512 *out)
-{
-    (void)scales;
-    const liz_block_i5 *b = block;
-    decode_steps(b->four[row], b->one[row], b->scales.a[row], NULL, 16, is_signed, out);
-}
-
 LIZ_INLINE void prepare_ab(const void *block, bool is_signed, liz_scales512 *to)
 {
     const liz_scales_ab *from = block;
@@ -132,18 +118,6 @@ LIZ_INLINE void prepare_ab(const void *block, bool is_signed, liz_scales512 *to)
 
 #define prepare_i4m prepare_ab
 #define prepare_i5m prepare_ab
-
-LIZ_INLINE void decode_i4m(const void *block, const liz_scales512 *scales, int row, bool is_signed, liz_bytes512 *out)
-{
-    const liz_block_i4m *b = block;
-    decode_steps(b->four[row], NULL, b->scales.a[row], scales->b[row], 0, is_signed, out);
-}
-
-LIZ_INLINE void decode_i5m(const void *block, const liz_scales512 *scales, int row, bool is_signed, liz_bytes512 *out)
-{
-    const liz_block_i5m *b = block;
-    decode_steps(b->four[row], b->one[row], b->scales.a[row], scales->b[row], 0, is_signed, out);
-}
 
 /* Of 16 words, that of row + l in each 128-bit lane l. */
 LIZ_INLINE __m512i spread_rows(const int16_t *words, int row)
@@ -174,17 +148,23 @@ LIZ_INLINE void prepare_k32(const void *block, bool is_signed, liz_scales512 *to
 #define prepare_i4k prepare_k32
 #define prepare_i5k prepare_k32
 
-LIZ_INLINE void decode_i4k(const void *block, const liz_scales512 *scales, int row, bool is_signed, liz_bytes512 *out)
-{
-    const liz_block_i4k *b = block;
-    decode_steps(b->four[row], NULL, scales->a[row], scales->b[row], 0, is_signed, out);
-}
+/* `one`, `a` and `b` in terms of the block `from` and of the scales. */
+#define DECODE_STEPS(name, one, a, b, zero)                                                                            \
+    LIZ_INLINE void decode_##name(const void *block, const liz_scales512 *scales, int row, bool is_signed,             \
+                                  liz_bytes512 *out)                                                                   \
+    {                                                                                                                  \
+        (void)scales;                                                                                                  \
+        const liz_block_##name *from = block;                                                                          \
+        decode_steps(from->four[row], one, a, b, zero, is_signed, out);                                                \
+    }
 
-LIZ_INLINE void decode_i5k(const void *block, const liz_scales512 *scales, int row, bool is_signed, liz_bytes512 *out)
-{
-    const liz_block_i5k *b = block;
-    decode_steps(b->four[row], b->one[row], scales->a[row], scales->b[row], 0, is_signed, out);
-}
+DECODE_STEPS(i4, NULL, from->scales.a[row], NULL, 8)
+DECODE_STEPS(i5, from->one[row], from->scales.a[row], NULL, 16)
+DECODE_STEPS(i4m, NULL, from->scales.a[row], scales->b[row], 0)
+DECODE_STEPS(i5m, from->one[row], from->scales.a[row], scales->b[row], 0)
+DECODE_STEPS(i4k, NULL, scales->a[row], scales->b[row], 0)
+DECODE_STEPS(i5k, from->one[row], scales->a[row], scales->b[row], 0)
+#undef DECODE_STEPS
 
 /* ---- Nibbles that stand for any sixteen numbers ---- */
 

@@ -56,9 +56,10 @@ LIZ_INLINE int register_of(int g) { return g / 2 * 4 + g % 2; }
 
 /* ---- Nibbles, with or without a fifth bit: sub-blocks of 32 ---- */
 
-/* A row of words a and b (`b` includes the rounding). Tables of each half's values, words that rise by a. */
+/* A row of words a and b. Tables of each half's values, words that rise by a. */
 LIZ_INLINE void decode_steps(const uint8_t *four, const uint8_t *one, __m128i a, __m128i b, int zero, bytes256 *out)
 {
+    b = _mm_add_epi16(b, _mm_set1_epi16(128)); /* rounding */
     for (int g = 0; g < 4; g++) {
         int at = register_of(g);
         __m256i x = load256(four + 32 * g), low = low_nibbles(x), high = high_nibbles(x);
@@ -77,34 +78,6 @@ LIZ_INLINE void decode_steps(const uint8_t *four, const uint8_t *one, __m128i a,
     }
 }
 
-LIZ_INLINE __m128i rounding(void) { return _mm_set1_epi16(128); }
-
-LIZ_INLINE void decode_i4(const void *block, int row, bytes256 *out)
-{
-    const liz_block_i4 *b = block;
-    decode_steps(b->four[row], NULL, load128(b->scales.a[row]), rounding(), 8, out);
-}
-
-LIZ_INLINE void decode_i5(const void *block, int row, bytes256 *out)
-{
-    const liz_block_i5 *b = block;
-    decode_steps(b->four[row], b->one[row], load128(b->scales.a[row]), rounding(), 16, out);
-}
-
-LIZ_INLINE __m128i min_ab(const liz_scales_ab *s, int row) { return _mm_add_epi16(load128(s->b[row]), rounding()); }
-
-LIZ_INLINE void decode_i4m(const void *block, int row, bytes256 *out)
-{
-    const liz_block_i4m *b = block;
-    decode_steps(b->four[row], NULL, load128(b->scales.a[row]), min_ab(&b->scales, row), 0, out);
-}
-
-LIZ_INLINE void decode_i5m(const void *block, int row, bytes256 *out)
-{
-    const liz_block_i5m *b = block;
-    decode_steps(b->four[row], b->one[row], load128(b->scales.a[row]), min_ab(&b->scales, row), 0, out);
-}
-
 /* (x * r + 32) >> 6 for eight bytes x < 64. */
 LIZ_INLINE __m128i scale_row(const uint8_t *bytes, int16_t r)
 {
@@ -112,23 +85,21 @@ LIZ_INLINE __m128i scale_row(const uint8_t *bytes, int16_t r)
     return _mm_mulhrs_epi16(_mm_slli_epi16(x, 9), _mm_set1_epi16(r));
 }
 
-LIZ_INLINE void decode_k32(const liz_scales_k32 *s, const uint8_t *four, const uint8_t *one, int row, bytes256 *out)
-{
-    __m128i min = _mm_add_epi16(scale_row(s->m[row], s->rm[row]), rounding());
-    decode_steps(four, one, scale_row(s->s[row], s->r[row]), min, 0, out);
-}
+/* `one`, `a` and `b` in terms of the block `from` and its scales `s`. */
+#define DECODE_STEPS(name, one, a, b, zero)                                                                            \
+    LIZ_INLINE void decode_##name(const void *block, int row, bytes256 *out)                                           \
+    {                                                                                                                  \
+        const liz_block_##name *from = block;                                                                          \
+        const __typeof__(from->scales) *s = &from->scales;                                                             \
+        decode_steps(from->four[row], one, a, b, zero, out);                                                           \
+    }
 
-LIZ_INLINE void decode_i4k(const void *block, int row, bytes256 *out)
-{
-    const liz_block_i4k *b = block;
-    decode_k32(&b->scales, b->four[row], NULL, row, out);
-}
-
-LIZ_INLINE void decode_i5k(const void *block, int row, bytes256 *out)
-{
-    const liz_block_i5k *b = block;
-    decode_k32(&b->scales, b->four[row], b->one[row], row, out);
-}
+DECODE_STEPS(i4, NULL, load128(s->a[row]), _mm_setzero_si128(), 8)
+DECODE_STEPS(i5, from->one[row], load128(s->a[row]), _mm_setzero_si128(), 16)
+DECODE_STEPS(i4m, NULL, load128(s->a[row]), load128(s->b[row]), 0)
+DECODE_STEPS(i5m, from->one[row], load128(s->a[row]), load128(s->b[row]), 0)
+DECODE_STEPS(i4k, NULL, scale_row(s->s[row], s->r[row]), scale_row(s->m[row], s->rm[row]), 0)
+DECODE_STEPS(i5k, from->one[row], scale_row(s->s[row], s->r[row]), scale_row(s->m[row], s->rm[row]), 0)
 
 /* ---- Nibbles that stand for any sixteen numbers ---- */
 
