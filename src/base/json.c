@@ -378,45 +378,6 @@ const liz_json *liz_json_member(const liz_json *object, const char *key)
 
 /* ---- Numbers ------------------------------------------------------------------------------------ */
 
-/* A number as written: its digits without the point, and the power of ten that they are multiplied with. */
-typedef struct decimal {
-    bool negative;
-    liz_str whole, fraction;
-    int64_t exponent;
-} decimal;
-
-static decimal decimal_split(liz_str text)
-{
-    decimal d = {0};
-    const char *p = text.p, *end = text.p + text.n;
-    if (*p == '-')
-        d.negative = true, p++;
-    d.whole.p = p;
-    while (p < end && *p >= '0' && *p <= '9')
-        p++;
-    d.whole.n = (size_t)(p - d.whole.p);
-    if (p < end && *p == '.') {
-        d.fraction.p = ++p;
-        while (p < end && *p >= '0' && *p <= '9')
-            p++;
-        d.fraction.n = (size_t)(p - d.fraction.p);
-    }
-    if (p == end)
-        return d;
-    bool down = *++p == '-';
-    for (p += *p == '-' || *p == '+'; p < end; p++)
-        if (d.exponent < INT64_MAX / 16)
-            d.exponent = d.exponent * 10 + (*p - '0');
-    if (down)
-        d.exponent = -d.exponent;
-    return d;
-}
-
-static int digit_at(const decimal *d, size_t i)
-{
-    return (i < d->whole.n ? d->whole.p[i] : d->fraction.p[i - d->whole.n]) - '0';
-}
-
 /* `value` * 10 + digit with the sign of the number; false when it leaves int64_t. */
 static bool push_digit(int64_t *value, int digit, bool negative)
 {
@@ -424,26 +385,33 @@ static bool push_digit(int64_t *value, int digit, bool negative)
            !__builtin_add_overflow(*value, negative ? -digit : digit, value);
 }
 
+/* Zeros wait for a digit behind them: the last ones only count as a power of ten. */
 bool liz_json_int64(const liz_json *value, int64_t *out)
 {
     if (value == NULL || value->type != LIZ_JSON_NUMBER)
         return false;
-    decimal d = decimal_split(value->string);
-    size_t n = d.whole.n + d.fraction.n;
-    int64_t n_zeros = d.exponent - (int64_t)d.fraction.n; /* below zero: so many last digits must be 0 */
-    while (n > 0 && n_zeros < 0 && digit_at(&d, n - 1) == 0)
-        n--, n_zeros++;
-    int64_t result = 0;
-    for (size_t i = 0; i < n; i++)
-        if (!push_digit(&result, digit_at(&d, i), d.negative))
-            return false;
-    if (result == 0) {
-        *out = 0;
-        return true;
+    const char *p = value->string.p, *end = p + value->string.n;
+    bool negative = *p == '-', behind_point = false;
+    int64_t result = 0, n_zeros = 0, n_behind = 0, exponent = 0;
+    for (p += negative; p < end && *p != 'e' && *p != 'E'; p++) {
+        if (*p == '.') {
+            behind_point = true;
+            continue;
+        }
+        n_behind += behind_point;
+        n_zeros++;
+        for (bool is_zero = *p == '0'; !is_zero && n_zeros > 0; n_zeros--)
+            if (!push_digit(&result, n_zeros > 1 ? 0 : *p - '0', negative))
+                return false;
     }
-    if (n_zeros < 0)
+    bool down = p < end && p[1] == '-';
+    for (; p < end; p++)
+        if (*p >= '0' && *p <= '9' && exponent < INT64_MAX / 16)
+            exponent = exponent * 10 + (*p - '0');
+    int64_t power = n_zeros - n_behind + (down ? -exponent : exponent);
+    if (result != 0 && power < 0)
         return false;
-    for (; n_zeros > 0; n_zeros--)
+    for (; result != 0 && power > 0; power--)
         if (!push_digit(&result, 0, false))
             return false;
     *out = result;
