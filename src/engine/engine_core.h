@@ -208,13 +208,6 @@ bool liz_engine_step(liz_engine *engine);
 
 /* ---- between the engine's files ---- */
 
-/* Checks and copies a request; links, pages and buffers included. */
-LIZ_MUST_CHECK liz_status liz_engine_seq_new(liz_seq **out, liz_engine *engine, const liz_request *request,
-                                             bool is_score, liz_error *err);
-/* Appends it to the queue; LIZ_E_BUSY when that is full, unless `wait`. LIZ_E_CANCELLED when the engine is closing. */
-LIZ_MUST_CHECK liz_status liz_engine_seq_queue(liz_seq *seq, bool wait, liz_error *err);
-void liz_engine_seq_close(liz_seq *seq);
-
 /* Lock held: moves what can run from the queue to `running`, and what is cancelled to `dropped` (returns how many). */
 int liz_engine_admit(liz_engine *engine);
 

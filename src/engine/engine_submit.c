@@ -114,10 +114,9 @@ static liz_status breakers_open(liz_seq *seq, const liz_sampling *s, liz_error *
     size_t n = s->dry_breakers != NULL ? s->n_dry_breakers : sizeof standard / sizeof *standard;
     if (seq->engine->parts.vocab == NULL || n == 0)
         return LIZ_OK;
-    liz_status status = liz_stop_open(&seq->breakers, "sequence breaker", strings, n, err);
-    if (status != LIZ_OK)
-        return status;
     liz_buf bytes = {.len_max = SIZE_MAX / 4};
+    liz_status status = LIZ_OK;
+    LIZ_TRY(liz_stop_open(&seq->breakers, "sequence breaker", strings, n, err));
     seq->breaks = liz_arena_array(&seq->arena, (size_t)seq->n_tokens_max, sizeof *seq->breaks);
     for (int32_t i = 0; seq->breaks != NULL && i < seq->n_prompt; i++)
         seq->breaks[i] = liz_engine_token_breaks(seq, seq->tokens[i], &bytes);
@@ -127,11 +126,20 @@ static liz_status breakers_open(liz_seq *seq, const liz_sampling *s, liz_error *
     return status;
 }
 
-liz_status liz_engine_seq_new(liz_seq **out, liz_engine *engine, const liz_request *r, bool is_score, liz_error *err)
+static void seq_close(liz_seq *seq)
 {
-    liz_status status = request_check(engine, r, is_score, err);
-    if (status != LIZ_OK)
-        return status;
+    liz_stop_close(seq->stop);
+    liz_stop_close(seq->breakers);
+    liz_arena_free(&seq->arena);
+    pthread_cond_destroy(&seq->changed);
+    pthread_mutex_destroy(&seq->lock);
+    free(seq);
+}
+
+/* Checks and copies a request; links, pages and buffers included. */
+static liz_status seq_new(liz_seq **out, liz_engine *engine, const liz_request *r, bool is_score, liz_error *err)
+{
+    LIZ_TRY(request_check(engine, r, is_score, err));
     liz_seq *seq = calloc(1, sizeof *seq);
     if (seq == NULL)
         return liz_fail(err, LIZ_E_MEMORY, "sequence: no memory");
@@ -143,10 +151,11 @@ liz_status liz_engine_seq_new(liz_seq **out, liz_engine *engine, const liz_reque
     seq->request = *r;
     seq->adapters = engine->parts.loras.of_all | r->loras;
     seq->answer = -1;
+    liz_status status = LIZ_OK;
     if (r->n_choices > 0)
         status = liz_engine_choose_new(seq, r, err);
     if (status != LIZ_OK) {
-        liz_engine_seq_close(seq);
+        seq_close(seq);
         return status;
     }
     lengths_set(seq, engine, r);
@@ -164,23 +173,14 @@ liz_status liz_engine_seq_new(liz_seq **out, liz_engine *engine, const liz_reque
     seq->request.stop = seq->request.sampling.dry_breakers = NULL;
     seq->request.choices = NULL;
     if (status != LIZ_OK)
-        liz_engine_seq_close(seq);
+        seq_close(seq);
     else
         *out = seq;
     return status;
 }
 
-void liz_engine_seq_close(liz_seq *seq)
-{
-    liz_stop_close(seq->stop);
-    liz_stop_close(seq->breakers);
-    liz_arena_free(&seq->arena);
-    pthread_cond_destroy(&seq->changed);
-    pthread_mutex_destroy(&seq->lock);
-    free(seq);
-}
-
-liz_status liz_engine_seq_queue(liz_seq *seq, bool wait, liz_error *err)
+/* Appends it to the queue; LIZ_E_BUSY when that is full, unless `wait`. LIZ_E_CANCELLED when the engine is closing. */
+static liz_status seq_queue(liz_seq *seq, bool wait, liz_error *err)
 {
     liz_engine *engine = seq->engine;
     liz_status status = LIZ_OK;
@@ -202,12 +202,12 @@ liz_status liz_engine_seq_queue(liz_seq *seq, bool wait, liz_error *err)
 liz_status liz_submit(liz_engine *engine, const liz_request *request, liz_seq **out, liz_error *err)
 {
     liz_seq *seq;
-    LIZ_TRY(liz_engine_seq_new(&seq, engine, request, false, err));
+    LIZ_TRY(seq_new(&seq, engine, request, false, err));
     *out = seq; /* before an event can come */
-    liz_status status = liz_engine_seq_queue(seq, false, err);
+    liz_status status = seq_queue(seq, false, err);
     if (status != LIZ_OK) {
         *out = NULL;
-        liz_engine_seq_close(seq);
+        seq_close(seq);
     }
     return status;
 }
@@ -229,7 +229,7 @@ void liz_seq_free(liz_seq *seq)
         return;
     liz_seq_cancel(seq);
     liz_seq_wait(seq);
-    liz_engine_seq_close(seq);
+    seq_close(seq);
 }
 
 /* ---- Scoring ------------------------------------------------------------------------------------ */
@@ -242,18 +242,18 @@ liz_status liz_score(liz_engine *engine, const int32_t *tokens, size_t n_tokens,
 {
     liz_seq *seq;
     liz_request request = {.tokens = tokens, .n_tokens = n_tokens, .user = user};
-    LIZ_TRY(liz_engine_seq_new(&seq, engine, &request, true, err));
+    LIZ_TRY(seq_new(&seq, engine, &request, true, err));
     seq->score_logprobs = logprobs;
     seq->score_on_logits = on_logits;
     if (logprobs != NULL)
         logprobs[0] = 0;
-    liz_status status = liz_engine_seq_queue(seq, true, err);
+    liz_status status = seq_queue(seq, true, err);
     if (status == LIZ_OK) {
         liz_seq_wait(seq);
         status = seq->result.code;
         if (status != LIZ_OK)
             liz_fail(err, status, "%s", seq->result.text);
     }
-    liz_engine_seq_close(seq);
+    seq_close(seq);
     return status;
 }

@@ -108,9 +108,8 @@ static liz_status open_of_model(liz_template **out, const char *path, liz_error 
 {
     liz_gguf *gguf;
     liz_str source, with_tools = {"", 0};
-    liz_status status = liz_gguf_open(&gguf, path, err);
-    if (status != LIZ_OK)
-        return status;
+    liz_status status = LIZ_OK;
+    LIZ_TRY(liz_gguf_open(&gguf, path, err));
     if (liz_gguf_str(gguf, "tokenizer.chat_template", &source)) {
         liz_gguf_str(gguf, "tokenizer.chat_template.tool_use", &with_tools);
         status = liz_engine_template_new(out, source, with_tools, token_text(gguf, "tokenizer.ggml.bos_token_id"),
