@@ -35,11 +35,6 @@ static void sampling_read(liz_engine_info *info, const liz_gguf *gguf)
     info->top_k = liz_gguf_u64(gguf, "general.sampling.top_k", &top_k) && top_k <= INT32_MAX ? (int32_t)top_k : -1;
 }
 
-static liz_work work_of(const liz_model_work *work)
-{
-    return (liz_work){work->int8_ops, work->float_ops, work->weight_bytes};
-}
-
 static void info_fill(liz_engine_parts *parts, const liz_engine_plan *plan)
 {
     const liz_model_params *params = liz_model_params_get(parts->model);
@@ -57,8 +52,8 @@ static void info_fill(liz_engine_parts *parts, const liz_engine_plan *plan)
                                     .weights_bytes = plan->weights_bytes,
                                     .cache_bytes = plan->cache_bytes,
                                     .n_params = params->n_params,
-                                    .work_layers = work_of(&params->work_layers),
-                                    .work_output = work_of(&params->work_output)};
+                                    .work_layers = params->work_layers,
+                                    .work_output = params->work_output};
     sampling_read(&parts->info, parts->gguf);
 }
 

@@ -1,6 +1,6 @@
 /* grad_body.h - training's operations on rows, written once for all tiers (see lanes.h, grad.h). */
 #include "kernel/angle.h"
-#include "kernel/grad_tiers.h"
+#include "kernel/kernel_tiers.h"
 #include "kernel/lanes.h"
 
 #define GRAD_CAT_(name, tier) name##_##tier

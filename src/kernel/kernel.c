@@ -34,6 +34,18 @@ void liz_kernel_init(liz_kernel *kernel, liz_tier_id tier)
 #endif
 }
 
+void liz_grad_kernel_init(liz_grad_kernel *kernel, liz_tier_id tier)
+{
+    (void)tier;
+    liz_grad_kernel_ref(kernel);
+#if defined(__x86_64__)
+    if (tier >= LIZ_TIER_AVX2)
+        liz_grad_kernel_avx2(kernel);
+    if (tier >= LIZ_TIER_AVX512)
+        liz_grad_kernel_avx512(kernel);
+#endif
+}
+
 /* An operation is where its entry stands in the table; its variant is the highest tier that changed the entry. */
 static const struct {
     const char *name;

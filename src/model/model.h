@@ -25,21 +25,15 @@ typedef struct liz_model_opts {
     bool keep_packed; /* in MODEL.gguf.packed, for the next time */
 } liz_model_opts;
 
-/* What a token asks of the machine in a part of the model: operations (a multiplication and an addition are two) in
- * int8 and in float, and the bytes of packed weights that a step reads for it. */
-typedef struct liz_model_work {
-    uint64_t int8_ops, float_ops, weight_bytes;
-} liz_model_work;
-
 /* What the file says, known without reading weights. */
 typedef struct liz_model_params {
     const char *arch; /* static */
     int32_t n_vocab, n_ctx_train, n_embd;
     int n_layer;
-    int n_expert, n_expert_used;             /* 0: none */
-    const liz_cache_layer *cache_layers;     /* [n_layer] */
-    uint64_t n_params, n_params_active;      /* elements of all tensors; those that one token meets */
-    liz_model_work work_layers, work_output; /* output: of a token that wants logits */
+    int n_expert, n_expert_used;         /* 0: none */
+    const liz_cache_layer *cache_layers; /* [n_layer] */
+    uint64_t n_params, n_params_active;  /* elements of all tensors; those that one token meets */
+    liz_work work_layers, work_output;   /* output: of a token that wants logits */
 } liz_model_params;
 
 /* Reads the hyperparameters: LIZ_E_UNSUPPORTED names an unknown architecture; LIZ_E_FORMAT a key that is missing

@@ -62,7 +62,7 @@ static void linear_runs(const liz_worker *w, const liz_linear *l, float *y)
         return;
     for (size_t i = 0; i < m->moe.n_runs; i++) {
         const liz_moe_run *run = &m->moe.runs[i];
-        liz_matrix matrix = liz_linear_matrix(l, run->expert);
+        liz_matrix matrix = liz_matrix_nth(l->matrix, run->expert);
         size_t n_out = (size_t)matrix.n_out;
         show_input(w, l, run->expert, run->act_row, run->n);
         liz_matmul(&m->kernel, &matrix, &m->act, run->act_row, run->n, y + run->pair * n_out, n_out,

@@ -68,7 +68,7 @@ static void load_linear(loading *l, liz_linear *linear)
     uint64_t row_bytes = row_bytes_of(linear);
     l->dtype = linear->tensor->dtype;
     for (int i = 0; i < linear->n_mat; i++) {
-        l->matrix = liz_linear_matrix(linear, i);
+        l->matrix = liz_matrix_nth(linear->matrix, i);
         l->src = linear->tensor->data + (linear->row + (uint64_t)i * linear->row_step) * row_bytes;
         load_matrix(l, row_bytes);
     }

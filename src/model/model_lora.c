@@ -108,22 +108,16 @@ static liz_status pack_half(const liz_matrix *m, const liz_gguf_tensor *half, ui
     return LIZ_OK;
 }
 
-static liz_matrix nth(liz_matrix m, int i)
-{
-    m.data += (size_t)i * liz_pack_matrix_bytes(m.pack, m.n_out, m.n_in);
-    return m;
-}
-
 /* `*next`: where its bytes go, moved behind them. */
 static liz_status load_low_rank(const liz_linear *l, liz_low_rank *low, uint8_t **next, float *rows, liz_error *err)
 {
     const liz_adapter_pair *pair = low->pair;
     liz_status status = LIZ_OK;
     low->a.data = *next;
-    low->b.data = nth(low->a, l->n_mat).data;
-    *next = nth(low->b, l->n_mat).data;
+    low->b.data = liz_matrix_nth(low->a, l->n_mat).data;
+    *next = liz_matrix_nth(low->b, l->n_mat).data;
     for (int i = 0; i < l->n_mat && status == LIZ_OK; i++) {
-        liz_matrix a = nth(low->a, i), b = nth(low->b, i);
+        liz_matrix a = liz_matrix_nth(low->a, i), b = liz_matrix_nth(low->b, i);
         status = pack_half(&a, pair->a, (uint64_t)i * pair->rank, rows, err);
         status = status ?: pack_half(&b, pair->b, l->row + (uint64_t)i * pair->n_out, rows, err);
     }
@@ -197,7 +191,7 @@ static void adapt_group(const liz_worker *w, const liz_low_rank *low, int expert
         return;
     const liz_kernel *kernel = &w->m->kernel;
     space s = space_of(w, low);
-    liz_matrix a = nth(low->a, expert), b = nth(low->b, expert);
+    liz_matrix a = liz_matrix_nth(low->a, expert), b = liz_matrix_nth(low->b, expert);
     size_t n_in = (size_t)a.n_in, n_out = (size_t)b.n_out;
     size_t a_panels = liz_div_up((size_t)a.n_out, LIZ_PANEL_ROWS), b_panels = liz_div_up(n_out, LIZ_PANEL_ROWS);
     for (size_t i = 0; i < n; i++) {

@@ -71,7 +71,7 @@ static float *bind_vector(binder *b, const char *name, size_t n, bool optional)
 }
 
 /* n matrices of this shape, for one token. */
-static void work_add(liz_model_work *work, const liz_matrix *m, uint64_t n)
+static void work_add(liz_work *work, const liz_matrix *m, uint64_t n)
 {
     uint64_t ops = 2 * n * (uint64_t)m->n_out * (uint64_t)m->n_in;
     *(liz_pack_is_integer(m->pack) ? &work->int8_ops : &work->float_ops) += ops;

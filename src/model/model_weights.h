@@ -23,9 +23,9 @@ typedef struct liz_linear {
     struct liz_low_rank *low; /* adapters (model_lora.h); NULL: none */
 } liz_linear;
 
-static inline liz_matrix liz_linear_matrix(const liz_linear *l, int i)
+/* The i-th of equal matrices that are packed one behind the other. */
+static inline liz_matrix liz_matrix_nth(liz_matrix m, int i)
 {
-    liz_matrix m = l->matrix;
     m.data += (size_t)i * liz_pack_matrix_bytes(m.pack, m.n_out, m.n_in);
     return m;
 }
@@ -60,7 +60,7 @@ typedef struct liz_weights {
     float *rope_short, *rope_long;      /* likewise, for contexts up to the original one and beyond */
     uint64_t n_params, n_params_active; /* elements of all tensors; those that one token meets */
     uint64_t packed_bytes;
-    liz_model_work work_layers, work_output;
+    liz_work work_layers, work_output;
     unsigned act_forms; /* liz_act_form bits that the matrices need */
     size_t n_in_max;    /* widest input of a matrix */
     liz_arena arena;
