@@ -5,6 +5,7 @@
  * meet in a lane must be k and k + 2: weights, which lie in pairs (k, k + 1), are regrouped in registers for all tokens
  * of a block, and activations were laid out so before. Twice the rate of multiply-adds in float. */
 #include "kernel/kernel_tiers.h"
+#include "kernel/x86/peak.h"
 
 #include <immintrin.h>
 
@@ -96,22 +97,7 @@ static void gemm_bf16(const void *panels, size_t n_groups, const uint16_t *xh, s
     }
 }
 
-/* More independent sums than the instruction's latency has room for. */
-static uint64_t peak_bf16(size_t n_rounds)
-{
-    enum { N_SUMS = 16 };
-    __m512 sum[N_SUMS];
-    __m512bh a = words(0x3F803F80), b = words(0x3F003F00);
-    __asm__ volatile("" : "+v"(a), "+v"(b)); /* known to nobody */
-    for (int i = 0; i < N_SUMS; i++)
-        sum[i] = _mm512_set1_ps((float)i);
-    for (size_t r = 0; r < n_rounds; r++)
-        for (int i = 0; i < N_SUMS; i++)
-            sum[i] = _mm512_dpbf16_ps(sum[i], a, b);
-    for (int i = 0; i < N_SUMS; i++)
-        __asm__ volatile("" : : "v"(sum[i]));
-    return 2 * 32 * N_SUMS * n_rounds;
-}
+LIZ_PEAK(peak_bf16, __m512, 16, 2 * 32, __m512bh, words(0x3F803F80), words(0x3F003F00), _mm512_dpbf16_ps(sum, a, b))
 
 /* Whether the two products of a lane are added one after the other, each sum rounded, the odd one first: what the
  * instruction's description says and the numeric contract needs. So 1 + 2^-24 + 2^-24 is 1, and 1 - 1 + 2^-30 is
