@@ -100,10 +100,8 @@ static void pass_everything(walk *w, liz_checkpoint *c, liz_tape *tape)
         fail_damaged(w, "is the checkpoint of another training");
     pass(w, &c->state, sizeof c->state);
     pass_history(w, &c->history);
-    for (size_t i = 0; i < liz_tape_param_count(tape); i++) {
-        const liz_param *p = liz_tape_param_at(tape, i);
-        if (!p->is_trained)
-            continue;
+    const liz_param *p;
+    for (size_t i = 0; (p = liz_tape_trained(tape, &i)) != NULL;) {
         pass_known(w, p->n_out, "is the checkpoint of another model");
         pass_known(w, p->n_in, "is the checkpoint of another model");
         pass_floats(w, p, p->w);

@@ -76,10 +76,9 @@ liz_status liz_course_open_tape(liz_course *course, const liz_graph_opts *opts, 
     LIZ_TRY(liz_tape_open(&course->tape, course->team, course->tier, &tape_opts, err));
     LIZ_TRY(liz_graph_open(&course->graph, course->gguf, course->tape, opts, err));
     course->progress.n_params = 0;
-    for (size_t i = 0; i < liz_tape_param_count(course->tape); i++) {
-        const liz_param *p = liz_tape_param_at(course->tape, i);
-        course->progress.n_params += p->is_trained ? p->n_out * p->n_in : 0;
-    }
+    const liz_param *p;
+    for (size_t i = 0; (p = liz_tape_trained(course->tape, &i)) != NULL;)
+        course->progress.n_params += p->n_out * p->n_in;
     course->progress.memory_bytes = liz_tape_bytes(course->tape);
     return LIZ_OK;
 }

@@ -278,9 +278,9 @@ static liz_status open_parts(liz_graph *g, const liz_gguf *gguf, liz_error *err)
     LIZ_TRY(fill_frequencies(g, g->opts.n_ctx, err));
     build(g);
     LIZ_TRY(liz_tape_plan(g->tape, err));
-    for (size_t i = 0; i < liz_tape_param_count(g->tape); i++)
-        if (liz_tape_param_at(g->tape, i)->is_trained)
-            fill(g, liz_tape_param_at(g->tape, i), i);
+    liz_param *p;
+    for (size_t i = 0; (p = liz_tape_trained(g->tape, &i)) != NULL;)
+        fill(g, p, i - 1);
     liz_tape_refresh(g->tape);
     return LIZ_OK;
 }

@@ -48,11 +48,11 @@ static size_t place(liz_optimizer *o, uint8_t *base)
 {
     liz_bump b = {base, 0};
     size_t n_all = 0, n_x = 0, n_square = 0, left = 0, right = 0;
-    for (size_t i = 0; i < liz_tape_param_count(o->tape); i++) {
-        const liz_param *p = liz_tape_param_at(o->tape, i);
+    const liz_param *p;
+    for (size_t i = 0; (p = liz_tape_trained(o->tape, &i)) != NULL;) {
         size_t shorter = liz_least(p->n_out, p->n_in), longer = liz_most(p->n_out, p->n_in);
-        n_all += p->is_trained ? pieces_of(size_of(p)) : 0;
-        if (!p->is_trained || !takes_muon(o, p))
+        n_all += pieces_of(size_of(p));
+        if (!takes_muon(o, p))
             continue;
         o->longest = liz_most(o->longest, longer);
         n_x = liz_most(n_x, size_of(p));
@@ -127,10 +127,8 @@ static void clip_run(void *arg, int member, int n_members)
 {
     liz_optimizer *o = arg;
     size_t at = 0;
-    for (size_t i = 0; i < liz_tape_param_count(o->tape); i++) {
-        const liz_param *p = liz_tape_param_at(o->tape, i);
-        if (!p->is_trained)
-            continue;
+    const liz_param *p;
+    for (size_t i = 0; (p = liz_tape_trained(o->tape, &i)) != NULL;) {
         sum_squares(o, p->grad, size_of(p), o->pieces + at, member, n_members);
         at += pieces_of(size_of(p));
     }
@@ -219,11 +217,9 @@ static void muon(liz_optimizer *o, liz_param *p, int member, int n_members)
 static void step_run(void *arg, int member, int n_members)
 {
     liz_optimizer *o = arg;
-    for (size_t i = 0; i < liz_tape_param_count(o->tape); i++) {
-        liz_param *p = liz_tape_param_at(o->tape, i);
+    liz_param *p;
+    for (size_t i = 0; (p = liz_tape_trained(o->tape, &i)) != NULL;) {
         size_t begin, end;
-        if (!p->is_trained)
-            continue;
         liz_team_share(size_of(p), 16, member, n_members, &begin, &end);
         if (takes_muon(o, p)) {
             muon(o, p, member, n_members);
@@ -239,11 +235,9 @@ static void step_run(void *arg, int member, int n_members)
 float liz_optimizer_step(liz_optimizer *o, uint64_t step, float share)
 {
     liz_team_run(o->team, clip_run, o);
-    for (size_t i = 0; !isfinite(o->norm) && i < liz_tape_param_count(o->tape); i++) {
-        liz_param *p = liz_tape_param_at(o->tape, i);
-        if (p->is_trained)
-            memset(p->grad, 0, size_of(p) * sizeof *p->grad);
-    }
+    liz_param *p;
+    for (size_t i = 0; !isfinite(o->norm) && (p = liz_tape_trained(o->tape, &i)) != NULL;)
+        memset(p->grad, 0, size_of(p) * sizeof *p->grad);
     if (!isfinite(o->norm))
         return o->norm;
     const liz_optimizer_opts *opts = &o->opts;

@@ -15,13 +15,13 @@ enum { FILE_TYPE_F16 = 1, FILE_TYPE_BF16 = 32 };
 static const liz_param *param_at(liz_tape *tape, const liz_gguf_tensor *t, uint64_t row)
 {
     const uint8_t *data = t->data + t->size_bytes / liz_gguf_n_rows(t) * row;
-    for (size_t i = 0; i < liz_tape_param_count(tape); i++) {
-        const liz_param *p = liz_tape_param_at(tape, i);
+    const liz_param *p;
+    for (size_t i = 0; (p = liz_tape_trained(tape, &i)) != NULL;) {
         bool is_named = row == 0 && p->file == NULL && p->n_in == liz_gguf_n_in(t) && liz_str_is(t->name, p->name);
-        if (p->is_trained && (p->file != NULL ? p->file == data : is_named))
-            return p;
+        if (p->file != NULL ? p->file == data : is_named)
+            break;
     }
-    return NULL;
+    return p;
 }
 
 static size_t count_params(liz_tape *tape, const liz_gguf_tensor *t)
@@ -41,8 +41,8 @@ liz_status liz_rewrite_check(const liz_gguf *from, liz_tape *tape, liz_error *er
     size_t n_placed = 0, n_trained = 0;
     for (size_t i = 0; i < liz_gguf_n_tensors(from); i++)
         n_placed += count_params(tape, liz_gguf_tensor_at(from, i));
-    for (size_t i = 0; i < liz_tape_param_count(tape); i++)
-        n_trained += liz_tape_param_at(tape, i)->is_trained;
+    for (size_t i = 0; liz_tape_trained(tape, &i) != NULL;)
+        n_trained++;
     if (n_placed == n_trained)
         return LIZ_OK;
     return liz_fail(err, LIZ_E_UNSUPPORTED, "%s: holds weights in a form that training cannot write back: tune it",

@@ -473,5 +473,11 @@ double liz_tape_token_ops(const liz_tape *tape, size_t n_ctx)
 }
 
 const liz_gemm *liz_tape_gemm(const liz_tape *tape) { return &tape->gemm; }
-size_t liz_tape_param_count(const liz_tape *tape) { return tape->n_params; }
-liz_param *liz_tape_param_at(liz_tape *tape, size_t i) { return tape->params[i]; }
+
+liz_param *liz_tape_trained(const liz_tape *tape, size_t *i)
+{
+    while (*i < tape->n_params)
+        if (tape->params[(*i)++]->is_trained)
+            return tape->params[*i - 1];
+    return NULL;
+}

@@ -135,7 +135,7 @@ uint64_t liz_tape_bytes(const liz_tape *tape); /* planned */
  * in rows of `n_ctx` tokens; what `recompute` adds is not in it. */
 double liz_tape_token_ops(const liz_tape *tape, size_t n_ctx);
 const liz_gemm *liz_tape_gemm(const liz_tape *tape);
-size_t liz_tape_param_count(const liz_tape *tape);
-liz_param *liz_tape_param_at(liz_tape *tape, size_t i);
+/* The first trained parameter from number `*i` on, which then is the next one's; NULL behind the last. */
+liz_param *liz_tape_trained(const liz_tape *tape, size_t *i);
 
 #endif

@@ -164,22 +164,13 @@ static liz_status open_tape(tuner *t, liz_error *err)
 
 /* ---- The adapter's file ---- */
 
-/* The next trained parameter at or after `i`; NULL where there is none. */
-static const liz_param *next_trained(const tuner *t, size_t *i)
-{
-    for (; *i < liz_tape_param_count(t->course.tape); ++*i)
-        if (liz_tape_param_at(t->course.tape, *i)->is_trained)
-            return liz_tape_param_at(t->course.tape, (*i)++);
-    return NULL;
-}
-
 /* Halves of one name, one after the other, are one tensor, the rows of one below those of the other (graph.c). */
 static void declare(const tuner *t, liz_gguf_writer *writer)
 {
     size_t i = 0;
-    for (const liz_param *p = next_trained(t, &i), *next; p != NULL; p = next) {
+    for (const liz_param *p = liz_tape_trained(t->course.tape, &i), *next; p != NULL; p = next) {
         uint64_t shape[2] = {p->n_out, p->n_in};
-        while ((next = next_trained(t, &i)) != NULL && strcmp(next->name, p->name) == 0)
+        while ((next = liz_tape_trained(t->course.tape, &i)) != NULL && strcmp(next->name, p->name) == 0)
             shape[0] += next->n_out;
         liz_gguf_declare_tensor(writer, liz_str_of(p->name), LIZ_DTYPE_F32, 2, shape);
     }
@@ -198,7 +189,7 @@ static liz_status write_adapter(tuner *t, const char *path, liz_error *err)
     liz_gguf_put_f32(writer, "adapter.lora.alpha", t->graph_opts.lora_alpha);
     declare(t, writer);
     liz_status status = liz_gguf_writer_begin(writer, err);
-    for (const liz_param *p; status == LIZ_OK && (p = next_trained(t, &i)) != NULL;)
+    for (const liz_param *p; status == LIZ_OK && (p = liz_tape_trained(t->course.tape, &i)) != NULL;)
         status = liz_gguf_writer_data(writer, p->w, p->n_out * p->n_in * sizeof *p->w, err);
     status = status ?: liz_gguf_writer_finish(writer, err);
     liz_gguf_writer_close(writer);

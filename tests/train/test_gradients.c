@@ -343,14 +343,12 @@ static double d_loss(const shape *s, const weights *w, const liz_train_batch *b)
 
 static void fill(liz_tape *tape)
 {
-    for (size_t i = 0; i < liz_tape_param_count(tape); i++) {
-        liz_param *p = liz_tape_param_at(tape, i);
-        if (!p->is_trained)
-            continue;
+    liz_param *p;
+    for (size_t i = 0; (p = liz_tape_trained(tape, &i)) != NULL;) {
         double spread = p->n_out > 1 ? 1.2 / sqrt((double)p->n_in) : 0.3;
         bool is_norm = strstr(p->name, "norm") != NULL && strstr(p->name, "bias") == NULL;
         for (size_t j = 0; j < p->n_out * p->n_in; j++) {
-            p->w[j] = (float)((liz_draw(i, j, 0) * 2 - 1) * spread * 1.7 + is_norm);
+            p->w[j] = (float)((liz_draw(i - 1, j, 0) * 2 - 1) * spread * 1.7 + is_norm);
         }
     }
     liz_tape_refresh(tape);
@@ -360,14 +358,12 @@ static void fill(liz_tape *tape)
 static double compare(const shape *s, const weights *w, liz_tape *tape, const liz_train_batch *b)
 {
     double differ = 0, size = 0;
-    for (size_t i = 0; i < liz_tape_param_count(tape); i++) {
-        liz_param *p = liz_tape_param_at(tape, i);
+    liz_param *p;
+    for (size_t i = 0; (p = liz_tape_trained(tape, &i)) != NULL;) {
         size_t n = p->n_out * p->n_in;
-        if (!p->is_trained)
-            continue;
         double own_differ = 0, own_size = 0;
         for (size_t k = 0; k < 6; k++) {
-            size_t j = (k * 7919 + i) % n;
+            size_t j = (k * 7919 + i - 1) % n;
             moved = p;
             moved_at = j;
             double step = 1e-5, w0 = (double)p->w[j];

@@ -44,11 +44,9 @@ static liz_train_batch batch_make(int32_t tokens[N_TOK], int32_t targets[N_TOK],
 static liz_hash weights_hash(const liz_tape *tape)
 {
     liz_hash h = {0};
-    for (size_t i = 0; i < liz_tape_param_count(tape); i++) {
-        const liz_param *p = liz_tape_param_at((liz_tape *)tape, i);
-        if (p->is_trained)
-            h = liz_hash_chain(h, p->w, p->n_out * p->n_in * sizeof *p->w);
-    }
+    const liz_param *p;
+    for (size_t i = 0; (p = liz_tape_trained(tape, &i)) != NULL;)
+        h = liz_hash_chain(h, p->w, p->n_out * p->n_in * sizeof *p->w);
     return h;
 }
 
