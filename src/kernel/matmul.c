@@ -11,7 +11,6 @@
 enum { GEMM_BF16_MIN = 4, /* tokens from which it pays */ TILE_TOKENS = 16, PAIR_TOKENS = 32, TILE_BYTES = 1024 };
 
 static size_t round_up(size_t n, size_t unit) { return liz_div_up(n, unit) * unit; }
-static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
 liz_act_form liz_act_form_of(liz_pack pack)
 {
@@ -81,8 +80,8 @@ static void prepare_i8_block(const liz_kernel *kernel, liz_act *act, liz_act_sou
                              size_t group, size_t block)
 {
     size_t n_blocks = liz_div_up(n_in, LIZ_BLOCK_LEN), first = group * TILE_TOKENS;
-    size_t n = least(n_in - block * LIZ_BLOCK_LEN, LIZ_BLOCK_LEN);
-    for (size_t t = first; t < least(first + TILE_TOKENS, n_tok); t++) {
+    size_t n = liz_least(n_in - block * LIZ_BLOCK_LEN, LIZ_BLOCK_LEN);
+    for (size_t t = first; t < liz_least(first + TILE_TOKENS, n_tok); t++) {
         const float *x = source_row(source, n_tok, t);
         size_t at = t * n_blocks + block;
         if (x != NULL)
@@ -178,7 +177,7 @@ static void matmul_dot(const liz_kernel *kernel, const liz_matrix *matrix, const
     for (size_t row = begin; row < end; row += LIZ_PANEL_ROWS) {
         const uint8_t *panel = matrix->data + row / LIZ_PANEL_ROWS * panel_bytes;
         for (size_t t = 0; t < n_tok; t += LIZ_DOT_TOKENS_MAX)
-            dot_panel(kernel, matrix, act, panel, first + t, least(n_tok - t, LIZ_DOT_TOKENS_MAX),
+            dot_panel(kernel, matrix, act, panel, first + t, liz_least(n_tok - t, LIZ_DOT_TOKENS_MAX),
                       y + t * y_stride + row, y_stride, n_out - row);
     }
 }
@@ -201,7 +200,7 @@ static void matmul_gemm(const liz_kernel *kernel, const liz_matrix *matrix, cons
     kernel->tiles_begin();
     for (size_t row = begin; row < end; row += 2 * LIZ_PANEL_ROWS) {
         const uint8_t *panels = matrix->data + row / LIZ_PANEL_ROWS * panel_bytes;
-        size_t n_rows = least(n_out - row, 2 * LIZ_PANEL_ROWS);
+        size_t n_rows = liz_least(n_out - row, 2 * LIZ_PANEL_ROWS);
         if (is_integer)
             kernel->gemm_i8[matrix->pack](panels, n_units, &i8, n_tok, scratch, y + row, y_stride, n_rows);
         else

@@ -112,60 +112,28 @@ typedef struct liz_block_i2 { /* t = q - 1 */
     liz_plane_2 two;
 } liz_block_i2;
 
-typedef struct liz_block_i2k {
-    liz_scales_k16 scales;
-    liz_plane_2 two;
-} liz_block_i2k;
-
-typedef struct liz_block_i3k {
-    liz_scales_s16 scales;
-    liz_plane_2 two;
-    liz_plane_1 one;
-} liz_block_i3k;
-
-typedef struct liz_block_i4 {
-    liz_scales_a scales;
-    liz_plane_4 four;
-} liz_block_i4;
-
-typedef struct liz_block_i4m {
-    liz_scales_ab scales;
-    liz_plane_4 four;
-} liz_block_i4m;
-
-typedef struct liz_block_i4k {
-    liz_scales_k32 scales;
-    liz_plane_4 four;
-} liz_block_i4k;
-
-typedef struct liz_block_i4t {
-    liz_scales_t32 scales;
-    liz_plane_4 four;
-} liz_block_i4t;
-
-typedef struct liz_block_i5 {
-    liz_scales_a scales;
-    liz_plane_4 four;
-    liz_plane_1 one;
-} liz_block_i5;
-
-typedef struct liz_block_i5m {
-    liz_scales_ab scales;
-    liz_plane_4 four;
-    liz_plane_1 one;
-} liz_block_i5m;
-
-typedef struct liz_block_i5k {
-    liz_scales_k32 scales;
-    liz_plane_4 four;
-    liz_plane_1 one;
-} liz_block_i5k;
-
-typedef struct liz_block_i6k {
-    liz_scales_s16 scales;
-    liz_plane_4 four;
-    liz_plane_2 two;
-} liz_block_i6k;
+#define LIZ_FOUR liz_plane_4 four;
+#define LIZ_TWO liz_plane_2 two;
+#define LIZ_ONE liz_plane_1 one;
+#define LIZ_BLOCK(name, kind, planes)                                                                                  \
+    typedef struct liz_block_##name {                                                                                  \
+        liz_scales_##kind scales;                                                                                      \
+        planes                                                                                                         \
+    } liz_block_##name;
+LIZ_BLOCK(i2k, k16, LIZ_TWO)
+LIZ_BLOCK(i3k, s16, LIZ_TWO LIZ_ONE)
+LIZ_BLOCK(i4, a, LIZ_FOUR)
+LIZ_BLOCK(i4m, ab, LIZ_FOUR)
+LIZ_BLOCK(i4k, k32, LIZ_FOUR)
+LIZ_BLOCK(i4t, t32, LIZ_FOUR)
+LIZ_BLOCK(i5, a, LIZ_FOUR LIZ_ONE)
+LIZ_BLOCK(i5m, ab, LIZ_FOUR LIZ_ONE)
+LIZ_BLOCK(i5k, k32, LIZ_FOUR LIZ_ONE)
+LIZ_BLOCK(i6k, s16, LIZ_FOUR LIZ_TWO)
+#undef LIZ_BLOCK
+#undef LIZ_ONE
+#undef LIZ_TWO
+#undef LIZ_FOUR
 
 typedef struct liz_block_i8 {
     float d[16];

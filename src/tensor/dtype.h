@@ -10,44 +10,47 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef enum liz_dtype {
-    LIZ_DTYPE_F32 = 0,
-    LIZ_DTYPE_F16 = 1,
-    LIZ_DTYPE_Q4_0 = 2,
-    LIZ_DTYPE_Q4_1 = 3,
-    LIZ_DTYPE_Q5_0 = 6,
-    LIZ_DTYPE_Q5_1 = 7,
-    LIZ_DTYPE_Q8_0 = 8,
-    LIZ_DTYPE_Q8_1 = 9,
-    LIZ_DTYPE_Q2_K = 10,
-    LIZ_DTYPE_Q3_K = 11,
-    LIZ_DTYPE_Q4_K = 12,
-    LIZ_DTYPE_Q5_K = 13,
-    LIZ_DTYPE_Q6_K = 14,
-    LIZ_DTYPE_Q8_K = 15,
-    LIZ_DTYPE_IQ2_XXS = 16,
-    LIZ_DTYPE_IQ2_XS = 17,
-    LIZ_DTYPE_IQ3_XXS = 18,
-    LIZ_DTYPE_IQ1_S = 19,
-    LIZ_DTYPE_IQ4_NL = 20,
-    LIZ_DTYPE_IQ3_S = 21,
-    LIZ_DTYPE_IQ2_S = 22,
-    LIZ_DTYPE_IQ4_XS = 23,
-    LIZ_DTYPE_I8 = 24,
-    LIZ_DTYPE_I16 = 25,
-    LIZ_DTYPE_I32 = 26,
-    LIZ_DTYPE_I64 = 27,
-    LIZ_DTYPE_F64 = 28,
-    LIZ_DTYPE_IQ1_M = 29,
-    LIZ_DTYPE_BF16 = 30,
-    LIZ_DTYPE_TQ1_0 = 34,
-    LIZ_DTYPE_TQ2_0 = 35,
-    LIZ_DTYPE_MXFP4 = 39,
-    LIZ_DTYPE_NVFP4 = 40,
-    LIZ_DTYPE_Q1_0 = 41,
-    LIZ_DTYPE_Q2_0 = 42,
-    LIZ_DTYPE_COUNT = 43
-} liz_dtype;
+/* X(LIZ_DTYPE_..., its number, elements in a block, bytes of one, whether liz_dequantize_row knows it). */
+#define LIZ_DTYPES(X)                                                                                                  \
+    X(F32, 0, 1, 4, true)                                                                                              \
+    X(F16, 1, 1, 2, true)                                                                                              \
+    X(Q4_0, 2, 32, 18, true)                                                                                           \
+    X(Q4_1, 3, 32, 20, true)                                                                                           \
+    X(Q5_0, 6, 32, 22, true)                                                                                           \
+    X(Q5_1, 7, 32, 24, true)                                                                                           \
+    X(Q8_0, 8, 32, 34, true)                                                                                           \
+    X(Q8_1, 9, 32, 36, false)                                                                                          \
+    X(Q2_K, 10, 256, 84, true)                                                                                         \
+    X(Q3_K, 11, 256, 110, true)                                                                                        \
+    X(Q4_K, 12, 256, 144, true)                                                                                        \
+    X(Q5_K, 13, 256, 176, true)                                                                                        \
+    X(Q6_K, 14, 256, 210, true)                                                                                        \
+    X(Q8_K, 15, 256, 292, false)                                                                                       \
+    X(IQ2_XXS, 16, 256, 66, false)                                                                                     \
+    X(IQ2_XS, 17, 256, 74, false)                                                                                      \
+    X(IQ3_XXS, 18, 256, 98, false)                                                                                     \
+    X(IQ1_S, 19, 256, 50, false)                                                                                       \
+    X(IQ4_NL, 20, 32, 18, true)                                                                                        \
+    X(IQ3_S, 21, 256, 110, false)                                                                                      \
+    X(IQ2_S, 22, 256, 82, false)                                                                                       \
+    X(IQ4_XS, 23, 256, 136, true)                                                                                      \
+    X(I8, 24, 1, 1, false)                                                                                             \
+    X(I16, 25, 1, 2, false)                                                                                            \
+    X(I32, 26, 1, 4, false)                                                                                            \
+    X(I64, 27, 1, 8, false)                                                                                            \
+    X(F64, 28, 1, 8, false)                                                                                            \
+    X(IQ1_M, 29, 256, 56, false)                                                                                       \
+    X(BF16, 30, 1, 2, true)                                                                                            \
+    X(TQ1_0, 34, 256, 54, true)                                                                                        \
+    X(TQ2_0, 35, 256, 66, true)                                                                                        \
+    X(MXFP4, 39, 32, 17, true)                                                                                         \
+    X(NVFP4, 40, 64, 36, false)                                                                                        \
+    X(Q1_0, 41, 128, 18, false)                                                                                        \
+    X(Q2_0, 42, 64, 18, false)
+
+#define LIZ_DTYPE_ID(ID, number, ...) LIZ_DTYPE_##ID = (number),
+typedef enum liz_dtype { LIZ_DTYPES(LIZ_DTYPE_ID) LIZ_DTYPE_COUNT = 43 } liz_dtype;
+#undef LIZ_DTYPE_ID
 
 typedef struct liz_dtype_info {
     const char *name; /* "Q4_K"; NULL for a number that names no type */
