@@ -1,7 +1,7 @@
 /* matmul.c - preparing activations and driving the leaf kernels over panels. */
 #include "kernel/matmul.h"
 
-#include "base/checked.h"
+#include "base/carve.h"
 #include "base/status.h"
 #include "sys/memory.h"
 #include "sys/team.h"
@@ -17,31 +17,22 @@ liz_act_form liz_act_form_of(liz_pack pack)
     return liz_pack_is_integer(pack) ? LIZ_ACT_I8 : pack == LIZ_PACK_BF16 ? LIZ_ACT_BF16 : LIZ_ACT_F32;
 }
 
-/* Places each array at 64 bytes in the one mapping; with base NULL only counts. Token counts are rounded up to a
- * pair of tiles, since tiles read and scale whole groups. */
+/* Token counts are rounded up to a pair of tiles, since tiles read and scale whole groups. */
 static size_t act_layout(liz_act *act, uint8_t *base, size_t n_tok_max, size_t n_in_max, unsigned forms)
 {
-    size_t n_tok = round_up(n_tok_max, PAIR_TOKENS), n_blocks = liz_div_up(n_in_max, LIZ_BLOCK_LEN);
-    size_t row = n_blocks * LIZ_BLOCK_LEN, used = 0;
-    struct {
-        void **field;
-        size_t bytes;
-    } parts[] = {
-        {(void **)&act->i8.q, forms & LIZ_ACT_I8 ? n_tok * n_blocks * LIZ_BLOCK_LEN : 0},
-        {(void **)&act->i8.d, forms & LIZ_ACT_I8 ? n_tok * n_blocks * sizeof(float) : 0},
-        {(void **)&act->i8.sum, forms & LIZ_ACT_I8 ? n_tok * n_blocks * sizeof(int32_t) : 0},
-        {(void **)&act->i8.tile, forms & LIZ_ACT_I8 ? n_tok * n_blocks * LIZ_BLOCK_LEN : 0},
-        {(void **)&act->i8.tile_d, forms & LIZ_ACT_I8 ? n_tok * n_blocks * sizeof(float) : 0},
-        {(void **)&act->rounded, forms & LIZ_ACT_BF16 ? n_tok * row * sizeof(float) : 0},
-        {(void **)&act->half, forms & LIZ_ACT_BF16 ? n_tok * row * sizeof(uint16_t) : 0},
-        {(void **)&act->plain, forms & LIZ_ACT_F32 ? n_tok * row * sizeof(float) : 0},
-    };
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-        if (base != NULL)
-            *parts[i].field = parts[i].bytes > 0 ? base + used : NULL;
-        used += round_up(parts[i].bytes, 64);
-    }
-    return used;
+    liz_carver c = {.base = base};
+    size_t n = round_up(n_tok_max, PAIR_TOKENS) * liz_div_up(n_in_max, LIZ_BLOCK_LEN);
+    size_t n_i8 = forms & LIZ_ACT_I8 ? n : 0, n_bf16 = forms & LIZ_ACT_BF16 ? n : 0,
+           n_f32 = forms & LIZ_ACT_F32 ? n : 0;
+    act->i8.q = liz_carve(&c, n_i8, LIZ_BLOCK_LEN);
+    act->i8.d = liz_carve(&c, n_i8, sizeof(float));
+    act->i8.sum = liz_carve(&c, n_i8, sizeof(int32_t));
+    act->i8.tile = liz_carve(&c, n_i8, LIZ_BLOCK_LEN);
+    act->i8.tile_d = liz_carve(&c, n_i8, sizeof(float));
+    act->rounded = liz_carve(&c, n_bf16, LIZ_BLOCK_LEN * sizeof(float));
+    act->half = liz_carve(&c, n_bf16, LIZ_BLOCK_LEN * sizeof(uint16_t));
+    act->plain = liz_carve(&c, n_f32, LIZ_BLOCK_LEN * sizeof(float));
+    return c.used;
 }
 
 size_t liz_act_bytes(size_t n_tok_max, size_t n_in_max, unsigned forms)

@@ -1,15 +1,13 @@
 /* model.c - opening a model, planning its memory, loading and closing it. */
 #include "model/model.h"
 
-#include "base/checked.h"
+#include "base/carve.h"
 #include "kernel/attention.h"
 #include "model/model_core.h"
 #include "model/model_lora.h"
 #include "sys/memory.h"
 
 #include <stdlib.h>
-
-enum { SCRATCH_ALIGN = 64 };
 
 liz_status liz_model_open(liz_model **out, const liz_gguf *gguf, liz_error *err)
 {
@@ -80,46 +78,29 @@ void liz_model_profile_into(liz_model *m, liz_model_profile *profile) { m->profi
 
 /* ---- Memory of a step ---- */
 
-/* Hands out the scratch mapping; with base NULL it only counts. */
-typedef struct carver {
-    uint8_t *base;
-    uint64_t used, most;
-    bool overflow;
-} carver;
+/* n rows of `width` floats, whose bytes fit: widths are bounded (model_params.h). */
+static float *carve_floats(liz_carver *c, uint64_t n, uint64_t width) { return liz_carve(c, n, width * sizeof(float)); }
 
-/* An array of n rows of `width` elements. */
-static void *carve(carver *c, uint64_t n, uint64_t width, uint64_t size)
-{
-    uint64_t bytes, at = c->used;
-    if (!liz_u64_mul(n, width, &bytes) || !liz_u64_mul(bytes, size, &bytes) ||
-        !liz_u64_round_up(bytes, SCRATCH_ALIGN, &bytes) || !liz_u64_add(c->used, bytes, &c->used))
-        c->overflow = true;
-    c->most = c->used > c->most ? c->used : c->most;
-    return c->base != NULL ? c->base + at : NULL;
-}
-
-static float *carve_floats(carver *c, uint64_t n, uint64_t width) { return carve(c, n, width, sizeof(float)); }
-
-static void carve_experts(liz_model *m, uint64_t n_tok, carver *c)
+static void carve_experts(liz_model *m, uint64_t n_tok, liz_carver *c)
 {
     const liz_hparams *h = &m->h;
     uint64_t n_used = (uint64_t)h->n_expert_used, n_expert = (uint64_t)h->n_expert, id = sizeof(int32_t);
     uint64_t n_act = liz_moe_act_rows(h, (size_t)n_tok);
     m->moe.logits = carve_floats(c, n_tok, n_expert);
     m->moe.weights = carve_floats(c, n_tok, n_used);
-    m->moe.chosen = carve(c, n_tok, n_used, id);
-    m->moe.pair_of = carve(c, n_tok, n_used, id);
-    m->moe.pair_expert = carve(c, n_tok, n_used, id);
-    m->moe.pair_token = carve(c, n_tok, n_used, id);
-    m->moe.act_token = carve(c, n_act, 1, id);
-    m->moe.act_pair = carve(c, n_act, 1, id);
-    m->moe.runs = carve(c, n_expert, 1, sizeof *m->moe.runs);
+    m->moe.chosen = liz_carve(c, n_tok, n_used * id);
+    m->moe.pair_of = liz_carve(c, n_tok, n_used * id);
+    m->moe.pair_expert = liz_carve(c, n_tok, n_used * id);
+    m->moe.pair_token = liz_carve(c, n_tok, n_used * id);
+    m->moe.act_token = liz_carve(c, n_act, id);
+    m->moe.act_pair = liz_carve(c, n_act, id);
+    m->moe.runs = liz_carve(c, n_expert, sizeof *m->moe.runs);
     m->buf.expert = carve_floats(c, n_tok * n_used, (uint64_t)h->n_embd);
 }
 
 /* The rows that live through a step, then those of attention, feed-forward and output, which are never alive together
  * and share their place. */
-static void carve_rows(liz_model *m, const liz_model_opts *o, carver *c)
+static void carve_rows(liz_model *m, const liz_model_opts *o, liz_carver *c)
 {
     const liz_hparams *h = &m->h;
     uint64_t n = (uint64_t)o->n_batch_max;
@@ -145,26 +126,26 @@ static void carve_rows(liz_model *m, const liz_model_opts *o, carver *c)
     c->used = c->most;
 }
 
-static void carve_all(liz_model *m, const liz_model_opts *o, liz_member *members, int n_members, carver *c)
+static void carve_all(liz_model *m, const liz_model_opts *o, liz_member *members, int n_members, liz_carver *c)
 {
     const liz_hparams *h = &m->h;
     uint64_t n_pages = liz_div_up((size_t)o->n_ctx, LIZ_ATTN_PAGE) + 1;
     carve_rows(m, o, c);
-    m->tokens = carve(c, (uint64_t)o->n_batch_max, 1, sizeof *m->tokens);
-    m->runs = carve(c, (uint64_t)o->n_batch_max, 1, sizeof *m->runs);
-    m->logit_rows = carve(c, (uint64_t)o->n_logits_max, 1, sizeof *m->logit_rows);
+    m->tokens = liz_carve(c, (uint64_t)o->n_batch_max, sizeof *m->tokens);
+    m->runs = liz_carve(c, (uint64_t)o->n_batch_max, sizeof *m->runs);
+    m->logit_rows = liz_carve(c, (uint64_t)o->n_logits_max, sizeof *m->logit_rows);
     for (int i = 0; i < h->n_rope; i++)
-        m->rope_freqs[i] = carve(c, (uint64_t)h->rope[i].n_dims / 2, 1, sizeof(double));
+        m->rope_freqs[i] = liz_carve(c, (uint64_t)h->rope[i].n_dims / 2, sizeof(double));
     for (int i = 0; i < n_members; i++) {
         liz_member *s = members != NULL ? &members[i] : &(liz_member){0};
-        s->matmul = carve(c, liz_matmul_scratch_bytes((size_t)o->n_batch_max), 1, 1);
+        s->matmul = liz_carve(c, liz_matmul_scratch_bytes((size_t)o->n_batch_max), 1);
         uint64_t n_one = LIZ_ATTN_SCRATCH_FLOATS(h->n_embd_k, h->n_embd_v);
         uint64_t n_run = LIZ_ATTN_RUN_FLOATS(h->n_embd_k, h->n_embd_v);
         s->attn = carve_floats(c, n_one > n_run ? n_one : n_run, 1);
-        s->k_pages = carve(c, n_pages, 1, sizeof *s->k_pages);
-        s->v_pages = carve(c, n_pages, 1, sizeof *s->v_pages);
+        s->k_pages = liz_carve(c, n_pages, sizeof *s->k_pages);
+        s->v_pages = liz_carve(c, n_pages, sizeof *s->v_pages);
         uint64_t n_gathered = (int)LIZ_PAGE_TOKENS == (int)LIZ_ATTN_PAGE ? 0 : n_pages * LIZ_ATTN_PAGE;
-        s->gathered = carve(c, n_gathered, (uint64_t)(h->n_embd_k + h->n_embd_v), sizeof(float));
+        s->gathered = liz_carve(c, n_gathered, (uint64_t)(h->n_embd_k + h->n_embd_v) * sizeof(float));
         s->score = carve_floats(c, (uint64_t)h->n_expert, 1);
         s->lora = carve_floats(c, liz_lora_scratch_floats(&m->w), 1);
     }
@@ -190,7 +171,7 @@ liz_status liz_model_memory(const liz_model *model, const liz_model_opts *opts, 
                             uint64_t *scratch_bytes, liz_error *err)
 {
     liz_model plan = *model;
-    carver c = {0};
+    liz_carver c = {0};
     carve_all(&plan, opts, NULL, MEMBERS_PLANNED, &c);
     uint64_t act = liz_act_bytes(act_tokens(model, opts), model->w.n_in_max, model->w.act_forms);
     if (c.overflow || !liz_u64_add(c.used, act, scratch_bytes))
@@ -204,13 +185,13 @@ static liz_status scratch_open(liz_model *m, liz_error *err)
 {
     int n_members = liz_team_size(m->team);
     m->members = calloc((size_t)n_members, sizeof *m->members);
-    carver count = {0};
+    liz_carver count = {0};
     carve_all(m, &m->opts, NULL, n_members, &count);
     m->scratch_bytes = count.used;
     m->scratch = count.overflow || m->members == NULL ? NULL : liz_memory_map(count.used);
     if (m->scratch == NULL || !liz_act_open(&m->act, act_tokens(m, &m->opts), m->w.n_in_max, m->w.act_forms))
         return liz_fail(err, LIZ_E_MEMORY, "%s: the system refused memory for a step", liz_gguf_path(m->gguf));
-    carver c = {.base = m->scratch};
+    liz_carver c = {.base = m->scratch};
     carve_all(m, &m->opts, m->members, n_members, &c);
     return LIZ_OK;
 }

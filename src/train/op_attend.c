@@ -23,24 +23,24 @@ typedef struct item {
     float *scratch;
 } item;
 
-/* With a bump of no base only counts. */
-static void item_space(item *it, liz_bump *b)
+/* Without a block only counts. */
+static void item_space(item *it, liz_carver *b)
 {
     const liz_gemm *g = &it->tape->gemm;
     size_t n = it->n, hd = (size_t)it->hd, longest = n > hd ? n : hd, n_scores = LIZ_TAPE_QUERIES * it->n_pad;
-    it->k.data = liz_bump_take(b, liz_panels_bytes(g, n, hd), 1);
-    it->v.data = liz_bump_take(b, liz_panels_bytes(g, n, hd), 1);
-    it->k_back.data = liz_bump_take(b, liz_panels_bytes(g, hd, n), 1);
-    it->v_back.data = liz_bump_take(b, liz_panels_bytes(g, hd, n), 1);
-    it->q_back.data = liz_bump_take(b, liz_panels_bytes(g, hd, LIZ_TAPE_QUERIES), 1);
-    it->do_back.data = liz_bump_take(b, liz_panels_bytes(g, hd, LIZ_TAPE_QUERIES), 1);
-    it->left.data = liz_bump_take(b, liz_rows_bytes(g, LIZ_TAPE_QUERIES, longest), 1);
-    it->keys_left.data = liz_bump_take(b, liz_rows_bytes(g, n, LIZ_TAPE_QUERIES), 1);
-    it->s = liz_bump_take(b, n_scores, sizeof(float));
-    it->dp = liz_bump_take(b, n_scores, sizeof(float));
+    it->k.data = liz_carve(b, liz_panels_bytes(g, n, hd), 1);
+    it->v.data = liz_carve(b, liz_panels_bytes(g, n, hd), 1);
+    it->k_back.data = liz_carve(b, liz_panels_bytes(g, hd, n), 1);
+    it->v_back.data = liz_carve(b, liz_panels_bytes(g, hd, n), 1);
+    it->q_back.data = liz_carve(b, liz_panels_bytes(g, hd, LIZ_TAPE_QUERIES), 1);
+    it->do_back.data = liz_carve(b, liz_panels_bytes(g, hd, LIZ_TAPE_QUERIES), 1);
+    it->left.data = liz_carve(b, liz_rows_bytes(g, LIZ_TAPE_QUERIES, longest), 1);
+    it->keys_left.data = liz_carve(b, liz_rows_bytes(g, n, LIZ_TAPE_QUERIES), 1);
+    it->s = liz_carve(b, n_scores, sizeof(float));
+    it->dp = liz_carve(b, n_scores, sizeof(float));
     it->scratch =
-        liz_bump_take(b, LIZ_GEMM_PANEL_FLOATS(longest) + LIZ_GEMM_PANEL_FLOATS(LIZ_TAPE_QUERIES) + LIZ_GEMM_MUL_FLOATS,
-                      sizeof(float));
+        liz_carve(b, LIZ_GEMM_PANEL_FLOATS(longest) + LIZ_GEMM_PANEL_FLOATS(LIZ_TAPE_QUERIES) + LIZ_GEMM_MUL_FLOATS,
+                  sizeof(float));
 }
 
 static void item_init(item *it, liz_tape *tape, const liz_op *op, size_t begin, size_t n, int kv_head)
@@ -54,7 +54,7 @@ static void item_init(item *it, liz_tape *tape, const liz_op *op, size_t begin, 
 size_t liz_op_attend_floats(const liz_tape *tape, const liz_op *op)
 {
     item it;
-    liz_bump b = {0};
+    liz_carver b = {0};
     item_init(&it, (liz_tape *)tape, op, 0, tape->opts.n_tok_max, 0);
     item_space(&it, &b);
     return b.used / sizeof(float);
@@ -215,7 +215,7 @@ static void each_item(liz_tape *tape, const liz_op *op, bool backward, int membe
         const liz_segment *segment = &tape->batch->segments[i / (size_t)shape->n_head_kv];
         item it;
         item_init(&it, tape, op, segment->begin, segment->n, (int)(i % (size_t)shape->n_head_kv));
-        item_space(&it, &(liz_bump){(uint8_t *)liz_tape_own(tape, member), 0});
+        item_space(&it, &(liz_carver){.base = (uint8_t *)liz_tape_own(tape, member)});
         size_t n = it.n, hd = (size_t)it.hd;
         put_panels(&it, &it.k, n, hd, rows_of(kv_at(&it, k->x), it.kv_width));
         put_panels(&it, &it.v_back, hd, n, columns_of(kv_at(&it, v->x), it.kv_width));

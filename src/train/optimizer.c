@@ -46,7 +46,7 @@ static bool takes_muon(const liz_optimizer *o, const liz_param *p)
 /* Places the arrays; with base NULL only counts. */
 static size_t place(liz_optimizer *o, uint8_t *base)
 {
-    liz_bump b = {base, 0};
+    liz_carver b = {.base = base};
     size_t n_all = 0, n_x = 0, n_square = 0, left = 0, right = 0;
     const liz_param *p;
     for (size_t i = 0; (p = liz_tape_trained(o->tape, &i)) != NULL;) {
@@ -63,14 +63,14 @@ static size_t place(liz_optimizer *o, uint8_t *base)
             right, liz_most(liz_panels_bytes(o->gemm, longer, shorter), liz_panels_bytes(o->gemm, shorter, longer)));
     }
     o->own_floats = LIZ_GEMM_MUL_FLOATS + LIZ_GEMM_PANEL_FLOATS(o->longest);
-    o->pieces = liz_bump_take(&b, n_all, sizeof(double));
-    o->x = liz_bump_take(&b, n_x, sizeof(float));
-    o->square = liz_bump_take(&b, n_square, sizeof(float));
-    o->poly = liz_bump_take(&b, n_square, sizeof(float));
-    o->left.data = liz_bump_take(&b, left, 1);
-    o->right.data = liz_bump_take(&b, right, 1);
-    o->own = liz_bump_take(&b, (size_t)liz_team_size(o->team) * o->own_floats, sizeof(float));
-    return b.used;
+    o->pieces = liz_carve(&b, n_all, sizeof(double));
+    o->x = liz_carve(&b, n_x, sizeof(float));
+    o->square = liz_carve(&b, n_square, sizeof(float));
+    o->poly = liz_carve(&b, n_square, sizeof(float));
+    o->left.data = liz_carve(&b, left, 1);
+    o->right.data = liz_carve(&b, right, 1);
+    o->own = liz_carve(&b, (size_t)liz_team_size(o->team) * o->own_floats, sizeof(float));
+    return b.overflow ? SIZE_MAX : b.most;
 }
 
 liz_status liz_optimizer_open(liz_optimizer **out, liz_tape *tape, liz_team *team, const liz_optimizer_opts *opts,

@@ -184,34 +184,34 @@ void liz_tape_loss(liz_tape *tape, liz_tensor_id x, liz_param *head, liz_param *
 
 /* ---- Memory ---- */
 
-static void place_params(liz_tape *tape, liz_bump *b)
+static void place_params(liz_tape *tape, liz_carver *b)
 {
     for (size_t i = 0; i < tape->n_params; i++) {
         liz_param *p = tape->params[i];
         size_t n = p->n_out * p->n_in;
         if (p->is_trained) {
-            p->w = liz_bump_take(b, n, sizeof(float));
-            p->grad = liz_bump_take(b, n, sizeof(float));
-            p->m = liz_bump_take(b, n, sizeof(float));
-            p->v = liz_bump_take(b, n, sizeof(float));
+            p->w = liz_carve(b, n, sizeof(float));
+            p->grad = liz_carve(b, n, sizeof(float));
+            p->m = liz_carve(b, n, sizeof(float));
+            p->v = liz_carve(b, n, sizeof(float));
         }
         if (p->multiplies && (p->is_trained || p->file == NULL)) {
             p->ahead =
-                (liz_panels){liz_bump_take(b, liz_panels_bytes(&tape->gemm, p->n_out, p->n_in), 1), p->n_out, p->n_in};
+                (liz_panels){liz_carve(b, liz_panels_bytes(&tape->gemm, p->n_out, p->n_in), 1), p->n_out, p->n_in};
             p->back =
-                (liz_panels){liz_bump_take(b, liz_panels_bytes(&tape->gemm, p->n_in, p->n_out), 1), p->n_in, p->n_out};
+                (liz_panels){liz_carve(b, liz_panels_bytes(&tape->gemm, p->n_in, p->n_out), 1), p->n_in, p->n_out};
         }
     }
 }
 
 /* Inner tensors of a block begin where those of the one before did, if blocks share their memory; so do gradients. */
-static void place_tensors(liz_tape *tape, liz_bump *b)
+static void place_tensors(liz_tape *tape, liz_carver *b)
 {
     size_t n_tok = tape->opts.n_tok_max;
     for (int i = 0; i < tape->n_tensors; i++)
         if (tape->tensors[i].is_result || !tape->opts.recompute)
-            tape->tensors[i].x = liz_bump_take(b, n_tok * tape->tensors[i].width, sizeof(float));
-    size_t begin = b->used, end = begin;
+            tape->tensors[i].x = liz_carve(b, n_tok * tape->tensors[i].width, sizeof(float));
+    size_t begin = b->used;
     for (int block = 0; block <= tape->n_blocks; block++) {
         b->used = begin;
         for (int i = 0; i < tape->n_tensors; i++) {
@@ -219,19 +219,18 @@ static void place_tensors(liz_tape *tape, liz_bump *b)
             if (t->block != block)
                 continue;
             if (!t->is_result && tape->opts.recompute)
-                t->x = liz_bump_take(b, n_tok * t->width, sizeof(float));
+                t->x = liz_carve(b, n_tok * t->width, sizeof(float));
             if (!t->is_result)
-                t->dx = liz_bump_take(b, n_tok * t->width, sizeof(float));
+                t->dx = liz_carve(b, n_tok * t->width, sizeof(float));
         }
-        end = liz_most(end, b->used);
     }
-    b->used = end;
+    b->used = b->most;
     float *turn[2];
     size_t widest = 0;
     for (int i = 0; i < tape->n_tensors; i++)
         widest = liz_most(widest, tape->tensors[i].is_result ? tape->tensors[i].width : 0);
     for (int i = 0; i < 2; i++)
-        turn[i] = liz_bump_take(b, n_tok * widest, sizeof(float));
+        turn[i] = liz_carve(b, n_tok * widest, sizeof(float));
     for (int i = 0; i < tape->n_tensors; i++)
         if (tape->tensors[i].is_result)
             tape->tensors[i].dx = turn[tape->tensors[i].block % 2];
@@ -255,22 +254,22 @@ static void need_linear(liz_tape *tape, liz_tape_space *s, const liz_param *p, s
 }
 
 /* Log-sums of attention, and the angles of a rope plan, which its first operation prepares for all. */
-static void place_saved(liz_tape *tape, liz_op *op, liz_bump *b)
+static void place_saved(liz_tape *tape, liz_op *op, liz_carver *b)
 {
     size_t n_tok = tape->opts.n_tok_max;
     if (op->kind == LIZ_OP_ATTEND)
-        op->saved = liz_bump_take(b, n_tok * (size_t)op->attend.n_head, sizeof(float));
+        op->saved = liz_carve(b, n_tok * (size_t)op->attend.n_head, sizeof(float));
     if (op->kind != LIZ_OP_ROPE)
         return;
     const liz_op *first = tape->ops;
     while (first->kind != LIZ_OP_ROPE || first->rope.frequencies != op->rope.frequencies)
         first++;
     op->flag = first == op;
-    op->saved = op->flag ? liz_bump_take(b, n_tok * (size_t)op->rope.shape.n_dims, sizeof(float)) : first->saved;
+    op->saved = op->flag ? liz_carve(b, n_tok * (size_t)op->rope.shape.n_dims, sizeof(float)) : first->saved;
 }
 
 /* The widest mixture's; all share it. */
-static void place_experts(liz_tape *tape, liz_bump *b)
+static void place_experts(liz_tape *tape, liz_carver *b)
 {
     liz_expert_space *s = &tape->space.experts;
     size_t n_tok = tape->opts.n_tok_max, n_embd = 0, n_ff = 0, n_expert = 0, n_used = 0;
@@ -285,18 +284,18 @@ static void place_experts(liz_tape *tape, liz_bump *b)
     }
     float **wide[] = {&s->x, &s->out}, **inner[] = {&s->gate, &s->up, &s->act, &s->dact, &s->dup};
     for (int i = 0; i < 2; i++)
-        *wide[i] = liz_bump_take(b, n_tok * n_embd, sizeof(float));
+        *wide[i] = liz_carve(b, n_tok * n_embd, sizeof(float));
     for (int i = 0; i < 5; i++)
-        *inner[i] = liz_bump_take(b, n_tok * n_ff, sizeof(float));
-    s->p = liz_bump_take(b, n_tok * n_expert, sizeof(float));
-    s->weights = liz_bump_take(b, n_tok * n_used, sizeof(float));
-    s->slopes = liz_bump_take(b, n_tok * n_used, sizeof(float));
-    s->chosen = liz_bump_take(b, n_tok * n_used, sizeof(int32_t));
-    s->pairs = liz_bump_take(b, n_tok * n_used, sizeof(int32_t));
-    s->begin = liz_bump_take(b, n_expert > 0 ? n_expert + 1 : 0, sizeof(int32_t));
+        *inner[i] = liz_carve(b, n_tok * n_ff, sizeof(float));
+    s->p = liz_carve(b, n_tok * n_expert, sizeof(float));
+    s->weights = liz_carve(b, n_tok * n_used, sizeof(float));
+    s->slopes = liz_carve(b, n_tok * n_used, sizeof(float));
+    s->chosen = liz_carve(b, n_tok * n_used, sizeof(int32_t));
+    s->pairs = liz_carve(b, n_tok * n_used, sizeof(int32_t));
+    s->begin = liz_carve(b, n_expert > 0 ? n_expert + 1 : 0, sizeof(int32_t));
 }
 
-static void place_space(liz_tape *tape, liz_bump *b)
+static void place_space(liz_tape *tape, liz_carver *b)
 {
     liz_tape_space *s = &tape->space;
     size_t n_tok = tape->opts.n_tok_max, n_groups = 0, n_vocab = 0;
@@ -320,26 +319,26 @@ static void place_space(liz_tape *tape, liz_bump *b)
         n_groups = liz_most(n_groups, op->n_groups);
     }
     s->member_floats = liz_div_up(s->member_floats, 16) * 16;
-    s->rows.data = liz_bump_take(b, s->rows_bytes, 1);
-    s->columns.data = liz_bump_take(b, s->columns_bytes, 1);
-    s->panels.data = liz_bump_take(b, s->panels_bytes, 1);
-    s->weights.data = liz_bump_take(b, s->weights_bytes, 1);
-    s->stats = liz_bump_take(b, n_tok * n_groups * 2, sizeof(float));
-    s->logits = liz_bump_take(b, LIZ_TAPE_LOSS_TOKENS * n_vocab, sizeof(float));
-    s->losses = liz_bump_take(b, n_tok, sizeof(double));
+    s->rows.data = liz_carve(b, s->rows_bytes, 1);
+    s->columns.data = liz_carve(b, s->columns_bytes, 1);
+    s->panels.data = liz_carve(b, s->panels_bytes, 1);
+    s->weights.data = liz_carve(b, s->weights_bytes, 1);
+    s->stats = liz_carve(b, n_tok * n_groups * 2, sizeof(float));
+    s->logits = liz_carve(b, LIZ_TAPE_LOSS_TOKENS * n_vocab, sizeof(float));
+    s->losses = liz_carve(b, n_tok, sizeof(double));
     place_experts(tape, b);
-    s->member = liz_bump_take(b, (size_t)liz_team_size(tape->team) * s->member_floats, sizeof(float));
+    s->member = liz_carve(b, (size_t)liz_team_size(tape->team) * s->member_floats, sizeof(float));
     for (int i = 0; i < tape->n_ops; i++)
         place_saved(tape, &tape->ops[i], b);
 }
 
 static size_t place(liz_tape *tape, uint8_t *base)
 {
-    liz_bump b = {base, 0};
+    liz_carver b = {.base = base};
     place_params(tape, &b);
     place_tensors(tape, &b);
     place_space(tape, &b);
-    return b.used;
+    return b.overflow ? SIZE_MAX : b.most;
 }
 
 /* Who writes an input's gradient first when operations run backwards. */

@@ -2,7 +2,7 @@
 #ifndef LIZ_TRAIN_TAPE_OPS_H
 #define LIZ_TRAIN_TAPE_OPS_H
 
-#include "base/checked.h"
+#include "base/carve.h"
 #include "model/model_params.h"
 #include "train/tape.h"
 
@@ -120,18 +120,5 @@ void liz_tape_mul_weight(liz_tape *tape, const liz_rows *left, const liz_param *
 void liz_tape_put_gradients(liz_tape *tape, const liz_op *op, const float *x, const float *dy, size_t n_tok, int member,
                             int n_members);
 void liz_tape_add_gradients(liz_tape *tape, const liz_op *op, const float *dy, size_t n_tok, int member, int n_members);
-
-/* Hands out 64-byte aligned pieces; with base NULL only counts. */
-typedef struct liz_bump {
-    uint8_t *base;
-    size_t used;
-} liz_bump;
-
-static inline void *liz_bump_take(liz_bump *b, size_t n, size_t size)
-{
-    void *p = b->base != NULL ? b->base + b->used : NULL;
-    b->used += liz_div_up(n * size, 64) * 64;
-    return p;
-}
 
 #endif
