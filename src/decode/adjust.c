@@ -8,8 +8,6 @@
  * token alone costs no more than any other. */
 #include "decode/adjust.h"
 
-#include <stdlib.h>
-
 enum { DRY_LENGTH_STANDARD = 2, DRY_RANGE_STANDARD = 4096, DRY_EXPONENT_MAX = 64 };
 static const float dry_base_standard = 1.75f, dry_penalty_max = 1e9f;
 
@@ -26,37 +24,15 @@ struct liz_adjuster {
     uint16_t z[LIZ_DRY_RANGE_MAX];
 };
 
-static size_t n_words(int32_t n_vocab) { return (size_t)n_vocab / 64 + 1; }
-
-size_t liz_adjuster_bytes(int32_t n_vocab)
+liz_adjuster *liz_adjuster_place(liz_carver *carver, int32_t n_vocab)
 {
-    return sizeof(liz_adjuster) + (size_t)n_vocab * (sizeof(change) + 1) + n_words(n_vocab) * sizeof(uint64_t);
-}
-
-liz_status liz_adjuster_open(liz_adjuster **out, int32_t n_vocab, liz_error *err)
-{
-    liz_adjuster *a = calloc(1, sizeof *a);
-    if (a != NULL) {
-        a->changes = calloc((size_t)n_vocab, sizeof *a->changes);
-        a->changed = calloc(n_words(n_vocab), sizeof *a->changed);
-        a->steps = calloc((size_t)n_vocab, sizeof *a->steps);
-    }
-    if (a == NULL || a->changes == NULL || a->changed == NULL || a->steps == NULL) {
-        liz_adjuster_close(a);
-        return liz_fail(err, LIZ_E_MEMORY, "sampling: no memory for a vocabulary of %d tokens", n_vocab);
-    }
-    *out = a;
-    return LIZ_OK;
-}
-
-void liz_adjuster_close(liz_adjuster *a)
-{
-    if (a == NULL)
-        return;
-    free(a->steps);
-    free(a->changed);
-    free(a->changes);
-    free(a);
+    liz_adjuster *a = liz_carve(carver, 1, sizeof *a);
+    change *changes = liz_carve(carver, (size_t)n_vocab, sizeof *changes);
+    uint64_t *changed = liz_carve(carver, (size_t)n_vocab / 64 + 1, sizeof *changed);
+    uint8_t *steps = liz_carve(carver, (size_t)n_vocab, sizeof *steps);
+    if (a != NULL)
+        a->changes = changes, a->changed = changed, a->steps = steps;
+    return a;
 }
 
 void liz_adjust_set(liz_adjuster *a, float *logits, int32_t token, float logit)

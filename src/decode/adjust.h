@@ -5,14 +5,13 @@
 #ifndef LIZ_DECODE_ADJUST_H
 #define LIZ_DECODE_ADJUST_H
 
+#include "base/carve.h"
 #include "decode/sampler.h"
 
 typedef struct liz_adjuster liz_adjuster;
 
-/* For vocabularies of `n_vocab`, >= 1. LIZ_E_MEMORY. */
-size_t liz_adjuster_bytes(int32_t n_vocab);
-LIZ_MUST_CHECK liz_status liz_adjuster_open(liz_adjuster **out, int32_t n_vocab, liz_error *err);
-void liz_adjuster_close(liz_adjuster *adjuster);
+/* For vocabularies of `n_vocab`, >= 1, in a block of zeros; NULL while its bytes are counted. */
+liz_adjuster *liz_adjuster_place(liz_carver *carver, int32_t n_vocab);
 
 /* Bias, penalties and DRY, as far as they are on. */
 void liz_adjust(liz_adjuster *adjuster, const liz_sampling *sampling, const liz_history *history, float *logits);

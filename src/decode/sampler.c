@@ -54,48 +54,37 @@ typedef struct field {
     float *changing; /* the logits, where they may be changed */
 } field;
 
-size_t liz_sampler_bytes(int32_t n_vocab)
+/* The sampler's arrays lie behind it in one block; returns its bytes. */
+static size_t place(liz_sampler *s, int32_t n_vocab, uint8_t *block)
 {
-    size_t n = (size_t)n_vocab, n_blocks = n / LIZ_PROB_BLOCK + 1;
-    return sizeof(liz_sampler) + n_blocks * (sizeof(float) + sizeof(uint64_t)) + n * sizeof(candidate) +
-           liz_adjuster_bytes(n_vocab);
+    liz_carver c = {.base = block};
+    (void)liz_carve(&c, 1, sizeof *s);
+    s->n_vocab = n_vocab;
+    s->n_blocks = liz_div_up((size_t)n_vocab, LIZ_PROB_BLOCK);
+    s->block_max = liz_carve(&c, s->n_blocks, sizeof *s->block_max);
+    s->block_sum = liz_carve(&c, s->n_blocks, sizeof *s->block_sum);
+    s->list = liz_carve(&c, (size_t)n_vocab, sizeof *s->list);
+    s->adjuster = liz_adjuster_place(&c, n_vocab);
+    return (size_t)c.used;
 }
+
+size_t liz_sampler_bytes(int32_t n_vocab) { return place(&(liz_sampler){0}, n_vocab, NULL); }
 
 liz_status liz_sampler_open(liz_sampler **out, int32_t n_vocab, int n_lanes, liz_error *err)
 {
     if (n_vocab < 1 || n_vocab > LIZ_PROB_VOCAB_MAX)
         return liz_fail(err, LIZ_E_LIMIT, "sampling: a vocabulary of %d tokens: at most %d are possible", n_vocab,
                         LIZ_PROB_VOCAB_MAX);
-    liz_sampler *sampler = calloc(1, sizeof *sampler);
+    liz_sampler *sampler = calloc(1, liz_sampler_bytes(n_vocab));
     if (sampler == NULL)
-        goto fail;
-    size_t n = (size_t)n_vocab;
+        return liz_fail(err, LIZ_E_MEMORY, "sampling: no memory for a vocabulary of %d tokens", n_vocab);
+    place(sampler, n_vocab, (uint8_t *)sampler);
     sampler->prob = liz_prob_ops_of(n_lanes);
-    sampler->n_vocab = n_vocab;
-    sampler->n_blocks = (n + LIZ_PROB_BLOCK - 1) / LIZ_PROB_BLOCK;
-    sampler->block_max = calloc(sampler->n_blocks, sizeof *sampler->block_max);
-    sampler->block_sum = calloc(sampler->n_blocks, sizeof *sampler->block_sum);
-    sampler->list = calloc(n, sizeof *sampler->list);
-    if (!sampler->block_max || !sampler->block_sum || !sampler->list ||
-        liz_adjuster_open(&sampler->adjuster, n_vocab, NULL) != LIZ_OK)
-        goto fail;
     *out = sampler;
     return LIZ_OK;
-fail:
-    liz_sampler_close(sampler);
-    return liz_fail(err, LIZ_E_MEMORY, "sampling: no memory for a vocabulary of %d tokens", n_vocab);
 }
 
-void liz_sampler_close(liz_sampler *sampler)
-{
-    if (sampler == NULL)
-        return;
-    liz_adjuster_close(sampler->adjuster);
-    free(sampler->list);
-    free(sampler->block_sum);
-    free(sampler->block_max);
-    free(sampler);
-}
+void liz_sampler_close(liz_sampler *sampler) { free(sampler); }
 
 /* ---- candidates ---- */
 

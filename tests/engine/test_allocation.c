@@ -191,12 +191,12 @@ static void test_each_allocation_failing(void **state)
     fake_engine_opts opts = {.is_manual = true};
     int32_t tokens[40] = {0};
     liz_logit_bias bias = {1, 1};
-    int n_failures = 0;
     exempt = true;
     liz_engine *engine = fake_engine_open(&opts);
     liz_request request = {
         .tokens = tokens, .n_tokens = 40, .n_predict_max = 1, .sampling = {.bias = &bias, .n_bias = 1}};
     for (int what = 0; what < 4; what++) {
+        int n_failures = 0;
         liz_status status = LIZ_E_MEMORY;
         for (int n = 0; status != LIZ_OK; n++) {
             liz_cache *cache = NULL;
@@ -218,8 +218,8 @@ static void test_each_allocation_failing(void **state)
                 ;
             liz_seq_free(seq);
         }
+        assert_true(n_failures >= 1);
     }
-    assert_true(n_failures >= 10);
     liz_engine_close(engine);
 }
 
