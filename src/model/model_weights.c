@@ -17,20 +17,28 @@ typedef struct binder {
     const liz_gguf *gguf;
     liz_error *err;
     liz_status status; /* of the first failure; later calls do nothing */
-    char name[96];
-    bool *used; /* [n_tensors] */
+    int layer;         /* that tensors are named after; -1: none */
+    char name[96];     /* of the tensor that was looked for last */
+    bool *used;        /* [n_tensors] */
     int n_expert_used;
 } binder;
 
-/* A tensor of this name; NULL where there is none, which fails unless it is optional. */
-static const liz_gguf_tensor *find(binder *b, const char *name, bool optional)
+/* The tensor STEM.PART of the layer. */
+static const liz_gguf_tensor *look(binder *b, const char *stem, const char *part)
+{
+    int n = b->layer >= 0 ? snprintf(b->name, sizeof b->name, "blk.%d.", b->layer) : 0;
+    snprintf(b->name + n, sizeof b->name - (size_t)n, "%s.%s", stem, part);
+    return liz_gguf_tensor_find(b->gguf, b->name);
+}
+
+/* The same to be used; NULL where there is none, which fails unless it is optional. */
+static const liz_gguf_tensor *find(binder *b, const char *stem, const char *part, bool optional)
 {
     if (b->status != LIZ_OK)
         return NULL;
-    snprintf(b->name, sizeof b->name, "%s", name);
-    const liz_gguf_tensor *t = liz_gguf_tensor_find(b->gguf, name);
+    const liz_gguf_tensor *t = look(b, stem, part);
     if (t == NULL && !optional)
-        b->status = liz_fail(b->err, LIZ_E_FORMAT, "tensor %s is missing", name);
+        b->status = liz_fail(b->err, LIZ_E_FORMAT, "tensor %s is missing", b->name);
     if (t != NULL)
         b->used[t - liz_gguf_tensor_at(b->gguf, 0)] = true;
     return t;
@@ -50,20 +58,21 @@ static void check_shape(binder *b, const liz_gguf_tensor *t, uint64_t n_out, uin
 }
 
 /* A vector as floats in the arena; NULL where it is absent and optional. */
-static float *bind_vector(binder *b, const char *name, size_t n, bool optional)
+static float *bind_vector(binder *b, const char *stem, const char *part, size_t n, bool optional)
 {
-    const liz_gguf_tensor *t = find(b, name, optional);
+    const liz_gguf_tensor *t = find(b, stem, part, optional);
     check_shape(b, t, 1, n);
     if (b->status != LIZ_OK || t == NULL)
         return NULL;
     const liz_dtype_info *info = liz_dtype_info_get(t->dtype);
     if (!info->readable || n % (size_t)info->block_len != 0) {
-        b->status = liz_fail(b->err, LIZ_E_UNSUPPORTED, "tensor %s: type %s is not supported here", name, info->name);
+        b->status =
+            liz_fail(b->err, LIZ_E_UNSUPPORTED, "tensor %s: type %s is not supported here", b->name, info->name);
         return NULL;
     }
     float *values = liz_arena_array(&b->w->arena, n, sizeof *values);
     if (values == NULL) {
-        b->status = liz_fail(b->err, LIZ_E_MEMORY, "tensor %s: out of memory", name);
+        b->status = liz_fail(b->err, LIZ_E_MEMORY, "tensor %s: out of memory", b->name);
         return NULL;
     }
     liz_dequantize_row(t->dtype, t->data, values, n);
@@ -83,7 +92,7 @@ static void plan_linear(binder *b, liz_linear *linear, const liz_gguf_tensor *t,
 {
     liz_pack pack;
     if (!liz_pack_of(t->dtype, &pack)) {
-        b->status = liz_fail(b->err, LIZ_E_UNSUPPORTED, "tensor %s: type %s is not supported", b->name,
+        b->status = liz_fail(b->err, LIZ_E_UNSUPPORTED, "tensor %.*s: type %s is not supported", LIZ_STR_ARG(t->name),
                              liz_dtype_info_get(t->dtype)->name);
         return;
     }
@@ -107,17 +116,14 @@ typedef struct part {
 /* All parts of STEM.weight, n_mat times over, and of STEM.bias if it is there. */
 static void bind_parts(binder *b, const char *stem, int n_mat, int n_in, const part *parts, int n_parts)
 {
-    char name[96];
     uint64_t n_rows = 0, row = 0;
     for (int i = 0; i < n_parts; i++)
         n_rows += (uint64_t)parts[i].n_out;
-    snprintf(name, sizeof name, "%s.weight", stem);
-    const liz_gguf_tensor *t = find(b, name, false);
+    const liz_gguf_tensor *t = find(b, stem, "weight", false);
     check_shape(b, t, n_rows * (uint64_t)n_mat, (uint64_t)n_in);
     if (b->status != LIZ_OK)
         return;
-    snprintf(name, sizeof name, "%s.bias", stem);
-    float *bias = bind_vector(b, name, (size_t)n_rows * (size_t)n_mat, true);
+    float *bias = bind_vector(b, stem, "bias", (size_t)n_rows * (size_t)n_mat, true);
     for (int i = 0; i < n_parts && b->status == LIZ_OK; row += (uint64_t)parts[i++].n_out) {
         liz_linear *linear = parts[i].to;
         plan_linear(b, linear, t, n_mat, parts[i].n_out, n_in);
@@ -134,101 +140,82 @@ static void bind_linear(binder *b, liz_linear *linear, const char *stem, int n_o
 
 static void bind_norm(binder *b, liz_norm *norm, const char *stem, int n, bool bias)
 {
-    char name[96];
-    snprintf(name, sizeof name, "%s.weight", stem);
-    norm->weight = bind_vector(b, name, (size_t)n, false);
-    snprintf(name, sizeof name, "%s.bias", stem);
-    norm->bias = bias ? bind_vector(b, name, (size_t)n, true) : NULL;
+    norm->weight = bind_vector(b, stem, "weight", (size_t)n, false);
+    norm->bias = bias ? bind_vector(b, stem, "bias", (size_t)n, true) : NULL;
 }
 
-static const char *in_layer(char stem[64], int i, const char *what)
+static void bind_attention(binder *b, const liz_hparams *h)
 {
-    snprintf(stem, 64, "blk.%d.%s", i, what);
-    return stem;
-}
-
-static bool is_there(const binder *b, int layer, const char *what)
-{
-    char name[64];
-    snprintf(name, sizeof name, "blk.%d.%s.weight", layer, what);
-    return liz_gguf_tensor_find(b->gguf, name) != NULL;
-}
-
-static void bind_attention(binder *b, const liz_hparams *h, int i)
-{
-    liz_layer *l = &b->w->layers[i];
+    liz_layer *l = &b->w->layers[b->layer];
     const liz_family *f = h->family;
-    char s[64];
     int n_q = h->n_head * h->n_embd_k, n_k = h->n_head_kv * h->n_embd_k, n_v = h->n_head_kv * h->n_embd_v;
-    if (is_there(b, i, "attn_qkv")) {
-        bind_parts(b, in_layer(s, i, "attn_qkv"), 1, h->n_embd, (part[]){{&l->q, n_q}, {&l->k, n_k}, {&l->v, n_v}}, 3);
+    if (look(b, "attn_qkv", "weight") != NULL) {
+        bind_parts(b, "attn_qkv", 1, h->n_embd, (part[]){{&l->q, n_q}, {&l->k, n_k}, {&l->v, n_v}}, 3);
     } else {
-        bind_linear(b, &l->q, in_layer(s, i, "attn_q"), n_q, h->n_embd);
-        bind_linear(b, &l->k, in_layer(s, i, "attn_k"), n_k, h->n_embd);
-        bind_linear(b, &l->v, in_layer(s, i, "attn_v"), n_v, h->n_embd);
+        bind_linear(b, &l->q, "attn_q", n_q, h->n_embd);
+        bind_linear(b, &l->k, "attn_k", n_k, h->n_embd);
+        bind_linear(b, &l->v, "attn_v", n_v, h->n_embd);
     }
     if (f->head_norm != LIZ_HEAD_NORM_NONE) {
         bool all = f->head_norm == LIZ_HEAD_NORM_ALL;
-        bind_norm(b, &l->q_norm, in_layer(s, i, "attn_q_norm"), all ? n_q : h->n_embd_k, false);
-        bind_norm(b, &l->k_norm, in_layer(s, i, "attn_k_norm"), all ? n_k : h->n_embd_k, false);
+        bind_norm(b, &l->q_norm, "attn_q_norm", all ? n_q : h->n_embd_k, false);
+        bind_norm(b, &l->k_norm, "attn_k_norm", all ? n_k : h->n_embd_k, false);
     }
     if (f->sinks)
-        l->sinks = bind_vector(b, in_layer(s, i, "attn_sinks.weight"), (size_t)h->n_head, false);
-    bind_linear(b, &l->o, in_layer(s, i, "attn_output"), h->n_embd, h->n_head * h->n_embd_v);
+        l->sinks = bind_vector(b, "attn_sinks", "weight", (size_t)h->n_head, false);
+    bind_linear(b, &l->o, "attn_output", h->n_embd, h->n_head * h->n_embd_v);
 }
 
 /* Gate and up may stand in one tensor, gate first: `both`, of that name or of the name of `up`. */
-static void bind_feed_forward(binder *b, const liz_hparams *h, int i)
+static void bind_feed_forward(binder *b, const liz_hparams *h)
 {
-    liz_layer *l = &b->w->layers[i];
-    bool sparse = h->layers[i].sparse;
+    liz_layer *l = &b->w->layers[b->layer];
+    bool sparse = h->layers[b->layer].sparse;
     const char *gate = sparse ? "ffn_gate_exps" : "ffn_gate", *up = sparse ? "ffn_up_exps" : "ffn_up";
     const char *both = sparse ? "ffn_gate_up_exps" : up;
-    char s[64];
     int n_mat = sparse ? h->n_expert : 1, n_ff = sparse ? h->n_ff_expert : h->n_ff;
     if (sparse) {
-        bind_linear(b, &l->router, in_layer(s, i, "ffn_gate_inp"), h->n_expert, h->n_embd);
-        l->router_bias = bind_vector(b, in_layer(s, i, "exp_probs_b.bias"), (size_t)h->n_expert, true);
+        bind_linear(b, &l->router, "ffn_gate_inp", h->n_expert, h->n_embd);
+        l->router_bias = bind_vector(b, "exp_probs_b", "bias", (size_t)h->n_expert, true);
     }
     if (h->family->ungated) {
-        bind_parts(b, in_layer(s, i, up), n_mat, h->n_embd, &(part){&l->up, n_ff}, 1);
-    } else if (!is_there(b, i, gate) && is_there(b, i, both)) {
-        bind_parts(b, in_layer(s, i, both), n_mat, h->n_embd, (part[]){{&l->gate, n_ff}, {&l->up, n_ff}}, 2);
+        bind_parts(b, up, n_mat, h->n_embd, &(part){&l->up, n_ff}, 1);
+    } else if (look(b, gate, "weight") == NULL && look(b, both, "weight") != NULL) {
+        bind_parts(b, both, n_mat, h->n_embd, (part[]){{&l->gate, n_ff}, {&l->up, n_ff}}, 2);
     } else {
-        bind_parts(b, in_layer(s, i, gate), n_mat, h->n_embd, &(part){&l->gate, n_ff}, 1);
-        bind_parts(b, in_layer(s, i, up), n_mat, h->n_embd, &(part){&l->up, n_ff}, 1);
+        bind_parts(b, gate, n_mat, h->n_embd, &(part){&l->gate, n_ff}, 1);
+        bind_parts(b, up, n_mat, h->n_embd, &(part){&l->up, n_ff}, 1);
     }
-    bind_parts(b, in_layer(s, i, sparse ? "ffn_down_exps" : "ffn_down"), n_mat, n_ff, &(part){&l->down, h->n_embd}, 1);
+    bind_parts(b, sparse ? "ffn_down_exps" : "ffn_down", n_mat, n_ff, &(part){&l->down, h->n_embd}, 1);
 }
 
-static void bind_layer(binder *b, const liz_hparams *h, int i)
+static void bind_layer(binder *b, const liz_hparams *h)
 {
-    liz_layer *l = &b->w->layers[i];
+    liz_layer *l = &b->w->layers[b->layer];
     const liz_family *f = h->family;
-    char s[64];
     bool bias = f->norm == LIZ_NORM_LAYER;
     if (f->norm_place != LIZ_NORM_AFTER) {
-        bind_norm(b, &l->attn_norm, in_layer(s, i, "attn_norm"), h->n_embd, bias);
-        bind_norm(b, &l->ffn_norm, in_layer(s, i, f->ffn_norm != NULL ? f->ffn_norm : "ffn_norm"), h->n_embd, bias);
+        bind_norm(b, &l->attn_norm, "attn_norm", h->n_embd, bias);
+        bind_norm(b, &l->ffn_norm, f->ffn_norm != NULL ? f->ffn_norm : "ffn_norm", h->n_embd, bias);
     }
     if (f->norm_place != LIZ_NORM_BEFORE) {
-        bind_norm(b, &l->attn_post_norm, in_layer(s, i, "post_attention_norm"), h->n_embd, bias);
-        bind_norm(b, &l->ffn_post_norm, in_layer(s, i, "post_ffw_norm"), h->n_embd, bias);
+        bind_norm(b, &l->attn_post_norm, "post_attention_norm", h->n_embd, bias);
+        bind_norm(b, &l->ffn_post_norm, "post_ffw_norm", h->n_embd, bias);
     }
-    bind_attention(b, h, i);
-    bind_feed_forward(b, h, i);
+    bind_attention(b, h);
+    bind_feed_forward(b, h);
 }
 
 /* A table that rows are read from, which sets how many there are. */
-static const liz_gguf_tensor *bind_table(binder *b, const char *name, int n_embd, int32_t *n_rows)
+static const liz_gguf_tensor *bind_table(binder *b, const char *stem, int n_embd, int32_t *n_rows)
 {
-    const liz_gguf_tensor *t = find(b, name, false);
+    const liz_gguf_tensor *t = find(b, stem, "weight", false);
     if (t == NULL)
         return NULL;
     if (t->n_dim != 2 || t->shape[0] < 1 || t->shape[0] > INT32_MAX / 2)
-        b->status = liz_fail(b->err, LIZ_E_FORMAT, "tensor %s: is not a table of rows", name);
+        b->status = liz_fail(b->err, LIZ_E_FORMAT, "tensor %s: is not a table of rows", b->name);
     else if (!liz_dtype_info_get(t->dtype)->readable)
-        b->status = liz_fail(b->err, LIZ_E_UNSUPPORTED, "tensor %s: type %s is not supported", name,
+        b->status = liz_fail(b->err, LIZ_E_UNSUPPORTED, "tensor %s: type %s is not supported", b->name,
                              liz_dtype_info_get(t->dtype)->name);
     check_shape(b, t, t->shape[0], (uint64_t)n_embd);
     *n_rows = (int32_t)t->shape[0];
@@ -237,11 +224,11 @@ static const liz_gguf_tensor *bind_table(binder *b, const char *name, int n_embd
 
 static void bind_output(binder *b, const liz_hparams *h)
 {
-    if (find(b, "output.weight", true) != NULL) {
+    if (find(b, "output", "weight", true) != NULL) {
         bind_linear(b, &b->w->output, "output", h->n_vocab, h->n_embd);
     } else if (b->status == LIZ_OK) { /* tied to the embedding */
         plan_linear(b, &b->w->output, b->w->token_embd, 1, h->n_vocab, h->n_embd);
-        b->w->output.bias = bind_vector(b, "output.bias", (size_t)h->n_vocab, true);
+        b->w->output.bias = bind_vector(b, "output", "bias", (size_t)h->n_vocab, true);
     }
 }
 
@@ -280,27 +267,33 @@ liz_status liz_weights_bind(liz_weights *w, liz_hparams *h, const liz_gguf *gguf
     *w = (liz_weights){0};
     liz_arena_init(&w->arena, VECTORS_BYTES_MAX);
     size_t n_tensors = liz_gguf_n_tensors(gguf);
-    binder b = {.w = w, .gguf = gguf, .err = err, .used = calloc(n_tensors + 1, 1), .n_expert_used = h->n_expert_used};
+    binder b = {.w = w,
+                .gguf = gguf,
+                .err = err,
+                .layer = -1,
+                .used = calloc(n_tensors + 1, 1),
+                .n_expert_used = h->n_expert_used};
     w->layers = liz_arena_array(&w->arena, (size_t)h->n_layer, sizeof *w->layers);
     if (w->layers == NULL || b.used == NULL) {
         free(b.used);
         return liz_fail(err, LIZ_E_MEMORY, "%s: out of memory", liz_gguf_path(gguf));
     }
-    w->token_embd = bind_table(&b, "token_embd.weight", h->n_embd, &h->n_vocab);
+    w->token_embd = bind_table(&b, "token_embd", h->n_embd, &h->n_vocab);
     if (h->family->positions) {
         int32_t n_positions = 0;
-        w->position_embd = bind_table(&b, "position_embd.weight", h->n_embd, &n_positions);
+        w->position_embd = bind_table(&b, "position_embd", h->n_embd, &n_positions);
         h->n_ctx_train = n_positions < h->n_ctx_train ? n_positions : h->n_ctx_train;
     }
-    for (int i = 0; i < h->n_layer && b.status == LIZ_OK; i++)
-        bind_layer(&b, h, i);
+    while (++b.layer < h->n_layer && b.status == LIZ_OK)
+        bind_layer(&b, h);
+    b.layer = -1;
     bind_norm(&b, &w->output_norm, "output_norm", h->n_embd, h->family->norm == LIZ_NORM_LAYER);
     bind_output(&b, h);
     if (h->n_rope > 0) {
         size_t n = (size_t)h->rope[0].n_dims / 2;
-        w->rope_factors = bind_vector(&b, "rope_freqs.weight", n, true);
-        w->rope_short = bind_vector(&b, "rope_factors_short.weight", n, true);
-        w->rope_long = bind_vector(&b, "rope_factors_long.weight", n, w->rope_short == NULL);
+        w->rope_factors = bind_vector(&b, "rope_freqs", "weight", n, true);
+        w->rope_short = bind_vector(&b, "rope_factors_short", "weight", n, true);
+        w->rope_long = bind_vector(&b, "rope_factors_long", "weight", n, w->rope_short == NULL);
     }
     refuse_unused(&b);
     count_active(w, h);
