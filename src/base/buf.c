@@ -1,6 +1,8 @@
 /* buf.c - doubling growth, bounded. */
 #include "base/buf.h"
 
+#include "base/checked.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -73,6 +75,22 @@ void liz_buf_printf(liz_buf *buf, const char *fmt, ...)
         buf->len += (size_t)n;
     }
     va_end(again);
+}
+
+bool liz_array_room(void *array, size_t *cap, size_t n, size_t size)
+{
+    void *old, *larger = NULL;
+    size_t wants = n > 2 * *cap ? n + CAP_MIN : 2 * *cap, n_bytes;
+    if (n <= *cap)
+        return true;
+    memcpy(&old, array, sizeof old);
+    if (liz_size_mul(wants, size, &n_bytes))
+        larger = realloc(old, n_bytes);
+    if (larger == NULL)
+        return false;
+    memcpy(array, &larger, sizeof larger);
+    *cap = wants;
+    return true;
 }
 
 char *liz_buf_take(liz_buf *buf)

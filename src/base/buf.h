@@ -33,6 +33,10 @@ void liz_buf_printf(liz_buf *buf, const char *fmt, ...) __attribute__((format(pr
 static inline bool liz_buf_failed(const liz_buf *buf) { return buf->failed; }
 static inline liz_str liz_buf_str(const liz_buf *buf) { return (liz_str){buf->data, buf->len}; }
 
+/* Room for n elements of `size` bytes in an array that doubles; false, with the array as it was, when memory is short.
+ * For arrays that are not bytes: `array` is the address of the pointer. */
+bool liz_array_room(void *array, size_t *cap, size_t n, size_t size);
+
 /* Gives the bytes, NUL-terminated, and empties the buffer; NULL when it failed. Released with free(). */
 char *liz_buf_take(liz_buf *buf);
 

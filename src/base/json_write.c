@@ -57,24 +57,17 @@ void liz_json_write_string(liz_buf *buf, liz_str text)
     liz_buf_putc(buf, '"');
 }
 
-void liz_json_write_float(liz_buf *buf, float value)
+/* 9 digits tell all floats apart, 17 all doubles. */
+static void write_number(liz_buf *buf, double value, bool is_float)
 {
     char text[32] = "null";
-    for (int digits = 1; isfinite(value) && digits <= 9; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, (double)value);
-        if (strtof(text, NULL) == value)
+    for (int digits = 1; isfinite(value) && digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, value);
+        if (is_float ? strtof(text, NULL) == (float)value : strtod(text, NULL) == value)
             break;
     }
     liz_buf_puts(buf, text);
 }
 
-void liz_json_write_double(liz_buf *buf, double value)
-{
-    char text[32] = "null";
-    for (int digits = 1; isfinite(value) && digits <= 17; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, value);
-        if (strtod(text, NULL) == value)
-            break;
-    }
-    liz_buf_puts(buf, text);
-}
+void liz_json_write_float(liz_buf *buf, float value) { write_number(buf, (double)value, true); }
+void liz_json_write_double(liz_buf *buf, double value) { write_number(buf, value, false); }

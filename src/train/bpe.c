@@ -7,6 +7,7 @@
 #include "train/bpe.h"
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/hash.h"
 #include "text/text_impl.h"
 
@@ -62,23 +63,14 @@ struct liz_bpe {
     bool failed;
 };
 
-static bool list_room(liz_bpe *bpe, void **v, size_t *cap, size_t n, size_t size)
+static bool noted(liz_bpe *bpe, bool ok)
 {
-    if (n <= *cap)
-        return true;
-    size_t larger = *cap * 2 > n ? *cap * 2 : n + 64;
-    void *p = realloc(*v, larger * size);
-    if (p == NULL) {
-        bpe->failed = true;
-        return false;
-    }
-    *v = p;
-    *cap = larger;
-    return true;
+    bpe->failed = bpe->failed || !ok;
+    return ok;
 }
 
 #define ROOM(list, more)                                                                                               \
-    list_room(bpe, (void **)&bpe->list.v, &bpe->list.cap, bpe->list.n + (more), sizeof *bpe->list.v)
+    noted(bpe, liz_array_room(&bpe->list.v, &bpe->list.cap, bpe->list.n + (more), sizeof *bpe->list.v))
 
 liz_status liz_bpe_open(liz_bpe **out, const char *pre, liz_error *err)
 {

@@ -129,14 +129,8 @@ typedef struct adder {
 
 static bool push(liz_tokens *t, const int32_t *ids, size_t n)
 {
-    if (t->n + n > t->cap) {
-        size_t cap = 2 * t->cap > t->n + n ? 2 * t->cap : t->n + n + 1024;
-        int32_t *v = cap <= SIZE_MAX / sizeof *v ? realloc(t->v, cap * sizeof *v) : NULL;
-        if (v == NULL)
-            return false;
-        t->v = v;
-        t->cap = cap;
-    }
+    if (!liz_array_room(&t->v, &t->cap, t->n + n, sizeof *t->v))
+        return false;
     memcpy(t->v + t->n, ids, n * sizeof *ids);
     t->n += n;
     return true;

@@ -15,14 +15,8 @@ enum { TEXT_MAX = 1 << 30, BINS = 400 };
 
 liz_status liz_history_add(liz_history_list *history, const liz_point *point, liz_error *err)
 {
-    if (history->n == history->cap) {
-        size_t cap = history->cap > 0 ? 2 * history->cap : 256;
-        liz_point *v = realloc(history->v, cap * sizeof *v);
-        if (v == NULL)
-            return liz_fail(err, LIZ_E_MEMORY, "no memory for the history of %zu steps", cap);
-        history->v = v;
-        history->cap = cap;
-    }
+    if (!liz_array_room(&history->v, &history->cap, history->n + 1, sizeof *history->v))
+        return liz_fail(err, LIZ_E_MEMORY, "no memory for the history of %zu steps", history->n + 1);
     history->v[history->n++] = *point;
     return LIZ_OK;
 }

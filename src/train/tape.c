@@ -1,6 +1,7 @@
 /* tape.c - building a tape, placing its memory, and running it. */
 #include "train/tape.h"
 
+#include "base/buf.h"
 #include "base/checked.h"
 #include "base/status.h"
 #include "sys/memory.h"
@@ -45,25 +46,19 @@ void liz_tape_close(liz_tape *tape)
 
 /* ---- Building ---- */
 
-/* Room for one more in an array that doubles. */
-static bool grow(liz_tape *tape, void **array, size_t n, size_t size)
+/* Room for one more. */
+static bool grow(liz_tape *tape, void *array, size_t *cap, size_t n, size_t size)
 {
-    if (n != 0 && (n & (n - 1)) != 0)
-        return true;
-    void *larger = realloc(*array, (n == 0 ? 1 : 2 * n) * size);
-    if (larger == NULL) {
-        tape->status = LIZ_E_MEMORY;
-        return false;
-    }
-    *array = larger;
-    return true;
+    bool ok = liz_array_room(array, cap, n + 1, size);
+    tape->status = ok ? tape->status : LIZ_E_MEMORY;
+    return ok;
 }
 
 liz_param *liz_tape_param(liz_tape *tape, const char *name, size_t n_out, size_t n_in, bool is_trained)
 {
     static liz_param none; /* stands in after memory ran out, which liz_tape_plan tells */
     liz_param *p = calloc(1, sizeof *p);
-    if (p == NULL || !grow(tape, (void **)&tape->params, tape->n_params, sizeof(liz_param *))) {
+    if (p == NULL || !grow(tape, &tape->params, &tape->n_params_max, tape->n_params, sizeof(liz_param *))) {
         free(p);
         tape->status = LIZ_E_MEMORY;
         return &none;
@@ -86,7 +81,7 @@ void liz_tape_block(liz_tape *tape)
 
 static liz_tensor_id tensor_new(liz_tape *tape, size_t width)
 {
-    if (!grow(tape, (void **)&tape->tensors, (size_t)tape->n_tensors, sizeof(liz_tensor)))
+    if (!grow(tape, &tape->tensors, &tape->n_tensors_max, (size_t)tape->n_tensors, sizeof(liz_tensor)))
         return 0;
     tape->tensors[tape->n_tensors] = (liz_tensor){.width = width, .block = tape->n_blocks};
     return tape->n_tensors++;
@@ -103,7 +98,7 @@ static liz_tensor_id op_add(liz_tape *tape, size_t width, liz_op op)
 {
     op.block = tape->n_blocks;
     op.out = width != 0 ? tensor_new(tape, width) : op.in[0];
-    if (tape->status == LIZ_OK && grow(tape, (void **)&tape->ops, (size_t)tape->n_ops, sizeof op))
+    if (tape->status == LIZ_OK && grow(tape, &tape->ops, &tape->n_ops_max, (size_t)tape->n_ops, sizeof op))
         tape->ops[tape->n_ops++] = op;
     return op.out;
 }

@@ -80,8 +80,8 @@ struct liz_tape {
     liz_tensor *tensors;
     liz_op *ops;
     liz_param **params;
-    int n_tensors, n_ops, n_blocks, n_tensors_max, n_ops_max;
-    size_t n_params, n_params_max;
+    int n_tensors, n_ops, n_blocks;
+    size_t n_params, n_params_max, n_tensors_max, n_ops_max;
     liz_status status; /* of building */
     liz_tape_space space;
     uint8_t *memory;
