@@ -28,16 +28,9 @@
 
 enum { LIZ_KEY_BLOCK = 128, LIZ_ATTN_PAGE = 32 };
 
-/* Floats of scratch: the query as the cache type wants it, a block's scores, the block's and the running value sums. */
-#define LIZ_ATTN_SCRATCH_FLOATS(n_embd_k, n_embd_v)                                                                    \
-    ((size_t)(n_embd_k) + 16 + LIZ_KEY_BLOCK + 2 * ((size_t)(n_embd_v) + 16))
-
-/* Rows (tokens times heads) of a run, and its scratch: for each row q, a block's scores and p, both sums of values; and
- * the block's values. */
-enum { LIZ_ATTN_RUN_ROWS = 32 };
-#define LIZ_ATTN_RUN_FLOATS(n_embd_k, n_embd_v)                                                                        \
-    (LIZ_ATTN_RUN_ROWS * ((size_t)(n_embd_k) / 2 + LIZ_KEY_BLOCK * 3 / 2 + 2 * (size_t)(n_embd_v)) +                   \
-     LIZ_KEY_BLOCK * (size_t)(n_embd_v) / 2)
+/* Floats of a query as the cache type wants it, and of a sum of values, which is made sixteen at a time. */
+#define LIZ_ATTN_QUERY_FLOATS(n_embd_k) ((size_t)(n_embd_k) + 16)
+#define LIZ_ATTN_VALUE_FLOATS(n_embd_v) (((size_t)(n_embd_v) + 15) / 16 * 16)
 
 /* The element types of a page, numbered as the cache numbers them. */
 typedef enum liz_attn_elem { LIZ_ATTN_BF16, LIZ_ATTN_F32, LIZ_ATTN_I8, LIZ_ATTN_ELEM_COUNT } liz_attn_elem;

@@ -282,61 +282,32 @@ static void ROWS(merge_block)(float *m, float *l, float *o, float m_block, float
     *m = greatest;
 }
 
-/* One head. `k` and `v` are the pages' bytes of this kv head; `sink` may be NULL. */
-#define ATTEND_HEAD(TYPE, ROUND)                                                                                       \
-    LIZ_LANE_FN void attend_head_##TYPE(const liz_attn_args *a, const float *q_head, const float *sink, float *out)    \
-    {                                                                                                                  \
-        float *q = a->scratch, *s = q + a->n_embd_k + 16, *o_block = s + LIZ_KEY_BLOCK,                                \
-              *o = o_block + a->n_embd_v + 16;                                                                         \
-        query_##TYPE(q_head, a->n_embd_k, q);                                                                          \
-        float m = 0, l = 0, *sums = o;                                                                                 \
-        for (size_t at = a->first_key / LIZ_KEY_BLOCK * LIZ_KEY_BLOCK; at < a->n_keys; at += LIZ_KEY_BLOCK) {          \
-            size_t first = a->first_key > at ? a->first_key - at : 0;                                                  \
-            size_t end = a->n_keys - at < LIZ_KEY_BLOCK ? a->n_keys - at : LIZ_KEY_BLOCK;                              \
-            size_t page = at / LIZ_GROUP_LEN, first_page = first / LIZ_GROUP_LEN;                                      \
-            for (size_t t = 2 * first_page; 16 * t < end; t++) {                                                       \
-                const attend_##TYPE *keys = (const void *)a->k[page + t / 2];                                          \
-                liz_v16_store(s + 16 * t, score_half_##TYPE(keys, t % 2, q, a->n_embd_k));                             \
-            }                                                                                                          \
-            float m_block, l_block = ROWS(softmax_block)(s, first, end, a->scale, a->softcap, ROUND, &m_block);        \
-            memset(sums, 0, (size_t)a->n_embd_v * sizeof *sums);                                                       \
-            for (size_t t = first_page; LIZ_GROUP_LEN * t < end; t++)                                                  \
-                value_page_##TYPE((const void *)a->v[page + t], s + LIZ_GROUP_LEN * t, a->n_embd_v, sums);             \
-            if (sums == o)                                                                                             \
-                m = m_block, l = l_block;                                                                              \
-            else                                                                                                       \
-                ROWS(merge_block)(&m, &l, o, m_block, l_block, o_block, a->n_embd_v);                                  \
-            sums = o_block;                                                                                            \
-        }                                                                                                              \
-        if (sink != NULL) {                                                                                            \
-            memset(o_block, 0, (size_t)a->n_embd_v * sizeof *o_block);                                                 \
-            ROWS(merge_block)(&m, &l, o, *sink, 1.0f, o_block, a->n_embd_v);                                           \
-        }                                                                                                              \
-        liz_v16 inverse = liz_v16_set(1.0f / l);                                                                       \
-        for (int i = 0; i < a->n_embd_v; i += 16)                                                                      \
-            liz_v16_store(out + i, liz_v16_fma(liz_v16_load(o + i), inverse, liz_v16_zero()));                         \
-    }                                                                                                                  \
+#define ATTEND_BLOCK(TYPE, ROUND)                                                                                      \
+    static void ROWS(attn_query_##TYPE)(const float *x, int n_embd, float *q) { query_##TYPE(x, n_embd, q); }          \
                                                                                                                        \
-    static void ROWS(attend_##TYPE)(const liz_attn_args *a)                                                            \
+    static float ROWS(attn_block_##TYPE)(const liz_attn_block *b, float *m, float *o)                                  \
     {                                                                                                                  \
-        for (int h = 0; h < a->n_group; h++)                                                                           \
-            attend_head_##TYPE(a, a->q + (size_t)h * (size_t)a->n_embd_k, a->sinks != NULL ? a->sinks + h : NULL,      \
-                               a->out + (size_t)h * (size_t)a->n_embd_v);                                              \
+        size_t first_page = b->first / LIZ_GROUP_LEN;                                                                  \
+        for (size_t t = 2 * first_page; 16 * t < b->end; t++)                                                          \
+            liz_v16_store(b->s + 16 * t, score_half_##TYPE((const void *)b->k[t / 2], t % 2, b->q, b->n_embd_k));      \
+        float l = ROWS(softmax_block)(b->s, b->first, b->end, b->scale, b->softcap, ROUND, m);                         \
+        memset(o, 0, (size_t)b->n_embd_v * sizeof *o);                                                                 \
+        for (size_t t = first_page; LIZ_GROUP_LEN * t < b->end; t++)                                                   \
+            value_page_##TYPE((const void *)b->v[t], b->s + LIZ_GROUP_LEN * t, b->n_embd_v, o);                        \
+        return l;                                                                                                      \
     }
 
-typedef uint16_t attend_bf16;
-typedef float attend_f32;
-typedef int8_t attend_i8;
-ATTEND_HEAD(bf16, true)
-ATTEND_HEAD(f32, false)
-ATTEND_HEAD(i8, false)
+ATTEND_BLOCK(bf16, true)
+ATTEND_BLOCK(f32, false)
+ATTEND_BLOCK(i8, false)
 
 static void ROWS(liz_kernel_attention)(liz_kernel *kernel)
 {
 #define ATTENTION_ENTRIES(ID, name)                                                                                    \
     kernel->store_key[LIZ_ATTN_##ID] = ROWS(store_key_##name);                                                         \
     kernel->store_value[LIZ_ATTN_##ID] = ROWS(store_value_##name);                                                     \
-    kernel->attend[LIZ_ATTN_##ID] = ROWS(attend_##name);
+    kernel->attn_query[LIZ_ATTN_##ID] = ROWS(attn_query_##name);                                                       \
+    kernel->attn_block[LIZ_ATTN_##ID] = ROWS(attn_block_##name);
     ATTENTION_ENTRIES(BF16, bf16)
     ATTENTION_ENTRIES(F32, f32)
     ATTENTION_ENTRIES(I8, i8)

@@ -74,9 +74,9 @@ static const struct {
     OP(sigmoid),
     OP(softcap),
     OP(rope),
-    OP_AT(attend, LIZ_ATTN_BF16, "attend bf16"),
-    OP_AT(attend, LIZ_ATTN_F32, "attend f32"),
-    OP_AT(attend, LIZ_ATTN_I8, "attend int8"),
+    OP_AT(attn_block, LIZ_ATTN_BF16, "attend bf16"),
+    OP_AT(attn_block, LIZ_ATTN_F32, "attend f32"),
+    OP_AT(attn_block, LIZ_ATTN_I8, "attend int8"),
 };
 
 size_t liz_kernel_count(void) { return sizeof ops / sizeof *ops; }

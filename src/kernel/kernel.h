@@ -60,33 +60,15 @@ typedef struct liz_rope_shape {
     bool neox;  /* pairs are (i, i + n_dims / 2) rather than (2 i, 2 i + 1) */
 } liz_rope_shape;
 
-/* One token's attention of a group of heads over its cache pages (kernel/attention.h). */
-typedef struct liz_attn_args {
-    const float *q;                     /* [n_group, n_embd_k] of this token, rope applied */
-    const uint8_t *const *k, *const *v; /* [pages] this layer's and kv head's bytes in each page */
-    size_t first_key, n_keys;           /* keys this token sees: positions [first_key, n_keys), at least one;
-                                           pages that hold none of them are not looked at */
-    int n_group, n_embd_k, n_embd_v;
-    float scale;
-    float softcap;      /* > 0: scores are bent to stay within it */
-    const float *sinks; /* [n_group] a score each head adds that has no value; NULL for none */
-    float *out;         /* [n_group, n_embd_v] */
-    float *scratch;     /* [LIZ_ATTN_SCRATCH_FLOATS(n_embd_k, n_embd_v)] */
-} liz_attn_args;
-
-/* Attention of a run: consecutive tokens of a sequence, the group's heads of each (kernel/attend_run.c). */
-typedef struct liz_attn_run {
-    const float *q; /* of the first token, [n_group, n_embd_k]; the next one's is q_stride further */
-    size_t q_stride;
-    const uint8_t *const *k, *const *v;     /* as in liz_attn_args */
-    size_t pos, window;                     /* of the first token; keys that a token sees at most */
-    int n_tok, n_group, n_embd_k, n_embd_v; /* n_tok n_group <= LIZ_ATTN_RUN_ROWS */
-    float scale, softcap;
-    const float *sinks;
-    float *out; /* as q */
-    size_t out_stride;
-    float *scratch; /* [LIZ_ATTN_RUN_FLOATS(n_embd_k, n_embd_v)], 64-byte aligned */
-} liz_attn_run;
+/* One query against a block of LIZ_KEY_BLOCK keys (kernel/attention.h). */
+typedef struct liz_attn_block {
+    const float *q;                     /* as attn_query leaves it */
+    const uint8_t *const *k, *const *v; /* this layer's and kv head's bytes in each page of the block */
+    size_t first, end;                  /* the keys it sees, at least one; pages that hold none are not looked at */
+    int n_embd_k, n_embd_v;
+    float scale, softcap; /* softcap > 0: scores are bent to stay within it */
+    float *s;             /* [LIZ_KEY_BLOCK] scratch */
+} liz_attn_block;
 
 typedef struct liz_kernel {
     liz_tier_id tier;
@@ -128,8 +110,11 @@ typedef struct liz_kernel {
     /* By liz_attn_elem. A token's key or value x [n_embd] of one head into place `slot` of the head's page. */
     void (*store_key[LIZ_ATTN_ELEM_COUNT])(const float *x, int n_embd, int slot, void *page);
     void (*store_value[LIZ_ATTN_ELEM_COUNT])(const float *x, int n_embd, int slot, void *page);
-    void (*attend[LIZ_ATTN_ELEM_COUNT])(const liz_attn_args *args);
-    /* Its steps, for runs. Scores of a key block become p, of which keys [first, end) are seen; p of the others in
+    /* A query x [n_embd] as the cache type wants it, [LIZ_ATTN_QUERY_FLOATS(n_embd)]. */
+    void (*attn_query[LIZ_ATTN_ELEM_COUNT])(const float *x, int n_embd, float *q);
+    /* Its (m, l, o) over a block: l is returned, o is [LIZ_ATTN_VALUE_FLOATS(n_embd_v)]. */
+    float (*attn_block[LIZ_ATTN_ELEM_COUNT])(const liz_attn_block *block, float *m, float *o);
+    /* The steps of that. Scores of a key block become p, of which keys [first, end) are seen; p of the others in
      * their pages is zero. Gives their sum and the greatest score. */
     float (*attn_softmax)(float *s, size_t first, size_t end, float scale, float softcap, bool round, float *greatest);
     /* The running (m, l, o) takes in a block's. */
@@ -142,12 +127,6 @@ typedef struct liz_kernel {
 } liz_kernel;
 
 void liz_kernel_init(liz_kernel *kernel, liz_tier_id tier);
-
-/* Attention of a run over pages of these elements, by products where the tier has them and there are rows enough, else
- * by `attend`, token by token: the same bits. Between tiles_begin and tiles_end. */
-void liz_attend(const liz_kernel *kernel, liz_attn_elem elem, const liz_attn_run *run);
-/* Whether it is by products. */
-bool liz_attend_multiplies(const liz_kernel *kernel, liz_attn_elem elem, const liz_attn_run *run);
 
 /* The operations of the table and which variant a tier runs, for `inspect`. */
 size_t liz_kernel_count(void);

@@ -2,7 +2,7 @@
 #include "model/model.h"
 
 #include "base/carve.h"
-#include "kernel/attention.h"
+#include "kernel/attend.h"
 #include "model/model_core.h"
 #include "model/model_lora.h"
 #include "sys/memory.h"
@@ -133,15 +133,14 @@ static void carve_all(liz_model *m, const liz_model_opts *o, liz_member *members
     carve_rows(m, o, c);
     m->tokens = liz_carve(c, (uint64_t)o->n_batch_max, sizeof *m->tokens);
     m->runs = liz_carve(c, (uint64_t)o->n_batch_max, sizeof *m->runs);
+    m->crews = liz_carve(c, (uint64_t)o->n_batch_max, sizeof *m->crews);
     m->logit_rows = liz_carve(c, (uint64_t)o->n_logits_max, sizeof *m->logit_rows);
     for (int i = 0; i < h->n_rope; i++)
         m->rope_freqs[i] = liz_carve(c, (uint64_t)h->rope[i].n_dims / 2, sizeof(double));
     for (int i = 0; i < n_members; i++) {
         liz_member *s = members != NULL ? &members[i] : &(liz_member){0};
         s->matmul = liz_carve(c, liz_matmul_scratch_bytes((size_t)o->n_batch_max), 1);
-        uint64_t n_one = LIZ_ATTN_SCRATCH_FLOATS(h->n_embd_k, h->n_embd_v);
-        uint64_t n_run = LIZ_ATTN_RUN_FLOATS(h->n_embd_k, h->n_embd_v);
-        s->attn = carve_floats(c, n_one > n_run ? n_one : n_run, 1);
+        s->attn = carve_floats(c, LIZ_ATTN_SCRATCH_FLOATS(h->n_embd_k, h->n_embd_v), 1);
         s->k_pages = liz_carve(c, n_pages, sizeof *s->k_pages);
         s->v_pages = liz_carve(c, n_pages, sizeof *s->v_pages);
         uint64_t n_gathered = (int)LIZ_PAGE_TOKENS == (int)LIZ_ATTN_PAGE ? 0 : n_pages * LIZ_ATTN_PAGE;

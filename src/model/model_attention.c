@@ -1,5 +1,6 @@
 /* model_attention.c - the first half of a layer: queries, keys and values, positions, the cache, attention over it. */
-#include "kernel/attention.h"
+#include "base/checked.h"
+#include "kernel/attend.h"
 #include "model/model_core.h"
 
 /* Norm and rotary position of `n_heads` heads of one token, in place. */
@@ -112,22 +113,19 @@ static void gather_page(const liz_worker *w, int layer, int kv_head, const int32
     s->v_pages[p] = v;
 }
 
-/* The pages of one kv head that the tokens of a run see. */
-static void run_pages(const liz_worker *w, int layer, const liz_run *run, size_t window, int kv_head)
+/* The pages of one kv head that hold a run's keys [from, to). */
+static void run_pages(const liz_worker *w, int layer, const liz_run *run, int kv_head, size_t from, size_t to)
 {
     const liz_model *m = w->m;
     const liz_hparams *h = &m->h;
-    const liz_token *tok = &m->tokens[run->first];
     liz_member *s = &m->members[w->id];
     liz_cache_type type = liz_cache_elem_type(w->cache);
-    size_t n_seen = (size_t)tok->pos + 1, first_key = n_seen > window ? n_seen - window : 0;
-    size_t n_keys = (size_t)(tok->pos + run->n);
     size_t k_off = (size_t)kv_head * liz_cache_head_bytes(type, h->n_embd_k);
     size_t v_off = (size_t)kv_head * liz_cache_head_bytes(type, h->n_embd_v);
-    const int32_t *pages = w->seqs[tok->seq].pages;
-    for (size_t p = first_key / LIZ_ATTN_PAGE; p * LIZ_ATTN_PAGE < n_keys; p++) {
+    const int32_t *pages = w->seqs[m->tokens[run->first].seq].pages;
+    for (size_t p = from / LIZ_ATTN_PAGE; p * LIZ_ATTN_PAGE < to; p++) {
         if (SINGLE) {
-            gather_page(w, layer, kv_head, pages, p, n_keys);
+            gather_page(w, layer, kv_head, pages, p, to);
             continue;
         }
         s->k_pages[p] = (uint8_t *)liz_cache_k(w->cache, layer, pages[p]) + k_off;
@@ -135,62 +133,107 @@ static void run_pages(const liz_worker *w, int layer, const liz_run *run, size_t
     }
 }
 
-/* Attention of a run and one kv head's group of query heads: together where the tier has products for it. */
-static void attend(const liz_worker *w, int layer, const liz_run *run, int kv_head)
+static size_t window_of(const liz_hparams *h, int layer)
 {
-    liz_model *m = w->m;
+    return h->layers[layer].windowed ? (size_t)h->window : SIZE_MAX;
+}
+
+/* The first key that a token sees. */
+static size_t first_key(const liz_token *tok, size_t window)
+{
+    size_t n_keys = (size_t)tok->pos + 1;
+    return n_keys > window ? n_keys - window : 0;
+}
+
+/* Query heads [head, head + n_heads) of a run's tokens. */
+static void add_rows(const liz_worker *w, int layer, const liz_run *run, int head, int n_heads, liz_attn *attn)
+{
+    const liz_model *m = w->m;
     const liz_hparams *h = &m->h;
     const float *sinks = m->w.layers[layer].sinks;
-    liz_member *s = &m->members[w->id];
-    int n_group = h->n_head / h->n_head_kv;
-    size_t pos = (size_t)m->tokens[run->first].pos, window = h->layers[layer].windowed ? (size_t)h->window : SIZE_MAX;
-    size_t head = (size_t)run->first * (size_t)h->n_head + (size_t)(kv_head * n_group);
-    size_t q_stride = (size_t)(h->n_head * h->n_embd_k), out_stride = (size_t)(h->n_head * h->n_embd_v);
-    run_pages(w, layer, run, window, kv_head);
-    liz_attn_run args = {
-        .q = m->buf.q + head * (size_t)h->n_embd_k,
-        .q_stride = q_stride,
-        .k = s->k_pages,
-        .v = s->v_pages,
-        .pos = pos,
-        .window = window,
-        .n_tok = run->n,
-        .n_group = n_group,
-        .n_embd_k = h->n_embd_k,
-        .n_embd_v = h->n_embd_v,
-        .scale = h->attn_scale,
-        .softcap = h->attn_softcap,
-        .sinks = sinks != NULL ? sinks + kv_head * n_group : NULL,
-        .out = m->buf.attn + head * (size_t)h->n_embd_v,
-        .out_stride = out_stride,
-        .scratch = s->attn,
-    };
-    liz_attn_elem elem = (liz_attn_elem)liz_cache_elem_type(w->cache);
-    liz_attend(&m->kernel, elem, &args);
+    for (int32_t t = run->first; t < run->first + run->n; t++)
+        for (int i = head; i < head + n_heads; i++) {
+            size_t at = (size_t)t * (size_t)h->n_head + (size_t)i;
+            liz_attn_add(attn, (liz_attn_row){.q = m->buf.q + at * (size_t)h->n_embd_k,
+                                              .first_key = first_key(&m->tokens[t], window_of(h, layer)),
+                                              .n_keys = (size_t)m->tokens[t].pos + 1,
+                                              .sink = sinks != NULL ? sinks + i : NULL,
+                                              .out = m->buf.attn + at * (size_t)h->n_embd_v});
+        }
+}
+
+/* Rows [begin, end) look at their keys before `to`, those before `from` but for whole blocks left out. */
+static void look(const liz_worker *w, int layer, const liz_run *run, int kv_head, size_t from, size_t to,
+                 liz_attn *attn, size_t begin, size_t end)
+{
+    const liz_member *s = &w->m->members[w->id];
+    size_t first = SIZE_MAX;
+    for (size_t i = begin; i < end; i++)
+        first = liz_least(first, attn->rows[i].first_key);
+    from = liz_most(from, first / LIZ_KEY_BLOCK * LIZ_KEY_BLOCK);
+    run_pages(w, layer, run, kv_head, from, to);
+    liz_attn_look(attn, begin, end, s->k_pages, s->v_pages, from, to);
+}
+
+/* Attention of a crew and of query heads that share a kv head: first to the keys that all runs share, then each run to
+ * its own. */
+static void attend(const liz_worker *w, int layer, const liz_crew *crew, int kv_head, int head, int n_heads)
+{
+    const liz_model *m = w->m;
+    const liz_hparams *h = &m->h;
+    liz_attn attn = {.kernel = &m->kernel,
+                     .elem = (liz_attn_elem)liz_cache_elem_type(w->cache),
+                     .n_embd_k = h->n_embd_k,
+                     .n_embd_v = h->n_embd_v,
+                     .scale = h->attn_scale,
+                     .softcap = h->attn_softcap,
+                     .scratch = m->members[w->id].attn};
+    const liz_run *runs = &m->runs[crew->first];
+    for (size_t i = 0; i < crew->n; i++)
+        add_rows(w, layer, &runs[i], head, n_heads, &attn);
+    if (crew->n_shared > 0)
+        look(w, layer, &runs[0], kv_head, 0, crew->n_shared, &attn, 0, attn.n_rows);
+    for (size_t i = 0, row = 0; i < crew->n; i++) {
+        size_t end = row + (size_t)(runs[i].n * n_heads);
+        look(w, layer, &runs[i], kv_head, crew->n_shared, attn.rows[end - 1].n_keys, &attn, row, end);
+        row = end;
+    }
+    liz_attn_finish(&attn);
 }
 
 /* Items go round the members, since later tokens see more keys. */
 static void attend_share(const liz_worker *w, int layer)
 {
     liz_model *m = w->m;
-    size_t n_head_kv = (size_t)m->h.n_head_kv, n_items = m->n_runs * n_head_kv;
+    size_t n_head_kv = (size_t)m->h.n_head_kv, n_items = m->n_crews * n_head_kv;
+    int n_group = m->h.n_head / m->h.n_head_kv;
     if (m->kernel.tiles_begin != NULL)
         m->kernel.tiles_begin();
     for (size_t i = (size_t)w->id; i < n_items; i += (size_t)w->n)
-        attend(w, layer, &m->runs[i / n_head_kv], (int)(i % n_head_kv));
+        for (int first = 0, kv_head = (int)(i % n_head_kv); first < n_group; first += LIZ_ATTN_ROWS)
+            attend(w, layer, &m->crews[i / n_head_kv], kv_head, kv_head * n_group + first,
+                   n_group - first < (int)LIZ_ATTN_ROWS ? n_group - first : (int)LIZ_ATTN_ROWS);
     if (m->kernel.tiles_end != NULL)
         m->kernel.tiles_end();
 }
 
-/* Keys and values that the step's tokens see in a layer. */
-static uint64_t seen_bytes(const liz_worker *w, int layer)
+/* Keys and values that a step reads in a layer. */
+static uint64_t read_bytes(const liz_worker *w, int layer)
 {
     const liz_model *m = w->m;
     const liz_hparams *h = &m->h;
     liz_cache_type type = liz_cache_elem_type(w->cache);
-    uint64_t n = 0, window = h->layers[layer].windowed ? (uint64_t)h->window : UINT64_MAX;
-    for (size_t t = 0; t < w->n_tok && m->profile != NULL; t++)
-        n += (uint64_t)m->tokens[t].pos < window ? (uint64_t)m->tokens[t].pos + 1 : window;
+    uint64_t n = 0;
+    for (size_t c = 0; c < m->n_crews && m->profile != NULL; c++) {
+        const liz_crew *crew = &m->crews[c];
+        size_t first_of_all = crew->n_shared;
+        for (const liz_run *run = &m->runs[crew->first]; run < &m->runs[crew->first + crew->n]; run++) {
+            size_t first = first_key(&m->tokens[run->first], window_of(h, layer));
+            first_of_all = liz_least(first_of_all, first);
+            n += (size_t)(m->tokens[run->first].pos + run->n) - liz_most(first, crew->n_shared);
+        }
+        n += crew->n_shared - first_of_all;
+    }
     uint64_t page = liz_cache_head_bytes(type, h->n_embd_k) + liz_cache_head_bytes(type, h->n_embd_v);
     return n * (uint64_t)h->n_head_kv * page / LIZ_PAGE_TOKENS;
 }
@@ -215,7 +258,7 @@ void liz_model_attention(const liz_worker *w, int layer)
     lap(w, LIZ_PART_POSITION, 0);
     attend_share(w, layer);
     meet(w);
-    lap(w, LIZ_PART_ATTENTION, seen_bytes(w, layer));
+    lap(w, LIZ_PART_ATTENTION, read_bytes(w, layer));
     size_t n_attn = (size_t)l->o.matrix.n_in;
     prepare_here(w, (liz_act_source){.x = m->buf.attn, .stride = n_attn}, w->n_tok, n_attn, form_of(&l->o));
     linear(w, &l->o, w->n_tok, m->buf.h);

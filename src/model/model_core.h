@@ -41,10 +41,16 @@ typedef struct liz_token {
     int32_t seq;
 } liz_token;
 
-/* Neighbouring tokens of a sequence that attend together. */
+/* Neighbouring tokens of a sequence. */
 typedef struct liz_run {
     int32_t first, n; /* tokens of the step */
+    int32_t page;     /* where its first block of keys ends, -1 where that is not whole */
 } liz_run;
+
+/* Runs that attend together, and how many keys from the first on lie in the same pages for all, in whole blocks. */
+typedef struct liz_crew {
+    size_t first, n, n_shared;
+} liz_crew;
 
 struct liz_model {
     const liz_gguf *gguf;
@@ -67,7 +73,8 @@ struct liz_model {
     liz_member *members;
     liz_token *tokens; /* [n_batch_max] */
     liz_run *runs;     /* [n_runs], at most one for each token */
-    size_t n_runs;
+    liz_crew *crews;   /* [n_crews], likewise */
+    size_t n_runs, n_crews;
     int32_t *logit_rows;   /* [n_logits_max] tokens of the step */
     double *rope_freqs[2]; /* [n_dims / 2] */
     int n_adapters;

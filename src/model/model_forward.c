@@ -1,6 +1,7 @@
 /* model_forward.c - a step: the batch's tokens through all layers, and the logits that are asked for. */
+#include "base/checked.h"
 #include "kernel/angle.h"
-#include "kernel/attention.h"
+#include "kernel/attend.h"
 #include "model/model_core.h"
 #include "tensor/quant.h"
 
@@ -86,13 +87,67 @@ static void run_member(void *arg, int id, int n_members)
     output(&w);
 }
 
-/* Cuts a sequence's tokens of the step into runs, as long as their heads have room together. */
-static void add_runs(liz_model *m, size_t first, size_t n_tok)
+/* Tokens of one sequence whose heads have room together. */
+static size_t run_most(const liz_model *m)
 {
-    size_t n_group = (size_t)(m->h.n_head / m->h.n_head_kv),
-           most = n_group < LIZ_ATTN_RUN_ROWS ? LIZ_ATTN_RUN_ROWS / n_group : 1;
-    for (size_t t = 0; t < n_tok; t += most)
-        m->runs[m->n_runs++] = (liz_run){(int32_t)(first + t), (int32_t)(n_tok - t < most ? n_tok - t : most)};
+    size_t n_group = (size_t)(m->h.n_head / m->h.n_head_kv);
+    return n_group < LIZ_ATTN_ROWS ? LIZ_ATTN_ROWS / n_group : 1;
+}
+
+/* Cuts a sequence's tokens of the step into runs, as long as there is room. */
+static void add_runs(liz_model *m, const liz_batch_seq *seq, size_t first)
+{
+    size_t most = run_most(m), n_tok = (size_t)seq->n_tok;
+    for (size_t t = 0; t < n_tok; t += most) {
+        size_t n = liz_least(n_tok - t, most);
+        bool whole = (size_t)seq->n_past + t + n >= LIZ_KEY_BLOCK;
+        m->runs[m->n_runs++] =
+            (liz_run){(int32_t)(first + t), (int32_t)n, whole ? seq->pages[LIZ_KEY_BLOCK / LIZ_PAGE_TOKENS - 1] : -1};
+    }
+}
+
+/* Runs that begin with the same block of keys come to stand beside each other. Few are out of place. */
+static void sort_runs(liz_model *m)
+{
+    for (size_t i = 1; i < m->n_runs; i++) {
+        liz_run run = m->runs[i];
+        size_t at = i;
+        for (; at > 0 && m->runs[at - 1].page > run.page; at--)
+            m->runs[at] = m->runs[at - 1];
+        m->runs[at] = run;
+    }
+}
+
+/* Keys from the first on that two runs have in the same pages, in whole blocks. */
+static size_t keys_shared(const liz_worker *w, const liz_run *a, const liz_run *b)
+{
+    const liz_token *x = &w->m->tokens[a->first], *y = &w->m->tokens[b->first];
+    const int32_t *x_pages = w->seqs[x->seq].pages, *y_pages = w->seqs[y->seq].pages;
+    size_t n = liz_least((size_t)(x->pos + a->n), (size_t)(y->pos + b->n)) / LIZ_PAGE_TOKENS, i = 0;
+    while (i < n && x_pages[i] == y_pages[i])
+        i++;
+    return i * LIZ_PAGE_TOKENS / LIZ_KEY_BLOCK * LIZ_KEY_BLOCK;
+}
+
+/* Neighbouring runs that share keys attend together while there is room. */
+static void form_crews(const liz_worker *w)
+{
+    liz_model *m = w->m;
+    size_t room = 0, n_shared;
+    sort_runs(m);
+    m->n_crews = 0;
+    for (size_t i = 0; i < m->n_runs; i++) {
+        const liz_run *run = &m->runs[i];
+        liz_crew *crew = &m->crews[m->n_crews - (m->n_crews > 0)];
+        if ((size_t)run->n <= room && run->page >= 0 && (n_shared = keys_shared(w, &m->runs[crew->first], run)) > 0) {
+            crew->n_shared = crew->n > 1 ? liz_least(crew->n_shared, n_shared) : n_shared;
+            crew->n++;
+            room -= (size_t)run->n;
+        } else {
+            m->crews[m->n_crews++] = (liz_crew){i, 1, 0};
+            room = run_most(m) - (size_t)run->n;
+        }
+    }
 }
 
 /* The sequences' tokens one after the other. False when a maximum is exceeded. */
@@ -108,7 +163,7 @@ static bool gather_tokens(liz_worker *w, int n_seqs)
             seq->n_logits > seq->n_tok || w->n_logits + (size_t)seq->n_logits > (size_t)m->opts.n_logits_max ||
             seq->n_past > m->opts.n_ctx - seq->n_tok)
             return false;
-        add_runs(m, w->n_tok, (size_t)seq->n_tok);
+        add_runs(m, seq, w->n_tok);
         for (int32_t t = 0; t < seq->n_tok; t++) {
             if (t >= seq->n_tok - seq->n_logits)
                 m->logit_rows[w->n_logits++] = (int32_t)w->n_tok;
@@ -124,6 +179,7 @@ liz_status liz_model_forward(liz_model *m, liz_cache *cache, const liz_batch_seq
     liz_worker step = {.m = m, .cache = cache, .seqs = seqs};
     if (!gather_tokens(&step, n_seqs))
         return liz_fail(err, LIZ_E_LIMIT, "a step of the model: more tokens than it was opened for");
+    form_crews(&step);
     m->lap_us = m->profile != NULL ? liz_clock_us() : 0;
     liz_team_run(m->team, run_member, &step);
     *logits = m->buf.logits;

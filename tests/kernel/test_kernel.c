@@ -7,7 +7,7 @@
 #include "../lib/guarded.h"
 
 #include "base/half.h"
-#include "kernel/attention.h"
+#include "kernel/attend.h"
 #include "kernel/kernel.h"
 #include "kernel/matmul.h"
 #include "sys/team.h"
@@ -590,25 +590,48 @@ static void fill_pages(liz_attn_elem elem, size_t n, int n_embd, bool values, co
     }
 }
 
-/* What a case of attention varies beside the number of keys. */
+/* What a case of attention varies: runs of n_tok tokens from `pos` on (each run seven later than the one before), whose
+ * first n_shared keys are the same. */
 typedef struct attn_case {
     liz_attn_elem elem;
     bool sinks;
-    size_t first_key, n_keys;
-    int n_group, n_embd;
+    size_t pos, window, n_shared;
+    int n_runs, n_tok, n_group, n_embd;
     float softcap;
 } attn_case;
 
+enum { ATTN_PAGES_MAX = 16 };
+
+/* Keys and values of a run. */
+typedef struct attn_keys {
+    float *k, *v;
+    const uint8_t *k_pages[ATTN_PAGES_MAX], *v_pages[ATTN_PAGES_MAX];
+} attn_keys;
+
+static size_t run_pos(const attn_case *c, size_t run) { return c->pos + 7 * run; }
+static size_t run_rows(const attn_case *c) { return (size_t)(c->n_tok * c->n_group); }
+
+/* Row i of all, heads within tokens within runs. */
+static liz_attn_row attn_row(const attn_case *c, size_t i, const float *q, const float *sinks, float *out)
+{
+    size_t head = i % (size_t)c->n_group, tok = i / (size_t)c->n_group % (size_t)c->n_tok;
+    size_t n_keys = run_pos(c, i / run_rows(c)) + tok + 1, at = i * (size_t)c->n_embd;
+    return (liz_attn_row){.q = q + at,
+                          .first_key = n_keys > c->window ? n_keys - c->window : 0,
+                          .n_keys = n_keys,
+                          .sink = c->sinks ? sinks + head : NULL,
+                          .out = out + at};
+}
+
 /* One head in double: the value that element i of the result must have, for each i. */
-static void attend_double(const attn_case *c, const float *q, const float *k, const float *v, const float *sink,
-                          double *out)
+static void attend_double(const attn_case *c, const liz_attn_row *row, const attn_keys *keys, double *out)
 {
     double total = 0, most = -1e300, sums[256] = {0};
     for (int pass = 0; pass < 2; pass++)
-        for (size_t t = c->first_key; t < c->n_keys; t++) {
+        for (size_t t = row->first_key; t < row->n_keys; t++) {
             double s = 0;
             for (int i = 0; i < c->n_embd; i++)
-                s += (double)q[i] * (double)k[t * (size_t)c->n_embd + (size_t)i];
+                s += (double)row->q[i] * (double)keys->k[t * (size_t)c->n_embd + (size_t)i];
             s *= 0.125;
             if (c->softcap > 0)
                 s = (double)c->softcap * tanh(s / (double)c->softcap);
@@ -619,54 +642,88 @@ static void attend_double(const attn_case *c, const float *q, const float *k, co
             double p = exp(s - most);
             total += p;
             for (int i = 0; i < c->n_embd; i++)
-                sums[i] += p * (double)v[t * (size_t)c->n_embd + (size_t)i];
+                sums[i] += p * (double)keys->v[t * (size_t)c->n_embd + (size_t)i];
         }
-    if (sink != NULL)
-        total += exp((double)*sink - most);
+    if (row->sink != NULL)
+        total += exp((double)*row->sink - most);
     for (int i = 0; i < c->n_embd; i++)
         out[i] = sums[i] / total;
 }
 
+static liz_attn attn_of(const attn_case *c, const liz_kernel *kernel)
+{
+    return (liz_attn){.kernel = kernel,
+                      .elem = c->elem,
+                      .n_embd_k = c->n_embd,
+                      .n_embd_v = c->n_embd,
+                      .scale = 0.125f,
+                      .softcap = c->softcap,
+                      .scratch = guarded(4 * LIZ_ATTN_SCRATCH_FLOATS(c->n_embd, c->n_embd))};
+}
+
+/* All rows together, as a model does it. */
+static void attend_crew(const attn_case *c, const attn_keys *keys, const float *q, const float *sinks, float *out)
+{
+    liz_attn attn = attn_of(c, &tested);
+    for (size_t i = 0; i < (size_t)c->n_runs * run_rows(c); i++)
+        liz_attn_add(&attn, attn_row(c, i, q, sinks, out));
+    assert_true(liz_attn_multiplies(&attn, attn.n_rows) ==
+                (tested.gemm_bf16 != NULL && c->elem == LIZ_ATTN_BF16 && c->n_embd % 32 == 0 && attn.n_rows > 1));
+    if (tested.tiles_begin != NULL)
+        tested.tiles_begin();
+    if (c->n_shared > 0)
+        liz_attn_look(&attn, 0, attn.n_rows, keys->k_pages, keys->v_pages, 0, c->n_shared);
+    for (size_t run = 0; run < (size_t)c->n_runs; run++)
+        liz_attn_look(&attn, run * run_rows(c), (run + 1) * run_rows(c), keys[run].k_pages, keys[run].v_pages,
+                      c->n_shared, run_pos(c, run) + (size_t)c->n_tok);
+    liz_attn_finish(&attn);
+    if (tested.tiles_end != NULL)
+        tested.tiles_end();
+}
+
+/* Keys of each run; those that are shared are the first run's pages, and pages outside all windows must not be looked
+ * at. */
+static void fill_keys(const attn_case *c, attn_keys *keys)
+{
+    for (size_t run = 0; run < (size_t)c->n_runs; run++) {
+        attn_keys *at = &keys[run];
+        size_t pos = run_pos(c, run), n_keys = pos + (size_t)c->n_tok, n = (size_t)c->n_embd;
+        size_t n_unseen = pos + 1 > c->window ? pos + 1 - c->window : 0;
+        at->k = gauss_floats((n_keys + LIZ_ATTN_PAGE) * n);
+        at->v = gauss_floats((n_keys + LIZ_ATTN_PAGE) * n);
+        memcpy(at->k, keys->k, c->n_shared * n * sizeof(float));
+        memcpy(at->v, keys->v, c->n_shared * n * sizeof(float));
+        fill_pages(c->elem, n_keys, c->n_embd, false, at->k, at->k_pages);
+        fill_pages(c->elem, n_keys, c->n_embd, true, at->v, at->v_pages);
+        for (size_t p = 0; p < n_unseen / LIZ_ATTN_PAGE; p++)
+            at->k_pages[p] = at->v_pages[p] = NULL;
+    }
+}
+
+/* Rows together against the reference row by row, and that against double. */
 static void check_attention(attn_case c)
 {
-    enum { PAGES_MAX = 12 };
-    size_t n_embd = (size_t)c.n_embd, n_group = (size_t)c.n_group;
-    size_t n_pages = (c.n_keys + LIZ_ATTN_PAGE - 1) / LIZ_ATTN_PAGE, n_kv = n_pages * LIZ_ATTN_PAGE * n_embd;
-    float *q = gauss_floats(n_group * n_embd), *k = gauss_floats(n_kv), *v = gauss_floats(n_kv);
-    float *sinks = gauss_floats(n_group);
-    const uint8_t *k_pages[PAGES_MAX], *v_pages[PAGES_MAX];
-    fill_pages(c.elem, c.n_keys, c.n_embd, false, k, k_pages);
-    fill_pages(c.elem, c.n_keys, c.n_embd, true, v, v_pages);
-    for (size_t p = 0; p < c.first_key / LIZ_ATTN_PAGE; p++)
-        k_pages[p] = v_pages[p] = NULL; /* outside the window: must not be looked at */
-    size_t n_out = n_group * n_embd;
-    float *want = guarded(n_out * 4), *scratch = guarded(4 * LIZ_ATTN_SCRATCH_FLOATS(c.n_embd, c.n_embd));
-    uint8_t *got = canaries_new(n_out * 4);
-    liz_attn_args a = {.q = q,
-                       .k = k_pages,
-                       .v = v_pages,
-                       .first_key = c.first_key,
-                       .n_keys = c.n_keys,
-                       .n_group = c.n_group,
-                       .n_embd_k = c.n_embd,
-                       .n_embd_v = c.n_embd,
-                       .scale = 0.125f,
-                       .softcap = c.softcap,
-                       .sinks = c.sinks ? sinks : NULL,
-                       .out = want,
-                       .scratch = scratch};
     static const char *const names[] = {"attend bf16", "attend f32", "attend int8"};
+    size_t n_embd = (size_t)c.n_embd, n_rows = (size_t)c.n_runs * run_rows(&c), n_out = n_rows * n_embd;
+    attn_keys keys[LIZ_ATTN_ROWS];
+    fill_keys(&c, keys);
+    float *q = gauss_floats(n_out), *sinks = gauss_floats((size_t)c.n_group), *want = guarded(n_out * 4);
+    uint8_t *got = canaries_new(n_out * 4);
     entry = names[c.elem];
-    ref.attend[c.elem](&a);
-    a.out = (float *)(void *)got;
-    tested.attend[c.elem](&a);
-    compare(want, (float *)(void *)got, n_out, entry, c.n_keys, n_group);
-    for (size_t h = 0; h < n_group; h++) { /* the reference against double */
+    for (size_t i = 0; i < n_rows; i++) {
+        const attn_keys *own = &keys[i / run_rows(&c)];
+        liz_attn attn = attn_of(&c, &ref);
+        liz_attn_row row = attn_row(&c, i, q, sinks, want);
         double right[256];
-        attend_double(&c, q + h * n_embd, k, v, c.sinks ? sinks + h : NULL, right);
-        for (size_t i = 0; i < n_embd; i++)
-            assert_true(fabs(right[i] - (double)want[h * n_embd + i]) < (c.elem == LIZ_ATTN_F32 ? 2e-5 : 0.05));
+        liz_attn_add(&attn, row);
+        liz_attn_look(&attn, 0, 1, own->k_pages, own->v_pages, 0, row.n_keys);
+        liz_attn_finish(&attn);
+        attend_double(&c, &row, own, right);
+        for (size_t j = 0; j < n_embd; j++)
+            assert_true(fabs(right[j] - (double)want[i * n_embd + j]) < (c.elem == LIZ_ATTN_F32 ? 2e-5 : 0.05));
     }
+    attend_crew(&c, keys, q, sinks, (float *)(void *)got);
+    compare(want, (float *)(void *)got, n_out, entry, c.pos, n_rows);
     canaries_check(got, n_out * 4, entry);
     guards_release();
 }
@@ -675,108 +732,74 @@ static void test_attention(void **state)
 {
     (void)state;
     static const size_t lengths[] = {1, 2, 15, 16, 17, 31, 32, 33, 100, 128, 129, 160, 257, 300};
-    static const size_t windows[] = {1, 16, 17, 40, 130};
+    static const size_t windows[] = {SIZE_MAX, 1, 16, 17, 40, 130};
+    static const struct {
+        int n_group, n_embd;
+        bool sinks;
+        float softcap;
+    } shapes[] = {{1, 64, false, 0}, {3, 32, true, 0}, {1, 16, false, 1.5f}, {2, 80, true, 0}, {2, 32, false, 50}};
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++)
-        for (int elem = 0; elem < LIZ_ATTN_ELEM_COUNT; elem++) {
-            size_t n = lengths[i];
-            check_attention(
-                (attn_case){.elem = (liz_attn_elem)elem, .n_keys = n, .n_group = 1 + (int)(i % 4), .n_embd = 64});
-            check_attention(
-                (attn_case){.elem = (liz_attn_elem)elem, .n_keys = n, .n_group = 1, .n_embd = 16, .softcap = 1.5f});
-            check_attention(
-                (attn_case){.elem = (liz_attn_elem)elem, .n_keys = n, .n_group = 2, .n_embd = 80, .sinks = true});
+        for (int elem = 0; elem < LIZ_ATTN_ELEM_COUNT; elem++)
             for (size_t w = 0; w < sizeof windows / sizeof *windows; w++)
-                check_attention((attn_case){.elem = (liz_attn_elem)elem,
-                                            .first_key = n > windows[w] ? n - windows[w] : 0,
-                                            .n_keys = n,
-                                            .n_group = 2,
-                                            .n_embd = 32,
-                                            .sinks = w % 2,
-                                            .softcap = w % 3 ? 0 : 50});
-        }
+                for (size_t j = w % 2; j < sizeof shapes / sizeof *shapes; j += 2)
+                    check_attention((attn_case){.elem = (liz_attn_elem)elem,
+                                                .pos = lengths[i] - 1,
+                                                .window = windows[w],
+                                                .n_runs = 1,
+                                                .n_tok = 1,
+                                                .n_group = shapes[j].n_group,
+                                                .n_embd = shapes[j].n_embd,
+                                                .sinks = shapes[j].sinks,
+                                                .softcap = shapes[j].softcap});
 }
 
-/* ---- Runs of attention ---- */
-
-typedef struct run_case {
-    size_t pos, window;
-    int n_tok, n_group, n_embd;
-    bool sinks;
-    float softcap;
-} run_case;
-
-/* A run against the reference token by token. */
-static void check_run(run_case c)
-{
-    enum { PAGES_MAX = 16 };
-    size_t n_embd = (size_t)c.n_embd, n_group = (size_t)c.n_group, n_tok = (size_t)c.n_tok, n_keys = c.pos + n_tok;
-    size_t n_kv = (n_keys + LIZ_ATTN_PAGE) * n_embd, width = n_group * n_embd + 16, n_out = n_tok * width;
-    float *q = gauss_floats(n_out), *k = gauss_floats(n_kv), *v = gauss_floats(n_kv), *sinks = gauss_floats(n_group);
-    const uint8_t *k_pages[PAGES_MAX], *v_pages[PAGES_MAX];
-    fill_pages(LIZ_ATTN_BF16, n_keys, c.n_embd, false, k, k_pages);
-    fill_pages(LIZ_ATTN_BF16, n_keys, c.n_embd, true, v, v_pages);
-    for (size_t p = 0; p < (c.pos + 1 > c.window ? c.pos + 1 - c.window : 0) / LIZ_ATTN_PAGE; p++)
-        k_pages[p] = v_pages[p] = NULL; /* outside all windows: must not be looked at */
-    float *want = guarded(n_out * 4), *scratch = guarded(4 * LIZ_ATTN_SCRATCH_FLOATS(c.n_embd, c.n_embd));
-    uint8_t *got = canaries_new(n_out * 4);
-    memset(got, 0, n_out * 4);
-    for (size_t t = 0; t < n_tok; t++) {
-        size_t seen = c.pos + t + 1;
-        ref.attend[LIZ_ATTN_BF16](&(liz_attn_args){.q = q + t * width,
-                                                   .k = k_pages,
-                                                   .v = v_pages,
-                                                   .first_key = seen > c.window ? seen - c.window : 0,
-                                                   .n_keys = seen,
-                                                   .n_group = c.n_group,
-                                                   .n_embd_k = c.n_embd,
-                                                   .n_embd_v = c.n_embd,
-                                                   .scale = 0.125f,
-                                                   .softcap = c.softcap,
-                                                   .sinks = c.sinks ? sinks : NULL,
-                                                   .out = want + t * width,
-                                                   .scratch = scratch});
-    }
-    liz_attn_run run = {.q = q,
-                        .q_stride = width,
-                        .k = k_pages,
-                        .v = v_pages,
-                        .pos = c.pos,
-                        .window = c.window,
-                        .n_tok = c.n_tok,
-                        .n_group = c.n_group,
-                        .n_embd_k = c.n_embd,
-                        .n_embd_v = c.n_embd,
-                        .scale = 0.125f,
-                        .softcap = c.softcap,
-                        .sinks = c.sinks ? sinks : NULL,
-                        .out = (float *)(void *)got,
-                        .out_stride = width,
-                        .scratch = guarded(4 * LIZ_ATTN_RUN_FLOATS(c.n_embd, c.n_embd))};
-    assert_true(liz_attend_multiplies(&tested, LIZ_ATTN_BF16, &run) ==
-                (tested.gemm_bf16 != NULL && c.n_tok * c.n_group > 1));
-    if (tested.tiles_begin != NULL)
-        tested.tiles_begin();
-    liz_attend(&tested, LIZ_ATTN_BF16, &run);
-    if (tested.tiles_end != NULL)
-        tested.tiles_end();
-    compare(want, (float *)(void *)got, n_out, "attend in runs", n_keys, n_tok);
-    canaries_check(got, n_out * 4, "attend in runs");
-    guards_release();
-}
-
+/* Neighbouring tokens. */
 static void test_attention_runs(void **state)
 {
     (void)state;
     static const size_t begins[] = {0, 1, 15, 31, 32, 100, 120, 127, 128, 250, 380};
     for (size_t i = 0; i < sizeof begins / sizeof *begins; i++)
         for (int n_group = 1; n_group <= 8; n_group *= 2)
-            for (int n_tok = 1; n_tok * n_group <= LIZ_ATTN_RUN_ROWS; n_tok += n_tok < 3 ? 1 : 5) {
-                run_case c = {begins[i],  SIZE_MAX,           n_tok, n_group, n_tok % 2 ? 64 : 32,
-                              i % 3 == 1, i % 4 == 2 ? 30 : 0};
-                check_run(c);
+            for (int n_tok = 1; n_tok * n_group <= LIZ_ATTN_ROWS; n_tok += n_tok < 3 ? 1 : 5) {
+                attn_case c = {.elem = n_tok % 3 == 2 ? (liz_attn_elem)(i % LIZ_ATTN_ELEM_COUNT) : LIZ_ATTN_BF16,
+                               .pos = begins[i],
+                               .window = SIZE_MAX,
+                               .n_runs = 1,
+                               .n_tok = n_tok,
+                               .n_group = n_group,
+                               .n_embd = n_tok % 2 ? 64 : 32,
+                               .sinks = i % 3 == 1,
+                               .softcap = i % 4 == 2 ? 30 : 0};
+                check_attention(c);
                 c.window = 1 + (i * 37 + (size_t)n_tok) % 170;
-                check_run(c);
+                check_attention(c);
             }
+}
+
+/* Sequences that begin alike. */
+static void test_attention_crews(void **state)
+{
+    (void)state;
+    for (size_t n_shared = 128; n_shared <= 256; n_shared += 128)
+        for (int elem = 0; elem < LIZ_ATTN_ELEM_COUNT; elem++)
+            for (int n_group = 1; n_group <= 4; n_group++)
+                for (int n_tok = 1; n_tok <= 3; n_tok++) {
+                    attn_case c = {.elem = (liz_attn_elem)elem,
+                                   .pos = n_shared + (size_t)(elem * 20 + n_tok),
+                                   .window = SIZE_MAX,
+                                   .n_shared = n_shared,
+                                   .n_runs =
+                                       LIZ_ATTN_ROWS / (n_group * n_tok) < 9 ? LIZ_ATTN_ROWS / (n_group * n_tok) : 9,
+                                   .n_tok = n_tok,
+                                   .n_group = n_group,
+                                   .n_embd = n_group == 3 ? 80 : 64,
+                                   .sinks = n_tok == 2,
+                                   .softcap = n_group == 2 ? 30 : 0};
+                    assert_true(c.n_runs > 1);
+                    check_attention(c);
+                    c.window = 150;
+                    check_attention(c);
+                }
 }
 
 /* ---- Benchmark ---- */
@@ -824,69 +847,37 @@ static void bench_matmul(liz_dtype dtype, int32_t n_out, int32_t n_in, size_t n_
     guards_release();
 }
 
-/* One token's group of four heads over 4,096 keys of one kv head. */
+/* One token's group of four heads, and eight tokens', over 4,096 keys of one kv head. */
 static void bench_attention(liz_attn_elem elem, int n_embd)
 {
-    enum { N_KEYS = 4096, N_GROUP = 4, N_PAGES = N_KEYS / LIZ_ATTN_PAGE };
+    enum { N_KEYS = 4096, N_GROUP = 4 };
     static const char *const names[] = {"bf16", "f32", "int8"};
-    size_t n = (size_t)n_embd, bytes = attn_page_bytes(elem, n);
-    uint8_t *k = guarded(N_PAGES * bytes), *v = guarded(N_PAGES * bytes);
-    float *q = gauss_floats(N_GROUP * n), *x = gauss_floats(n), *out = guarded(4 * N_GROUP * n);
-    const uint8_t *k_pages[N_PAGES], *v_pages[N_PAGES];
-    for (int t = 0; t < N_KEYS; t++) {
-        k_pages[t / LIZ_ATTN_PAGE] = k + (size_t)t / LIZ_ATTN_PAGE * bytes;
-        v_pages[t / LIZ_ATTN_PAGE] = v + (size_t)t / LIZ_ATTN_PAGE * bytes;
-        tested.store_key[elem](x, n_embd, t % LIZ_ATTN_PAGE, k + (size_t)t / LIZ_ATTN_PAGE * bytes);
-        tested.store_value[elem](x, n_embd, t % LIZ_ATTN_PAGE, v + (size_t)t / LIZ_ATTN_PAGE * bytes);
-    }
-    liz_attn_args a = {.q = q,
-                       .k = k_pages,
-                       .v = v_pages,
-                       .n_keys = N_KEYS,
-                       .n_group = N_GROUP,
-                       .n_embd_k = n_embd,
-                       .n_embd_v = n_embd,
-                       .scale = 0.125f,
-                       .out = out,
-                       .scratch = guarded(4 * LIZ_ATTN_SCRATCH_FLOATS(n_embd, n_embd))};
-    double best = 1e9;
-    for (int r = 0; r < 9; r++) {
-        double t = seconds();
-        tested.attend[elem](&a);
-        t = seconds() - t;
-        best = t < best ? t : best;
-    }
-    printf("%s,attend %s,%d keys x %d,%d,warm,%.0f,%.2f,%.1f\n", liz_cpu_tier_name(tested.tier), names[elem], N_KEYS,
-           n_embd, N_GROUP, best * 1e9, 2.0 * N_PAGES * (double)bytes / best / 1e9,
-           4.0 * N_GROUP * N_KEYS * (double)n / best / 1e9);
-    for (int n_tok = 1; n_tok <= 8 && tested.gemm_bf16 != NULL && elem == LIZ_ATTN_BF16; n_tok *= 8) {
-        float *q_run = gauss_floats(8 * N_GROUP * n), *out_run = guarded(4 * 8 * N_GROUP * n);
-        liz_attn_run run = {.q = q_run,
-                            .q_stride = N_GROUP * n,
-                            .k = k_pages,
-                            .v = v_pages,
-                            .pos = N_KEYS - (size_t)n_tok,
-                            .window = SIZE_MAX,
-                            .n_tok = n_tok,
-                            .n_group = N_GROUP,
-                            .n_embd_k = n_embd,
-                            .n_embd_v = n_embd,
-                            .scale = 0.125f,
-                            .out = out_run,
-                            .out_stride = N_GROUP * n,
-                            .scratch = guarded(4 * LIZ_ATTN_RUN_FLOATS(n_embd, n_embd))};
-        best = 1e9;
-        tested.tiles_begin();
+    static const uint8_t *k_pages[N_KEYS / LIZ_ATTN_PAGE], *v_pages[N_KEYS / LIZ_ATTN_PAGE];
+    attn_case c = {.elem = elem, .window = SIZE_MAX, .n_runs = 1, .n_group = N_GROUP, .n_embd = n_embd};
+    size_t n = (size_t)n_embd, bytes = 2 * N_KEYS / LIZ_ATTN_PAGE * attn_page_bytes(elem, n);
+    fill_pages(elem, N_KEYS, n_embd, false, gauss_floats(N_KEYS * n), k_pages);
+    fill_pages(elem, N_KEYS, n_embd, true, gauss_floats(N_KEYS * n), v_pages);
+    float *q = gauss_floats(LIZ_ATTN_ROWS * n), *out = guarded(4 * LIZ_ATTN_ROWS * n);
+    for (c.n_tok = 1; c.n_tok <= LIZ_ATTN_ROWS / N_GROUP; c.n_tok *= LIZ_ATTN_ROWS / N_GROUP) {
+        double best = 1e9;
+        c.pos = N_KEYS - (size_t)c.n_tok;
+        if (tested.tiles_begin != NULL)
+            tested.tiles_begin();
         for (int r = 0; r < 9; r++) {
+            liz_attn attn = attn_of(&c, &tested);
             double t = seconds();
-            liz_attend(&tested, elem, &run);
+            for (size_t i = 0; i < run_rows(&c); i++)
+                liz_attn_add(&attn, attn_row(&c, i, q, NULL, out));
+            liz_attn_look(&attn, 0, attn.n_rows, k_pages, v_pages, 0, N_KEYS);
+            liz_attn_finish(&attn);
             t = seconds() - t;
             best = t < best ? t : best;
         }
-        tested.tiles_end();
-        printf("%s,attend %s in runs,%d keys x %d,%d,warm,%.0f,%.2f,%.1f\n", liz_cpu_tier_name(tested.tier),
-               names[elem], N_KEYS, n_embd, n_tok * N_GROUP, best * 1e9, 2.0 * N_PAGES * (double)bytes / best / 1e9,
-               4.0 * n_tok * N_GROUP * N_KEYS * (double)n / best / 1e9);
+        if (tested.tiles_end != NULL)
+            tested.tiles_end();
+        printf("%s,attend %s,%d keys x %d,%zu,warm,%.0f,%.2f,%.1f\n", liz_cpu_tier_name(tested.tier), names[elem],
+               N_KEYS, n_embd, run_rows(&c), best * 1e9, (double)bytes / best / 1e9,
+               4.0 * (double)run_rows(&c) * N_KEYS * (double)n / best / 1e9);
     }
     guards_release();
 }
@@ -930,7 +921,7 @@ static void run_all(void *arg, int member, int n_members)
     const struct CMUnitTest each[] = {
         cmocka_unit_test(test_dot),       cmocka_unit_test(test_any_bytes),      cmocka_unit_test(test_matmul),
         cmocka_unit_test(test_rows),      cmocka_unit_test(test_quantize),       cmocka_unit_test(test_rope),
-        cmocka_unit_test(test_attention), cmocka_unit_test(test_attention_runs),
+        cmocka_unit_test(test_attention), cmocka_unit_test(test_attention_runs), cmocka_unit_test(test_attention_crews),
     };
     liz_kernel_init(&tested, LIZ_TIER_C);
     test_result |= cmocka_run_group_tests_name("kernel c", once, NULL, NULL);

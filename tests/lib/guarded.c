@@ -26,7 +26,7 @@ float rnd_unit(void) { return (float)((double)rnd() * 0x1p-32); }
 
 float rnd_gauss(void) { return sqrtf(-2 * logf(rnd_unit() + 1e-9f)) * cosf(6.2831853f * rnd_unit()); }
 
-enum { CANARY = 64, CANARY_BYTE = 0xA5, GUARDS_MAX = 128 };
+enum { CANARY = 64, CANARY_BYTE = 0xA5, GUARDS_MAX = 1024 };
 
 static struct {
     void *map;

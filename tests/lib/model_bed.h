@@ -5,7 +5,7 @@
 #include "cache/cache.h"
 #include "model/model.h"
 
-enum { BED_ADAPTERS_MAX = 2, BED_SEQS_MAX = 3, BED_TOKENS_MAX = 128, BED_PAGES_MAX = BED_TOKENS_MAX / LIZ_PAGE_TOKENS };
+enum { BED_ADAPTERS_MAX = 2, BED_SEQS_MAX = 3, BED_TOKENS_MAX = 192, BED_PAGES_MAX = BED_TOKENS_MAX / LIZ_PAGE_TOKENS };
 
 typedef struct bed_opts {
     liz_tier_id tier;
