@@ -159,8 +159,8 @@ $(FUZZ_LINE_BIN): $(BUILD)/fuzz/%: $(BUILD)/fuzz/fuzz_%.o $(filter %.o,$(FUZZ_MA
 
 # Tests of the AMX tier for machines without it: its machine code, whose instructions are done in software.
 AMX_OBJ = $(BUILD)/tests/lib/x86/amx_software_avx512.o
-AMX_TESTS = kernel/test_kernel model/test_reference model/test_moe model/test_settings model/test_shared_keys whole/test_adapters train/test_gradients \
-    cli/test_score_tiers cli/test_same_bytes.
+AMX_TESTS = kernel/test_kernel model/test_reference model/test_moe model/test_settings model/test_shared_keys whole/test_adapters \
+    train/test_gemm train/test_gradients cli/test_score_tiers cli/test_same_bytes.
 AMX_BIN = $(foreach t,$(AMX_TESTS),$(filter $(BUILD)/tests/$t,$(TEST_BIN)))
 $(BUILD)/amx/lizzie: $(AMX_OBJ) $(CLI_OBJ) $(BUILD)/libabove.a $(BUILD)/liblizzie.a
 	@mkdir -p $(@D)

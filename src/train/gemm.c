@@ -101,8 +101,12 @@ static void mul_block(const liz_gemm *g, const liz_rows *a, const liz_panels *b,
 {
     size_t stride = row_stride(a->k), n_groups = pad_k(a->k) / LIZ_GROUP_LEN;
     const uint8_t *x = a->data + row * row_bytes(g, a->k), *w = b->data + panel * panel_bytes(g, b->k);
-    if (has_tiles(g)) {
-        g->kernel->gemm_bf16(w, n_groups, (const uint16_t *)(const void *)x, stride, n_rows, y, y_stride, n_out);
+    if (has_tiles(g)) { /* two panels at once must follow each other, which those of a longer k do not */
+        size_t once = pad_k(a->k) == pad_k(b->k) ? n_out : LIZ_PANEL_ROWS;
+        for (size_t p = 0; p < n_out; p += once)
+            g->kernel->gemm_bf16(w + p / LIZ_PANEL_ROWS * panel_bytes(g, b->k), n_groups,
+                                 (const uint16_t *)(const void *)x, stride, n_rows, y + p, y_stride,
+                                 liz_least(n_out - p, once));
         return;
     }
     liz_dot_f32_fn *dot = g->kernel->dot_f32[g->exact ? LIZ_PACK_F32 : LIZ_PACK_BF16];

@@ -1,0 +1,106 @@
+/* test_gemm.c - training's products: those of every tier are the portable one's, bit for bit, and right; by rows and by
+ * columns, whole or added, and where A has fewer columns than the panels of B (the keys before a block of queries). */
+#include "sys/cpu.h"
+#include "train/gemm.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { MOST = 300 };
+
+static uint64_t seed = 1;
+
+static void fill_random(float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        seed = seed * 6364136223846793005u + 1442695040888963407u;
+        x[i] = (float)(seed >> 40) / (float)(1 << 24) - 0.5f;
+    }
+}
+
+static float rounded(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    bits = (bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+typedef struct gemm_case {
+    size_t m, n, k, k_panels; /* of A and of B */
+    bool by_columns, add;
+} gemm_case;
+
+static void product(liz_tier_id tier, const gemm_case *t, const float *a, const float *b, float *c)
+{
+    liz_kernel kernel;
+    liz_grad_kernel grad;
+    liz_kernel_init(&kernel, tier);
+    liz_grad_kernel_init(&grad, tier);
+    liz_gemm g = {.kernel = &kernel, .grad = &grad};
+    size_t longest = t->k_panels > t->n ? t->k_panels : t->n;
+    float *scratch = aligned_alloc(64, (LIZ_GEMM_MUL_FLOATS + LIZ_GEMM_PANEL_FLOATS(longest)) * sizeof(float));
+    liz_rows rows = {aligned_alloc(64, (liz_rows_bytes(&g, t->m, t->k) + 63) / 64 * 64), t->m, t->k};
+    liz_panels panels = {aligned_alloc(64, liz_panels_bytes(&g, t->n, t->k_panels)), t->n, t->k_panels};
+    memset(rows.data, 0, liz_rows_bytes(&g, t->m, t->k)); /* tiles read whole groups of rows */
+    liz_rows_put(&g, &rows, (liz_source){a, MOST, t->by_columns}, 0, t->m, scratch);
+    liz_panels_put(&g, &panels, (liz_source){b, MOST, t->by_columns}, 0, liz_panel_count(t->n), scratch);
+    liz_gemm_mul(&g, &rows, &panels, 0, t->m, 0, liz_panel_count(t->n), c, MOST, t->add, scratch);
+    free(scratch);
+    free(rows.data);
+    free(panels.data);
+}
+
+static void check(const gemm_case *t)
+{
+    enum { N = MOST * MOST };
+    static float a[N], b[N], first[N], wanted[N], got[N];
+    fill_random(a, N);
+    fill_random(b, N);
+    fill_random(first, N);
+    memcpy(wanted, first, sizeof wanted);
+    product(LIZ_TIER_C, t, a, b, wanted);
+    for (size_t i = 0; i < t->m; i++)
+        for (size_t j = 0; j < t->n; j++) {
+            double sum = t->add ? (double)first[i * MOST + j] : 0;
+            for (size_t k = 0; k < t->k; k++)
+                sum += (double)rounded(a[t->by_columns ? k * MOST + i : i * MOST + k]) *
+                       (double)rounded(b[t->by_columns ? k * MOST + j : j * MOST + k]);
+            assert_true(fabs(sum - (double)wanted[i * MOST + j]) < 2e-5);
+        }
+    for (liz_tier_id tier = LIZ_TIER_AVX2; tier <= liz_cpu_tier_best(); tier++) {
+        memcpy(got, first, sizeof got);
+        product(tier, t, a, b, got);
+        if (memcmp(got, wanted, sizeof got) != 0)
+            fail_msg("tier %s: %zu x %zu x %zu of %zu%s%s", liz_cpu_tier_name(tier), t->m, t->n, t->k, t->k_panels,
+                     t->by_columns ? ", by columns" : "", t->add ? ", added" : "");
+    }
+}
+
+static void test_products(void **state)
+{
+    (void)state;
+    static const size_t sizes[][4] = {{1, 1, 1, 1},       {5, 16, 32, 32},      {64, 64, 64, 64},  {64, 64, 64, 128},
+                                      {64, 64, 128, 300}, {33, 40, 65, 96},     {37, 80, 96, 97},  {64, 32, 31, 256},
+                                      {70, 17, 257, 300}, {100, 300, 200, 300}, {300, 33, 32, 65}, {64, 48, 192, 256}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        for (int way = 0; way < 4; way++) {
+            const size_t *s = sizes[i];
+            check(&(gemm_case){s[0], s[1], s[2], s[3], way % 2 == 1, way / 2 == 1});
+        }
+}
+
+int main(void)
+{
+    liz_cpu_tier_best(); /* asks for AMX before the first tile */
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_products)};
+    return cmocka_run_group_tests_name("training's products", tests, NULL, NULL);
+}
