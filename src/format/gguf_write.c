@@ -148,7 +148,10 @@ void liz_gguf_put_str(liz_gguf_writer *w, const char *key, liz_str value)
 
 void liz_gguf_put_array(liz_gguf_writer *w, const char *key, liz_gguf_type type, const void *data, size_t n)
 {
-    liz_gguf_put_entry(w, &(liz_gguf_entry){liz_str_of(key), LIZ_GGUF_ARRAY, type, n, data, NULL});
+    if (type == LIZ_GGUF_STRING) /* liz_gguf_put_strs */
+        fail_later(w, "key", liz_str_of(key), "is no array of numbers");
+    else
+        liz_gguf_put_entry(w, &(liz_gguf_entry){liz_str_of(key), LIZ_GGUF_ARRAY, type, n, data, NULL});
 }
 
 void liz_gguf_put_strs(liz_gguf_writer *w, const char *key, const liz_str *strings, size_t n)
