@@ -212,7 +212,7 @@ static void attend_share(const liz_worker *w, int layer)
     for (size_t i = (size_t)w->id; i < n_items; i += (size_t)w->n)
         for (int first = 0, kv_head = (int)(i % n_head_kv); first < n_group; first += LIZ_ATTN_ROWS)
             attend(w, layer, &m->crews[i / n_head_kv], kv_head, kv_head * n_group + first,
-                   n_group - first < (int)LIZ_ATTN_ROWS ? n_group - first : (int)LIZ_ATTN_ROWS);
+                   liz_least_i32(n_group - first, LIZ_ATTN_ROWS));
     if (m->kernel.tiles_end != NULL)
         m->kernel.tiles_end();
 }

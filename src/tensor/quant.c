@@ -43,10 +43,10 @@ static const int8_t values_fp4[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4
 #define NIBBLES_256(at) CODES, at, 256, 32, 0, 4
 #define PAIRS_256(at, from) CODES, at, 256, 32, from, 2
 #define BITS_256(at, from) CODES, at, 256, 32, from, 1
-/* The 6-bit scales and minima of 8 sub-blocks, in 12 bytes: those of four, and of four more the low and high bits. */
-#define FOUR_OF_K4(of, at) of, at, 4, 4, 0, 6
-#define LOW_OF_K4(of, at, place) of, at, 4, 4, 0, 4, place, 4
-#define HIGH_OF_K4(of, at) of, at, 4, 4, 4, 2, 3, 4
+/* The 6-bit scales, or minima, of 8 sub-blocks: four at `at`, of four more the low bits at `low`, the high ones above
+ * the first four. */
+#define OF_K4(of, at, low, place)                                                                                      \
+    {of, at, 4, 4, 0, 6}, {of, low, 4, 4, 0, 4, place, 4}, { of, at, 4, 4, 4, 2, 3, 4 }
 
 static const layout layouts[LIZ_DTYPE_COUNT] = {
     [LIZ_DTYPE_Q4_0] = {.type = {NULL, 0, 8}, .planes = {{NIBBLES_32(2)}}},
@@ -67,23 +67,11 @@ static const layout layouts[LIZ_DTYPE_COUNT] = {
          .planes = {{SCALES, 96, 16, 8, 0, 4}, {SCALES, 104, 16, 4, 4, 2}, {PAIRS_256(32, 0)}, {BITS_256(0, 2)}}},
     [LIZ_DTYPE_Q4_K] = {.type = {NULL, 32, 0},
                         .dmin = 2,
-                        .planes = {{FOUR_OF_K4(SCALES, 4)},
-                                   {LOW_OF_K4(SCALES, 12, 0)},
-                                   {HIGH_OF_K4(SCALES, 4)},
-                                   {FOUR_OF_K4(MINIMA, 8)},
-                                   {LOW_OF_K4(MINIMA, 12, 1)},
-                                   {HIGH_OF_K4(MINIMA, 8)},
-                                   {NIBBLES_256(16)}}},
-    [LIZ_DTYPE_Q5_K] = {.type = {NULL, 32, 0},
-                        .dmin = 2,
-                        .planes = {{FOUR_OF_K4(SCALES, 4)},
-                                   {LOW_OF_K4(SCALES, 12, 0)},
-                                   {HIGH_OF_K4(SCALES, 4)},
-                                   {FOUR_OF_K4(MINIMA, 8)},
-                                   {LOW_OF_K4(MINIMA, 12, 1)},
-                                   {HIGH_OF_K4(MINIMA, 8)},
-                                   {NIBBLES_256(48)},
-                                   {BITS_256(16, 4)}}},
+                        .planes = {OF_K4(SCALES, 4, 12, 0), OF_K4(MINIMA, 8, 12, 1), {NIBBLES_256(16)}}},
+    [LIZ_DTYPE_Q5_K] =
+        {.type = {NULL, 32, 0},
+         .dmin = 2,
+         .planes = {OF_K4(SCALES, 4, 12, 0), OF_K4(MINIMA, 8, 12, 1), {NIBBLES_256(48)}, {BITS_256(16, 4)}}},
     [LIZ_DTYPE_Q6_K] = {.type = {NULL, 16, 32},
                         .d = 208,
                         .planes = {{SCALES, 192, 16, 16, 0, 8}, {CODES, 0, 256, 64, 0, 4}, {PAIRS_256(128, 4)}}},
