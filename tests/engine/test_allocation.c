@@ -188,6 +188,7 @@ static void test_each_allocation_failing(void **state)
     static const liz_cache_layer layer = {1, 2, 2};
     const liz_cache_opts cache_opts = {&layer, 1, 3, LIZ_CACHE_BF16, false};
     const char *stops[] = {"a", "bc"};
+    static const int n_allocations[] = {5, 1, 1, 2}; /* of each call, at least */
     fake_engine_opts opts = {.is_manual = true};
     int32_t tokens[40] = {0};
     liz_logit_bias bias = {1, 1};
@@ -218,7 +219,7 @@ static void test_each_allocation_failing(void **state)
                 ;
             liz_seq_free(seq);
         }
-        assert_true(n_failures >= 1);
+        assert_true(n_failures >= n_allocations[what]);
     }
     liz_engine_close(engine);
 }
