@@ -1,11 +1,12 @@
 // compare.mjs - Lizzie and llama.cpp on the same file, turn by turn, and the ratios.
 //
 //   node compare.mjs MODEL [--rounds N] [--threads N] [--sequences 1,8,32] [--isa amx,avx512,avx2] [--prefill N]
-//                    [--depth N] [--steps N] [--build DIR] [--own] [--plot F.svg]
+//                    [--depth N] [--steps N] [--rows N] [--build DIR] [--own] [--plot F.svg]
 //
 // The machine's speed drifts, so the two run alternately, a process each, `rounds` times, and each ratio is taken within
 // a round. The table gives medians over the rounds and the lowest and highest of the ratios. Its line `decode 32, against
-// the best` holds Lizzie's most sequences against whatever number suits llama.cpp best. --isa (all that the machine has)
+// the best` holds Lizzie's most sequences against whatever number suits llama.cpp best; so does `line`, the rows that
+// either works through (--rows; 0 leaves it out). --isa (all that the machine has)
 // caps both: Lizzie through LIZZIE_ISA, llama.cpp through the CPU variant it may load; that each used what it was told is
 // checked. With --own llama.cpp picks its variant itself, which the table then names. With --plot Lizzie runs once more,
 // on the last of these, and draws its curve of decode beside llama.cpp's. Lizzie is timed by `lizzie bench`, llama.cpp by
@@ -16,7 +17,7 @@ import path from "node:path";
 import { parseArgs } from "node:util";
 
 const here = path.dirname(new URL(import.meta.url).pathname);
-const passed = { threads: "2", sequences: "1,2,4,8,16,32", prefill: "512", depth: "64", steps: "24" };
+const passed = { threads: "2", sequences: "1,2,4,8,16,32", prefill: "512", depth: "64", steps: "24", rows: "64" };
 const { values: options, positionals } = parseArgs({
     allowPositionals: true,
     options: {
@@ -59,7 +60,7 @@ function runJson(command, args, env, variant) {
 const runOurs = (isa, more = []) =>
     runJson(
         path.join(options.build, "lizzie"),
-        ["bench", ...common, "--rows", "0", "--repeat", "1", "--json", ...more],
+        ["bench", ...common, "--repeat", "1", "--json", ...more],
         { LIZZIE_ISA: isa },
         isa,
     );
@@ -77,13 +78,14 @@ const median = (values) => {
 const figure = (name) => (result) => median(result.figures[name].values);
 const counts = options.sequences.split(",");
 const most = figure(`decode ${counts.at(-1)}`);
-const best = (result) => Math.max(...counts.map((n) => figure(`decode ${n}`)(result)));
+const best = (name) => (result) => Math.max(...counts.map((n) => figure(`${name} ${n}`)(result)));
 
 // What is compared: a name, how to read it from a result, whether more is better, and how to read the other's.
 const measures = [
     ["prefill, tok/s", figure("prefill"), true],
     ...counts.map((n) => [`decode ${n}, tok/s`, figure(`decode ${n}`), true]),
-    [`decode ${counts.at(-1)}, against the best, tok/s`, most, true, best],
+    [`decode ${counts.at(-1)}, against the best, tok/s`, most, true, best("decode")],
+    ...(options.rows === "0" ? [] : [["line, rows/s", figure("line"), true, best("line")]]),
     ["open, s", figure("open"), false],
     ["open and first token, s", figure("first token"), false],
     ["peak during open, MiB", (r) => r.open_peak_bytes / 2 ** 20, false],

@@ -1,13 +1,14 @@
 // llamacpp.mjs - how fast llama.cpp is on a GGUF file, measured around llama_decode alone.
 //
 //   node llamacpp.mjs MODEL [--threads N] [--prefill N] [--depth N] [--steps N] [--sequences 1,2,4] [--repeat N]
-//                     [--variant NAME]
+//                     [--rows N] [--variant NAME]
 //   node llamacpp.mjs MODEL --tokenize <TEXTS.jsonl     what `lizzie tokenize MODEL --jsonl` prints, by llama.cpp
 //
 // It calls the compiled binding of node-llama-cpp directly: fill a batch with token ids, decode it, nothing sampled, no
 // text made. Tokens are random but the same every time. A sequence stands at `depth` tokens when decoding begins, and
-// `steps` batches of one token a sequence are timed together. Prints one JSON object with members of `lizzie bench
-// --json`.
+// `steps` batches of one token a sequence are timed together. With `rows` the work of `lizzie bench`'s line is done too, for
+// each number of sequences: rows of 100 tokens after 500 that they share, 40 tokens out, the shared ones computed once and
+// copied. Prints one JSON object with members of `lizzie bench --json`.
 // llama.cpp picks the best of the CPU variants in its folder; `variant` says which. --variant haswell (AVX2), icelake
 // (AVX-512) or another of those in the package leaves it only that one.
 import { createRequire } from "node:module";
@@ -25,6 +26,7 @@ const { values: options, positionals } = parseArgs({
         steps: { type: "string", default: "24" },
         sequences: { type: "string", default: "1,2,4,8,16,32" },
         repeat: { type: "string", default: "1" },
+        rows: { type: "string", default: "0" },
         variant: { type: "string" },
         tokenize: { type: "boolean", default: false },
     },
@@ -127,6 +129,44 @@ async function measureDecode(model, n) {
     return speeds;
 }
 
+// The line of `lizzie bench`, without its texts and files: rows join in waves of `n`, as long as each other, so that every
+// batch of theirs is full.
+const line = { shared: 500, row: 100, out: 40 };
+
+// What the rows of a wave have of their own: one batch after the other, filled across rows; logits of each row's last.
+async function feedRows(context, n) {
+    for (let begin = 0; begin < n * line.row; begin += nBatch) {
+        const end = Math.min(begin + nBatch, n * line.row);
+        context.initBatch(end - begin);
+        for (let at = begin; at < end; ) {
+            const row = Math.floor(at / line.row);
+            const stop = Math.min(end, (row + 1) * line.row);
+            const isLast = stop === (row + 1) * line.row;
+            const logits = isLast ? Uint32Array.of(stop - at - 1) : none;
+            context.addToBatch(row, line.shared + at - row * line.row, randomTokens(stop - at), logits);
+            at = stop;
+        }
+        await context.decodeBatch();
+    }
+}
+
+async function measureLine(model, n) {
+    const context = await openContext(model, n, line.shared + line.row + line.out + 16);
+    const rows = number("rows");
+    const begin = seconds();
+    await feed(context, 0, 0, randomTokens(line.shared));
+    for (let s = 1; s < n; s++) await context.copySequenceStateFromOtherSequence(s, 0);
+    for (let done = 0; done < rows; done += n) {
+        const together = Math.min(n, rows - done);
+        await feedRows(context, together);
+        for (let i = 1; i < line.out; i++) await step(context, together, line.shared + line.row + i - 1);
+        for (let s = 0; s < n; s++) await context.removeTokenCellsFromSequence(s, line.shared, -1);
+    }
+    const speed = rows / (seconds() - begin);
+    await context.dispose();
+    return [speed];
+}
+
 // Opening until the first token is computed: what is mapped lazily has to be read at last.
 async function measureOpen() {
     const begin = seconds();
@@ -180,6 +220,8 @@ const result = {
     },
 };
 for (const n of sequences) result.figures[`decode ${n}`] = { unit: "tok/s", values: await measureDecode(model, n) };
+if (number("rows") > 0)
+    for (const n of sequences) result.figures[`line ${n}`] = { unit: "rows/s", values: await measureLine(model, n) };
 result.peak_bytes = peakResidentBytes();
 console.log(JSON.stringify(result));
 process.exit(0); // the binding's own teardown is not what is measured

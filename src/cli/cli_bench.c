@@ -6,7 +6,7 @@
  * as long as asked; nothing is guessed ahead.
  * - prefill: from liz_submit to the first token of a prompt; a first one warms up.
  * - decode with n sequences: the tokens between the moment when the last of them has its first token and the moment
- *   when the first has its last: while all n run together.
+ *   when the first has its last: while all n run together. The profile is of the same steps.
  * - line: rows of 100 tokens after 500 that they share, 40 tokens out; from the open model to the last row on disk. */
 #include "cli/cli_bench.h"
 
@@ -28,9 +28,18 @@ typedef struct bench {
     uint32_t random, n_prompts;
 } bench;
 
+/* The steps in which all sequences generate: from the first token of the last of them to the last one of the first. */
+typedef struct window {
+    bench *b;
+    int n_waiting; /* sequences without a token */
+    bool over;
+    cli_bench_profile before, *sum;
+} window;
+
 /* What a sequence's callback notes. Read after liz_seq_wait only. */
 typedef struct trace {
     liz_seq *seq;
+    window *together; /* of all traces, or NULL */
     double *at_s; /* [n_at_max], of each token */
     int n_at, n_at_max;
     liz_error err;
@@ -48,19 +57,55 @@ static liz_status no_memory(liz_error *err) { return liz_fail(err, LIZ_E_MEMORY,
 
 /* ---- Sequences --------------------------------------------------------------------------------- */
 
+static void profile_now(bench *b, cli_bench_profile *p)
+{
+    liz_engine_stats stats;
+    liz_engine_stats_get(b->engine, &stats);
+    p->n_steps = stats.n_steps;
+    p->n_parts = liz_engine_profile_get(b->engine, p->parts);
+}
+
+/* Adds what came since `before`. */
+static void profile_add_since(bench *b, const cli_bench_profile *before, cli_bench_profile *sum)
+{
+    cli_bench_profile now;
+    profile_now(b, &now);
+    sum->n_steps += now.n_steps - before->n_steps;
+    sum->n_parts = now.n_parts;
+    for (size_t i = 0; i < now.n_parts; i++) {
+        sum->parts[i].name = now.parts[i].name;
+        sum->parts[i].us += now.parts[i].us - before->parts[i].us;
+        sum->parts[i].bytes += now.parts[i].bytes - before->parts[i].bytes;
+    }
+}
+
+static void window_note(window *w, bool is_first, bool is_last)
+{
+    if (is_first && --w->n_waiting == 0)
+        profile_now(w->b, &w->before);
+    if (!is_last || w->over)
+        return;
+    w->over = true;
+    if (w->n_waiting == 0)
+        profile_add_since(w->b, &w->before, w->sum);
+}
+
 static void on_event(void *user, const liz_event *event)
 {
     trace *t = user;
-    if (event->type == LIZ_EVENT_TOKEN && t->n_at < t->n_at_max)
+    if (event->type == LIZ_EVENT_TOKEN && t->n_at < t->n_at_max) {
         t->at_s[t->n_at++] = now_s();
+        if (t->together != NULL)
+            window_note(t->together, t->n_at == 1, t->n_at == t->n_at_max);
+    }
     if (event->type == LIZ_EVENT_DONE && event->finish == LIZ_FINISH_FAILED)
         liz_fail(&t->err, event->status, "%s", event->message);
 }
 
-static liz_status submit(bench *b, int n_prompt, int n_predict, trace *t, liz_error *err)
+static liz_status submit(bench *b, int n_prompt, int n_predict, window *together, trace *t, liz_error *err)
 {
     int32_t *tokens = calloc((size_t)n_prompt, sizeof *tokens);
-    *t = (trace){.at_s = calloc((size_t)n_predict, sizeof *t->at_s), .n_at_max = n_predict};
+    *t = (trace){.at_s = calloc((size_t)n_predict, sizeof *t->at_s), .n_at_max = n_predict, .together = together};
     liz_status status = tokens != NULL && t->at_s != NULL ? LIZ_OK : no_memory(err);
     uint32_t n = (uint32_t)(b->times->info.n_vocab < N_TOKENS ? b->times->info.n_vocab : N_TOKENS);
     for (int i = 0; status == LIZ_OK && i < n_prompt; i++)
@@ -98,7 +143,7 @@ static liz_status time_prompt(bench *b, int n_prompt, double *took_s, liz_error 
 {
     trace t;
     double begin = now_s();
-    liz_status status = submit(b, n_prompt, 1, &t, err);
+    liz_status status = submit(b, n_prompt, 1, NULL, &t, err);
     status = status ?: collect(&t, err);
     if (status == LIZ_OK)
         *took_s = t.at_s[0] - begin;
@@ -129,13 +174,14 @@ static liz_status rate_together(const trace *traces, int n, double *tok_s, liz_e
     return LIZ_OK;
 }
 
-static liz_status time_decode(bench *b, int n, double *tok_s, liz_error *err)
+static liz_status time_decode(bench *b, int n, double *tok_s, cli_bench_profile *profile, liz_error *err)
 {
+    window together = {.b = b, .n_waiting = n, .sum = profile};
     const int n_predict = b->args->bench.n_steps + steps_apart(b, n);
     trace *traces = calloc((size_t)n, sizeof *traces);
     liz_status status = traces != NULL ? LIZ_OK : no_memory(err);
     for (int i = 0; status == LIZ_OK && i < n; i++)
-        status = submit(b, b->args->bench.n_depth, n_predict, &traces[i], err);
+        status = submit(b, b->args->bench.n_depth, n_predict, &together, &traces[i], err);
     for (int i = 0; status == LIZ_OK && i < n; i++)
         status = collect(&traces[i], err);
     status = status ?: rate_together(traces, n, tok_s, err);
@@ -180,25 +226,6 @@ static liz_status run_open(bench *b, liz_error *err)
     return LIZ_OK;
 }
 
-static void profile_now(bench *b, cli_bench_profile *p)
-{
-    liz_engine_stats stats;
-    liz_engine_stats_get(b->engine, &stats);
-    p->n_steps = stats.n_steps;
-    p->n_parts = liz_engine_profile_get(b->engine, p->parts);
-}
-
-/* What came since `before`. */
-static void profile_since(bench *b, const cli_bench_profile *before, cli_bench_profile *p)
-{
-    profile_now(b, p);
-    p->n_steps -= before->n_steps;
-    for (size_t i = 0; i < p->n_parts; i++) {
-        p->parts[i].us -= before->parts[i].us;
-        p->parts[i].bytes -= before->parts[i].bytes;
-    }
-}
-
 static liz_status run_prefill(bench *b, liz_error *err)
 {
     const int n = b->args->bench.n_prefill;
@@ -210,7 +237,7 @@ static liz_status run_prefill(bench *b, liz_error *err)
         LIZ_TRY(time_prompt(b, n, &took_s, err) ?: check_stop(err));
         b->times->prefill_tok_s[i] = n / took_s;
     }
-    profile_since(b, &before, &b->times->profiles[0]);
+    profile_add_since(b, &before, &b->times->profiles[0]);
     return LIZ_OK;
 }
 
@@ -218,13 +245,10 @@ static liz_status run_decode(bench *b, liz_error *err)
 {
     const cli_bench_args *set = &b->args->bench;
     liz_engine_stats stats;
-    for (int c = 0; c < set->n_counts; c++) {
-        cli_bench_profile before;
-        profile_now(b, &before);
+    for (int c = 0; c < set->n_counts; c++)
         for (int i = 0; i < set->n_rounds; i++)
-            LIZ_TRY(time_decode(b, set->counts[c], &b->times->decode_tok_s[c][i], err) ?: check_stop(err));
-        profile_since(b, &before, &b->times->profiles[1 + c]);
-    }
+            LIZ_TRY(time_decode(b, set->counts[c], &b->times->decode_tok_s[c][i], &b->times->profiles[1 + c], err)
+                        ?: check_stop(err));
     liz_engine_stats_get(b->engine, &stats);
     if (stats.n_tokens_reused > 0)
         return liz_fail(err, LIZ_E_STATE, "bench: random prompts had a beginning in common: no figure would be true");
