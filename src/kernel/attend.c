@@ -1,21 +1,22 @@
 /* attend.c - key blocks on the outside, rows inside.
  *
  * By products: a page of keys lies like two panels of weights, a row a key, so scores are a product of the queries with
- * it, in the order that attention.h defines: chains of even and odd elements for each 32. Values are laid out anew for
- * a block, pairs of keys beside each other, a row an element; p times values is the next product, 32 keys a group. Keys
- * that a row does not see have p = 0, which adds nothing to a sum. The steps between the products are the tier's own,
- * row by row. */
+ * it, in the order that attention.h defines: chains of even and odd elements for each 32. A page of values lies like one
+ * group of panels, a row an element, so p times values is the next product. Keys that a row does not see have p = 0,
+ * which adds nothing to a sum. The steps between the products are the tier's own, row by row.
+ *
+ * Pages are a few KiB each and lie far apart, so that no processor guesses the next one: each is asked for by hand while
+ * another is computed with. */
 #include "kernel/attend.h"
 
 #include "base/checked.h"
 
 #include <string.h>
 
-enum { PAGE = LIZ_ATTN_PAGE, BLOCK = LIZ_KEY_BLOCK, PAIR_WORDS = 2 * LIZ_PANEL_ROWS };
+enum { PAGE = LIZ_ATTN_PAGE, BLOCK = LIZ_KEY_BLOCK, LINE = 64 };
 
 /* The scratch, cut up. */
 typedef struct space {
-    uint16_t *v;            /* panels of a block's values */
     float *s, *o, *o_block; /* [rows, BLOCK], [rows, n_o] twice */
     float *q;               /* [rows, n_q] as the cache type wants it */
     uint16_t *p, *q_laid;   /* [rows, BLOCK], [LIZ_ATTN_ROWS_READ, n_embd_k] for products */
@@ -26,8 +27,7 @@ static space space_of(const liz_attn *a)
 {
     size_t rows = LIZ_ATTN_ROWS, n_k = (size_t)a->n_embd_k, n_v = (size_t)a->n_embd_v;
     space w = {.n_q = LIZ_ATTN_QUERY_FLOATS(n_k), .n_o = LIZ_ATTN_VALUE_FLOATS(n_v)};
-    w.v = (uint16_t *)(void *)a->scratch;
-    w.s = a->scratch + BLOCK * w.n_o / 2;
+    w.s = a->scratch;
     w.o = w.s + rows * BLOCK;
     w.o_block = w.o + rows * w.n_o;
     w.q = w.o_block + rows * w.n_o;
@@ -64,6 +64,15 @@ static seen seen_of(const liz_attn_row *row, size_t at)
                   row->n_keys > at ? liz_least(row->n_keys - at, BLOCK) : 0};
 }
 
+/* Asks for part `i` of `n` of some pages: they are needed soon, and are perhaps in memory still. */
+static void ask_for(const uint8_t *const *pages, size_t n_pages, size_t n_bytes, size_t i, size_t n)
+{
+    size_t begin = n_pages * n_bytes * i / n, end = n_pages * n_bytes * (i + 1) / n;
+    for (size_t page = 0; page < n_pages; page++, begin -= liz_least(begin, n_bytes), end -= liz_least(end, n_bytes))
+        for (size_t at = begin; at < liz_least(end, n_bytes); at += LINE)
+            __builtin_prefetch(pages[page] + at, 0, 2);
+}
+
 /* A row has met a block: its sum of values in o_block, or straight in o where it is the first. */
 static void take_in(const liz_attn *a, const space *w, liz_attn_row *row, size_t i, float m, float l)
 {
@@ -80,17 +89,21 @@ static float *sums_of(const space *w, const liz_attn_row *row, size_t i)
     return (row->l > 0 ? w->o_block : w->o) + i * w->n_o;
 }
 
-/* `k` and `v` begin with the block's first page here and below. */
-static void meet_alone(liz_attn *a, const space *w, size_t i, const uint8_t *const *k, const uint8_t *const *v,
-                       size_t at)
+/* The pages of a block, and how many of the next one's there are behind them. */
+typedef struct block {
+    const uint8_t *const *k, *const *v;
+    size_t at, n_next; /* its first key */
+} block;
+
+static void meet_alone(liz_attn *a, const space *w, size_t i, const block *b)
 {
     liz_attn_row *row = &a->rows[i];
-    seen keys = seen_of(row, at);
+    seen keys = seen_of(row, b->at);
     if (keys.first >= keys.end)
         return;
     float m, l = a->kernel->attn_block[a->elem](&(liz_attn_block){.q = w->q + i * w->n_q,
-                                                                  .k = k,
-                                                                  .v = v,
+                                                                  .k = b->k,
+                                                                  .v = b->v,
                                                                   .first = keys.first,
                                                                   .end = keys.end,
                                                                   .n_embd_k = a->n_embd_k,
@@ -117,35 +130,26 @@ static float weigh(const liz_attn *a, seen keys, seen all, float *s, float *m)
     return l;
 }
 
-/* Pages of values to panels of sixteen elements: the same lines, in another order. */
-static void lay_values(const uint8_t *const *pages, size_t n_pages, size_t n_embd, uint16_t *panels)
-{
-    for (size_t i = 0; i < n_embd; i += LIZ_PANEL_ROWS)
-        for (size_t page = 0; page < n_pages; page++)
-            for (size_t pair = 0; pair < PAGE / 2; pair++, panels += PAIR_WORDS)
-                memcpy(panels, pages[page] + 4 * (pair * n_embd + i), PAIR_WORDS * sizeof *panels);
-}
-
-static void meet_together(liz_attn *a, const space *w, size_t begin, size_t end, const uint8_t *const *k,
-                          const uint8_t *const *v, size_t at, seen all)
+static void meet_together(liz_attn *a, const space *w, size_t begin, size_t end, const block *b, seen all)
 {
     const liz_kernel *kernel = a->kernel;
-    size_t n_k = (size_t)a->n_embd_k, n_v = (size_t)a->n_embd_v, n_rows = end - begin, n_keys;
+    size_t n_k = (size_t)a->n_embd_k, n_v = (size_t)a->n_embd_v, n_rows = end - begin;
+    size_t first_page = all.first / PAGE, end_page = liz_div_up(all.end, PAGE), n_keys = (end_page - first_page) * PAGE;
     float m[LIZ_ATTN_ROWS], l[LIZ_ATTN_ROWS];
-    all = (seen){all.first / PAGE * PAGE, liz_div_up(all.end, PAGE) * PAGE};
-    n_keys = all.end - all.first;
-    for (size_t key = all.first; key < all.end; key += PAGE)
-        kernel->gemm_bf16(k[key / PAGE], n_k / LIZ_GROUP_LEN, w->q_laid + begin * n_k, n_k, n_rows, w->s + key, BLOCK,
-                          PAGE);
+    all = (seen){first_page * PAGE, end_page * PAGE};
+    for (size_t page = first_page; page < end_page; page++) {
+        ask_for(&b->v[page], 1, a->v_bytes, 0, 1);
+        kernel->gemm_bf16(b->k[page], n_k / LIZ_GROUP_LEN, w->q_laid + begin * n_k, n_k, n_rows, w->s + page * PAGE,
+                          BLOCK, PAGE);
+    }
     for (size_t i = 0; i < n_rows; i++) {
         float *s = w->s + i * BLOCK;
-        l[i] = weigh(a, seen_of(&a->rows[begin + i], at), all, s, &m[i]);
+        ask_for(b->k + BLOCK / PAGE, b->n_next, a->k_bytes, i, n_rows);
+        l[i] = weigh(a, seen_of(&a->rows[begin + i], b->at), all, s, &m[i]);
         kernel->lay_bf16(s + all.first, n_keys, w->p + i * BLOCK);
     }
-    lay_values(v + all.first / PAGE, n_keys / PAGE, n_v, w->v);
-    for (size_t i = 0; i < n_v; i += PAGE)
-        kernel->gemm_bf16(w->v + i * n_keys, n_keys / LIZ_GROUP_LEN, w->p, BLOCK, n_rows,
-                          w->o_block + begin * w->n_o + i, w->n_o, PAGE);
+    kernel->gemm_bf16_pages(b->v + first_page, end_page - first_page, w->p, BLOCK, n_rows, w->o_block + begin * w->n_o,
+                            w->n_o, n_v);
     for (size_t i = begin; i < end; i++) {
         liz_attn_row *row = &a->rows[i];
         if (l[i - begin] > 0 && row->l == 0)
@@ -166,12 +170,16 @@ void liz_attn_look(liz_attn *a, size_t begin, size_t end, const uint8_t *const *
             if (keys.first < keys.end)
                 all = (seen){liz_least(all.first, keys.first), liz_most(all.end, keys.end)};
         }
-        const uint8_t *const *k_block = k + at / PAGE, *const *v_block = v + at / PAGE;
+        size_t n_left = to - at > BLOCK ? to - at - BLOCK : 0;
+        block b = {k + at / PAGE, v + at / PAGE, at, liz_least(liz_div_up(n_left, PAGE), BLOCK / PAGE)};
         if (all.end > 0 && liz_attn_multiplies(a, end - begin))
-            meet_together(a, &w, begin, end, k_block, v_block, at, all);
+            meet_together(a, &w, begin, end, &b, all);
         else if (all.end > 0)
-            for (size_t i = begin; i < end; i++)
-                meet_alone(a, &w, i, k_block, v_block, at);
+            for (size_t i = begin; i < end; i++) {
+                ask_for(b.k + BLOCK / PAGE, b.n_next, a->k_bytes, i - begin, end - begin);
+                ask_for(b.v + BLOCK / PAGE, b.n_next, a->v_bytes, i - begin, end - begin);
+                meet_alone(a, &w, i, &b);
+            }
     }
 }
 

@@ -8,12 +8,12 @@
 
 #include "kernel/kernel.h"
 
-/* Rows together, and floats of their scratch: for each row q in two forms, a block's scores and p, both sums of values;
- * and the block's values. Products read rows by sixteens, so q has as many more. */
+/* Rows together, and floats of their scratch: for each row q in two forms, a block's scores and p, both sums of values.
+ * Products read rows by sixteens, so q has as many more. */
 enum { LIZ_ATTN_ROWS = 32, LIZ_ATTN_ROWS_READ = LIZ_ATTN_ROWS + 16 };
 #define LIZ_ATTN_SCRATCH_FLOATS(n_embd_k, n_embd_v)                                                                    \
     (LIZ_ATTN_ROWS * (LIZ_ATTN_QUERY_FLOATS(n_embd_k) + LIZ_KEY_BLOCK * 3 / 2 + 2 * LIZ_ATTN_VALUE_FLOATS(n_embd_v)) + \
-     LIZ_ATTN_ROWS_READ * ((size_t)(n_embd_k) + 1) / 2 + LIZ_KEY_BLOCK * LIZ_ATTN_VALUE_FLOATS(n_embd_v) / 2)
+     LIZ_ATTN_ROWS_READ * ((size_t)(n_embd_k) + 1) / 2)
 
 typedef struct liz_attn_row {
     const float *q;           /* [n_embd_k], rope applied */
@@ -28,8 +28,9 @@ typedef struct liz_attn {
     const liz_kernel *kernel;
     liz_attn_elem elem;
     int n_embd_k, n_embd_v;
-    float scale, softcap; /* softcap > 0: scores are bent to stay within it */
-    float *scratch;       /* [LIZ_ATTN_SCRATCH_FLOATS(n_embd_k, n_embd_v)], 64-byte aligned */
+    size_t k_bytes, v_bytes; /* of a page; 0: they are not asked for ahead */
+    float scale, softcap;    /* softcap > 0: scores are bent to stay within it */
+    float *scratch;          /* [LIZ_ATTN_SCRATCH_FLOATS(n_embd_k, n_embd_v)], 64-byte aligned */
     size_t n_rows;
     liz_attn_row rows[LIZ_ATTN_ROWS];
 } liz_attn;

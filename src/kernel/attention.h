@@ -3,9 +3,9 @@
  * A page holds LIZ_ATTN_PAGE tokens. Within a layer and a kv head, elements lie so that sixteen keys, or sixteen
  * elements of a value, are read at once:
  *   keys, bf16:   [token / 16][i / 2][token % 16][i % 2]     keys, f32:   [token / 16][i][token % 16]
- *   values, bf16: [token / 2][i][token % 2]                  values, f32: [token][i]
+ *   values, bf16: [i / 16][token / 2][i % 16][token % 2]     values, f32: [token][i]
  *   keys, int8:   [token / 16][i / 4][token % 16][i % 4]     values, int8: [token / 4][i][token % 4]
- * (i: element of the head). int8 has a scale for each token and 32 elements, in bf16 after the bytes: [i / 32][token].
+ * (i: element of the head; the last sixteen may be fewer). int8 has a scale for each token and 32 elements, in bf16 after the bytes: [i / 32][token].
  * Bytes of tokens not written yet must be finite numbers.
  *
  * The formula, per token and head: keys in blocks of LIZ_KEY_BLOCK counted from position 0, of which those before
@@ -45,9 +45,10 @@ static inline size_t liz_attn_k_index(liz_attn_elem elem, int n_embd, int token,
 
 static inline size_t liz_attn_v_index(liz_attn_elem elem, int n_embd, int token, int i)
 {
-    size_t row = (size_t)token, n = (size_t)n_embd, at = (size_t)i;
-    size_t run = elem == LIZ_ATTN_F32 ? 1 : elem == LIZ_ATTN_BF16 ? 2 : 4; /* tokens side by side */
-    return (row / run * n + at) * run + row % run;
+    size_t row = (size_t)token, at = (size_t)i, first = elem == LIZ_ATTN_BF16 ? at / 16 * 16 : 0;
+    size_t width = (size_t)n_embd - first, run = elem == LIZ_ATTN_F32 ? 1 : elem == LIZ_ATTN_BF16 ? 2 : 4;
+    width = elem == LIZ_ATTN_BF16 && width > 16 ? 16 : width; /* elements, and tokens, side by side */
+    return first * LIZ_ATTN_PAGE + (row / run * width + at - first) * run + row % run;
 }
 
 /* Where the scale of 32 elements of a token stands in a page of int8, in bytes. */

@@ -41,9 +41,10 @@ LIZ_LANE_FN void value_page_bf16(const uint16_t *page, const float *p, int n_emb
 {
     for (int i = 0; i < n_embd; i += 16) {
         liz_v16 even = liz_v16_zero(), odd = liz_v16_zero();
+        int width = n_embd - i < 16 ? n_embd - i : 16;
         for (int pair = 0; pair < LIZ_GROUP_LEN / 2; pair++) {
             liz_v16 ve, vo;
-            weights_bf16(page + ((size_t)pair * (size_t)n_embd + (size_t)i) * 2, 0, &ve, &vo);
+            weights_bf16(page + i * LIZ_ATTN_PAGE + pair * width * 2, 0, &ve, &vo);
             even = liz_v16_fma(ve, liz_v16_set(p[2 * pair]), even);
             odd = liz_v16_fma(vo, liz_v16_set(p[2 * pair + 1]), odd);
         }

@@ -20,13 +20,17 @@
 
 /* Int8 activations. nb = blocks of 256 in a row. */
 typedef struct liz_act_i8 {
-    int8_t *q;    /* [n_tok, nb, 256], packed order */
+    int8_t *q;    /* [n_tok, liz_act_stride(nb), 256], of which nb are used; packed order */
     float *d;     /* [n_tok, nb] */
     int32_t *sum; /* [n_tok, nb] */
     /* For tiles (AMX tier only), by groups of 16 tokens, rounded up to pairs of groups: */
     int8_t *tile;  /* [n_group, nb, 4, 16, 16, 4]: of 64 elements, groups of 4 of token 0, of token 1, ... */
     float *tile_d; /* [n_group, nb, 16] */
 } liz_act_i8;
+
+/* An odd number of blocks from token to token: all widths lie 2 KiB and more apart otherwise, and tokens that are
+ * computed together push each other out of the same few sets of the cache. */
+static inline size_t liz_act_stride(size_t n_blocks) { return n_blocks | 1; }
 
 /* Tokens that one call of `dot_i8` or `dot_f32` may take. */
 enum { LIZ_DOT_TOKENS_MAX = 8 };
@@ -53,6 +57,10 @@ typedef void liz_gemm_i8_fn(const void *panels, size_t n_blocks, const liz_act_i
 typedef void liz_gemm_bf16_fn(const void *panels, size_t n_groups, const uint16_t *xh, size_t x_stride, size_t n_tok,
                               float *y, size_t y_stride, size_t n_rows);
 
+/* The same where each group of all panels, 32 k of n_rows rows (whole panels, an even number), is a page by itself. */
+typedef void liz_gemm_bf16_pages_fn(const uint8_t *const *pages, size_t n_groups, const uint16_t *xh, size_t x_stride,
+                                    size_t n_tok, float *y, size_t y_stride, size_t n_rows);
+
 typedef void liz_gated_fn(const float *gate, const float *up, size_t n, float *y);
 
 typedef struct liz_rope_shape {
@@ -78,6 +86,7 @@ typedef struct liz_kernel {
     liz_gemm_i8_fn *gemm_i8[LIZ_PACK_COUNT];
     size_t gemm_i8_min; /* tokens from which gemm_i8 pays */
     liz_gemm_bf16_fn *gemm_bf16;
+    liz_gemm_bf16_pages_fn *gemm_bf16_pages; /* where there is gemm_bf16 */
     void (*tiles_begin)(void); /* around gemm_*: configures this thread's tile registers; NULL where there is no gemm */
     void (*tiles_end)(void);
 

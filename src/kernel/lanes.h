@@ -19,6 +19,25 @@
 
 #define LIZ_LANE_FN static inline __attribute__((always_inline, unused))
 
+#if defined(__AVX2__)
+#include <immintrin.h>
+
+/* The lower levels of the trees of lanes_c.h's sum and maximum of lanes: 8 to 4 to 2 to 1. */
+LIZ_LANE_FN float liz_v8_sum(__m256 v)
+{
+    __m128 four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
+}
+
+LIZ_LANE_FN float liz_v8_max_lane(__m256 v)
+{
+    __m128 four = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_max_ss(two, _mm_shuffle_ps(two, two, 1)));
+}
+#endif
+
 #if defined(__AVX512F__)
 #include "kernel/lanes_avx512.h"
 #elif defined(__AVX2__)
@@ -78,27 +97,6 @@ LIZ_LANE_FN liz_v16 liz_v16_keep_n(liz_v16 v, size_t n, liz_v16 rest)
 {
     static const float index[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     return n >= 16 ? v : liz_v16_select(liz_v16_lt(liz_v16_load(index), liz_v16_set((float)n)), v, rest);
-}
-
-/* The sum of sixteen lanes as a fixed tree: lanes i and i + 8, then i + 4, i + 2, i + 1. */
-LIZ_LANE_FN float liz_v16_sum(liz_v16 v)
-{
-    float a[16];
-    liz_v16_store(a, v);
-    for (int half = 8; half > 0; half /= 2)
-        for (int i = 0; i < half; i++)
-            a[i] += a[i + half];
-    return a[0];
-}
-
-LIZ_LANE_FN float liz_v16_max_lane(liz_v16 v)
-{
-    float a[16];
-    liz_v16_store(a, v);
-    for (int half = 8; half > 0; half /= 2)
-        for (int i = 0; i < half; i++)
-            a[i] = a[i] > a[i + half] ? a[i] : a[i + half];
-    return a[0];
 }
 
 /* Nearest integer, ties to even, for |x| < 2^22. */

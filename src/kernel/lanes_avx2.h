@@ -2,8 +2,6 @@
 #ifndef LIZ_KERNEL_LANES_AVX2_H
 #define LIZ_KERNEL_LANES_AVX2_H
 
-#include <immintrin.h>
-
 typedef struct liz_v16 {
     __m256 lo, hi;
 } liz_v16;
@@ -34,6 +32,9 @@ LIZ_LANE_FN liz_v16 liz_v16_div(liz_v16 a, liz_v16 b) { return LIZ_BOTH(_mm256_d
 LIZ_LANE_FN liz_v16 liz_v16_fma(liz_v16 a, liz_v16 b, liz_v16 c) { return LIZ_BOTH(_mm256_fmadd_ps, a, b, c); }
 LIZ_LANE_FN liz_v16 liz_v16_max(liz_v16 a, liz_v16 b) { return LIZ_BOTH(_mm256_max_ps, a, b); }
 LIZ_LANE_FN liz_v16 liz_v16_sqrt(liz_v16 a) { return LIZ_BOTH(_mm256_sqrt_ps, a); }
+
+LIZ_LANE_FN float liz_v16_sum(liz_v16 v) { return liz_v8_sum(_mm256_add_ps(v.lo, v.hi)); }
+LIZ_LANE_FN float liz_v16_max_lane(liz_v16 v) { return liz_v8_max_lane(_mm256_max_ps(v.lo, v.hi)); }
 
 LIZ_LANE_FN liz_v16 liz_v16_abs(liz_v16 a)
 {

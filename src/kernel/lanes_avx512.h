@@ -2,8 +2,6 @@
 #ifndef LIZ_KERNEL_LANES_AVX512_H
 #define LIZ_KERNEL_LANES_AVX512_H
 
-#include <immintrin.h>
-
 typedef __m512 liz_v16;
 typedef __mmask16 liz_m16;
 
@@ -20,6 +18,18 @@ LIZ_LANE_FN liz_v16 liz_v16_fma(liz_v16 a, liz_v16 b, liz_v16 c) { return _mm512
 LIZ_LANE_FN liz_v16 liz_v16_max(liz_v16 a, liz_v16 b) { return _mm512_max_ps(a, b); }
 LIZ_LANE_FN liz_v16 liz_v16_abs(liz_v16 a) { return _mm512_abs_ps(a); }
 LIZ_LANE_FN liz_v16 liz_v16_sqrt(liz_v16 a) { return _mm512_sqrt_ps(a); }
+
+LIZ_LANE_FN __m256 liz_v16_low(liz_v16 v) { return _mm512_castps512_ps256(v); }
+LIZ_LANE_FN __m256 liz_v16_high(liz_v16 v)
+{
+    return _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(v), 1));
+}
+
+LIZ_LANE_FN float liz_v16_sum(liz_v16 v) { return liz_v8_sum(_mm256_add_ps(liz_v16_low(v), liz_v16_high(v))); }
+LIZ_LANE_FN float liz_v16_max_lane(liz_v16 v)
+{
+    return liz_v8_max_lane(_mm256_max_ps(liz_v16_low(v), liz_v16_high(v)));
+}
 
 LIZ_LANE_FN liz_m16 liz_v16_lt(liz_v16 a, liz_v16 b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
 LIZ_LANE_FN bool liz_m16_all(liz_m16 mask) { return mask == 0xFFFF; }

@@ -34,6 +34,23 @@ LIZ_LANE_FN liz_v16 liz_v16_max(liz_v16 a, liz_v16 b) { LIZ_EACH_LANE(a.a[i] > b
 LIZ_LANE_FN liz_v16 liz_v16_abs(liz_v16 a) { LIZ_EACH_LANE(fabsf(a.a[i])); }
 LIZ_LANE_FN liz_v16 liz_v16_sqrt(liz_v16 a) { LIZ_EACH_LANE(sqrtf(a.a[i])); }
 
+/* The sum of sixteen lanes as a fixed tree: lanes i and i + 8, then i + 4, i + 2, i + 1. */
+LIZ_LANE_FN float liz_v16_sum(liz_v16 v)
+{
+    for (int half = 8; half > 0; half /= 2)
+        for (int i = 0; i < half; i++)
+            v.a[i] += v.a[i + half];
+    return v.a[0];
+}
+
+LIZ_LANE_FN float liz_v16_max_lane(liz_v16 v)
+{
+    for (int half = 8; half > 0; half /= 2)
+        for (int i = 0; i < half; i++)
+            v.a[i] = v.a[i] > v.a[i + half] ? v.a[i] : v.a[i + half];
+    return v.a[0];
+}
+
 LIZ_LANE_FN liz_m16 liz_v16_lt(liz_v16 a, liz_v16 b)
 {
     liz_m16 mask = 0;

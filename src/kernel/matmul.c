@@ -21,7 +21,7 @@ liz_act_form liz_act_form_of(liz_pack pack)
 static size_t act_layout(liz_act *act, uint8_t *base, size_t n_tok_max, size_t n_in_max, unsigned forms)
 {
     liz_carver c = {.base = base};
-    size_t n = round_up(n_tok_max, PAIR_TOKENS) * liz_div_up(n_in_max, LIZ_BLOCK_LEN);
+    size_t n = round_up(n_tok_max, PAIR_TOKENS) * liz_act_stride(liz_div_up(n_in_max, LIZ_BLOCK_LEN));
     size_t n_i8 = forms & LIZ_ACT_I8 ? n : 0, n_bf16 = forms & LIZ_ACT_BF16 ? n : 0,
            n_f32 = forms & LIZ_ACT_F32 ? n : 0;
     act->i8.q = liz_carve(&c, n_i8, LIZ_BLOCK_LEN);
@@ -71,26 +71,25 @@ static void prepare_i8_block(const liz_kernel *kernel, liz_act *act, liz_act_sou
                              size_t group, size_t block)
 {
     size_t n_blocks = liz_div_up(n_in, LIZ_BLOCK_LEN), first = group * TILE_TOKENS;
+    int8_t *q = act->i8.q + block * LIZ_BLOCK_LEN;
+    const size_t q_stride = liz_act_stride(n_blocks) * LIZ_BLOCK_LEN;
     size_t n = liz_least(n_in - block * LIZ_BLOCK_LEN, LIZ_BLOCK_LEN);
     for (size_t t = first; t < liz_least(first + TILE_TOKENS, n_tok); t++) {
         const float *x = source_row(source, n_tok, t);
         size_t at = t * n_blocks + block;
         if (x != NULL)
-            kernel->quantize_i8(x + block * LIZ_BLOCK_LEN, n, act->i8.q + at * LIZ_BLOCK_LEN, &act->i8.d[at],
-                                &act->i8.sum[at]);
+            kernel->quantize_i8(x + block * LIZ_BLOCK_LEN, n, q + t * q_stride, &act->i8.d[at], &act->i8.sum[at]);
     }
     if (kernel->tile_i8 == NULL)
         return;
     float *tile_d = act->i8.tile_d + (group * n_blocks + block) * TILE_TOKENS;
     for (size_t i = 0; i < TILE_TOKENS; i++) {
-        size_t at = (first + i) * n_blocks + block;
         bool present = source_row(source, n_tok, first + i) != NULL;
         if (!present)
-            memset(act->i8.q + at * LIZ_BLOCK_LEN, 0, LIZ_BLOCK_LEN);
-        tile_d[i] = present ? act->i8.d[at] : 0;
+            memset(q + (first + i) * q_stride, 0, LIZ_BLOCK_LEN);
+        tile_d[i] = present ? act->i8.d[(first + i) * n_blocks + block] : 0;
     }
-    kernel->tile_i8(act->i8.q + (first * n_blocks + block) * LIZ_BLOCK_LEN, n_blocks * LIZ_BLOCK_LEN,
-                    act->i8.tile + (group * n_blocks + block) * 4 * TILE_BYTES);
+    kernel->tile_i8(q + first * q_stride, q_stride, act->i8.tile + (group * n_blocks + block) * 4 * TILE_BYTES);
 }
 
 static void prepare_i8(const liz_kernel *kernel, liz_act *act, liz_act_source source, size_t n_tok, size_t n_in,
@@ -122,8 +121,8 @@ static void prepare_float_row(const liz_kernel *kernel, liz_act *act, const floa
 void liz_act_prepare(const liz_kernel *kernel, liz_act *act, liz_act_source source, size_t n_tok, size_t n_in,
                      unsigned forms, int member, int n_members)
 {
-    LIZ_DASSERT(round_up(n_tok, LIZ_ACT_ALIGN) * liz_div_up(n_in, LIZ_BLOCK_LEN) <=
-                round_up(act->n_tok_max, PAIR_TOKENS) * liz_div_up(act->n_in_max, LIZ_BLOCK_LEN));
+    LIZ_DASSERT(round_up(n_tok, LIZ_ACT_ALIGN) * liz_act_stride(liz_div_up(n_in, LIZ_BLOCK_LEN)) <=
+                round_up(act->n_tok_max, PAIR_TOKENS) * liz_act_stride(liz_div_up(act->n_in_max, LIZ_BLOCK_LEN)));
     if (forms & LIZ_ACT_I8)
         prepare_i8(kernel, act, source, n_tok, n_in, member, n_members);
     if (forms & (LIZ_ACT_F32 | LIZ_ACT_BF16)) {
@@ -148,9 +147,9 @@ static void dot_panel(const liz_kernel *kernel, const liz_matrix *matrix, const 
     float *to = whole ? y : spare;
     size_t to_stride = whole ? y_stride : LIZ_PANEL_ROWS, n_units = liz_pack_units(matrix->pack, matrix->n_in);
     if (liz_pack_is_integer(matrix->pack)) {
-        size_t at = tok * n_units;
-        kernel->dot_i8[matrix->pack](panel, n_units, act->i8.q + at * LIZ_BLOCK_LEN, act->i8.d + at, act->i8.sum + at,
-                                     n_tok, to, to_stride);
+        const int8_t *q = act->i8.q + tok * liz_act_stride(n_units) * LIZ_BLOCK_LEN;
+        kernel->dot_i8[matrix->pack](panel, n_units, q, act->i8.d + tok * n_units, act->i8.sum + tok * n_units, n_tok,
+                                     to, to_stride);
     } else {
         const float *x = matrix->pack == LIZ_PACK_BF16 ? act->rounded : act->plain;
         size_t x_stride = n_units * LIZ_GROUP_LEN;
@@ -183,7 +182,7 @@ static void matmul_gemm(const liz_kernel *kernel, const liz_matrix *matrix, cons
     liz_act_i8 i8 = act->i8;
     const uint16_t *half = act->half;
     if (is_integer) {
-        i8.q += first * n_units * LIZ_BLOCK_LEN, i8.d += first * n_units, i8.sum += first * n_units;
+        i8.q += first * liz_act_stride(n_units) * LIZ_BLOCK_LEN, i8.d += first * n_units, i8.sum += first * n_units;
         i8.tile += first * n_units * LIZ_BLOCK_LEN, i8.tile_d += first * n_units;
     } else {
         half += first * n_units * LIZ_GROUP_LEN;

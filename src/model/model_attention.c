@@ -181,10 +181,13 @@ static void attend(const liz_worker *w, int layer, const liz_crew *crew, int kv_
 {
     const liz_model *m = w->m;
     const liz_hparams *h = &m->h;
+    const liz_cache_type type = liz_cache_elem_type(w->cache);
     liz_attn attn = {.kernel = &m->kernel,
-                     .elem = (liz_attn_elem)liz_cache_elem_type(w->cache),
+                     .elem = (liz_attn_elem)type,
                      .n_embd_k = h->n_embd_k,
                      .n_embd_v = h->n_embd_v,
+                     .k_bytes = liz_cache_head_bytes(type, h->n_embd_k),
+                     .v_bytes = liz_cache_head_bytes(type, h->n_embd_v),
                      .scale = h->attn_scale,
                      .softcap = h->attn_softcap,
                      .scratch = m->members[w->id].attn};

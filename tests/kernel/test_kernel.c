@@ -237,11 +237,11 @@ static acts random_acts(const liz_kernel *kernel, size_t n_tok, size_t n_in)
     acts a = {.n_blocks = (n_in + 255) / 256};
     size_t n_pad = (n_tok + 31) / 32 * 32;
     a.x = random_floats(n_tok * n_in);
-    a.q = guarded(n_pad * a.n_blocks * 256);
+    a.q = guarded(n_pad * liz_act_stride(a.n_blocks) * 256);
     a.d = guarded(n_pad * a.n_blocks * sizeof *a.d);
     a.sum = guarded(n_pad * a.n_blocks * sizeof *a.sum);
     for (size_t t = 0; t < n_tok; t++)
-        kernel->quantize_i8(a.x + t * n_in, n_in, a.q + t * a.n_blocks * 256, a.d + t * a.n_blocks,
+        kernel->quantize_i8(a.x + t * n_in, n_in, a.q + t * liz_act_stride(a.n_blocks) * 256, a.d + t * a.n_blocks,
                             a.sum + t * a.n_blocks);
     return a;
 }

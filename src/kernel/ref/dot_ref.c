@@ -24,7 +24,7 @@ static void dot_integer(liz_pack pack, const uint8_t *panel, size_t n_blocks, co
             liz_pack_decode(pack, panel, row, t, &d_row);
             for (size_t tok = 0; tok < n_tok; tok++) {
                 float *acc = &y[tok * y_stride + (size_t)row];
-                int32_t sum = dot_block(t, q + (tok * n_blocks + b) * LIZ_BLOCK_LEN);
+                int32_t sum = dot_block(t, q + (tok * liz_act_stride(n_blocks) + b) * LIZ_BLOCK_LEN);
                 *acc = fmaf((float)sum, d_row * d[tok * n_blocks + b], *acc);
             }
         }

@@ -247,7 +247,7 @@ LIZ_INLINE void dot_tokens(const uint8_t *panel, size_t block_bytes, size_t n_bl
             bytes256 w;
             decode(panel, row, &w);
             for (int t = 0; t < n_tok; t++)
-                part[t][row] = dot_row(&w, q + ((size_t)t * n_blocks + b) * LIZ_BLOCK_LEN);
+                part[t][row] = dot_row(&w, q + ((size_t)t * liz_act_stride(n_blocks) + b) * LIZ_BLOCK_LEN);
         }
         for (int t = 0; t < n_tok; t++) {
             __m256 d_tok = _mm256_set1_ps(d[(size_t)t * n_blocks + b]);

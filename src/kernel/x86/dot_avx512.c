@@ -50,7 +50,7 @@ LIZ_INLINE void dot_tokens(const uint8_t *panel, size_t block_bytes, size_t n_bl
             prefetch_row(panel + PREFETCH_BYTES, block_bytes, row);
             decode(panel, &scales, row, false, &w);
             for (int t = 0; t < n_tok; t++) {
-                const int8_t *a = q + ((size_t)t * n_blocks + b) * LIZ_BLOCK_LEN;
+                const int8_t *a = q + ((size_t)t * liz_act_stride(n_blocks) + b) * LIZ_BLOCK_LEN;
                 __m512i s = _mm512_setzero_si512();
                 for (int c = 0; c < 4; c++)
                     s = _mm512_dpbusd_epi32(s, w.t[c], _mm512_loadu_si512(a + 64 * c));

@@ -273,10 +273,25 @@ static void store_bf16(const float (*c)[16], float *y, size_t y_stride, size_t n
         _mm512_mask_storeu_ps(y + t * y_stride, rows, _mm512_load_ps(c[t]));
 }
 
-static void gemm_bf16(const void *panels, size_t n_groups, const uint16_t *xh, size_t x_stride, size_t n_tok, float *y,
-                      size_t y_stride, size_t n_rows)
+/* Group g of a panel and of the one beside it. */
+typedef struct groups {
+    const uint8_t *panels;
+    const uint8_t *const *pages; /* each has a group of all panels; NULL: panels, group after group */
+    size_t n, row;               /* the first row; of `pages` only */
+    bool two;
+} groups;
+
+LIZ_INLINE const uint8_t *group_at(const groups *w, size_t which, size_t g)
 {
-    const uint8_t *w0 = panels, *w1 = n_rows > 16 ? w0 + n_groups * TILE_BYTES : w0;
+    which = w->two ? which : 0;
+    return w->pages != NULL ? w->pages[g] + (w->row / 16 + which) * TILE_BYTES
+                            : w->panels + (which * w->n + g) * TILE_BYTES;
+}
+
+/* Two panels, or one. */
+LIZ_INLINE void gemm_groups(groups w, const uint16_t *xh, size_t x_stride, size_t n_tok, float *y, size_t y_stride,
+                            size_t n_rows)
+{
     _Alignas(64) float c[4][16][16];
     for (size_t t = 0; t < n_tok; t += 2 * TOKENS) {
         const uint16_t *x0 = xh + t * x_stride, *x1 = n_tok - t > TOKENS ? x0 + TOKENS * x_stride : x0;
@@ -284,11 +299,11 @@ static void gemm_bf16(const void *panels, size_t n_groups, const uint16_t *xh, s
         _tile_zero(1);
         _tile_zero(2);
         _tile_zero(3);
-        for (size_t g = 0; g < n_groups; g++) {
+        for (size_t g = 0; g < w.n; g++) {
             _tile_loadd(4, x0 + g * 32, x_stride * 2);
             _tile_loadd(5, x1 + g * 32, x_stride * 2);
-            _tile_loadd(6, w0 + g * TILE_BYTES, 64);
-            _tile_loadd(7, w1 + g * TILE_BYTES, 64);
+            _tile_loadd(6, group_at(&w, 0, g), 64);
+            _tile_loadd(7, group_at(&w, 1, g), 64);
             _tile_dpbf16ps(0, 4, 6);
             _tile_dpbf16ps(1, 4, 7);
             _tile_dpbf16ps(2, 5, 6);
@@ -307,6 +322,22 @@ static void gemm_bf16(const void *panels, size_t n_groups, const uint16_t *xh, s
     }
 }
 
+static void gemm_bf16(const void *panels, size_t n_groups, const uint16_t *xh, size_t x_stride, size_t n_tok, float *y,
+                      size_t y_stride, size_t n_rows)
+{
+    groups w = {.panels = panels, .n = n_groups, .two = n_rows > 16};
+    gemm_groups(w, xh, x_stride, n_tok, y, y_stride, n_rows);
+}
+
+static void gemm_bf16_pages(const uint8_t *const *pages, size_t n_groups, const uint16_t *xh, size_t x_stride,
+                            size_t n_tok, float *y, size_t y_stride, size_t n_rows)
+{
+    for (size_t row = 0; row < n_rows; row += 32) {
+        groups w = {.pages = pages, .n = n_groups, .row = row, .two = true};
+        gemm_groups(w, xh, x_stride, n_tok, y + row, y_stride, 32);
+    }
+}
+
 static void lay_bf16(const float *x, size_t n, uint16_t *y)
 {
     for (size_t i = 0; i < n; i += 16)
@@ -321,6 +352,7 @@ void liz_kernel_gemm_amx(liz_kernel *kernel)
     LIZ_PACKS_INTEGER(ENTRY)
     kernel->gemm_i8_min = 4;
     kernel->gemm_bf16 = gemm_bf16;
+    kernel->gemm_bf16_pages = gemm_bf16_pages;
     kernel->lay_bf16 = lay_bf16;
     kernel->tile_i8 = tile_i8;
     kernel->tiles_begin = tiles_begin;

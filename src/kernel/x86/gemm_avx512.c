@@ -11,12 +11,14 @@
 
 #include <string.h>
 
-enum { TOKENS = 8, PANELS = 2, WORDS = LIZ_BLOCK_LEN / 4, PREFETCH_BLOCKS = 1 };
+enum { TOKENS = 8, PANELS = 2, WORDS = LIZ_BLOCK_LEN / 4, LINE = 64 };
 
 /* Scratch: a block of both panels, [panel][four k][row][k], and the sums of all tokens. */
 typedef struct work {
     __m512i weights[PANELS][WORDS];
     __m512 d_rows[PANELS];
+    const uint8_t *ahead[PANELS]; /* the blocks that come next, perhaps past the end; as many bytes */
+    size_t ahead_bytes;
     __m512 sums[][PANELS];
 } work;
 
@@ -27,16 +29,13 @@ _Static_assert(sizeof(work) <= LIZ_GEMM_SCRATCH_BYTES(0) &&
 typedef void prepare_fn(const void *block, bool is_signed, liz_scales512 *scales);
 typedef void decode_fn(const void *block, const liz_scales512 *scales, int row, bool is_signed, liz_bytes512 *out);
 
-/* Decodes a block of one panel; the one at `ahead`, which need not exist, is fetched meanwhile. */
-LIZ_INLINE void decode_block(const uint8_t *block, const uint8_t *ahead, size_t block_bytes, __m512i *to,
-                             prepare_fn *prepare, decode_fn *decode)
+LIZ_INLINE void decode_block(const uint8_t *block, __m512i *to, prepare_fn *prepare, decode_fn *decode)
 {
     __m512i rows[4][LIZ_PANEL_ROWS];
     liz_scales512 scales;
     prepare(block, false, &scales);
     for (int row = 0; row < LIZ_PANEL_ROWS; row++) {
         liz_bytes512 x;
-        prefetch_row(ahead, block_bytes, row);
         decode(block, &scales, row, false, &x);
         for (int c = 0; c < 4; c++)
             rows[c][row] = x.t[c];
@@ -51,7 +50,7 @@ LIZ_INLINE void decode_block(const uint8_t *block, const uint8_t *ahead, size_t 
     }
 }
 
-typedef void decode_block_fn(const uint8_t *block, const uint8_t *ahead, __m512i *to);
+typedef void decode_block_fn(const uint8_t *block, __m512i *to);
 
 /* Four bytes of a token, wherever they stand. */
 typedef uint32_t __attribute__((may_alias)) word;
@@ -60,16 +59,19 @@ typedef uint32_t __attribute__((may_alias)) word;
 LIZ_INLINE void multiply(const work *w, const liz_act_i8 *act, size_t n_blocks, size_t b, size_t tok, const int n_tok,
                          __m512 (*sums)[PANELS])
 {
-    const int8_t *q = act->q + (tok * n_blocks + b) * LIZ_BLOCK_LEN;
+    const size_t stride = liz_act_stride(n_blocks) * LIZ_BLOCK_LEN;
+    const int8_t *q = act->q + tok * stride + b * LIZ_BLOCK_LEN;
     __m512i whole[TOKENS][PANELS];
     for (int t = 0; t < n_tok; t++)
         whole[t][0] = whole[t][1] = _mm512_set1_epi32(-act->sum[(tok + (size_t)t) * n_blocks + b]);
     for (int k = 0; k < WORDS; k++) {
         __m512i w0 = w->weights[0][k], w1 = w->weights[1][k];
         for (int t = 0; t < n_tok && k % 16 == 0; t++) /* the tokens after these, a line each; they need not exist */
-            _mm_prefetch((const char *)q + (size_t)(t + n_tok) * n_blocks * LIZ_BLOCK_LEN + 4 * k, _MM_HINT_T0);
+            _mm_prefetch((const char *)q + (size_t)(t + n_tok) * stride + 4 * k, _MM_HINT_T0);
+        for (int p = 0; p < PANELS && tok == 0 && (size_t)k * LINE < w->ahead_bytes; p++) /* weights as steadily */
+            _mm_prefetch((const char *)w->ahead[p] + (size_t)k * LINE, _MM_HINT_T1);
         for (int t = 0; t < n_tok; t++) {
-            const word *at = (const void *)(q + (size_t)t * n_blocks * LIZ_BLOCK_LEN + 4 * k);
+            const word *at = (const void *)(q + (size_t)t * stride + 4 * k);
             __m512i x = _mm512_set1_epi32((int)*at);
             whole[t][0] = _mm512_dpbusd_epi32(whole[t][0], w0, x);
             whole[t][1] = _mm512_dpbusd_epi32(whole[t][1], w1, x);
@@ -100,11 +102,13 @@ static void gemm_integer(const uint8_t *panels, size_t block_bytes, size_t n_blo
 {
     size_t n_panels = n_rows > LIZ_PANEL_ROWS ? 2 : 1, panel_bytes = n_blocks * block_bytes;
     memset(w, 0, sizeof *w + n_tok * sizeof *w->sums); /* a panel that is not there is multiplied as zeros */
+    w->ahead_bytes = block_bytes;
     for (size_t b = 0; b < n_blocks; b++) {
         for (size_t p = 0; p < n_panels; p++) {
             const uint8_t *block = panels + p * panel_bytes + b * block_bytes;
-            decode(block, block + PREFETCH_BLOCKS * block_bytes, w->weights[p]);
+            decode(block, w->weights[p]);
             w->d_rows[p] = _mm512_load_ps(block);
+            w->ahead[p] = block + block_bytes;
         }
         multiply_block(w, act, n_blocks, b, n_tok);
     }
@@ -116,9 +120,9 @@ static void gemm_integer(const uint8_t *panels, size_t block_bytes, size_t n_blo
 }
 
 #define GEMM_I8(ID, name, types)                                                                                       \
-    static void decode_block_##name(const uint8_t *block, const uint8_t *ahead, __m512i *to)                           \
+    static void decode_block_##name(const uint8_t *block, __m512i *to)                                                 \
     {                                                                                                                  \
-        decode_block(block, ahead, sizeof(liz_block_##name), to, prepare_##name, decode_##name);                       \
+        decode_block(block, to, prepare_##name, decode_##name);                                                        \
     }                                                                                                                  \
                                                                                                                        \
     static void gemm_##name(const void *panels, size_t n_blocks, const liz_act_i8 *act, size_t n_tok, void *scratch,   \

@@ -9,6 +9,8 @@
 
 #include <immintrin.h>
 
+#define INLINE static inline __attribute__((always_inline))
+
 enum { TOKENS = 8, QUADS = LIZ_GROUP_LEN / 4, PANEL_GROUP = LIZ_PANEL_ROWS * LIZ_GROUP_LEN };
 
 /* Two bfloat16 as one word, wherever they stand. */
@@ -30,22 +32,35 @@ static void lay_bf16(const float *x, size_t n, uint16_t *y)
     }
 }
 
+/* Where the groups of panels are: one after the other, or each in a page. */
+typedef struct weights {
+    const uint16_t *panels;
+    const uint8_t *const *pages; /* NULL: panels */
+    size_t n_groups;
+} weights;
+
+INLINE const uint16_t *group_at(const weights *w, size_t panel, size_t g)
+{
+    return w->pages != NULL ? (const uint16_t *)(const void *)w->pages[g] + panel * PANEL_GROUP
+                            : w->panels + (panel * w->n_groups + g) * PANEL_GROUP;
+}
+
 /* One panel against n_tok tokens (a constant where this is inlined), to rows of y. */
-static inline __attribute__((always_inline)) void dot_block(const uint16_t *w, size_t n_groups, const uint16_t *x,
-                                                            size_t x_stride, const size_t n_tok, float *y,
-                                                            size_t y_stride, __mmask16 rows)
+INLINE void dot_block(const weights *w, size_t panel, const uint16_t *x, size_t x_stride, const size_t n_tok, float *y,
+                      size_t y_stride, __mmask16 rows)
 {
     __m512 sum[TOKENS];
     for (size_t t = 0; t < n_tok; t++) {
         __builtin_prefetch(y + t * y_stride, 1); /* stores to lines that are far wait for each other otherwise */
         sum[t] = _mm512_setzero_ps();
     }
-    for (size_t g = 0; g < n_groups; g++, w += PANEL_GROUP) {
+    for (size_t g = 0; g < w->n_groups; g++) {
+        const uint16_t *group = group_at(w, panel, g);
         __m512 even[TOKENS], odd[TOKENS];
         for (size_t t = 0; t < n_tok; t++)
             even[t] = odd[t] = _mm512_setzero_ps();
         for (size_t q = 0; q < QUADS; q++) {
-            __m512i a = _mm512_load_si512(w + 64 * q), b = _mm512_load_si512(w + 64 * q + 32);
+            __m512i a = _mm512_load_si512(group + 64 * q), b = _mm512_load_si512(group + 64 * q + 32);
             __m512bh w_even = (__m512bh)_mm512_mask_blend_epi16(0xAAAAAAAA, b, _mm512_slli_epi32(a, 16));
             __m512bh w_odd = (__m512bh)_mm512_mask_blend_epi16(0xAAAAAAAA, _mm512_srli_epi32(b, 16), a);
             for (size_t t = 0; t < n_tok; t++) {
@@ -65,12 +80,12 @@ static inline __attribute__((always_inline)) void dot_block(const uint16_t *w, s
             _mm512_mask_storeu_ps(y + t * y_stride, rows, sum[t]);
 }
 
-static void dot_tokens(const uint16_t *w, size_t n_groups, const uint16_t *x, size_t x_stride, size_t n_tok, float *y,
+INLINE void dot_tokens(const weights *w, size_t panel, const uint16_t *x, size_t x_stride, size_t n_tok, float *y,
                        size_t y_stride, __mmask16 rows)
 {
     switch (n_tok) {
 #define CASE(n)                                                                                                        \
-    case n: dot_block(w, n_groups, x, x_stride, n, y, y_stride, rows); break;
+    case n: dot_block(w, panel, x, x_stride, n, y, y_stride, rows); break;
         CASE(1)
         CASE(2)
         CASE(3)
@@ -78,23 +93,32 @@ static void dot_tokens(const uint16_t *w, size_t n_groups, const uint16_t *x, si
         CASE(5)
         CASE(6)
         CASE(7)
-    default: dot_block(w, n_groups, x, x_stride, TOKENS, y, y_stride, rows);
+    default: dot_block(w, panel, x, x_stride, TOKENS, y, y_stride, rows);
     }
 #undef CASE
+}
+
+INLINE void gemm(weights w, const uint16_t *xh, size_t x_stride, size_t n_tok, float *y, size_t y_stride, size_t n_rows)
+{
+    for (size_t t = 0; t < n_tok; t += TOKENS) {
+        size_t n = n_tok - t < TOKENS ? n_tok - t : TOKENS;
+        for (size_t row = 0; row < n_rows; row += LIZ_PANEL_ROWS) {
+            __mmask16 rows = n_rows - row < 16 ? (__mmask16)((1u << (n_rows - row)) - 1) : 0xFFFF;
+            dot_tokens(&w, row / LIZ_PANEL_ROWS, xh + t * x_stride, x_stride, n, y + t * y_stride + row, y_stride, rows);
+        }
+    }
 }
 
 static void gemm_bf16(const void *panels, size_t n_groups, const uint16_t *xh, size_t x_stride, size_t n_tok, float *y,
                       size_t y_stride, size_t n_rows)
 {
-    const uint16_t *w = panels;
-    for (size_t t = 0; t < n_tok; t += TOKENS) {
-        size_t n = n_tok - t < TOKENS ? n_tok - t : TOKENS;
-        for (size_t row = 0; row < n_rows; row += LIZ_PANEL_ROWS) {
-            __mmask16 rows = n_rows - row < 16 ? (__mmask16)((1u << (n_rows - row)) - 1) : 0xFFFF;
-            dot_tokens(w + row / LIZ_PANEL_ROWS * n_groups * PANEL_GROUP, n_groups, xh + t * x_stride, x_stride, n,
-                       y + t * y_stride + row, y_stride, rows);
-        }
-    }
+    gemm((weights){panels, NULL, n_groups}, xh, x_stride, n_tok, y, y_stride, n_rows);
+}
+
+static void gemm_bf16_pages(const uint8_t *const *pages, size_t n_groups, const uint16_t *xh, size_t x_stride,
+                            size_t n_tok, float *y, size_t y_stride, size_t n_rows)
+{
+    gemm((weights){NULL, pages, n_groups}, xh, x_stride, n_tok, y, y_stride, n_rows);
 }
 
 LIZ_PEAK(peak_bf16, __m512, 16, 2 * 32, __m512bh, words(0x3F803F80), words(0x3F003F00), _mm512_dpbf16_ps(sum, a, b))
@@ -115,6 +139,7 @@ void liz_kernel_gemm_avx512bf16(liz_kernel *kernel)
     if (!adds_in_order())
         return;
     kernel->gemm_bf16 = gemm_bf16;
+    kernel->gemm_bf16_pages = gemm_bf16_pages;
     kernel->lay_bf16 = lay_bf16;
     kernel->peak_bf16 = peak_bf16;
 }
