@@ -45,11 +45,9 @@ static void peak_share(void *arg, int member, int n_members)
 {
     peak_run *p = arg;
     (void)n_members;
-    if (p->kernel->tiles_begin != NULL)
-        p->kernel->tiles_begin();
+    p->kernel->tiles_begin();
     uint64_t ops = p->kernel->peak_bf16(PEAK_ROUNDS);
-    if (p->kernel->tiles_end != NULL)
-        p->kernel->tiles_end();
+    p->kernel->tiles_end();
     if (member == 0)
         p->ops = ops;
 }

@@ -31,11 +31,9 @@ static void compute_share(void *arg, int member, int n_members)
 {
     probe *p = arg;
     (void)n_members;
-    if (p->kernel.tiles_begin != NULL)
-        p->kernel.tiles_begin();
+    p->kernel.tiles_begin();
     uint64_t ops = p->peak(p->n_rounds);
-    if (p->kernel.tiles_end != NULL)
-        p->kernel.tiles_end();
+    p->kernel.tiles_end();
     if (member == 0)
         p->ops = ops;
 }

@@ -18,6 +18,7 @@ void liz_kernel_init(liz_kernel *kernel, liz_tier_id tier)
         return;
     liz_kernel_rows_avx2(kernel);
     liz_kernel_dot_avx2(kernel);
+    liz_kernel_gemm_avx2(kernel);
     liz_kernel_peak_avx2(kernel);
     if (tier < LIZ_TIER_AVX512)
         return;

@@ -87,7 +87,7 @@ typedef struct liz_kernel {
     size_t gemm_i8_min; /* tokens from which gemm_i8 pays */
     liz_gemm_bf16_fn *gemm_bf16;
     liz_gemm_bf16_pages_fn *gemm_bf16_pages; /* where there is gemm_bf16 */
-    void (*tiles_begin)(void); /* around gemm_*: configures this thread's tile registers; NULL where there is no gemm */
+    void (*tiles_begin)(void); /* around gemm_*: configures this thread's tile registers, where there are any */
     void (*tiles_end)(void);
 
     /* x [n] to one token's q [nb, 256], d [nb], sum [nb]; what lies past n in the last block is zero. A block with a

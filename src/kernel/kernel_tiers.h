@@ -11,6 +11,7 @@ void liz_grad_kernel_ref(liz_grad_kernel *kernel);
 #if defined(__x86_64__)
 void liz_kernel_rows_avx2(liz_kernel *kernel);
 void liz_kernel_dot_avx2(liz_kernel *kernel);
+void liz_kernel_gemm_avx2(liz_kernel *kernel);
 void liz_kernel_rows_avx512(liz_kernel *kernel);
 void liz_kernel_dot_avx512(liz_kernel *kernel);
 void liz_kernel_gemm_avx512(liz_kernel *kernel);

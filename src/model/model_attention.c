@@ -210,14 +210,12 @@ static void attend_share(const liz_worker *w, int layer)
     liz_model *m = w->m;
     size_t n_head_kv = (size_t)m->h.n_head_kv, n_items = m->n_crews * n_head_kv;
     int n_group = m->h.n_head / m->h.n_head_kv;
-    if (m->kernel.tiles_begin != NULL)
-        m->kernel.tiles_begin();
+    m->kernel.tiles_begin();
     for (size_t i = (size_t)w->id; i < n_items; i += (size_t)w->n)
         for (int first = 0, kv_head = (int)(i % n_head_kv); first < n_group; first += LIZ_ATTN_ROWS)
             attend(w, layer, &m->crews[i / n_head_kv], kv_head, kv_head * n_group + first,
                    liz_least_i32(n_group - first, LIZ_ATTN_ROWS));
-    if (m->kernel.tiles_end != NULL)
-        m->kernel.tiles_end();
+    m->kernel.tiles_end();
 }
 
 /* Keys and values that a step reads in a layer. */

@@ -149,14 +149,12 @@ void liz_gemm_mul(const liz_gemm *g, const liz_rows *a, const liz_panels *b, siz
 {
     size_t n_cached = ROWS_CACHED_BYTES / row_bytes(g, a->k) / ROWS_UNIT * ROWS_UNIT;
     n_cached = n_cached > ROWS_UNIT ? n_cached : ROWS_UNIT;
-    if (has_tiles(g))
-        g->kernel->tiles_begin();
+    g->kernel->tiles_begin();
     for (size_t row = row_begin; row < row_end; row += n_cached)
         for (size_t panel = begin; panel < end; panel += 2) {
             size_t out = panel * LIZ_PANEL_ROWS, n_out = liz_least(b->n - out, 2 * LIZ_PANEL_ROWS);
             mul_panels(g, a, b, row, liz_least(row_end - row, n_cached), panel,
                        liz_least(n_out, (end - panel) * LIZ_PANEL_ROWS), c + row * stride + out, stride, add, scratch);
         }
-    if (has_tiles(g))
-        g->kernel->tiles_end();
+    g->kernel->tiles_end();
 }

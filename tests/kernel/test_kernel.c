@@ -669,16 +669,14 @@ static void attend_crew(const attn_case *c, const attn_keys *keys, const float *
         liz_attn_add(&attn, attn_row(c, i, q, sinks, out));
     assert_true(liz_attn_multiplies(&attn, attn.n_rows) ==
                 (tested.gemm_bf16 != NULL && c->elem == LIZ_ATTN_BF16 && c->n_embd % 32 == 0 && attn.n_rows > 1));
-    if (tested.tiles_begin != NULL)
-        tested.tiles_begin();
+    tested.tiles_begin();
     if (c->n_shared > 0)
         liz_attn_look(&attn, 0, attn.n_rows, keys->k_pages, keys->v_pages, 0, c->n_shared);
     for (size_t run = 0; run < (size_t)c->n_runs; run++)
         liz_attn_look(&attn, run * run_rows(c), (run + 1) * run_rows(c), keys[run].k_pages, keys[run].v_pages,
                       c->n_shared, run_pos(c, run) + (size_t)c->n_tok);
     liz_attn_finish(&attn);
-    if (tested.tiles_end != NULL)
-        tested.tiles_end();
+    tested.tiles_end();
 }
 
 /* Keys of each run; those that are shared are the first run's pages, and pages outside all windows must not be looked
@@ -861,8 +859,7 @@ static void bench_attention(liz_attn_elem elem, int n_embd)
     for (c.n_tok = 1; c.n_tok <= LIZ_ATTN_ROWS / N_GROUP; c.n_tok *= LIZ_ATTN_ROWS / N_GROUP) {
         double best = 1e9;
         c.pos = N_KEYS - (size_t)c.n_tok;
-        if (tested.tiles_begin != NULL)
-            tested.tiles_begin();
+        tested.tiles_begin();
         for (int r = 0; r < 9; r++) {
             liz_attn attn = attn_of(&c, &tested);
             double t = seconds();
@@ -873,8 +870,7 @@ static void bench_attention(liz_attn_elem elem, int n_embd)
             t = seconds() - t;
             best = t < best ? t : best;
         }
-        if (tested.tiles_end != NULL)
-            tested.tiles_end();
+        tested.tiles_end();
         printf("%s,attend %s,%d keys x %d,%zu,warm,%.0f,%.2f,%.1f\n", liz_cpu_tier_name(tested.tier), names[elem],
                N_KEYS, n_embd, run_rows(&c), best * 1e9, (double)bytes / best / 1e9,
                4.0 * (double)run_rows(&c) * N_KEYS * (double)n / best / 1e9);

@@ -40,8 +40,11 @@ static void dot_integer(liz_pack pack, const uint8_t *panel, size_t n_blocks, co
     }
 LIZ_PACKS_INTEGER(DOT_I8)
 
+static void tiles_none(void) {}
+
 void liz_kernel_dot_ref(liz_kernel *kernel)
 {
+    kernel->tiles_begin = kernel->tiles_end = tiles_none;
 #define ENTRY(ID, name, types) kernel->dot_i8[LIZ_PACK_##ID] = dot_##name;
     LIZ_PACKS_INTEGER(ENTRY)
 }

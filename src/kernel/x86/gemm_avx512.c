@@ -134,12 +134,9 @@ static void gemm_integer(const uint8_t *panels, size_t block_bytes, size_t n_blo
 
 LIZ_PACKS_INTEGER(GEMM_I8)
 
-static void tiles_none(void) {}
-
 void liz_kernel_gemm_avx512(liz_kernel *kernel)
 {
 #define ENTRY(ID, name, types) kernel->gemm_i8[LIZ_PACK_##ID] = gemm_##name;
     LIZ_PACKS_INTEGER(ENTRY)
     kernel->gemm_i8_min = 12;
-    kernel->tiles_begin = kernel->tiles_end = tiles_none;
 }
