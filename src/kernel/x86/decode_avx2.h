@@ -57,21 +57,32 @@ LIZ_INLINE int register_of(int g) { return g / 2 * 4 + g % 2; }
 
 /* ---- Nibbles, with or without a fifth bit: sub-blocks of 32 ---- */
 
-/* A row of words a and b. Tables of each half's values, words that rise by a. */
-LIZ_INLINE void decode_steps(const uint8_t *four, const uint8_t *one, __m128i a, __m128i b, int zero, bytes256 *out)
+/* (a v + 128) >> 8, which is a rounded product with 128 v. */
+LIZ_INLINE __m256i scaled(__m256i a, __m256i v) { return _mm256_mulhrs_epi16(a, _mm256_slli_epi16(v, 7)); }
+
+/* In each half the bytes that 16 codes stand for, v from -zero on; b has what rounds in it, or is left out. */
+LIZ_INLINE __m256i table_of(__m256i a, bool has_b, __m256i b, int zero)
+{
+    if (!has_b)
+        return _mm256_packs_epi16(scaled(a, count_from(zero)), scaled(a, count_from(zero - 8)));
+    __m256i first = _mm256_add_epi16(_mm256_mullo_epi16(a, count_from(zero)), b);
+    return high_bytes(first, _mm256_add_epi16(first, _mm256_slli_epi16(a, 3)));
+}
+
+/* A row of words a and, where the form has them, b. */
+LIZ_INLINE void decode_steps(const uint8_t *four, const uint8_t *one, __m128i a, bool has_b, __m128i b, int zero,
+                             bytes256 *out)
 {
     b = _mm_add_epi16(b, _mm_set1_epi16(128)); /* rounding */
     for (int g = 0; g < 4; g++) {
         int at = register_of(g);
         __m256i x = load256(four + 32 * g), low = low_nibbles(x), high = high_nibbles(x);
-        __m256i aw = spread_words(a, 2 * g), step = _mm256_slli_epi16(aw, 3);
-        __m256i first = _mm256_add_epi16(_mm256_mullo_epi16(aw, count_from(zero)), spread_words(b, 2 * g));
-        __m256i second = _mm256_add_epi16(first, step), table = high_bytes(first, second);
+        __m256i aw = spread_words(a, 2 * g), bw = spread_words(b, 2 * g);
+        __m256i table = table_of(aw, has_b, bw, zero);
         out->t[at] = _mm256_shuffle_epi8(table, low);
         out->t[at + 2] = _mm256_shuffle_epi8(table, high);
         if (one != NULL) {
-            __m256i third = _mm256_add_epi16(second, step);
-            table = high_bytes(third, _mm256_add_epi16(third, step));
+            table = table_of(aw, has_b, bw, zero - 16);
             out->t[at] = _mm256_blendv_epi8(out->t[at], _mm256_shuffle_epi8(table, low), bytes_of_bits(one + 4 * at));
             out->t[at + 2] =
                 _mm256_blendv_epi8(out->t[at + 2], _mm256_shuffle_epi8(table, high), bytes_of_bits(one + 4 * (at + 2)));
@@ -87,20 +98,20 @@ LIZ_INLINE __m128i scale_row(const uint8_t *bytes, int16_t r)
 }
 
 /* `one`, `a` and `b` in terms of the block `from` and its scales `s`. */
-#define DECODE_STEPS(name, one, a, b, zero)                                                                            \
+#define DECODE_STEPS(name, one, a, has_b, b, zero)                                                                     \
     LIZ_INLINE void decode_##name(const void *block, int row, bytes256 *out)                                           \
     {                                                                                                                  \
         const liz_block_##name *from = block;                                                                          \
         const __typeof__(from->scales) *s = &from->scales;                                                             \
-        decode_steps(from->four[row], one, a, b, zero, out);                                                           \
+        decode_steps(from->four[row], one, a, has_b, b, zero, out);                                                    \
     }
 
-DECODE_STEPS(i4, NULL, load128(s->a[row]), _mm_setzero_si128(), 8)
-DECODE_STEPS(i5, from->one[row], load128(s->a[row]), _mm_setzero_si128(), 16)
-DECODE_STEPS(i4m, NULL, load128(s->a[row]), load128(s->b[row]), 0)
-DECODE_STEPS(i5m, from->one[row], load128(s->a[row]), load128(s->b[row]), 0)
-DECODE_STEPS(i4k, NULL, scale_row(s->s[row], s->r[row]), scale_row(s->m[row], s->rm[row]), 0)
-DECODE_STEPS(i5k, from->one[row], scale_row(s->s[row], s->r[row]), scale_row(s->m[row], s->rm[row]), 0)
+DECODE_STEPS(i4, NULL, load128(s->a[row]), false, _mm_setzero_si128(), 8)
+DECODE_STEPS(i5, from->one[row], load128(s->a[row]), false, _mm_setzero_si128(), 16)
+DECODE_STEPS(i4m, NULL, load128(s->a[row]), true, load128(s->b[row]), 0)
+DECODE_STEPS(i5m, from->one[row], load128(s->a[row]), true, load128(s->b[row]), 0)
+DECODE_STEPS(i4k, NULL, scale_row(s->s[row], s->r[row]), true, scale_row(s->m[row], s->rm[row]), 0)
+DECODE_STEPS(i5k, from->one[row], scale_row(s->s[row], s->r[row]), true, scale_row(s->m[row], s->rm[row]), 0)
 
 /* ---- Nibbles that stand for any sixteen numbers ---- */
 
@@ -111,11 +122,9 @@ LIZ_INLINE void decode_i4t(const void *block, int row, bytes256 *out)
     __m128i a = _mm_mulhrs_epi16(_mm_slli_epi16(s, 8), _mm_set1_epi16(b->scales.r[row]));
     __m256i values = _mm256_cvtepi8_epi16(load128(b->scales.values));
     __m256i v0 = _mm256_permute4x64_epi64(values, 0x44), v1 = _mm256_permute4x64_epi64(values, 0xEE);
-    const __m256i round = _mm256_set1_epi16(128);
     for (int g = 0; g < 4; g++) {
         __m256i x = load256(b->four[row] + 32 * g), aw = spread_words(a, 2 * g);
-        __m256i first = _mm256_add_epi16(_mm256_mullo_epi16(aw, v0), round);
-        __m256i table = high_bytes(first, _mm256_add_epi16(_mm256_mullo_epi16(aw, v1), round));
+        __m256i table = _mm256_packs_epi16(scaled(aw, v0), scaled(aw, v1));
         out->t[register_of(g)] = _mm256_shuffle_epi8(table, low_nibbles(x));
         out->t[register_of(g) + 2] = _mm256_shuffle_epi8(table, high_nibbles(x));
     }
@@ -173,9 +182,8 @@ LIZ_INLINE void decode_i3k(const void *block, int row, bytes256 *out)
     __m256i a = scale_s16(&b->scales, row);
     for (int c = 0; c < 8; c++) {
         __m256i third = _mm256_and_si256(bytes_of_bits(b->one[row] + 4 * c), _mm256_set1_epi8(4));
-        __m256i words = _mm256_mullo_epi16(words_of(a, c), count_from(4));
-        words = _mm256_add_epi16(words, _mm256_set1_epi16(128));
-        out->t[c] = _mm256_shuffle_epi8(high_bytes(words, words), _mm256_or_si256(pairs_of(b->two[row], c), third));
+        __m256i words = scaled(words_of(a, c), count_from(4));
+        out->t[c] = _mm256_shuffle_epi8(_mm256_packs_epi16(words, words), _mm256_or_si256(pairs_of(b->two[row], c), third));
     }
 }
 

@@ -62,28 +62,29 @@ LIZ_INLINE __m512i count_from(int zero)
 }
 
 /* The high bytes of two times eight words, in each lane. */
-LIZ_INLINE __m512i high_bytes(__m512i first, __m512i second, bool is_signed)
+LIZ_INLINE __m512i high_bytes(__m512i first, __m512i second)
 {
-    if (is_signed)
-        return _mm512_packs_epi16(_mm512_srai_epi16(first, 8), _mm512_srai_epi16(second, 8));
-    return _mm512_packus_epi16(_mm512_srli_epi16(first, 8), _mm512_srli_epi16(second, 8));
+    const __m512i lane = _mm512_set_epi64(0x3030303030303030, 0x3030303030303030, 0x2020202020202020,
+                                          0x2020202020202020, 0x1010101010101010, 0x1010101010101010, 0, 0);
+    const __m512i odd = _mm512_broadcast_i32x4(_mm_set_epi64x(0x4F4D4B4947454341, 0x0F0D0B0907050301));
+    return _mm512_permutex2var_epi8(first, _mm512_or_si512(lane, odd), second);
 }
 
 /* ---- Nibbles, with or without a fifth bit: sub-blocks of 32 ---- */
 
 /* Two registers from a table of each lane's 16 values, words that rise by `a`, `first` the lowest eight of them.
  * `bits`, or NULL: two times 64 fifth bits. */
-LIZ_INLINE void lookup_steps(__m512i x, const uint8_t *bits, __m512i first, __m512i a, bool is_signed, __m512i *out)
+LIZ_INLINE void lookup_steps(__m512i x, const uint8_t *bits, __m512i first, __m512i a, __m512i *out)
 {
     __m512i step = _mm512_slli_epi16(a, 3), second = _mm512_add_epi16(first, step);
-    __m512i table = high_bytes(first, second, is_signed), low = low_nibbles(x), high = high_nibbles(x);
+    __m512i table = high_bytes(first, second), low = low_nibbles(x), high = high_nibbles(x);
     out[0] = _mm512_shuffle_epi8(table, low);
     out[1] = _mm512_shuffle_epi8(table, high);
     if (bits != NULL) {
         uint64_t mask[2];
         __builtin_memcpy(mask, bits, sizeof mask);
         __m512i third = _mm512_add_epi16(second, step);
-        table = high_bytes(third, _mm512_add_epi16(third, step), is_signed);
+        table = high_bytes(third, _mm512_add_epi16(third, step));
         out[0] = _mm512_mask_shuffle_epi8(out[0], mask[0], table, low);
         out[1] = _mm512_mask_shuffle_epi8(out[1], mask[1], table, high);
     }
@@ -96,7 +97,7 @@ LIZ_INLINE void decode_steps(const uint8_t *four, const uint8_t *one, const int1
     for (int h = 0; h < 2; h++) {
         __m512i aw = spread_words(a, 4 * h), bw = b != NULL ? spread_words(b, 4 * h) : offset_of(is_signed);
         __m512i first = _mm512_add_epi16(_mm512_mullo_epi16(aw, count_from(zero)), bw);
-        lookup_steps(_mm512_loadu_si512(four + 64 * h), one != NULL ? one + 16 * h : NULL, first, aw, is_signed,
+        lookup_steps(_mm512_loadu_si512(four + 64 * h), one != NULL ? one + 16 * h : NULL, first, aw,
                      out->t + 2 * h);
     }
 }
@@ -188,7 +189,7 @@ LIZ_INLINE void decode_i4t(const void *block, const liz_scales512 *scales, int r
         __m512i a = spread_words(scales->a[row], 4 * h), x = _mm512_loadu_si512(b->four[row] + 64 * h);
         __m512i first = _mm512_add_epi16(_mm512_mullo_epi16(a, scales->values[0]), offset_of(is_signed));
         __m512i second = _mm512_add_epi16(_mm512_mullo_epi16(a, scales->values[1]), offset_of(is_signed));
-        __m512i table = high_bytes(first, second, is_signed);
+        __m512i table = high_bytes(first, second);
         out->t[2 * h] = _mm512_shuffle_epi8(table, low_nibbles(x));
         out->t[2 * h + 1] = _mm512_shuffle_epi8(table, high_nibbles(x));
     }
@@ -235,12 +236,13 @@ LIZ_INLINE void prepare_i2k(const void *block, bool is_signed, liz_scales512 *to
 
 LIZ_INLINE void decode_i2k(const void *block, const liz_scales512 *scales, int row, bool is_signed, liz_bytes512 *out)
 {
+    (void)is_signed; /* it is in b */
     __m512i x = _mm512_loadu_si512(((const liz_block_i2k *)block)->two[row]);
     for (int c = 0; c < 4; c++) {
         const int16_t *a = scales->a16[row] + c / 2 * 8, *b = scales->b16[row] + c / 2 * 8;
         __m512i words = _mm512_mullo_epi16(spread_words(a, c % 2 * 4), count_from(0));
         words = _mm512_add_epi16(words, spread_words(b, c % 2 * 4));
-        out->t[c] = _mm512_shuffle_epi8(high_bytes(words, words, is_signed), pairs_at(x, c, 0));
+        out->t[c] = _mm512_shuffle_epi8(high_bytes(words, words), pairs_at(x, c, 0));
     }
 }
 
@@ -267,7 +269,7 @@ LIZ_INLINE void decode_i3k(const void *block, const liz_scales512 *scales, int r
         __m512i a = spread_words(scales->a16[row] + c / 2 * 8, c % 2 * 4), q = pairs_at(x, c, 0);
         __m512i words = _mm512_add_epi16(_mm512_mullo_epi16(a, count_from(4)), offset_of(is_signed));
         q = _mm512_mask_add_epi8(q, third[c], q, _mm512_set1_epi8(4));
-        out->t[c] = _mm512_shuffle_epi8(high_bytes(words, words, is_signed), q);
+        out->t[c] = _mm512_shuffle_epi8(high_bytes(words, words), q);
     }
 }
 
