@@ -27,14 +27,6 @@ typedef struct liz_bytes512 {
     __m512i t[4];
 } liz_bytes512;
 
-/* Asks for the sixteenth part `row` of the block at `block`, which need not exist. */
-LIZ_INLINE void prefetch_row(const uint8_t *block, size_t block_bytes, int row)
-{
-    const uint8_t *part = block + (size_t)row * (block_bytes / 16);
-    for (size_t i = 0; i < block_bytes / 16; i += 64)
-        _mm_prefetch((const char *)part + i, _MM_HINT_T0);
-}
-
 LIZ_INLINE __m128i load128(const void *p) { return _mm_load_si128((const __m128i *)p); }
 LIZ_INLINE __m256i load256(const void *p) { return _mm256_load_si256((const __m256i *)p); }
 

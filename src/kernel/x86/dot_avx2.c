@@ -25,6 +25,7 @@ LIZ_INLINE void dot_tokens(const uint8_t *panel, size_t block_bytes, size_t n_bl
     for (size_t b = 0; b < n_blocks; b++, panel += block_bytes) {
         for (int row = 0; row < LIZ_PANEL_ROWS; row++) {
             bytes256 w;
+            liz_prefetch_row(panel + LIZ_PREFETCH_BYTES, block_bytes, row);
             decode(panel, row, &w);
             for (int t = 0; t < n_tok; t++)
                 part[t][row] = dot_row(&w, q + ((size_t)t * liz_act_stride(n_blocks) + b) * LIZ_BLOCK_LEN);

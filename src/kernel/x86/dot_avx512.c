@@ -28,9 +28,6 @@ LIZ_INLINE __m512i sum_of_rows(const __m512i *x)
     return sum_of_lanes(sum_of_lanes(s0, s1), sum_of_lanes(s2, s3));
 }
 
-/* How far ahead of its use a panel is fetched: the hardware's own prefetch stops at every page. */
-enum { PREFETCH_BYTES = 2048 };
-
 typedef void prepare_fn(const void *block, bool is_signed, liz_scales512 *scales);
 typedef void decode_fn(const void *block, const liz_scales512 *scales, int row, bool is_signed, liz_bytes512 *out);
 
@@ -47,7 +44,7 @@ LIZ_INLINE void dot_tokens(const uint8_t *panel, size_t block_bytes, size_t n_bl
         prepare(panel, false, &scales);
         for (int row = 0; row < LIZ_PANEL_ROWS; row++) {
             liz_bytes512 w;
-            prefetch_row(panel + PREFETCH_BYTES, block_bytes, row);
+            liz_prefetch_row(panel + LIZ_PREFETCH_BYTES, block_bytes, row);
             decode(panel, &scales, row, false, &w);
             for (int t = 0; t < n_tok; t++) {
                 const int8_t *a = q + ((size_t)t * liz_act_stride(n_blocks) + b) * LIZ_BLOCK_LEN;

@@ -100,7 +100,7 @@ LIZ_INLINE void decode_rows(decoder *d, int n, size_t block_bytes, prepare_fn *p
             _mm512_store_ps(d->d_rows[which], _mm512_load_ps(block));
         }
         liz_bytes512 x;
-        prefetch_row(d->ahead + (which ? d->panel_bytes : 0), block_bytes, row);
+        liz_prefetch_row(d->ahead + (which ? d->panel_bytes : 0), block_bytes, row);
         decode(block, &d->scales, row, true, &x);
         for (int c = 0; c < BLOCK_TILES; c++)
             _mm512_store_si512(d->tiles[c][which] + 64 * row, x.t[c]);
