@@ -40,7 +40,7 @@ typedef struct window {
 typedef struct trace {
     liz_seq *seq;
     window *together; /* of all traces, or NULL */
-    double *at_s; /* [n_at_max], of each token */
+    double *at_s;     /* [n_at_max], of each token */
     int n_at, n_at_max;
     liz_error err;
 } trace;

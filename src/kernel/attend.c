@@ -1,12 +1,12 @@
 /* attend.c - key blocks on the outside, rows inside.
  *
  * By products: a page of keys lies like two panels of weights, a row a key, so scores are a product of the queries with
- * it, in the order that attention.h defines: chains of even and odd elements for each 32. A page of values lies like one
- * group of panels, a row an element, so p times values is the next product. Keys that a row does not see have p = 0,
- * which adds nothing to a sum. The steps between the products are the tier's own, row by row.
+ * it, in the order that attention.h defines: chains of even and odd elements for each 32. A page of values lies like
+ * one group of panels, a row an element, so p times values is the next product. Keys that a row does not see have p =
+ * 0, which adds nothing to a sum. The steps between the products are the tier's own, row by row.
  *
- * Pages are a few KiB each and lie far apart, so that no processor guesses the next one: each is asked for by hand while
- * another is computed with. */
+ * Pages are a few KiB each and lie far apart, so that no processor guesses the next one: each is asked for by hand
+ * while another is computed with. */
 #include "kernel/attend.h"
 
 #include "base/checked.h"
@@ -89,10 +89,10 @@ static float *sums_of(const space *w, const liz_attn_row *row, size_t i)
     return (row->l > 0 ? w->o_block : w->o) + i * w->n_o;
 }
 
-/* The pages of a block, and how many of the next one's there are behind them. */
+/* A block from key `at` on: its pages, and behind them n_next of the next block's. */
 typedef struct block {
     const uint8_t *const *k, *const *v;
-    size_t at, n_next; /* its first key */
+    size_t at, n_next;
 } block;
 
 static void meet_alone(liz_attn *a, const space *w, size_t i, const block *b)

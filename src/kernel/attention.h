@@ -5,8 +5,8 @@
  *   keys, bf16:   [token / 16][i / 2][token % 16][i % 2]     keys, f32:   [token / 16][i][token % 16]
  *   values, bf16: [i / 16][token / 2][i % 16][token % 2]     values, f32: [token][i]
  *   keys, int8:   [token / 16][i / 4][token % 16][i % 4]     values, int8: [token / 4][i][token % 4]
- * (i: element of the head; the last sixteen may be fewer). int8 has a scale for each token and 32 elements, in bf16 after the bytes: [i / 32][token].
- * Bytes of tokens not written yet must be finite numbers.
+ * (i: element of the head; the last sixteen may be fewer). int8 has a scale for each token and 32 elements, in bf16
+ * after the bytes: [i / 32][token]. Bytes of tokens not written yet must be finite numbers.
  *
  * The formula, per token and head: keys in blocks of LIZ_KEY_BLOCK counted from position 0, of which those before
  * `first_key` (outside a sliding window) do not take part. In a block, scores s = scale * (q . k), even and odd

@@ -20,10 +20,7 @@ LIZ_LANE_FN liz_v16 liz_v16_abs(liz_v16 a) { return _mm512_abs_ps(a); }
 LIZ_LANE_FN liz_v16 liz_v16_sqrt(liz_v16 a) { return _mm512_sqrt_ps(a); }
 
 LIZ_LANE_FN __m256 liz_v16_low(liz_v16 v) { return _mm512_castps512_ps256(v); }
-LIZ_LANE_FN __m256 liz_v16_high(liz_v16 v)
-{
-    return _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(v), 1));
-}
+LIZ_LANE_FN __m256 liz_v16_high(liz_v16 v) { return _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(v), 1)); }
 
 LIZ_LANE_FN float liz_v16_sum(liz_v16 v) { return liz_v8_sum(_mm256_add_ps(liz_v16_low(v), liz_v16_high(v))); }
 LIZ_LANE_FN float liz_v16_max_lane(liz_v16 v)

@@ -158,7 +158,8 @@ static size_t act_tokens(const liz_model *m, const liz_model_opts *o)
     if (m->h.n_expert == 0)
         return n_tok;
     size_t n_in = (size_t)(m->h.n_embd > m->h.n_ff_expert ? m->h.n_embd : m->h.n_ff_expert);
-    size_t n_blocks = liz_act_stride(liz_div_up(n_in, LIZ_BLOCK_LEN)) * (liz_moe_act_rows(&m->h, n_tok) + LIZ_ACT_ALIGN);
+    size_t n_blocks =
+        liz_act_stride(liz_div_up(n_in, LIZ_BLOCK_LEN)) * (liz_moe_act_rows(&m->h, n_tok) + LIZ_ACT_ALIGN);
     size_t n_rows = liz_div_up(n_blocks, liz_act_stride(liz_div_up(m->w.n_in_max, LIZ_BLOCK_LEN)));
     return n_rows > n_tok ? n_rows : n_tok;
 }

@@ -1,6 +1,7 @@
 /* decode_avx2.h - packed blocks to bytes in ymm registers, for the files of the AVX2 tier.
  *
- * A block's row is eight registers of 32 elements; in packed order each half register is 16 elements of one sub-block. */
+ * A block's row is eight registers of 32 elements; in packed order each half register is 16 elements of one sub-block.
+ */
 #ifndef LIZ_KERNEL_DECODE_AVX2_H
 #define LIZ_KERNEL_DECODE_AVX2_H
 
@@ -183,7 +184,8 @@ LIZ_INLINE void decode_i3k(const void *block, int row, bytes256 *out)
     for (int c = 0; c < 8; c++) {
         __m256i third = _mm256_and_si256(bytes_of_bits(b->one[row] + 4 * c), _mm256_set1_epi8(4));
         __m256i words = scaled(words_of(a, c), count_from(4));
-        out->t[c] = _mm256_shuffle_epi8(_mm256_packs_epi16(words, words), _mm256_or_si256(pairs_of(b->two[row], c), third));
+        out->t[c] =
+            _mm256_shuffle_epi8(_mm256_packs_epi16(words, words), _mm256_or_si256(pairs_of(b->two[row], c), third));
     }
 }
 

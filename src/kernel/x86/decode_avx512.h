@@ -89,8 +89,7 @@ LIZ_INLINE void decode_steps(const uint8_t *four, const uint8_t *one, const int1
     for (int h = 0; h < 2; h++) {
         __m512i aw = spread_words(a, 4 * h), bw = b != NULL ? spread_words(b, 4 * h) : offset_of(is_signed);
         __m512i first = _mm512_add_epi16(_mm512_mullo_epi16(aw, count_from(zero)), bw);
-        lookup_steps(_mm512_loadu_si512(four + 64 * h), one != NULL ? one + 16 * h : NULL, first, aw,
-                     out->t + 2 * h);
+        lookup_steps(_mm512_loadu_si512(four + 64 * h), one != NULL ? one + 16 * h : NULL, first, aw, out->t + 2 * h);
     }
 }
 

@@ -1,8 +1,8 @@
 /* gemm_avx2.c - two panels of integer weights against many tokens, in ymm registers.
  *
  * Without VNNI the product of bytes takes five instructions for 32 of them (|t|, the other's sign, vpmaddubsw,
- * vpmaddwd, an addition). Words take two for 16: so a block of 256 is decoded once for all tokens, to words that stay in
- * the first-level cache, and each token's bytes become words as they are loaded, for eight rows. */
+ * vpmaddwd, an addition). Words take two for 16: so a block of 256 is decoded once for all tokens, to words that stay
+ * in the first-level cache, and each token's bytes become words as they are loaded, for eight rows. */
 #include "kernel/kernel_tiers.h"
 #include "kernel/x86/decode_avx2.h"
 
@@ -82,7 +82,7 @@ static void gemm_integer(const uint8_t *panels, size_t block_bytes, size_t n_blo
 }
 
 #define GEMM_I8(ID, name, types)                                                                                       \
-    static void decode_block_##name(const uint8_t *block, int16_t (*to)[LIZ_BLOCK_LEN])                                \
+    static void decode_block_##name(const uint8_t *block, int16_t(*to)[LIZ_BLOCK_LEN])                                 \
     {                                                                                                                  \
         decode_block(block, to, decode_##name);                                                                        \
     }                                                                                                                  \

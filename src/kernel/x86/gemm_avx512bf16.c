@@ -104,7 +104,8 @@ INLINE void gemm(weights w, const uint16_t *xh, size_t x_stride, size_t n_tok, f
         size_t n = n_tok - t < TOKENS ? n_tok - t : TOKENS;
         for (size_t row = 0; row < n_rows; row += LIZ_PANEL_ROWS) {
             __mmask16 rows = n_rows - row < 16 ? (__mmask16)((1u << (n_rows - row)) - 1) : 0xFFFF;
-            dot_tokens(&w, row / LIZ_PANEL_ROWS, xh + t * x_stride, x_stride, n, y + t * y_stride + row, y_stride, rows);
+            dot_tokens(&w, row / LIZ_PANEL_ROWS, xh + t * x_stride, x_stride, n, y + t * y_stride + row, y_stride,
+                       rows);
         }
     }
 }
