@@ -28,7 +28,7 @@ typedef struct liz_attn {
     const liz_kernel *kernel;
     liz_attn_elem elem;
     int n_embd_k, n_embd_v;
-    size_t k_bytes, v_bytes; /* of a page; 0: they are not asked for ahead */
+    size_t k_bytes, v_bytes; /* of a page */
     float scale, softcap;    /* softcap > 0: scores are bent to stay within it */
     float *scratch;          /* [LIZ_ATTN_SCRATCH_FLOATS(n_embd_k, n_embd_v)], 64-byte aligned */
     size_t n_rows;

@@ -1,20 +1,31 @@
-/* kernel_tiers.h - what each tier's files add to the table; private to the kernel room. */
+/* kernel_tiers.h - what each tier's files add to the table, and what they have in common; private to the kernel room.
+ */
 #ifndef LIZ_KERNEL_KERNEL_TIERS_H
 #define LIZ_KERNEL_KERNEL_TIERS_H
 
 #include "kernel/grad.h"
 
+#define LIZ_INLINE static inline __attribute__((always_inline, unused))
+
 /* How far ahead of its use a panel is asked for: the hardware's own prefetch stops at every page. */
 enum { LIZ_PREFETCH_BYTES = 2048 };
 
 /* Asks for the sixteenth part `row` of the block at `block`, which need not exist. */
-static inline __attribute__((always_inline, unused)) void liz_prefetch_row(const uint8_t *block, size_t block_bytes,
-                                                                           int row)
+LIZ_INLINE void liz_prefetch_row(const uint8_t *block, size_t block_bytes, int row)
 {
     const uint8_t *part = block + (size_t)row * (block_bytes / LIZ_PANEL_ROWS);
     for (size_t i = 0; i < block_bytes / LIZ_PANEL_ROWS; i += 64)
         __builtin_prefetch(part + i);
 }
+
+/* gemm_NAME, a liz_gemm_i8_fn: a file's gemm_integer with its decode_block_NAME. */
+#define LIZ_GEMM_I8(name)                                                                                              \
+    static void gemm_##name(const void *panels, size_t n_blocks, const liz_act_i8 *act, size_t n_tok, void *scratch,   \
+                            float *y, size_t y_stride, size_t n_rows)                                                  \
+    {                                                                                                                  \
+        gemm_integer(panels, sizeof(liz_block_##name), n_blocks, act, n_tok, scratch, y, y_stride, n_rows,             \
+                     decode_block_##name);                                                                             \
+    }
 
 void liz_kernel_rows_ref(liz_kernel *kernel);
 void liz_kernel_dot_ref(liz_kernel *kernel);

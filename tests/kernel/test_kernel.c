@@ -656,6 +656,8 @@ static liz_attn attn_of(const attn_case *c, const liz_kernel *kernel)
                       .elem = c->elem,
                       .n_embd_k = c->n_embd,
                       .n_embd_v = c->n_embd,
+                      .k_bytes = LIZ_ATTN_PAGE * (size_t)c->n_embd,
+                      .v_bytes = LIZ_ATTN_PAGE * (size_t)c->n_embd,
                       .scale = 0.125f,
                       .softcap = c->softcap,
                       .scratch = guarded(4 * LIZ_ATTN_SCRATCH_FLOATS(c->n_embd, c->n_embd))};

@@ -5,11 +5,9 @@
 #ifndef LIZ_KERNEL_DECODE_AVX2_H
 #define LIZ_KERNEL_DECODE_AVX2_H
 
-#include "kernel/pack.h"
+#include "kernel/kernel_tiers.h"
 
 #include <immintrin.h>
-
-#define LIZ_INLINE static inline __attribute__((always_inline, unused))
 
 typedef struct bytes256 {
     __m256i t[8]; /* packed order, 32 elements each */

@@ -10,11 +10,9 @@
 #ifndef LIZ_KERNEL_DECODE_AVX512_H
 #define LIZ_KERNEL_DECODE_AVX512_H
 
-#include "kernel/pack.h"
+#include "kernel/kernel_tiers.h"
 
 #include <immintrin.h>
-
-#define LIZ_INLINE static inline __attribute__((always_inline, unused))
 
 /* a_j and b_j of the 16 rows of a block, and the numbers that codes stand for. */
 typedef struct liz_scales512 {

@@ -86,13 +86,7 @@ static void gemm_integer(const uint8_t *panels, size_t block_bytes, size_t n_blo
     {                                                                                                                  \
         decode_block(block, to, decode_##name);                                                                        \
     }                                                                                                                  \
-                                                                                                                       \
-    static void gemm_##name(const void *panels, size_t n_blocks, const liz_act_i8 *act, size_t n_tok, void *scratch,   \
-                            float *y, size_t y_stride, size_t n_rows)                                                  \
-    {                                                                                                                  \
-        gemm_integer(panels, sizeof(liz_block_##name), n_blocks, act, n_tok, scratch, y, y_stride, n_rows,             \
-                     decode_block_##name);                                                                             \
-    }
+    LIZ_GEMM_I8(name)
 
 LIZ_PACKS_INTEGER(GEMM_I8)
 

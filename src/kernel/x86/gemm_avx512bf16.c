@@ -9,8 +9,6 @@
 
 #include <immintrin.h>
 
-#define INLINE static inline __attribute__((always_inline))
-
 enum { TOKENS = 8, QUADS = LIZ_GROUP_LEN / 4, PANEL_GROUP = LIZ_PANEL_ROWS * LIZ_GROUP_LEN };
 
 /* Two bfloat16 as one word, wherever they stand. */
@@ -39,15 +37,15 @@ typedef struct weights {
     size_t n_groups;
 } weights;
 
-INLINE const uint16_t *group_at(const weights *w, size_t panel, size_t g)
+LIZ_INLINE const uint16_t *group_at(const weights *w, size_t panel, size_t g)
 {
     return w->pages != NULL ? (const uint16_t *)(const void *)w->pages[g] + panel * PANEL_GROUP
                             : w->panels + (panel * w->n_groups + g) * PANEL_GROUP;
 }
 
 /* One panel against n_tok tokens (a constant where this is inlined), to rows of y. */
-INLINE void dot_block(const weights *w, size_t panel, const uint16_t *x, size_t x_stride, const size_t n_tok, float *y,
-                      size_t y_stride, __mmask16 rows)
+LIZ_INLINE void dot_block(const weights *w, size_t panel, const uint16_t *x, size_t x_stride, const size_t n_tok,
+                          float *y, size_t y_stride, __mmask16 rows)
 {
     __m512 sum[TOKENS];
     for (size_t t = 0; t < n_tok; t++) {
@@ -80,8 +78,8 @@ INLINE void dot_block(const weights *w, size_t panel, const uint16_t *x, size_t 
             _mm512_mask_storeu_ps(y + t * y_stride, rows, sum[t]);
 }
 
-INLINE void dot_tokens(const weights *w, size_t panel, const uint16_t *x, size_t x_stride, size_t n_tok, float *y,
-                       size_t y_stride, __mmask16 rows)
+LIZ_INLINE void dot_tokens(const weights *w, size_t panel, const uint16_t *x, size_t x_stride, size_t n_tok, float *y,
+                           size_t y_stride, __mmask16 rows)
 {
     switch (n_tok) {
 #define CASE(n)                                                                                                        \
@@ -98,7 +96,8 @@ INLINE void dot_tokens(const weights *w, size_t panel, const uint16_t *x, size_t
 #undef CASE
 }
 
-INLINE void gemm(weights w, const uint16_t *xh, size_t x_stride, size_t n_tok, float *y, size_t y_stride, size_t n_rows)
+LIZ_INLINE void gemm(weights w, const uint16_t *xh, size_t x_stride, size_t n_tok, float *y, size_t y_stride,
+                     size_t n_rows)
 {
     for (size_t t = 0; t < n_tok; t += TOKENS) {
         size_t n = n_tok - t < TOKENS ? n_tok - t : TOKENS;
