@@ -70,10 +70,10 @@ liz_status liz_course_open_model(liz_course *course, const char *path, uint64_t 
     return LIZ_OK;
 }
 
-liz_status liz_course_open_tape(liz_course *course, const liz_graph_opts *opts, bool recompute, liz_error *err)
+liz_status liz_course_open_tape(liz_course *course, const liz_graph_opts *opts, liz_tape_opts how, liz_error *err)
 {
-    liz_tape_opts tape_opts = {.n_tok_max = course->n_part, .recompute = recompute};
-    LIZ_TRY(liz_tape_open(&course->tape, course->team, course->tier, &tape_opts, err));
+    how.n_tok_max = course->n_part;
+    LIZ_TRY(liz_tape_open(&course->tape, course->team, course->tier, &how, err));
     LIZ_TRY(liz_graph_open(&course->graph, course->gguf, course->tape, opts, err));
     course->progress.n_params = 0;
     const liz_param *p;

@@ -105,8 +105,8 @@ void liz_course_close(liz_course *course);
 
 /* Opens model and vocabulary of a file, and gives the context that the model was made for, 0 where it does not say. */
 LIZ_MUST_CHECK liz_status liz_course_open_model(liz_course *course, const char *path, uint64_t *n_ctx, liz_error *err);
-/* The tape of the model, for `n_part` tokens. */
-LIZ_MUST_CHECK liz_status liz_course_open_tape(liz_course *course, const liz_graph_opts *opts, bool recompute,
+/* The tape of the model, for `n_part` tokens whatever `how` says of them. */
+LIZ_MUST_CHECK liz_status liz_course_open_tape(liz_course *course, const liz_graph_opts *opts, liz_tape_opts how,
                                                liz_error *err);
 
 /* Turns options into numbers, `n_item` being the tokens of an item as a rule, and adds them to the job's settings.

@@ -1,5 +1,5 @@
-/* op_linear.c - y = x W^T + bias: trained weights as operands that are kept current, frozen ones decoded on the way,
- * a slice at a time, so that a quantised model is never whole in memory. */
+/* op_linear.c - y = x W^T + bias: trained weights as operands that are kept current, frozen ones as operands that were
+ * decoded once or, where memory is short, decoded on the way, a slice at a time. */
 #include "tensor/quant.h"
 #include "train/tape_ops.h"
 
@@ -54,12 +54,22 @@ static void decode_back(liz_tape *tape, const liz_param *p, size_t begin, size_t
                           to + (column - first) / LIZ_PANEL_ROWS * liz_panels_bytes(&tape->gemm, 1, p->n_out), own);
 }
 
+void liz_tape_decode_kept(liz_tape *tape, const liz_param *p, int member, int n_members)
+{
+    size_t begin, end;
+    float *own = liz_tape_own(tape, member);
+    liz_team_share(liz_panel_count(p->n_out), 1, member, n_members, &begin, &end);
+    decode_ahead(tape, p, begin, end, p->ahead.data + begin * liz_panels_bytes(&tape->gemm, 1, p->n_in), own);
+    liz_team_share(liz_panel_count(p->n_in), COLUMNS / LIZ_PANEL_ROWS, member, n_members, &begin, &end);
+    decode_back(tape, p, begin, end, p->back.data + begin * liz_panels_bytes(&tape->gemm, 1, p->n_out), own);
+}
+
 void liz_tape_mul_weight(liz_tape *tape, const liz_rows *left, const liz_param *p, bool back, float *c, bool add,
                          int member, int n_members)
 {
     size_t n = back ? p->n_in : p->n_out, k = back ? p->n_out : p->n_in, begin, end;
     float *own = liz_tape_own(tape, member);
-    if (p->w != NULL) {
+    if (p->ahead.data != NULL) {
         liz_team_share(liz_panel_count(n), 2, member, n_members, &begin, &end);
         liz_gemm_mul(&tape->gemm, left, back ? &p->back : &p->ahead, 0, left->m, begin, end, c, n, add, own);
         return;

@@ -1,8 +1,8 @@
 /* op_loss.c - cross-entropy of the next token, a block of tokens at a time, so that logits are never all in memory.
  *
  * Each block is a product with the head, a softmax by rows, and in the backward two more products: the gradient of
- * logits z is (softmax(z) - target) times the loss's scale, bent by a soft-cap's slope, nothing where there is no
- * target. */
+ * logits z is (softmax(z) - target) times the loss's scale, bent by a soft-cap's slope. Only tokens that have a target
+ * are gathered into blocks: of a question and its answer, those of the answer. */
 #include "kernel/angle.h"
 #include "train/tape_ops.h"
 
@@ -32,52 +32,83 @@ static double row_loss(liz_tape *tape, const liz_op *op, float *z, size_t n_voca
     return loss;
 }
 
-/* Logits of tokens [first, first + n) of x and, from them, losses and gradients. */
-static void block_logits(liz_tape *tape, const liz_op *op, size_t first, size_t n, int member, int n_members)
+/* Up to LIZ_TAPE_LOSS_TOKENS tokens that have a target. */
+typedef struct block {
+    size_t n, at[LIZ_TAPE_LOSS_TOKENS];
+} block;
+
+/* The next block from token `*t` on, which moves behind it; false where no target is left. */
+static bool block_next(const liz_train_batch *batch, size_t *t, block *b)
+{
+    for (b->n = 0; *t < batch->n_tok && b->n < LIZ_TAPE_LOSS_TOKENS; ++*t)
+        if (batch->targets[*t] >= 0)
+            b->at[b->n++] = *t;
+    return b->n > 0;
+}
+
+/* Logits of the block's tokens and, from them, losses and gradients. */
+static void block_logits(liz_tape *tape, const liz_op *op, const block *b, int member, int n_members)
 {
     const liz_tensor *x = liz_tape_at(tape, op->in[0]);
     size_t n_vocab = op->weight->n_out, begin, end;
-    liz_tape_put_rows(tape, x->x + first * x->width, n, x->width, member, n_members);
+    liz_team_share(b->n, 1, member, n_members, &begin, &end);
+    for (size_t i = begin; i < end; i++)
+        memcpy(tape->space.loss_x + i * x->width, x->x + b->at[i] * x->width, x->width * sizeof(float));
+    liz_tape_put_rows(tape, tape->space.loss_x, b->n, x->width, member, n_members);
     liz_team_barrier(tape->team);
     liz_tape_mul_weight(tape, &tape->space.rows, op->weight, false, tape->space.logits, false, member, n_members);
     liz_team_barrier(tape->team);
-    liz_team_share(n, 1, member, n_members, &begin, &end);
-    for (size_t t = begin; t < end; t++) {
-        float *z = tape->space.logits + t * n_vocab;
-        int32_t target = tape->batch->targets[first + t];
-        tape->space.losses[first + t] = 0;
-        if (target < 0)
-            memset(z, 0, n_vocab * sizeof *z);
-        else
-            tape->space.losses[first + t] = row_loss(tape, op, z, n_vocab, target, liz_tape_own(tape, member));
-    }
+    for (size_t i = begin; i < end; i++)
+        tape->space.losses[b->at[i]] = row_loss(tape, op, tape->space.logits + i * n_vocab, n_vocab,
+                                                tape->batch->targets[b->at[i]], liz_tape_own(tape, member));
     liz_team_barrier(tape->team);
+}
+
+static void block_back(liz_tape *tape, const liz_op *op, const block *b, int member, int n_members)
+{
+    const liz_tensor *x = liz_tape_at(tape, op->in[0]);
+    const float *dz = tape->space.logits;
+    size_t width = x->width, begin, end;
+    liz_tape_put_rows(tape, dz, b->n, op->weight->n_out, member, n_members);
+    liz_tape_put_gradients(tape, op, tape->space.loss_x, dz, b->n, member, n_members);
+    liz_team_barrier(tape->team);
+    liz_tape_mul_weight(tape, &tape->space.rows, op->weight, true, tape->space.loss_dx, false, member, n_members);
+    liz_tape_add_gradients(tape, op, dz, b->n, member, n_members);
+    liz_team_barrier(tape->team);
+    liz_team_share(b->n, 1, member, n_members, &begin, &end);
+    for (size_t i = begin; i < end; i++)
+        memcpy(x->dx + b->at[i] * width, tape->space.loss_dx + i * width, width * sizeof(float));
+}
+
+/* Tokens without a target lose nothing and get no gradient. */
+static void clear(liz_tape *tape, const liz_op *op, int member, int n_members)
+{
+    const liz_tensor *x = liz_tape_at(tape, op->in[0]);
+    size_t begin, end;
+    liz_team_share(tape->batch->n_tok, 1, member, n_members, &begin, &end);
+    memset(tape->space.losses + begin, 0, (end - begin) * sizeof(double));
+    if (!tape->wants_loss)
+        memset(x->dx + begin * x->width, 0, (end - begin) * x->width * sizeof(float));
+    liz_team_barrier(tape->team);
+}
+
+static void run(liz_tape *tape, const liz_op *op, int member, int n_members)
+{
+    block b;
+    clear(tape, op, member, n_members);
+    for (size_t t = 0; block_next(tape->batch, &t, &b);) {
+        block_logits(tape, op, &b, member, n_members);
+        if (!tape->wants_loss)
+            block_back(tape, op, &b, member, n_members);
+    }
 }
 
 void liz_op_loss_forward(liz_tape *tape, const liz_op *op, int member, int n_members)
 {
-    for (size_t t = 0; t < tape->batch->n_tok; t += LIZ_TAPE_LOSS_TOKENS)
-        block_logits(tape, op, t, liz_least(tape->batch->n_tok - t, LIZ_TAPE_LOSS_TOKENS), member, n_members);
-}
-
-static void block_back(liz_tape *tape, const liz_op *op, size_t first, size_t n, int member, int n_members)
-{
-    const liz_tensor *x = liz_tape_at(tape, op->in[0]);
-    const float *dz = tape->space.logits;
-    size_t at = first * x->width;
-    liz_tape_put_rows(tape, dz, n, op->weight->n_out, member, n_members);
-    liz_tape_put_gradients(tape, op, x->x + at, dz, n, member, n_members);
-    liz_team_barrier(tape->team);
-    liz_tape_mul_weight(tape, &tape->space.rows, op->weight, true, x->dx + at, false, member, n_members);
-    liz_tape_add_gradients(tape, op, dz, n, member, n_members);
-    liz_team_barrier(tape->team);
+    run(tape, op, member, n_members);
 }
 
 void liz_op_loss_backward(liz_tape *tape, const liz_op *op, int member, int n_members)
 {
-    for (size_t t = 0; t < tape->batch->n_tok; t += LIZ_TAPE_LOSS_TOKENS) {
-        size_t n = liz_least(tape->batch->n_tok - t, LIZ_TAPE_LOSS_TOKENS);
-        block_logits(tape, op, t, n, member, n_members);
-        block_back(tape, op, t, n, member, n_members);
-    }
+    run(tape, op, member, n_members);
 }

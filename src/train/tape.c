@@ -190,7 +190,7 @@ static void place_params(liz_tape *tape, liz_carver *b)
             p->m = liz_carve(b, n, sizeof(float));
             p->v = liz_carve(b, n, sizeof(float));
         }
-        if (p->multiplies && (p->is_trained || p->file == NULL)) {
+        if (p->multiplies && (p->is_trained || p->file == NULL || tape->opts.keep_decoded)) {
             p->ahead =
                 (liz_panels){liz_carve(b, liz_panels_bytes(&tape->gemm, p->n_out, p->n_in), 1), p->n_out, p->n_in};
             p->back =
@@ -242,9 +242,11 @@ static void need_linear(liz_tape *tape, liz_tape_space *s, const liz_param *p, s
     if (p->is_trained) {
         s->columns_bytes = liz_most(s->columns_bytes, liz_rows_bytes(g, p->n_out, n_rows));
         s->panels_bytes = liz_most(s->panels_bytes, liz_panels_bytes(g, p->n_in, n_rows));
-    } else {
+    } else if (p->ahead.n == 0) {
+        size_t n_out = liz_div_up(p->n_out, 256) * 256, n_in = liz_div_up(p->n_in, 256) * 256;
         size_t unit = liz_most(liz_panels_bytes(g, 256, p->n_in), liz_panels_bytes(g, 256, p->n_out));
-        s->weights_bytes = liz_most(s->weights_bytes, liz_most(unit, SLICE_BYTES));
+        size_t whole = liz_most(liz_panels_bytes(g, n_out, p->n_in), liz_panels_bytes(g, n_in, p->n_out));
+        s->weights_bytes = liz_most(s->weights_bytes, liz_most(unit, liz_least(whole, SLICE_BYTES)));
     }
 }
 
@@ -293,7 +295,7 @@ static void place_experts(liz_tape *tape, liz_carver *b)
 static void place_space(liz_tape *tape, liz_carver *b)
 {
     liz_tape_space *s = &tape->space;
-    size_t n_tok = tape->opts.n_tok_max, n_groups = 0, n_vocab = 0;
+    size_t n_tok = tape->opts.n_tok_max, n_groups = 0, n_vocab = 0, n_embd = 0;
     *s = (liz_tape_space){0};
     for (int i = 0; i < tape->n_ops; i++) {
         const liz_op *op = &tape->ops[i];
@@ -302,6 +304,7 @@ static void place_space(liz_tape *tape, liz_carver *b)
         if (op->kind == LIZ_OP_LOSS) {
             need_linear(tape, s, op->weight, LIZ_TAPE_LOSS_TOKENS);
             n_vocab = op->weight->n_out;
+            n_embd = op->weight->n_in;
             s->member_floats = liz_most(s->member_floats, n_vocab);
         }
         if (op->kind == LIZ_OP_ATTEND)
@@ -319,6 +322,8 @@ static void place_space(liz_tape *tape, liz_carver *b)
     s->panels.data = liz_carve(b, s->panels_bytes, 1);
     s->weights.data = liz_carve(b, s->weights_bytes, 1);
     s->stats = liz_carve(b, n_tok * n_groups * 2, sizeof(float));
+    s->loss_x = liz_carve(b, LIZ_TAPE_LOSS_TOKENS * n_embd, sizeof(float));
+    s->loss_dx = liz_carve(b, LIZ_TAPE_LOSS_TOKENS * n_embd, sizeof(float));
     s->logits = liz_carve(b, LIZ_TAPE_LOSS_TOKENS * n_vocab, sizeof(float));
     s->losses = liz_carve(b, n_tok, sizeof(double));
     place_experts(tape, b);
@@ -379,7 +384,7 @@ static void refresh(void *arg, int member, int n_members)
     for (size_t i = 0; i < tape->n_params; i++) {
         const liz_param *p = tape->params[i];
         size_t begin, end;
-        if (p->ahead.data == NULL)
+        if (p->ahead.data == NULL || p->w == NULL)
             continue;
         float *own = liz_tape_own(tape, member);
         liz_team_share(liz_panel_count(p->n_out), 1, member, n_members, &begin, &end);
@@ -390,6 +395,14 @@ static void refresh(void *arg, int member, int n_members)
 }
 
 void liz_tape_refresh(liz_tape *tape) { liz_team_run(tape->team, refresh, tape); }
+
+static void decode_kept(void *arg, int member, int n_members)
+{
+    liz_tape *tape = arg;
+    for (size_t i = 0; i < tape->n_params; i++)
+        if (tape->params[i]->w == NULL && tape->params[i]->ahead.data != NULL)
+            liz_tape_decode_kept(tape, tape->params[i], member, n_members);
+}
 
 /* Operations [begin, end) forwards, but for the loss where gradients are wanted: its backward computes it too. */
 static void run_ahead(liz_tape *tape, int begin, int end, int member, int n_members)
@@ -429,6 +442,9 @@ static double run(liz_tape *tape, const liz_train_batch *batch, bool wants_loss)
 {
     tape->batch = batch;
     tape->wants_loss = wants_loss;
+    if (!tape->is_decoded)
+        liz_team_run(tape->team, decode_kept, tape);
+    tape->is_decoded = true;
     liz_team_run(tape->team, wants_loss ? forward_run : backward_run, tape);
     double sum = 0;
     for (size_t t = 0; t < batch->n_tok; t++)
@@ -445,10 +461,10 @@ const float *liz_tape_next(liz_tape *tape, const int32_t *tokens, size_t n)
     liz_segment all = {0, n};
     LIZ_ASSERT(n > 0 && n <= LIZ_TAPE_LOSS_TOKENS);
     for (size_t t = 0; t < n; t++)
-        targets[t] = t + 1 < n ? -1 : 0; /* rows of logits without a target are not made */
+        targets[t] = t + 1 < n ? -1 : 0; /* the one row of logits that is made */
     liz_train_batch batch = {n, 1, tokens, targets, &all, 0};
     liz_tape_forward(tape, &batch);
-    return tape->space.logits + (n - 1) * tape->ops[tape->n_ops - 1].weight->n_out;
+    return tape->space.logits;
 }
 
 uint64_t liz_tape_bytes(const liz_tape *tape) { return tape->memory_bytes; }

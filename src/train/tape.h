@@ -29,7 +29,7 @@ typedef struct liz_param {
     size_t file_row_bytes;
     const float *initial;   /* trained: what w begins as, where `file` does not say */
     float *grad, *m, *v;    /* trained: the gradient, added up over a step's batches, and Adam's averages */
-    liz_panels ahead, back; /* W and its transpose as operands, of those that multiply */
+    liz_panels ahead, back; /* W and its transpose as operands, of those that multiply and are kept */
     bool multiplies, decays;
     bool is_table; /* its rows stand for tokens */
 } liz_param;
@@ -81,6 +81,7 @@ typedef struct liz_expert_plan {
 typedef struct liz_tape_opts {
     size_t n_tok_max;
     bool recompute, exact;
+    bool keep_decoded; /* frozen weights: 4 bytes each, instead of decoding them in every product */
 } liz_tape_opts;
 
 LIZ_MUST_CHECK liz_status liz_tape_open(liz_tape **out, liz_team *team, liz_tier_id tier, const liz_tape_opts *opts,

@@ -64,6 +64,7 @@ typedef struct liz_tape_space {
     liz_rows rows, columns;     /* left operands: of x or dy, and of dy's transpose */
     liz_panels panels, weights; /* right operands: of x's transpose, and of a slice of frozen weights */
     float *stats;               /* [n_tok, groups, 2] */
+    float *loss_x, *loss_dx;    /* [LIZ_TAPE_LOSS_TOKENS, n_embd] */
     float *logits;              /* [LIZ_TAPE_LOSS_TOKENS, n_vocab] */
     double *losses;             /* [n_tok] */
     liz_expert_space experts;
@@ -87,7 +88,7 @@ struct liz_tape {
     uint8_t *memory;
     size_t memory_bytes;
     const liz_train_batch *batch;
-    bool wants_loss;
+    bool wants_loss, is_decoded; /* what is kept of frozen weights */
 };
 
 typedef struct liz_tape_op_fns {
@@ -111,8 +112,10 @@ size_t liz_op_attend_floats(const liz_tape *tape, const liz_op *op); /* of a mem
 
 /* Lays this member's share of the rows x [n, width] out as left operands of the product to come. */
 void liz_tape_put_rows(liz_tape *tape, const float *x, size_t n, size_t width, int member, int n_members);
-/* c = or += left * W^T, or with `back` left * W; frozen weights are decoded a slice at a time. Meets barriers where the
- * weights are frozen. */
+/* Fills this member's share of the operands that are kept of a frozen weight. */
+void liz_tape_decode_kept(liz_tape *tape, const liz_param *p, int member, int n_members);
+/* c = or += left * W^T, or with `back` left * W. Frozen weights whose operands are not kept are decoded a slice at a
+ * time, and barriers are met. */
 void liz_tape_mul_weight(liz_tape *tape, const liz_rows *left, const liz_param *p, bool back, float *c, bool add,
                          int member, int n_members);
 /* Of y = x W^T + bias: lays the operands of dW = dy^T x out; then, after a barrier, dW and the bias's gradient are

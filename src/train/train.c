@@ -287,7 +287,7 @@ static liz_status open_tape(trainer *t, liz_error *err)
     n_part = n_part > t->n_ctx ? n_part : t->n_ctx;
     t->course.n_part = n_part < n_step ? n_part : n_step;
     liz_graph_opts opts = {.seed = t->opts->common.seed, .n_ctx = (int32_t)t->n_ctx};
-    LIZ_TRY(liz_course_open_tape(&t->course, &opts, t->opts->recompute, err));
+    LIZ_TRY(liz_course_open_tape(&t->course, &opts, (liz_tape_opts){.recompute = t->opts->recompute}, err));
     t->course.progress.token_ops = liz_tape_token_ops(t->course.tape, t->n_ctx);
     return liz_rewrite_check(t->course.gguf, t->course.tape, err);
 }

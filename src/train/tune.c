@@ -141,17 +141,19 @@ static liz_status add_settings(tuner *t, liz_error *err)
 
 /* ---- The tape ---- */
 
-/* Keeps what layers computed where there is memory for that, else computes it twice: the same adapter either way. */
+/* Keeps frozen weights decoded where half of the memory is enough for that, and what layers computed where the whole
+ * is: the same adapter either way. */
 static liz_status open_tape(tuner *t, liz_error *err)
 {
+    static const liz_tape_opts ways[] = {{.keep_decoded = true}, {.recompute = false}, {.recompute = true}};
     uint64_t file_bytes = t->course.progress.model_bytes, most = t->opts->memory_max_bytes;
     most = most != 0 ? most : liz_memory_available() / 16 * 15;
     liz_status status = LIZ_E_MEMORY;
-    for (int recompute = 0; recompute < 2 && status == LIZ_E_MEMORY; recompute++) {
+    for (size_t i = 0; i < sizeof ways / sizeof *ways && status == LIZ_E_MEMORY; i++) {
         liz_course_close_tape(&t->course);
-        status = liz_course_open_tape(&t->course, &t->graph_opts, recompute, err);
-        uint64_t tape_bytes = t->course.progress.memory_bytes;
-        if (status == LIZ_OK && tape_bytes + file_bytes > most)
+        status = liz_course_open_tape(&t->course, &t->graph_opts, ways[i], err);
+        uint64_t tape_bytes = t->course.progress.memory_bytes, room = ways[i].keep_decoded ? most / 2 : most;
+        if (status == LIZ_OK && tape_bytes + file_bytes > room)
             status = liz_fail(err, LIZ_E_MEMORY,
                               "the model's file takes %.2f GiB, tuning it %.2f, and there are to be %.2f: give more "
                               "(--memory), or take shorter rows (--ctx-size), fewer --targets, a lower --rank",

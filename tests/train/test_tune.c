@@ -327,17 +327,22 @@ static void test_same_bytes(void **state)
     assert_int_equal(run(&k, &err), LIZ_OK);
     unsetenv("LIZZIE_ISA");
     assert_same(out, other);
-    /* Little memory: layers are computed twice. */
+    /* Less memory: frozen weights are decoded in every step; little: layers are computed twice. */
     size_t n;
     free(file_read(dreams, &n));
-    job l = job_of(other);
-    l.common.epochs = 4;
-    l.common.restart = true;
-    l.tune.memory_max_bytes = j.memory + n - 1;
-    if (run(&l, &err) != LIZ_OK)
-        fail_msg("%s", err.text);
-    assert_true(l.memory < j.memory);
-    assert_same(out, other);
+    uint64_t least = j.memory, room = 2 * (j.memory + n) - 1;
+    for (int i = 0; i < 2; i++) {
+        job l = job_of(other);
+        l.common.epochs = 4;
+        l.common.restart = true;
+        l.tune.memory_max_bytes = room;
+        if (run(&l, &err) != LIZ_OK)
+            fail_msg("%s", err.text);
+        assert_true(l.memory < least);
+        assert_same(out, other);
+        least = l.memory;
+        room = least + n - 1;
+    }
     /* Stopped again and again. */
     job m = job_of(other);
     m.common.epochs = 4;
