@@ -389,7 +389,7 @@ static const option options[] = {
     {"rank", "N", CLI_TUNE, INT(tune.rank, 1, 1024), "rank of the adapter (default 16)"},
     {"alpha", "X", CLI_TUNE, FLOAT(tune.alpha, 1e-6, 1e6), "its scale is alpha / rank (default: twice the rank)"},
     {"targets", "q,k,...", CLI_TUNE, TEXT(tune.targets),
-     "matrices that get one: q, k, v, o, gate, up, down, attention, all (default)"},
+     "matrices that get one: q, k, v, o, gate, up, down, experts, attention, all (default: all but experts)"},
     {"memory", "SIZE", CLI_TUNE, OTHER(read_memory),
      "what all may take, as 7G or 500M (default: what the machine has)"},
     {"valid", "FILE...", CLI_TRAIN, PATHS(train.valid), "text that is not trained on, to measure by"},

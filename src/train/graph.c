@@ -169,10 +169,14 @@ static liz_tensor_id feed_forward(builder *b, liz_tensor_id x)
 
 static liz_expert_matrix expert_matrix(builder *b, const char *tensor, const liz_linear *l)
 {
-    return (liz_expert_matrix){matrix_param(b, tensor, l), l->bias, (size_t)l->row_step};
+    liz_expert_matrix m = {.param = matrix_param(b, tensor, l), .bias = l->bias, .step = (size_t)l->row_step};
+    char name[64];
+    snprintf(name, sizeof name, "%.*s", LIZ_STR_ARG(l->tensor->name));
+    if (is_target(b, l, LIZ_LORA_EXPERTS))
+        liz_tape_expert_adapters(b->g->tape, &m, name, (size_t)l->n_mat, (size_t)b->g->opts.lora_rank);
+    return m;
 }
 
-/* Experts stay as they are; adapters reach them through what they are given. */
 static liz_tensor_id experts(builder *b, liz_tensor_id x)
 {
     const liz_layer *l = &b->g->w.layers[b->layer];
@@ -181,6 +185,7 @@ static liz_tensor_id experts(builder *b, liz_tensor_id x)
                             .gate = expert_matrix(b, "ffn_gate_exps", &l->gate),
                             .up = expert_matrix(b, "ffn_up_exps", &l->up),
                             .down = expert_matrix(b, "ffn_down_exps", &l->down),
+                            .lora_scale = b->g->opts.lora_alpha / (float)liz_most((size_t)b->g->opts.lora_rank, 1),
                             .oai = b->g->h.family->ffn == LIZ_FFN_SWIGLU_OAI};
     return liz_tape_experts(b->g->tape, x, linear(b, x, "ffn_gate_inp", &l->router, 0), &plan);
 }
@@ -197,10 +202,25 @@ static liz_tensor_id half(builder *b, liz_tensor_id x, liz_tensor_id (*body)(bui
 
 /* ---- The whole ---- */
 
-static liz_status refuse(const liz_hparams *h, bool trains_all, liz_error *err)
+/* Of layers whose experts have gate and up in one tensor. */
+static bool has_joined_experts(const liz_graph *g)
 {
+    for (int i = 0; i < g->h.n_layer; i++) {
+        const liz_linear *gate = &g->w.layers[i].gate;
+        if (g->h.layers[i].sparse && gate->tensor != NULL && gate->row_step != (uint64_t)gate->matrix.n_out)
+            return true;
+    }
+    return false;
+}
+
+static liz_status refuse(const liz_graph *g, liz_error *err)
+{
+    const liz_hparams *h = &g->h;
+    bool trains_all = g->opts.lora_rank == 0;
     const char *what = NULL;
-    if (h->n_expert > 0 && trains_all)
+    if (has_joined_experts(g) && (g->opts.lora_targets & LIZ_LORA_EXPERTS))
+        what = "adapt experts whose gate and up are one tensor (--targets)";
+    else if (h->n_expert > 0 && trains_all)
         what = "train a mixture of experts but by adapters";
     else if (h->family->sinks && trains_all)
         what = "train attention sinks";
@@ -273,8 +293,8 @@ static void fill(const liz_graph *g, liz_param *p, size_t which)
 static liz_status open_parts(liz_graph *g, const liz_gguf *gguf, liz_error *err)
 {
     LIZ_TRY(liz_hparams_read(&g->h, gguf, err));
-    LIZ_TRY(refuse(&g->h, g->opts.lora_rank == 0, err));
     LIZ_TRY(liz_weights_bind(&g->w, &g->h, gguf, err));
+    LIZ_TRY(refuse(g, err));
     LIZ_TRY(fill_frequencies(g, g->opts.n_ctx, err));
     build(g);
     LIZ_TRY(liz_tape_plan(g->tape, err));

@@ -2,7 +2,7 @@
  *
  * The model file gives shape and weights (model_weights.h binds them, nothing is packed). Either every weight is
  * trained, or none and each target matrix W gets an adapter (LoRA, Hu et al. 2021): W x + alpha / rank * B (A x), A
- * random, B zero. What a tape cannot compute yet is refused by name. */
+ * random, B zero; an expert has its own. What a tape cannot compute yet is refused by name. */
 #ifndef LIZ_TRAIN_GRAPH_H
 #define LIZ_TRAIN_GRAPH_H
 
@@ -19,7 +19,9 @@ enum {
     LIZ_LORA_UP = 32,
     LIZ_LORA_DOWN = 64,
     LIZ_LORA_GATE_UP = LIZ_LORA_GATE | LIZ_LORA_UP,
-    LIZ_LORA_ALL = 127
+    LIZ_LORA_EXPERTS = 128, /* gate, up and down of each */
+    LIZ_LORA_DENSE = 127,   /* all but the experts' */
+    LIZ_LORA_ALL = 255
 };
 
 typedef struct liz_graph_opts {

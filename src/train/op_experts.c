@@ -1,4 +1,4 @@
-/* op_experts.c - a mixture of frozen experts, forwards and backwards.
+/* op_experts.c - a mixture of frozen experts and their adapters, forwards and backwards.
  *
  * Routing is that of running models (model_moe.h). Then expert after expert: the rows of its tokens are gathered, meet
  * its matrices as those of any frozen product, and go back to their tokens, so that each expert is decoded once. All
@@ -11,37 +11,44 @@
 #include <math.h>
 #include <string.h>
 
+/* A matrix of one expert, with its adapter where it has one. */
+typedef struct matrix {
+    liz_param w;
+    const float *bias;      /* may be NULL */
+    const liz_param *a, *b; /* NULL: none */
+    float *low;             /* scale * A x */
+    float scale;
+} matrix;
+
 /* One expert's matrices, and the pairs (a token and the rank that the expert has with it) that meet it. */
 typedef struct expert {
-    liz_param gate, up, down;
-    const float *gate_bias, *up_bias, *down_bias; /* may be NULL */
-    const int32_t *pairs;                         /* [n] token * n_used + rank */
+    matrix gate, up, down;
+    const int32_t *pairs; /* [n] token * n_used + rank */
     size_t n;
 } expert;
 
 static size_t used(const liz_op *op) { return (size_t)op->experts.h->n_expert_used; }
 
-static liz_param nth(const liz_expert_matrix *m, size_t e)
+static matrix matrix_of(const liz_tape *tape, const liz_op *op, const liz_expert_matrix *m, float *low, size_t e)
 {
-    liz_param p = *m->param;
-    p.file += e * m->step * p.file_row_bytes;
-    return p;
+    matrix own = {.w = *m->param, .bias = m->bias ? m->bias + e * m->step : NULL};
+    own.w.file += e * m->step * own.w.file_row_bytes;
+    if (m->rank > 0) {
+        own.a = tape->params[m->adapters + e];
+        own.b = tape->params[m->adapters + m->n_expert + e];
+        own.low = low;
+        own.scale = op->experts.lora_scale;
+    }
+    return own;
 }
-
-static const float *nth_bias(const liz_expert_matrix *m, size_t e) { return m->bias ? m->bias + e * m->step : NULL; }
 
 static expert expert_of(const liz_tape *tape, const liz_op *op, size_t e)
 {
     const liz_expert_plan *plan = &op->experts;
-    const int32_t *begin = tape->space.experts.begin;
-    return (expert){nth(&plan->gate, e),
-                    nth(&plan->up, e),
-                    nth(&plan->down, e),
-                    nth_bias(&plan->gate, e),
-                    nth_bias(&plan->up, e),
-                    nth_bias(&plan->down, e),
-                    tape->space.experts.pairs + begin[e],
-                    (size_t)(begin[e + 1] - begin[e])};
+    const liz_expert_space *s = &tape->space.experts;
+    return (expert){matrix_of(tape, op, &plan->gate, s->low[0], e), matrix_of(tape, op, &plan->up, s->low[1], e),
+                    matrix_of(tape, op, &plan->down, s->low[2], e), s->pairs + s->begin[e],
+                    (size_t)(s->begin[e + 1] - s->begin[e])};
 }
 
 /* ---- Routing ---- */
@@ -114,30 +121,61 @@ static void add_bias(const liz_tape *tape, const float *bias, size_t n, float *y
         tape->kernel.add(y, bias, n, y);
 }
 
-/* Gathered rows to `gate`, `up`, `act` and `out`, complete for this member's rows [begin, end). */
-static void ahead(liz_tape *tape, const liz_op *op, const expert *e, size_t begin, size_t end, int member,
-                  int n_members)
+/* An expert's rows in a step, of which this member has [begin, end) where rows are shared. */
+typedef struct share {
+    size_t n, begin, end;
+    int member, n_members;
+} share;
+
+static void scale_rows(const liz_tape *tape, float *x, float scale, size_t width, const share *r)
+{
+    if (r->end > r->begin)
+        tape->kernel.scale(x + r->begin * width, scale, (r->end - r->begin) * width, x + r->begin * width);
+}
+
+static void put_rows(liz_tape *tape, const float *x, size_t width, const share *r)
+{
+    liz_tape_put_rows(tape, x, r->n, width, r->member, r->n_members);
+    liz_team_barrier(tape->team);
+}
+
+/* y += B (scale A x), x being laid out as rows; those of x are lost. */
+static void adapt(liz_tape *tape, const matrix *m, float *y, const share *r)
+{
+    if (m->a == NULL)
+        return;
+    liz_tape_mul_weight(tape, &tape->space.rows, m->a, false, m->low, false, r->member, r->n_members);
+    liz_team_barrier(tape->team);
+    scale_rows(tape, m->low, m->scale, m->a->n_out, r);
+    put_rows(tape, m->low, m->a->n_out, r);
+    liz_tape_mul_weight(tape, &tape->space.rows, m->b, false, y, true, r->member, r->n_members);
+    liz_team_barrier(tape->team);
+}
+
+/* y = W x + bias with its adapter; complete for this member's rows. */
+static void multiply(liz_tape *tape, const matrix *m, const float *x, float *y, const share *r)
+{
+    put_rows(tape, x, m->w.n_in, r);
+    liz_tape_mul_weight(tape, &tape->space.rows, &m->w, false, y, false, r->member, r->n_members);
+    adapt(tape, m, y, r);
+    for (size_t i = r->begin; i < r->end; i++)
+        add_bias(tape, m->bias, m->w.n_out, y + i * m->w.n_out);
+}
+
+/* Gathered rows to `gate`, `up`, `act` and `out`, complete for this member's rows. */
+static void ahead(liz_tape *tape, const liz_op *op, const expert *e, const share *r)
 {
     const liz_expert_space *s = &tape->space.experts;
     const liz_tensor *x = liz_tape_at(tape, op->in[0]);
-    size_t n = x->width, n_ff = e->up.n_out;
-    for (size_t i = begin; i < end; i++)
+    size_t n = x->width, n_ff = e->up.w.n_out;
+    for (size_t i = r->begin; i < r->end; i++)
         memcpy(s->x + i * n, x->x + (size_t)e->pairs[i] / used(op) * n, n * sizeof(float));
-    liz_tape_put_rows(tape, s->x, e->n, n, member, n_members);
-    liz_team_barrier(tape->team);
-    liz_tape_mul_weight(tape, &tape->space.rows, &e->gate, false, s->gate, false, member, n_members);
-    liz_tape_mul_weight(tape, &tape->space.rows, &e->up, false, s->up, false, member, n_members);
-    for (size_t i = begin; i < end; i++) {
-        add_bias(tape, e->gate_bias, n_ff, s->gate + i * n_ff);
-        add_bias(tape, e->up_bias, n_ff, s->up + i * n_ff);
+    multiply(tape, &e->gate, s->x, s->gate, r);
+    multiply(tape, &e->up, s->x, s->up, r);
+    for (size_t i = r->begin; i < r->end; i++)
         (op->experts.oai ? tape->kernel.swiglu_oai : tape->kernel.silu_mul)(s->gate + i * n_ff, s->up + i * n_ff, n_ff,
                                                                             s->act + i * n_ff);
-    }
-    liz_tape_put_rows(tape, s->act, e->n, n_ff, member, n_members);
-    liz_team_barrier(tape->team);
-    liz_tape_mul_weight(tape, &tape->space.rows, &e->down, false, s->out, false, member, n_members);
-    for (size_t i = begin; i < end; i++)
-        add_bias(tape, e->down_bias, n, s->out + i * n);
+    multiply(tape, &e->down, s->act, s->out, r);
 }
 
 /* Of swiglu_oai (kernel.h), whose bounds let no gradient pass. */
@@ -155,36 +193,59 @@ static void oai_back(const liz_tape *tape, const float *gate, const float *up, c
     }
 }
 
+/* dx += A^T (scale B^T dy) and the gradients of A and B, dy being laid out as rows. */
+static void adapt_back(liz_tape *tape, const matrix *m, const float *x, const float *dy, float *dx, const share *r)
+{
+    float *dlow = tape->space.experts.dlow;
+    if (m->a == NULL)
+        return;
+    liz_tape_put_gradients(tape, m->b, m->low, dy, r->n, r->member, r->n_members);
+    liz_team_barrier(tape->team);
+    liz_tape_mul_weight(tape, &tape->space.rows, m->b, true, dlow, false, r->member, r->n_members);
+    liz_tape_add_gradients(tape, m->b, NULL, dy, r->n, r->member, r->n_members);
+    liz_team_barrier(tape->team);
+    scale_rows(tape, dlow, m->scale, m->a->n_out, r);
+    put_rows(tape, dlow, m->a->n_out, r);
+    liz_tape_put_gradients(tape, m->a, x, dlow, r->n, r->member, r->n_members);
+    liz_team_barrier(tape->team);
+    liz_tape_mul_weight(tape, &tape->space.rows, m->a, true, dx, true, r->member, r->n_members);
+    liz_tape_add_gradients(tape, m->a, NULL, dlow, r->n, r->member, r->n_members);
+    liz_team_barrier(tape->team);
+}
+
+/* Of multiply, dx = or += as `add` says. */
+static void multiply_back(liz_tape *tape, const matrix *m, const float *x, const float *dy, float *dx, bool add,
+                          const share *r)
+{
+    put_rows(tape, dy, m->w.n_out, r);
+    liz_tape_mul_weight(tape, &tape->space.rows, &m->w, true, dx, add, r->member, r->n_members);
+    adapt_back(tape, m, x, dy, dx, r);
+}
+
 /* From `out` complete: the slopes of its pairs, and the gradients of its tokens' inputs. */
-static void back(liz_tape *tape, const liz_op *op, const expert *e, size_t begin, size_t end, int member, int n_members)
+static void back(liz_tape *tape, const liz_op *op, const expert *e, const share *r)
 {
     const liz_expert_space *s = &tape->space.experts;
     const liz_tensor *x = liz_tape_at(tape, op->in[0]), *y = liz_tape_at(tape, op->out);
-    size_t n = x->width, n_ff = e->up.n_out;
-    for (size_t i = begin; i < end; i++) {
+    size_t n = x->width, n_ff = e->up.w.n_out;
+    for (size_t i = r->begin; i < r->end; i++) {
         const float *dy = y->dx + (size_t)e->pairs[i] / used(op) * n;
         s->slopes[e->pairs[i]] = tape->grad.dot(dy, s->out + i * n, n);
         tape->kernel.scale(dy, s->weights[e->pairs[i]], n, s->out + i * n);
     }
-    liz_tape_put_rows(tape, s->out, e->n, n, member, n_members);
-    liz_team_barrier(tape->team);
-    liz_tape_mul_weight(tape, &tape->space.rows, &e->down, true, s->dact, false, member, n_members);
-    for (size_t i = begin; i < end; i++) { /* the gate's gradient in the place of `act` */
+    multiply_back(tape, &e->down, s->act, s->out, s->dact, false, r);
+    for (size_t i = r->begin; i < r->end; i++) { /* the gate's gradient in the place of `act` */
         size_t at = i * n_ff;
         if (op->experts.oai)
             oai_back(tape, s->gate + at, s->up + at, s->dact + at, n_ff, s->act + at, s->dup + at);
         else
             tape->grad.silu_mul_back(s->gate + at, s->up + at, s->dact + at, n_ff, s->act + at, s->dup + at);
     }
-    liz_tape_put_rows(tape, s->act, e->n, n_ff, member, n_members);
-    liz_team_barrier(tape->team);
-    liz_tape_mul_weight(tape, &tape->space.rows, &e->gate, true, s->x, false, member, n_members);
-    liz_tape_put_rows(tape, s->dup, e->n, n_ff, member, n_members);
-    liz_team_barrier(tape->team);
-    liz_tape_mul_weight(tape, &tape->space.rows, &e->up, true, s->x, true, member, n_members);
-    for (size_t i = begin; i < end; i++) {
+    multiply_back(tape, &e->gate, s->x, s->act, s->out, false, r); /* the input's in that of `out` */
+    multiply_back(tape, &e->up, s->x, s->dup, s->out, true, r);
+    for (size_t i = r->begin; i < r->end; i++) {
         float *dx = x->dx + (size_t)e->pairs[i] / used(op) * n;
-        tape->kernel.add(dx, s->x + i * n, n, dx);
+        tape->kernel.add(dx, s->out + i * n, n, dx);
     }
 }
 
@@ -205,12 +266,12 @@ void liz_op_experts_forward(liz_tape *tape, const liz_op *op, int member, int n_
     route(tape, op, member, n_members);
     for (size_t i = 0; i < (size_t)op->experts.h->n_expert; i++) {
         expert e = expert_of(tape, op, i);
-        size_t begin, end;
+        share r = {e.n, .member = member, .n_members = n_members};
         if (e.n == 0)
             continue;
-        liz_team_share(e.n, 1, member, n_members, &begin, &end);
-        ahead(tape, op, &e, begin, end, member, n_members);
-        for (size_t k = begin; k < end; k++)
+        liz_team_share(e.n, 1, member, n_members, &r.begin, &r.end);
+        ahead(tape, op, &e, &r);
+        for (size_t k = r.begin; k < r.end; k++)
             tape->kernel.add_scaled(s->out + k * y->width, s->weights[e.pairs[k]], y->width,
                                     y->x + (size_t)e.pairs[k] / used(op) * y->width);
         liz_team_barrier(tape->team); /* a token's next expert may be another member's */
@@ -228,11 +289,12 @@ void liz_op_experts_backward(liz_tape *tape, const liz_op *op, int member, int n
     route(tape, op, member, n_members);
     for (size_t i = 0; i < (size_t)op->experts.h->n_expert; i++) {
         expert e = expert_of(tape, op, i);
+        share r = {e.n, .member = member, .n_members = n_members};
         if (e.n == 0)
             continue;
-        liz_team_share(e.n, 1, member, n_members, &begin, &end);
-        ahead(tape, op, &e, begin, end, member, n_members);
-        back(tape, op, &e, begin, end, member, n_members);
+        liz_team_share(e.n, 1, member, n_members, &r.begin, &r.end);
+        ahead(tape, op, &e, &r);
+        back(tape, op, &e, &r);
         liz_team_barrier(tape->team);
     }
     liz_team_share(tape->batch->n_tok, 1, member, n_members, &begin, &end);

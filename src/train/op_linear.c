@@ -97,12 +97,12 @@ void liz_tape_put_rows(liz_tape *tape, const float *x, size_t n, size_t width, i
     liz_rows_put(&tape->gemm, &tape->space.rows, (liz_source){x, width, false}, begin, end, NULL);
 }
 
-void liz_tape_put_gradients(liz_tape *tape, const liz_op *op, const float *x, const float *dy, size_t n_tok, int member,
-                            int n_members)
+void liz_tape_put_gradients(liz_tape *tape, const liz_param *w, const float *x, const float *dy, size_t n_tok,
+                            int member, int n_members)
 {
-    size_t n_out = op->weight->n_out, n_in = op->weight->n_in, begin, end;
+    size_t n_out = w->n_out, n_in = w->n_in, begin, end;
     float *own = liz_tape_own(tape, member);
-    if (!op->weight->is_trained)
+    if (!w->is_trained)
         return;
     tape->space.columns = (liz_rows){tape->space.columns.data, n_out, n_tok};
     tape->space.panels = (liz_panels){tape->space.panels.data, n_in, n_tok};
@@ -112,9 +112,9 @@ void liz_tape_put_gradients(liz_tape *tape, const liz_op *op, const float *x, co
     liz_panels_put(&tape->gemm, &tape->space.panels, (liz_source){x, n_in, true}, begin, end, own);
 }
 
-void liz_tape_add_gradients(liz_tape *tape, const liz_op *op, const float *dy, size_t n_tok, int member, int n_members)
+void liz_tape_add_gradients(liz_tape *tape, const liz_param *w, const liz_param *bias, const float *dy, size_t n_tok,
+                            int member, int n_members)
 {
-    const liz_param *w = op->weight, *bias = op->bias;
     size_t begin, end;
     liz_team_share(liz_panel_count(w->n_in), 2, member, n_members, &begin, &end);
     if (w->is_trained)
@@ -147,9 +147,9 @@ void liz_op_linear_backward(liz_tape *tape, const liz_op *op, int member, int n_
     const liz_tensor *x = liz_tape_at(tape, op->in[0]), *y = liz_tape_at(tape, op->out);
     size_t n_tok = tape->batch->n_tok;
     liz_tape_put_rows(tape, y->dx, n_tok, y->width, member, n_members);
-    liz_tape_put_gradients(tape, op, x->x, y->dx, n_tok, member, n_members);
+    liz_tape_put_gradients(tape, op->weight, x->x, y->dx, n_tok, member, n_members);
     liz_team_barrier(tape->team);
     if (x->dx != NULL)
         liz_tape_mul_weight(tape, &tape->space.rows, op->weight, true, x->dx, !op->first[0], member, n_members);
-    liz_tape_add_gradients(tape, op, y->dx, n_tok, member, n_members);
+    liz_tape_add_gradients(tape, op->weight, op->bias, y->dx, n_tok, member, n_members);
 }

@@ -70,10 +70,10 @@ static void block_back(liz_tape *tape, const liz_op *op, const block *b, int mem
     const float *dz = tape->space.logits;
     size_t width = x->width, begin, end;
     liz_tape_put_rows(tape, dz, b->n, op->weight->n_out, member, n_members);
-    liz_tape_put_gradients(tape, op, tape->space.loss_x, dz, b->n, member, n_members);
+    liz_tape_put_gradients(tape, op->weight, tape->space.loss_x, dz, b->n, member, n_members);
     liz_team_barrier(tape->team);
     liz_tape_mul_weight(tape, &tape->space.rows, op->weight, true, tape->space.loss_dx, false, member, n_members);
-    liz_tape_add_gradients(tape, op, dz, b->n, member, n_members);
+    liz_tape_add_gradients(tape, op->weight, op->bias, dz, b->n, member, n_members);
     liz_team_barrier(tape->team);
     liz_team_share(b->n, 1, member, n_members, &begin, &end);
     for (size_t i = begin; i < end; i++)

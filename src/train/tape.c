@@ -72,6 +72,20 @@ liz_param *liz_tape_param(liz_tape *tape, const char *name, size_t n_out, size_t
     return p;
 }
 
+void liz_tape_expert_adapters(liz_tape *tape, liz_expert_matrix *m, const char *name, size_t n_expert, size_t rank)
+{
+    char half[sizeof m->param->name];
+    m->rank = rank;
+    m->n_expert = n_expert;
+    m->adapters = tape->n_params;
+    for (size_t i = 0; i < 2 * n_expert; i++) {
+        bool is_a = i < n_expert;
+        snprintf(half, sizeof half, "%s.lora_%c", name, is_a ? 'a' : 'b');
+        liz_param *p = liz_tape_param(tape, half, is_a ? rank : m->param->n_out, is_a ? m->param->n_in : rank, true);
+        p->multiplies = p->of_expert = true;
+    }
+}
+
 void liz_tape_block(liz_tape *tape)
 {
     if (tape->n_ops > 0)
@@ -250,6 +264,15 @@ static void need_linear(liz_tape *tape, liz_tape_space *s, const liz_param *p, s
     }
 }
 
+static void need_experts(liz_tape *tape, liz_tape_space *s, const liz_expert_matrix *m, size_t n_rows)
+{
+    need_linear(tape, s, m->param, n_rows);
+    if (m->rank == 0)
+        return;
+    need_linear(tape, s, tape->params[m->adapters], n_rows); /* the first A and the last B stand for all */
+    need_linear(tape, s, tape->params[m->adapters + 2 * m->n_expert - 1], n_rows);
+}
+
 /* Log-sums of attention, and the angles of a rope plan, which its first operation prepares for all. */
 static void place_saved(liz_tape *tape, liz_op *op, liz_carver *b)
 {
@@ -269,7 +292,7 @@ static void place_saved(liz_tape *tape, liz_op *op, liz_carver *b)
 static void place_experts(liz_tape *tape, liz_carver *b)
 {
     liz_expert_space *s = &tape->space.experts;
-    size_t n_tok = tape->opts.n_tok_max, n_embd = 0, n_ff = 0, n_expert = 0, n_used = 0;
+    size_t n_tok = tape->opts.n_tok_max, n_embd = 0, n_ff = 0, n_expert = 0, n_used = 0, rank = 0;
     for (int i = 0; i < tape->n_ops; i++) {
         const liz_expert_plan *plan = &tape->ops[i].experts;
         if (tape->ops[i].kind != LIZ_OP_EXPERTS)
@@ -278,12 +301,16 @@ static void place_experts(liz_tape *tape, liz_carver *b)
         n_ff = liz_most(n_ff, plan->up.param->n_out);
         n_expert = liz_most(n_expert, (size_t)plan->h->n_expert);
         n_used = liz_most(n_used, (size_t)plan->h->n_expert_used);
+        rank = liz_most(rank, liz_most(plan->gate.rank, liz_most(plan->up.rank, plan->down.rank)));
     }
     float **wide[] = {&s->x, &s->out}, **inner[] = {&s->gate, &s->up, &s->act, &s->dact, &s->dup};
     for (int i = 0; i < 2; i++)
         *wide[i] = liz_carve(b, n_tok * n_embd, sizeof(float));
     for (int i = 0; i < 5; i++)
         *inner[i] = liz_carve(b, n_tok * n_ff, sizeof(float));
+    for (int i = 0; i < 3; i++)
+        s->low[i] = liz_carve(b, n_tok * rank, sizeof(float));
+    s->dlow = liz_carve(b, n_tok * rank, sizeof(float));
     s->p = liz_carve(b, n_tok * n_expert, sizeof(float));
     s->weights = liz_carve(b, n_tok * n_used, sizeof(float));
     s->slopes = liz_carve(b, n_tok * n_used, sizeof(float));
@@ -310,8 +337,9 @@ static void place_space(liz_tape *tape, liz_carver *b)
         if (op->kind == LIZ_OP_ATTEND)
             s->member_floats = liz_most(s->member_floats, liz_op_attend_floats(tape, op));
         if (op->kind == LIZ_OP_EXPERTS) {
-            need_linear(tape, s, op->experts.up.param, n_tok);
-            need_linear(tape, s, op->experts.down.param, n_tok);
+            need_experts(tape, s, &op->experts.gate, n_tok);
+            need_experts(tape, s, &op->experts.up, n_tok);
+            need_experts(tape, s, &op->experts.down, n_tok);
             s->member_floats = liz_most(s->member_floats, (size_t)op->experts.h->n_expert);
         }
         n_groups = liz_most(n_groups, op->n_groups);
@@ -469,6 +497,12 @@ const float *liz_tape_next(liz_tape *tape, const int32_t *tokens, size_t n)
 
 uint64_t liz_tape_bytes(const liz_tape *tape) { return tape->memory_bytes; }
 
+static double expert_ops(const liz_expert_matrix *m)
+{
+    return 4.0 * (double)(m->param->n_out * m->param->n_in) +
+           6.0 * (double)(m->rank * (m->param->n_out + m->param->n_in));
+}
+
 double liz_tape_token_ops(const liz_tape *tape, size_t n_ctx)
 {
     double n = 0;
@@ -478,6 +512,9 @@ double liz_tape_token_ops(const liz_tape *tape, size_t n_ctx)
             n += (op->weight->is_trained ? 6.0 : 4.0) * (double)(op->weight->n_out * op->weight->n_in);
         if (op->kind == LIZ_OP_ATTEND) /* two products of a query with half the keys, and two more for each backward */
             n += 6.0 * (double)n_ctx * (double)(op->attend.n_head * op->attend.n_embd);
+        if (op->kind == LIZ_OP_EXPERTS)
+            n += (double)op->experts.h->n_expert_used *
+                 (expert_ops(&op->experts.gate) + expert_ops(&op->experts.up) + expert_ops(&op->experts.down));
     }
     return n;
 }

@@ -31,7 +31,8 @@ typedef struct liz_param {
     float *grad, *m, *v;    /* trained: the gradient, added up over a step's batches, and Adam's averages */
     liz_panels ahead, back; /* W and its transpose as operands, of those that multiply and are kept */
     bool multiplies, decays;
-    bool is_table; /* its rows stand for tokens */
+    bool is_table;  /* its rows stand for tokens */
+    bool of_expert; /* one of several of its name, which together are one tensor */
 } liz_param;
 
 /* Documents lie one after the other in a batch and do not see each other. */
@@ -64,17 +65,19 @@ typedef struct liz_rope_plan {
 } liz_rope_plan;
 
 /* The matrices of experts: those of the first, frozen in the file, the others' `step` rows further on; biases (may be
- * NULL) likewise. */
+ * NULL) likewise. `rank` of their adapters, 0: none, and the number of the first one's A among the tape's parameters;
+ * those of the other experts follow, then all B. */
 typedef struct liz_expert_matrix {
     liz_param *param;
     const float *bias;
-    size_t step;
+    size_t step, rank, adapters, n_expert;
 } liz_expert_matrix;
 
 typedef struct liz_expert_plan {
     const struct liz_hparams *h; /* how tokens are routed; borrowed */
     const float *choose_bias;    /* may be NULL */
     liz_expert_matrix gate, up, down;
+    float lora_scale;
     bool oai; /* the activation is swiglu_oai, else gated SiLU */
 } liz_expert_plan;
 
@@ -92,6 +95,9 @@ void liz_tape_close(liz_tape *tape);
 
 /* A parameter [n_out, n_in]; w, or file and dtype, are set by the caller, who also says what it is for. */
 liz_param *liz_tape_param(liz_tape *tape, const char *name, size_t n_out, size_t n_in, bool is_trained);
+
+/* Adapters of `rank` for the matrices of `n_expert` experts, which the tensor `name` holds. */
+void liz_tape_expert_adapters(liz_tape *tape, liz_expert_matrix *m, const char *name, size_t n_expert, size_t rank);
 
 /* Operations that follow belong to a new block; its first input is the result of the block before. */
 void liz_tape_block(liz_tape *tape);

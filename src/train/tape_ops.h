@@ -54,6 +54,7 @@ typedef struct liz_op {
 typedef struct liz_expert_space {
     float *x, *out;                      /* [n_tok, n_embd] */
     float *gate, *up, *act, *dact, *dup; /* [n_tok, n_ff] */
+    float *low[3], *dlow;                /* [n_tok, rank] A x of the adapters of gate, up and down */
     float *p;                            /* [n_tok, n_expert] what routing made of the logits */
     float *weights, *slopes;             /* [n_tok, n_used], and the gradients of the weights */
     int32_t *chosen, *pairs, *begin;     /* [n_tok, n_used]; by expert; [n_expert + 1] where each expert's begin */
@@ -119,9 +120,10 @@ void liz_tape_decode_kept(liz_tape *tape, const liz_param *p, int member, int n_
 void liz_tape_mul_weight(liz_tape *tape, const liz_rows *left, const liz_param *p, bool back, float *c, bool add,
                          int member, int n_members);
 /* Of y = x W^T + bias: lays the operands of dW = dy^T x out; then, after a barrier, dW and the bias's gradient are
- * added to. Both only where the parameters are trained. */
-void liz_tape_put_gradients(liz_tape *tape, const liz_op *op, const float *x, const float *dy, size_t n_tok, int member,
-                            int n_members);
-void liz_tape_add_gradients(liz_tape *tape, const liz_op *op, const float *dy, size_t n_tok, int member, int n_members);
+ * added to. Both only where the parameters are trained; `bias` may be NULL. */
+void liz_tape_put_gradients(liz_tape *tape, const liz_param *w, const float *x, const float *dy, size_t n_tok,
+                            int member, int n_members);
+void liz_tape_add_gradients(liz_tape *tape, const liz_param *w, const liz_param *bias, const float *dy, size_t n_tok,
+                            int member, int n_members);
 
 #endif

@@ -44,23 +44,20 @@ static liz_status targets_read(const char *text, unsigned *targets, liz_error *e
     static const struct {
         const char *name;
         unsigned bits;
-    } names[] = {{"q", LIZ_LORA_Q},
-                 {"k", LIZ_LORA_K},
-                 {"v", LIZ_LORA_V},
-                 {"o", LIZ_LORA_O},
-                 {"gate", LIZ_LORA_GATE},
-                 {"up", LIZ_LORA_UP},
-                 {"down", LIZ_LORA_DOWN},
-                 {"all", LIZ_LORA_ALL},
-                 {"attention", LIZ_LORA_Q | LIZ_LORA_K | LIZ_LORA_V | LIZ_LORA_O}};
-    *targets = text == NULL ? LIZ_LORA_ALL : 0;
+    } names[] = {{"q", LIZ_LORA_Q},       {"k", LIZ_LORA_K},
+                 {"v", LIZ_LORA_V},       {"o", LIZ_LORA_O},
+                 {"gate", LIZ_LORA_GATE}, {"up", LIZ_LORA_UP},
+                 {"down", LIZ_LORA_DOWN}, {"experts", LIZ_LORA_EXPERTS},
+                 {"all", LIZ_LORA_ALL},   {"attention", LIZ_LORA_Q | LIZ_LORA_K | LIZ_LORA_V | LIZ_LORA_O}};
+    *targets = text == NULL ? LIZ_LORA_DENSE : 0;
     for (const char *at = text; at != NULL && *at != '\0';) {
         size_t n = strcspn(at, ","), i = 0, n_names = sizeof names / sizeof *names;
         while (i < n_names && (strlen(names[i].name) != n || memcmp(at, names[i].name, n) != 0))
             i++;
         if (i == n_names)
             return liz_fail(err, LIZ_E_USAGE,
-                            "--targets %s: are q, k, v, o, gate, up, down with commas, attention or all", text);
+                            "--targets %s: are q, k, v, o, gate, up, down, experts with commas, attention or all",
+                            text);
         *targets |= names[i].bits;
         at += n + (at[n] == ',');
     }
@@ -166,15 +163,18 @@ static liz_status open_tape(tuner *t, liz_error *err)
 
 /* ---- The adapter's file ---- */
 
-/* Halves of one name, one after the other, are one tensor, the rows of one below those of the other (graph.c). */
+/* Halves of one name, one after the other, are one tensor: the rows of one below those of the other, or a matrix of
+ * each expert (graph.c). */
 static void declare(const tuner *t, liz_gguf_writer *writer)
 {
     size_t i = 0;
     for (const liz_param *p = liz_tape_trained(t->course.tape, &i), *next; p != NULL; p = next) {
-        uint64_t shape[2] = {p->n_out, p->n_in};
+        uint64_t rows = p->n_out;
         while ((next = liz_tape_trained(t->course.tape, &i)) != NULL && strcmp(next->name, p->name) == 0)
-            shape[0] += next->n_out;
-        liz_gguf_declare_tensor(writer, liz_str_of(p->name), LIZ_DTYPE_F32, 2, shape);
+            rows += next->n_out;
+        uint64_t whole[2] = {rows, p->n_in}, each[3] = {rows / p->n_out, p->n_out, p->n_in};
+        liz_gguf_declare_tensor(writer, liz_str_of(p->name), LIZ_DTYPE_F32, p->of_expert ? 3 : 2,
+                                p->of_expert ? each : whole);
     }
 }
 

@@ -33,7 +33,7 @@ compare() {
 check() {
     local name=$1 model=$2
     "$lizzie" tune "$model" -o "$tap_dir/$name.gguf" --data "$tap_dir/rows.jsonl" --rank 8 --rate 0.005 --epochs 4 --batch 8 \
-        2>"$tap_dir/err"
+        "${@:3}" 2>"$tap_dir/err"
     ok $? "$name: tuned" || cat "$tap_dir/err"
     compare "$name" "$model" '7: The day is' "$tap_dir/$name.gguf=1"
     compare "$name, at half" "$model" '3: The number is' "$tap_dir/$name.gguf=0.5"
@@ -50,6 +50,8 @@ for shape in tiny tiny-gqa tiny-qwen3 tiny-gemma3 tiny-qwen3moe; do
     "$BUILD/bench/write_model" $shape F32 "$tap_dir/model.gguf" >/dev/null 2>&1
     check $shape "$tap_dir/model.gguf"
 done
+
+check tiny-qwen3moe-experts "$tap_dir/model.gguf" --targets all # the loop's last model
 
 # ---- Trained models: sentences of a few words with something to learn ----------------------------------------------
 awk 'BEGIN {

@@ -6,7 +6,7 @@ set -u
 . tests/lib/tap.sh
 . tests/lib/kills.sh
 tap_folder
-lizzie=$PWD/$BUILD/lizzie
+lizzie=$PWD/$BUILD/lizzie write_model=$PWD/$BUILD/bench/write_model
 model=$PWD/../shared/reference/models/aidreams-260k.gguf
 if [ ! -r "$model" ]; then
     echo "1..0 # SKIP the model $(basename "$model") is not here"
@@ -60,6 +60,26 @@ is "$("$lizzie" run merged.gguf '3: The day is' --temperature 0 --max-tokens 4 2
 "$lizzie" merge "$model" --lora jsonl.gguf -o merged.gguf 2>err
 is $? 1 'merge does not overwrite'
 has "$(cat err)" 'merged.gguf: is there already' 'and says so'
+
+# ---- Experts ----------------------------------------------------------------------------------------------------------
+"$write_model" tiny-qwen3moe F16 experts.gguf >/dev/null 2>&1
+one=("$lizzie" run experts.gguf '3: The day is' --temperature 0 --max-tokens 3)
+experts() { "$lizzie" tune experts.gguf -o "$@" --data rows.jsonl "${common[@]}" 2>err; }
+experts attention.gguf --log attention.jsonl && experts all.gguf --targets all --log all.jsonl --threads 1
+ok $? 'a mixture of experts, by its attention and by its experts too' || cat err
+experts threads.gguf --targets all --threads 3
+LIZZIE_ISA=avx2 experts avx2.gguf --targets all
+cmp -s all.gguf threads.gguf && cmp -s all.gguf avx2.gguf
+ok $? 'the same bytes, whatever the threads, and with AVX2'
+loss() { tail -n 1 "$1" | grep -o '"loss":[0-9.]*' | cut -d: -f2; }
+awk -v all="$(loss all.jsonl)" -v attention="$(loss attention.jsonl)" 'BEGIN { exit !(all < 0.8 * attention) }'
+ok $? "experts that learn as well learn more: $(loss all.jsonl), and $(loss attention.jsonl) without them"
+"${one[@]}" --lora all.gguf >said 2>err || cat err
+"${one[@]}" >without 2>err
+! cmp -s said without
+ok $? "run takes it: $(cat said)"
+"$lizzie" merge experts.gguf --lora all.gguf -o together.gguf --type f32 2>err || cat err
+is "$("$lizzie" run together.gguf '3: The day is' --temperature 0 --max-tokens 3 2>/dev/null)" "$(cat said)" 'merged, it says the same'
 
 # ---- Kills ------------------------------------------------------------------------------------------------------------
 tune -o peace.gguf --data rows.jsonl "${common[@]}" --checkpoint-minutes 1e-6

@@ -25,6 +25,7 @@ typedef struct shape {
     bool layer_norm, gelu, biases, qk_norm, neox, tied;
     float softcap, final_cap, embed_scale, residual_scale, logit_scale;
     liz_hparams experts; /* n_expert 0: none */
+    size_t rank;         /* of the experts' adapters; 0: none */
     bool oai, sinks;
 } shape;
 
@@ -38,10 +39,10 @@ static const shape shapes[] = {
      .experts =
          {.n_expert = 5, .n_expert_used = 2, .router = LIZ_ROUTER_SOFTMAX, .router_norm = true, .expert_scale = 1}},
     {"sigmoid", 32, 24, 8, 0, 4, 2, .tied = true, .embed_scale = 1, .residual_scale = 1, .logit_scale = 1,
-     .experts = {.n_expert = 4, .n_expert_used = 3, .router = LIZ_ROUTER_SIGMOID, .expert_scale = 1.5f}},
+     .experts = {.n_expert = 4, .n_expert_used = 3, .router = LIZ_ROUTER_SIGMOID, .expert_scale = 1.5f}, .rank = 3},
     {"gpt-oss", 32, 24, 8, 9, 4, 2, .tied = true, .biases = true, .embed_scale = 1, .residual_scale = 1,
      .logit_scale = 1, .experts = {.n_expert = 4, .n_expert_used = 2, .router = LIZ_ROUTER_CHOSEN, .expert_scale = 1},
-     .oai = true, .sinks = true},
+     .oai = true, .sinks = true, .rank = 20},
 };
 
 /* ---- The model on a tape ---- */
@@ -58,6 +59,8 @@ static double frequencies[8];
 
 /* What stays as it is: experts' matrices and biases (of gate, up, down), and sinks. */
 enum { EXPERTS_MAX = 5, FROZEN_MAX = EXPERTS_MAX * 64 * 64 };
+static const float lora_scale = 0.5f;
+static liz_param *low[LAYERS][3][2][EXPERTS_MAX]; /* A and B of the experts' adapters; NULL: none */
 static float frozen[LAYERS][3][FROZEN_MAX], frozen_bias[LAYERS][3][EXPERTS_MAX * 64], sink[4] = {0.3f, -1, 2, 0.7f};
 
 static liz_expert_matrix expert_matrix(liz_tape *tape, const shape *s, int layer, int which, size_t n_out, size_t n_in)
@@ -71,7 +74,13 @@ static liz_expert_matrix expert_matrix(liz_tape *tape, const shape *s, int layer
     p->dtype = LIZ_DTYPE_F32;
     p->file = (const uint8_t *)frozen[layer][which];
     p->file_row_bytes = n_in * sizeof(float);
-    return (liz_expert_matrix){p, s->biases ? frozen_bias[layer][which] : NULL, n_out};
+    liz_expert_matrix m = {.param = p, .bias = s->biases ? frozen_bias[layer][which] : NULL, .step = n_out};
+    size_t n = (size_t)s->experts.n_expert;
+    if (s->rank > 0)
+        liz_tape_expert_adapters(tape, &m, "low", n, s->rank);
+    for (size_t i = 0, at = m.adapters; i < 2 * n; i++)
+        low[layer][which][i / n][i % n] = s->rank > 0 ? liz_tape_trained(tape, &at) : NULL;
+    return m;
 }
 
 static liz_tensor_id build_experts(liz_tape *tape, const shape *s, struct layer *a, int layer, liz_tensor_id h)
@@ -82,6 +91,7 @@ static liz_tensor_id build_experts(liz_tape *tape, const shape *s, struct layer 
                             .gate = expert_matrix(tape, s, layer, 0, s->n_ff, s->n_embd),
                             .up = expert_matrix(tape, s, layer, 1, s->n_ff, s->n_embd),
                             .down = expert_matrix(tape, s, layer, 2, s->n_embd, s->n_ff),
+                            .lora_scale = lora_scale,
                             .oai = s->oai};
     return liz_tape_experts(tape, h, liz_tape_linear(tape, h, a->router, a->router_bias), &plan);
 }
@@ -260,32 +270,45 @@ static void d_route(const liz_hparams *e, const double *logits, double *w)
         w[i] = taken[i] ? p[i] / (sums ? of_used : 1) * (double)e->expert_scale : 0;
 }
 
-static double d_frozen(int layer, int which, size_t expert, size_t n_out, size_t o, const double *x, size_t n_in,
-                       bool bias)
+/* y = W x + bias of an expert's matrix, with its adapter. */
+static void d_frozen(const shape *s, int layer, int which, size_t expert, const double *x, double *y)
 {
-    const float *row = frozen[layer][which] + (expert * n_out + o) * n_in;
-    double y = bias ? (double)frozen_bias[layer][which][expert * n_out + o] : 0;
-    for (size_t i = 0; i < n_in; i++)
-        y += x[i] * (double)row[i];
-    return y;
+    size_t n_out = which == 2 ? s->n_embd : s->n_ff, n_in = which == 2 ? s->n_ff : s->n_embd;
+    const liz_param *a = low[layer][which][0][expert], *b = low[layer][which][1][expert];
+    double inner[32] = {0};
+    for (size_t r = 0; r < s->rank; r++)
+        for (size_t i = 0; i < n_in; i++)
+            inner[r] += x[i] * at(a, r * n_in + i);
+    for (size_t o = 0; o < n_out; o++) {
+        const float *row = frozen[layer][which] + (expert * n_out + o) * n_in;
+        y[o] = s->biases ? (double)frozen_bias[layer][which][expert * n_out + o] : 0;
+        for (size_t i = 0; i < n_in; i++)
+            y[o] += x[i] * (double)row[i];
+        for (size_t r = 0; r < s->rank; r++)
+            y[o] += (double)lora_scale * at(b, o * s->rank + r) * inner[r];
+    }
 }
 
 static void d_experts(const shape *s, const struct layer *a, int layer, const double *h, double *out)
 {
-    double logits[EXPERTS_MAX], w[EXPERTS_MAX], inner[64];
+    double logits[EXPERTS_MAX], w[EXPERTS_MAX], gate[64], up[64], y[64];
     d_linear(h, a->router, a->router_bias, logits);
     d_route(&s->experts, logits, w);
     for (size_t i = 0; i < s->n_embd; i++)
         out[i] = 0;
     for (size_t e = 0; e < (size_t)s->experts.n_expert; e++) {
-        for (size_t i = 0; i < s->n_ff && w[e] != 0; i++) {
-            double g = d_frozen(layer, 0, e, s->n_ff, i, h, s->n_embd, s->biases);
-            double u = d_frozen(layer, 1, e, s->n_ff, i, h, s->n_embd, s->biases);
-            double bent = fmin(g, 7);
-            inner[i] = s->oai ? bent / (1 + exp(-1.702 * bent)) * (fmax(fmin(u, 7), -7) + 1) : g / (1 + exp(-g)) * u;
+        if (w[e] == 0)
+            continue;
+        d_frozen(s, layer, 0, e, h, gate);
+        d_frozen(s, layer, 1, e, h, up);
+        for (size_t i = 0; i < s->n_ff; i++) {
+            double bent = fmin(gate[i], 7);
+            up[i] = s->oai ? bent / (1 + exp(-1.702 * bent)) * (fmax(fmin(up[i], 7), -7) + 1)
+                           : gate[i] / (1 + exp(-gate[i])) * up[i];
         }
-        for (size_t i = 0; i < s->n_embd && w[e] != 0; i++)
-            out[i] += w[e] * d_frozen(layer, 2, e, s->n_embd, i, inner, s->n_ff, s->biases);
+        d_frozen(s, layer, 2, e, up, y);
+        for (size_t i = 0; i < s->n_embd; i++)
+            out[i] += w[e] * y[i];
     }
 }
 
@@ -362,7 +385,7 @@ static double compare(const shape *s, const weights *w, liz_tape *tape, const li
     for (size_t i = 0; (p = liz_tape_trained(tape, &i)) != NULL;) {
         size_t n = p->n_out * p->n_in;
         double own_differ = 0, own_size = 0;
-        for (size_t k = 0; k < 6; k++) {
+        for (size_t k = 0; k < (p->of_expert ? 2 : 6); k++) {
             size_t j = (k * 7919 + i - 1) % n;
             moved = p;
             moved_at = j;
