@@ -36,7 +36,7 @@ enum { CLI_BENCH_COUNTS_MAX = 16, CLI_BENCH_ROUNDS_MAX = 64 };
 
 /* What `bench` is to time. */
 typedef struct cli_bench_args {
-    int32_t n_prefill, n_depth, n_steps, n_rows, n_rounds;
+    int32_t n_prefill, n_depth, n_shared, n_steps, n_rows, n_rounds;
     int counts[CLI_BENCH_COUNTS_MAX], n_counts; /* sequences together */
     bool has_profile;
     const char *plot, *beside; /* paths; NULL: not given */

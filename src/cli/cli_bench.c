@@ -102,14 +102,18 @@ static void on_event(void *user, const liz_event *event)
         liz_fail(&t->err, event->status, "%s", event->message);
 }
 
-static liz_status submit(bench *b, int n_prompt, int n_predict, window *together, trace *t, liz_error *err)
+/* The first `n_shared` tokens are the same whenever they are asked for, the others random. */
+static liz_status submit(bench *b, int n_shared, int n_prompt, int n_predict, window *together, trace *t,
+                         liz_error *err)
 {
     int32_t *tokens = calloc((size_t)n_prompt, sizeof *tokens);
     *t = (trace){.at_s = calloc((size_t)n_predict, sizeof *t->at_s), .n_at_max = n_predict, .together = together};
     liz_status status = tokens != NULL && t->at_s != NULL ? LIZ_OK : no_memory(err);
     uint32_t n = (uint32_t)(b->times->info.n_vocab < N_TOKENS ? b->times->info.n_vocab : N_TOKENS);
-    for (int i = 0; status == LIZ_OK && i < n_prompt; i++)
-        tokens[i] = (int32_t)(i == 0 ? b->n_prompts++ % n : random_below(b, n));
+    for (int i = 0; status == LIZ_OK && i < n_shared; i++)
+        tokens[i] = (int32_t)((uint32_t)i * 7919U % n);
+    for (int i = n_shared; status == LIZ_OK && i < n_prompt; i++)
+        tokens[i] = (int32_t)(i == n_shared ? b->n_prompts++ % n : random_below(b, n));
     liz_request request = {.tokens = tokens,
                            .n_tokens = (size_t)n_prompt,
                            .n_predict_max = n_predict,
@@ -139,11 +143,11 @@ static void trace_close(trace *t)
 }
 
 /* Seconds from submitting a prompt to its first token. */
-static liz_status time_prompt(bench *b, int n_prompt, double *took_s, liz_error *err)
+static liz_status time_prompt(bench *b, int n_shared, int n_prompt, double *took_s, liz_error *err)
 {
     trace t;
     double begin = now_s();
-    liz_status status = submit(b, n_prompt, 1, NULL, &t, err);
+    liz_status status = submit(b, n_shared, n_prompt, 1, NULL, &t, err);
     status = status ?: collect(&t, err);
     if (status == LIZ_OK)
         *took_s = t.at_s[0] - begin;
@@ -178,10 +182,14 @@ static liz_status time_decode(bench *b, int n, double *tok_s, cli_bench_profile 
 {
     window together = {.b = b, .n_waiting = n, .sum = profile};
     const int n_predict = b->args->bench.n_steps + steps_apart(b, n);
+    const int n_shared = b->args->bench.n_shared;
+    double took_s;
     trace *traces = calloc((size_t)n, sizeof *traces);
     liz_status status = traces != NULL ? LIZ_OK : no_memory(err);
+    if (status == LIZ_OK && n_shared > 0) /* leaves the pages that the others find */
+        status = time_prompt(b, n_shared, b->args->bench.n_depth, &took_s, err);
     for (int i = 0; status == LIZ_OK && i < n; i++)
-        status = submit(b, b->args->bench.n_depth, n_predict, &together, &traces[i], err);
+        status = submit(b, n_shared, b->args->bench.n_depth, n_predict, &together, &traces[i], err);
     for (int i = 0; status == LIZ_OK && i < n; i++)
         status = collect(&traces[i], err);
     status = status ?: rate_together(traces, n, tok_s, err);
@@ -209,7 +217,7 @@ static liz_status open_once(bench *b, int round, liz_error *err)
         if (b->args->bench.counts[i] > t->info.n_parallel)
             return liz_fail(err, LIZ_E_MEMORY, "--sequences: memory allows %d together: ask for fewer, or less --depth",
                             t->info.n_parallel);
-    liz_status status = time_prompt(b, 1, &t->first_token_s[round], err);
+    liz_status status = time_prompt(b, 0, 1, &t->first_token_s[round], err);
     t->first_token_s[round] += t->open_s[round];
     t->open_peak_bytes = round == 0 ? liz_memory_resident_max() : t->open_peak_bytes;
     return status;
@@ -231,10 +239,10 @@ static liz_status run_prefill(bench *b, liz_error *err)
     const int n = b->args->bench.n_prefill;
     double took_s = 0;
     cli_bench_profile before;
-    LIZ_TRY(time_prompt(b, n, &took_s, err)); /* warms up */
+    LIZ_TRY(time_prompt(b, 0, n, &took_s, err)); /* warms up */
     profile_now(b, &before);
     for (int i = 0; i < b->args->bench.n_rounds; i++) {
-        LIZ_TRY(time_prompt(b, n, &took_s, err) ?: check_stop(err));
+        LIZ_TRY(time_prompt(b, 0, n, &took_s, err) ?: check_stop(err));
         b->times->prefill_tok_s[i] = n / took_s;
     }
     profile_add_since(b, &before, &b->times->profiles[0]);
@@ -250,7 +258,10 @@ static liz_status run_decode(bench *b, liz_error *err)
             LIZ_TRY(time_decode(b, set->counts[c], &b->times->decode_tok_s[c][i], &b->times->profiles[1 + c], err)
                         ?: check_stop(err));
     liz_engine_stats_get(b->engine, &stats);
-    if (stats.n_tokens_reused > 0)
+    if (set->n_shared > 0 && stats.n_tokens_reused == 0)
+        return liz_fail(err, LIZ_E_STATE, "--shared %d: nothing was shared: give more than a page of tokens",
+                        set->n_shared);
+    if (set->n_shared == 0 && stats.n_tokens_reused > 0)
         return liz_fail(err, LIZ_E_STATE, "bench: random prompts had a beginning in common: no figure would be true");
     return LIZ_OK;
 }
@@ -376,6 +387,9 @@ static void opts_settle(bench *b)
 liz_status cli_bench_run(const cli_args *args, cli_bench_times *times, liz_error *err)
 {
     bench b = {.args = args, .times = times, .random = 1};
+    if (args->bench.n_shared >= args->bench.n_depth)
+        return liz_fail(err, LIZ_E_USAGE, "--shared %d: is not less than --depth %d", args->bench.n_shared,
+                        args->bench.n_depth);
     opts_settle(&b);
     liz_status status = run_open(&b, err);
     status = status ?: run_prefill(&b, err);

@@ -363,6 +363,8 @@ static const option options[] = {
      "how many generate together when that is timed (default 1,8,32)"},
     {"depth", "N", CLI_BENCH, INT(bench.n_depth, 1, 1 << 20),
      "tokens that each holds when its generating is timed (default 64)"},
+    {"shared", "N", CLI_BENCH, INT(bench.n_shared, 0, 1 << 20),
+     "of these, how many are the same in all sequences, computed and read once (default 0)"},
     {"steps", "N", CLI_BENCH, INT(bench.n_steps, 2, 1 << 20), "steps that are timed (default 24)"},
     {"rows", "N", CLI_BENCH, INT(bench.n_rows, 0, 1 << 20), "rows of the line that is timed; 0 is none (default 64)"},
     {"plot", "F.svg", CLI_BENCH, PATH(bench.plot), "tokens a second over sequences together, as a curve"},

@@ -151,8 +151,10 @@ static void write_table(const report *r, liz_buf *out)
                    m->tier, m->cpu);
     liz_buf_printf(out, "this machine: reads %.1f GB/s, computes %.3g TOPS in int8, %.3g in bf16\n",
                    m->read_bytes_s * 1e-9, m->int8_ops_s * 1e-12, m->bf16_ops_s * 1e-12);
-    liz_buf_printf(out, "prompt of %d tokens; %d steps from %d tokens on; medians of %d\n\n", set->n_prefill,
-                   set->n_steps, set->n_depth, set->n_rounds);
+    liz_buf_printf(out, "prompt of %d tokens; %d steps from %d tokens on", set->n_prefill, set->n_steps, set->n_depth);
+    if (set->n_shared > 0)
+        liz_buf_printf(out, ", %d of them shared", set->n_shared);
+    liz_buf_printf(out, "; medians of %d\n\n", set->n_rounds);
     liz_buf_printf(out, "%-13s%-16s%-18s%-16s%-16s%s\n", "", "speed", "lowest-highest", "reads GB/s", "computes TOPS",
                    "of the limit");
     for (int i = 0; i < r->n_figures; i++)
@@ -216,8 +218,8 @@ static void write_json(const report *r, liz_buf *out)
     liz_json_put_double(out, "read_bytes_s", r->machine.read_bytes_s);
     liz_json_put_double(out, "int8_ops_s", r->machine.int8_ops_s);
     liz_json_put_double(out, "bf16_ops_s", r->machine.bf16_ops_s);
-    liz_buf_printf(out, "},\"prefill\":%d,\"depth\":%d,\"steps\":%d,\"figures\":{", set->n_prefill, set->n_depth,
-                   set->n_steps);
+    liz_buf_printf(out, "},\"prefill\":%d,\"depth\":%d,\"shared\":%d,\"steps\":%d,\"figures\":{", set->n_prefill,
+                   set->n_depth, set->n_shared, set->n_steps);
     for (int i = 0; i < r->n_figures; i++)
         write_figure(r, &r->figures[i], out);
     liz_buf_putc(out, '}');

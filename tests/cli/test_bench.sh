@@ -57,8 +57,15 @@ for row in '^ms a step \(GB/s\) +prefill +decode 1 +decode 5' '^gate and up +[0-
 done
 run 'and in JSON' 0 tiny.gguf "${few[@]}" --rows 0 --profile --json
 profile() { grep -oE "\"profile\":.*" out.txt | grep -oE "\"decode 5\":.*" | grep -oE "\"$1\":\{\"us\":[0-9]+,\"bytes\":[0-9]+" | grep -oE '[0-9]+$'; }
-steps=$(grep -oE '"profile":.*' out.txt | grep -oE '"decode 5":\{"steps":[0-9]+' | grep -oE '[0-9]+$')
-is "$(($(profile down) % steps)) $(($(profile down) / steps > 0))" '0 1' 'each step reads the same weights'
+steps() { grep -oE '"profile":.*' out.txt | grep -oE '"decode 5":\{"steps":[0-9]+' | grep -oE '[0-9]+$'; }
+is "$(($(profile down) % $(steps))) $(($(profile down) / $(steps) > 0))" '0 1' 'each step reads the same weights'
+run 'sequences that share their beginning' 0 tiny.gguf "${few[@]}" --rows 0 --depth 1200 --shared 1152 --profile --json
+shared=$(($(profile attention) / $(steps)))
+run 'and as many that share nothing' 0 tiny.gguf "${few[@]}" --rows 0 --depth 1200 --profile --json
+apart=$(($(profile attention) / $(steps)))
+[ "$((2 * shared))" -lt "$apart" ]
+ok $? "what is shared is read once: $shared bytes a step, not $apart"
+run 'as much shared as there is' 2 tiny.gguf "${few[@]}" --depth 40 --shared 40
 run 'a curve' 0 tiny.gguf "${few[@]}" --rows 0 --json --plot ours.svg
 cp out.txt ours.json
 run 'and another beside it' 0 tiny.gguf "${few[@]}" --rows 0 --plot both.svg --beside ours.json
