@@ -251,6 +251,32 @@ static void back(liz_tape *tape, const liz_op *op, const expert *e, const share 
 
 /* ---- The operation ---- */
 
+/* Computes every expert that has rows, which then go on. */
+static void each_expert(liz_tape *tape, const liz_op *op, int member, int n_members,
+                        void (*then)(liz_tape *, const liz_op *, const expert *, const share *))
+{
+    for (size_t i = 0; i < (size_t)op->experts.h->n_expert; i++) {
+        expert e = expert_of(tape, op, i);
+        share r = {e.n, .member = member, .n_members = n_members};
+        if (e.n == 0)
+            continue;
+        liz_team_share(e.n, 1, member, n_members, &r.begin, &r.end);
+        ahead(tape, op, &e, &r);
+        then(tape, op, &e, &r);
+        liz_team_barrier(tape->team); /* a token's next expert may be another member's */
+    }
+}
+
+/* Adds `out` to the results of its tokens. */
+static void give(liz_tape *tape, const liz_op *op, const expert *e, const share *r)
+{
+    const liz_expert_space *s = &tape->space.experts;
+    const liz_tensor *y = liz_tape_at(tape, op->out);
+    for (size_t i = r->begin; i < r->end; i++)
+        tape->kernel.add_scaled(s->out + i * y->width, s->weights[e->pairs[i]], y->width,
+                                y->x + (size_t)e->pairs[i] / used(op) * y->width);
+}
+
 static void clear(const liz_tape *tape, float *x, size_t width, int member, int n_members)
 {
     size_t begin, end;
@@ -260,22 +286,10 @@ static void clear(const liz_tape *tape, float *x, size_t width, int member, int 
 
 void liz_op_experts_forward(liz_tape *tape, const liz_op *op, int member, int n_members)
 {
-    const liz_expert_space *s = &tape->space.experts;
     const liz_tensor *y = liz_tape_at(tape, op->out);
     clear(tape, y->x, y->width, member, n_members);
     route(tape, op, member, n_members);
-    for (size_t i = 0; i < (size_t)op->experts.h->n_expert; i++) {
-        expert e = expert_of(tape, op, i);
-        share r = {e.n, .member = member, .n_members = n_members};
-        if (e.n == 0)
-            continue;
-        liz_team_share(e.n, 1, member, n_members, &r.begin, &r.end);
-        ahead(tape, op, &e, &r);
-        for (size_t k = r.begin; k < r.end; k++)
-            tape->kernel.add_scaled(s->out + k * y->width, s->weights[e.pairs[k]], y->width,
-                                    y->x + (size_t)e.pairs[k] / used(op) * y->width);
-        liz_team_barrier(tape->team); /* a token's next expert may be another member's */
-    }
+    each_expert(tape, op, member, n_members, give);
 }
 
 void liz_op_experts_backward(liz_tape *tape, const liz_op *op, int member, int n_members)
@@ -287,16 +301,7 @@ void liz_op_experts_backward(liz_tape *tape, const liz_op *op, int member, int n
     if (op->first[1])
         clear(tape, router->dx, router->width, member, n_members);
     route(tape, op, member, n_members);
-    for (size_t i = 0; i < (size_t)op->experts.h->n_expert; i++) {
-        expert e = expert_of(tape, op, i);
-        share r = {e.n, .member = member, .n_members = n_members};
-        if (e.n == 0)
-            continue;
-        liz_team_share(e.n, 1, member, n_members, &r.begin, &r.end);
-        ahead(tape, op, &e, &r);
-        back(tape, op, &e, &r);
-        liz_team_barrier(tape->team);
-    }
+    each_expert(tape, op, member, n_members, back);
     liz_team_share(tape->batch->n_tok, 1, member, n_members, &begin, &end);
     for (size_t t = begin; t < end; t++)
         route_back(tape, op, t);

@@ -109,6 +109,8 @@ static inline float *liz_tape_own(const liz_tape *tape, int member)
 LIZ_TAPE_OPS(DECLARE)
 #undef DECLARE
 
+/* Points everything of the tape into the mapping at `base`, NULL to count alone: the bytes it takes. */
+size_t liz_tape_lay_out(liz_tape *tape, uint8_t *base);
 size_t liz_op_attend_floats(const liz_tape *tape, const liz_op *op); /* of a member's own space */
 
 /* Lays this member's share of the rows x [n, width] out as left operands of the product to come. */
