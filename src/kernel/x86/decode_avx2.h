@@ -40,6 +40,12 @@ LIZ_INLINE __m256i high_bytes(__m256i first, __m256i second)
     return _mm256_packs_epi16(_mm256_srai_epi16(first, 8), _mm256_srai_epi16(second, 8));
 }
 
+/* The high bytes of words of even places and of those that follow each, in turn. */
+LIZ_INLINE __m256i odd_into_even(__m256i even, __m256i odd)
+{
+    return _mm256_blendv_epi8(_mm256_srli_epi16(even, 8), odd, _mm256_set1_epi16((short)0xFF00));
+}
+
 /* 255 in each byte whose bit is set; bit i % 8 of byte i / 8. */
 LIZ_INLINE __m256i bytes_of_bits(const uint8_t *bits)
 {
@@ -64,8 +70,9 @@ LIZ_INLINE __m256i table_of(__m256i a, bool has_b, __m256i b, int zero)
 {
     if (!has_b)
         return _mm256_packs_epi16(scaled(a, count_from(zero)), scaled(a, count_from(zero - 8)));
-    __m256i first = _mm256_add_epi16(_mm256_mullo_epi16(a, count_from(zero)), b);
-    return high_bytes(first, _mm256_add_epi16(first, _mm256_slli_epi16(a, 3)));
+    __m256i twos = _mm256_slli_epi16(count_from(0), 1);
+    __m256i even = _mm256_add_epi16(_mm256_mullo_epi16(a, _mm256_sub_epi16(twos, _mm256_set1_epi16((short)zero))), b);
+    return odd_into_even(even, _mm256_add_epi16(even, a));
 }
 
 /* A row of words a and, where the form has them, b. */
@@ -193,7 +200,7 @@ LIZ_INLINE __m256i multiply_bytes(__m256i q, __m256i a, int zero)
     __m256i b = _mm256_sub_epi16(_mm256_set1_epi16(128), _mm256_mullo_epi16(a, _mm256_set1_epi16((short)zero)));
     __m256i even = _mm256_add_epi16(_mm256_mullo_epi16(_mm256_and_si256(q, _mm256_set1_epi16(255)), a), b);
     __m256i odd = _mm256_add_epi16(_mm256_mullo_epi16(_mm256_srli_epi16(q, 8), a), b);
-    return _mm256_blendv_epi8(_mm256_srli_epi16(even, 8), odd, _mm256_set1_epi16((short)0xFF00));
+    return odd_into_even(even, odd);
 }
 
 LIZ_INLINE void decode_i6k(const void *block, int row, bytes256 *out)
