@@ -219,10 +219,13 @@ static void pack_fours(const uint8_t *q, uint8_t *plane)
 
 static void pack_twos(const uint8_t *q, int shift, uint8_t *plane)
 {
-    for (int k = 0; k < LIZ_BLOCK_LEN; k += 16) {
+    for (int k = 0; k < LIZ_BLOCK_LEN; k += 8) {
+        uint64_t bytes, put;
         int at = liz_packed_index(k);
-        for (int i = 0; i < 16; i++)
-            plane[at % 64 + i] = (uint8_t)(plane[at % 64 + i] | (q[k + i] >> shift & 3) << at / 64 * 2);
+        memcpy(&bytes, q + k, 8);
+        memcpy(&put, plane + at % 64, 8);
+        put |= (bytes >> shift & 0x0303030303030303u) << at / 64 * 2;
+        memcpy(plane + at % 64, &put, 8);
     }
 }
 
