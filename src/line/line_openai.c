@@ -280,6 +280,15 @@ static bool fail_unsupported(reading *r, const liz_json *member)
     return false;
 }
 
+/* Whether JSON says the same as `text`, which has no white space. */
+static bool says(liz_str json, const char *text)
+{
+    for (size_t i = 0; i < json.n; i++)
+        if (strchr(" \t\r\n", json.p[i]) == NULL && *text++ != json.p[i])
+            return false;
+    return *text == '\0';
+}
+
 /* null is what is not given, but for a model and a prompt. */
 static bool read_parameter(reading *r, const liz_json *member)
 {
@@ -297,7 +306,7 @@ static bool read_parameter(reading *r, const liz_json *member)
     case KIND_INT: return read_whole(r, p, member);
     case KIND_HARMLESS: break;
     }
-    return *p->harmless == '\0' || liz_str_is(member->source, p->harmless) || fail_unsupported(r, member);
+    return *p->harmless == '\0' || says(member->source, p->harmless) || fail_unsupported(r, member);
 }
 
 bool liz_line_openai_is(const liz_line_record *record)

@@ -131,6 +131,12 @@ static void test_openai(void **state)
         {CHAT_ROW("d", "\"max_tokens\":1"), "\"message\":\"body.messages: is missing\""},
         {CHAT_ROW("e", "\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"tool_choice\":\"required\""),
          "\"message\":\"body.tool_choice: is not supported"},
+        {CHAT_ROW("g", "\"messages\":[{\"role\":\"user\",\"content\":\"!echo!\"}],"
+                       "\"response_format\": { \"type\": \"text\" }, \"tool_choice\": \"auto\""),
+         "\"message\":{\"role\":\"assistant\",\"content\":\"<|turn|>user\\n!echo!"},
+        {CHAT_ROW("h", "\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],"
+                       "\"response_format\":{\"type\": \"json_object\"}"),
+         "\"message\":\"body.response_format: is not supported"},
         {"{\"custom_id\":\"f\",\"method\":\"POST\",\"url\":\"/v1/completions\",\"body\":{\"prompt\":\"!echo!\"}}",
          "\"object\":\"text_completion\""},
     };
