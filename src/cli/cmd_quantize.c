@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 
 #include "sys/clock.h"
+#include "sys/files.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -22,6 +23,8 @@ static liz_status imatrix_place(const cli_args *args, char **place, liz_error *e
     bool given = (named != NULL ? asprintf(place, "%s", named) : asprintf(place, "%s.imatrix", out)) >= 0;
     if (!given)
         return liz_fail(err, LIZ_E_MEMORY, "no memory for a path");
+    if (liz_file_is_same(*place, args->positional[0]))
+        return liz_fail(err, LIZ_E_USAGE, "%s: is IN, which is never replaced: name another file (--imatrix)", *place);
     if (!args->force && access(*place, F_OK) == 0)
         return liz_fail(err, LIZ_E_STATE,
                         "%s: is there already: leave --imatrix-from out to use it, or --force to replace it", *place);

@@ -66,6 +66,11 @@ cmp -s d.gguf f.gguf
 ok $? 'the same file'
 run 'another place that is there' 1 quantize "$model" g.gguf Q4_0 --imatrix-from text --imatrix e.im
 has "$err" 'e.im: is there already' 'is left'
+cp "$model" in.gguf
+run 'IN as the place of the importance' 2 quantize in.gguf g.gguf Q4_0 --imatrix-from text --imatrix ./in.gguf --force
+has "$err" 'in.gguf: is IN, which is never replaced' 'is refused'
+cmp -s "$model" in.gguf
+ok $? 'and stays as it is'
 run 'a text too short' 2 quantize "$model" h.gguf Q4_0 --imatrix-from /dev/null
 
 # A limit of file size stands for a full disk: the write fails in the middle.
