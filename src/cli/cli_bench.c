@@ -158,7 +158,8 @@ static liz_status time_prompt(bench *b, int n_shared, int n_prompt, double *took
 /* Steps until the last of `n` prompts is computed, in which the others generate already. */
 static int steps_apart(const bench *b, int n)
 {
-    return n * b->args->bench.n_depth / b->times->n_prefill_chunk + n / 4 + 4;
+    const cli_bench_args *set = &b->args->bench;
+    return n * (set->n_depth - set->n_shared) / b->times->n_prefill_chunk + n / 4 + 4;
 }
 
 static liz_status rate_together(const trace *traces, int n, double *tok_s, liz_error *err)
