@@ -7,7 +7,7 @@
 
 /* Of the numbers that training computes: raised when an operation's order changes, so that no run mixes two. */
 enum {
-    CONTRACT = 1,
+    CONTRACT = 2,
     VALIDATIONS = 20,
     VALID_TOKENS = 1 << 17,
     BATCH_TOKENS = 1 << 14,
@@ -144,7 +144,9 @@ static void add_settings(liz_course *course)
     liz_job_setting(job, "weight-decay", "%.9g", (double)a->decay);
     liz_job_setting(job, "clip", "%.9g", (double)a->clip);
     liz_job_setting(job, "seed", "%llu", (unsigned long long)course->opts->seed);
-    if (course->opts->patience > 0)
+    if (course->opts->patience == 0)
+        liz_job_setting(job, "patience", "none");
+    else
         liz_job_setting(job, "patience", "%llu validations, each %llu steps",
                         (unsigned long long)course->opts->patience, (unsigned long long)p->valid_every);
 }

@@ -69,6 +69,15 @@ static const example *example_at(const liz_examples *e, size_t i)
 
 size_t liz_examples_n(const liz_examples *e) { return e->examples.len / sizeof(example); }
 size_t liz_examples_n_tokens(const liz_examples *e) { return e->learnt.len; }
+
+size_t liz_examples_n_targets(const liz_examples *e)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < e->learnt.len; i++)
+        n += e->learnt.data[i] != 0;
+    return n;
+}
+
 size_t liz_examples_longest(const liz_examples *e) { return e->longest; }
 
 liz_hash liz_examples_hash(const liz_examples *e)

@@ -35,6 +35,7 @@ LIZ_MUST_CHECK liz_status liz_examples_split(liz_examples *examples, double shar
 
 size_t liz_examples_n(const liz_examples *examples);
 size_t liz_examples_n_tokens(const liz_examples *examples);
+size_t liz_examples_n_targets(const liz_examples *examples); /* tokens that are to be learnt */
 size_t liz_examples_longest(const liz_examples *examples);
 liz_hash liz_examples_hash(const liz_examples *examples);
 

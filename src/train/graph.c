@@ -172,7 +172,7 @@ static liz_expert_matrix expert_matrix(builder *b, const char *tensor, const liz
     liz_expert_matrix m = {.param = matrix_param(b, tensor, l), .bias = l->bias, .step = (size_t)l->row_step};
     char name[64];
     snprintf(name, sizeof name, "%.*s", LIZ_STR_ARG(l->tensor->name));
-    if (is_target(b, l, LIZ_LORA_EXPERTS))
+    if (b->g->opts.lora_rank > 0 && (b->g->opts.lora_targets & LIZ_LORA_EXPERTS))
         liz_tape_expert_adapters(b->g->tape, &m, name, (size_t)l->n_mat, (size_t)b->g->opts.lora_rank);
     return m;
 }

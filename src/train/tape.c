@@ -324,13 +324,14 @@ static double expert_ops(const liz_expert_matrix *m)
            6.0 * (double)(m->rank * (m->param->n_out + m->param->n_in));
 }
 
-double liz_tape_token_ops(const liz_tape *tape, size_t n_ctx)
+double liz_tape_token_ops(const liz_tape *tape, size_t n_ctx, double target_share)
 {
     double n = 0;
     for (int i = 0; i < tape->n_ops; i++) {
         const liz_op *op = &tape->ops[i];
         if (op->kind == LIZ_OP_LINEAR || op->kind == LIZ_OP_LOSS)
-            n += (op->weight->is_trained ? 6.0 : 4.0) * (double)(op->weight->n_out * op->weight->n_in);
+            n += (op->kind == LIZ_OP_LOSS ? target_share : 1) * (op->weight->is_trained ? 6.0 : 4.0) *
+                 (double)(op->weight->n_out * op->weight->n_in);
         if (op->kind == LIZ_OP_ATTEND) /* two products of a query with half the keys, and two more for each backward */
             n += 6.0 * (double)n_ctx * (double)(op->attend.n_head * op->attend.n_embd);
         if (op->kind == LIZ_OP_EXPERTS)

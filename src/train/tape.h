@@ -139,8 +139,8 @@ const float *liz_tape_next(liz_tape *tape, const int32_t *tokens, size_t n);
 
 uint64_t liz_tape_bytes(const liz_tape *tape); /* planned */
 /* Operations of matrix products, a multiplication and an addition being two, that a token's forward and backward take
- * in rows of `n_ctx` tokens; what `recompute` adds is not in it. */
-double liz_tape_token_ops(const liz_tape *tape, size_t n_ctx);
+ * in rows of `n_ctx` tokens of which a share has targets; what `recompute` adds is not in it. */
+double liz_tape_token_ops(const liz_tape *tape, size_t n_ctx, double target_share);
 const liz_gemm *liz_tape_gemm(const liz_tape *tape);
 /* The first trained parameter from number `*i` on, which then is the next one's; NULL behind the last. */
 liz_param *liz_tape_trained(const liz_tape *tape, size_t *i);

@@ -207,8 +207,12 @@ static liz_status add_first_settings(trainer *t, liz_error *err)
     liz_job_setting(job, "context", "%d", s->n_ctx);
     if (o->init == NULL && o->tokenizer == NULL)
         liz_job_setting(job, "pre-tokenizer", "%s", o->pre != NULL ? o->pre : "qwen2");
+    if (o->init == NULL)
+        liz_job_setting(job, "tokenizer", "%s", o->tokenizer != NULL ? o->tokenizer : "trained");
+    liz_hash specials = {0};
     for (size_t i = 0; i < o->specials.n; i++)
-        liz_job_setting(job, "special", "%s", o->specials.v[i]);
+        specials = liz_hash_chain(specials, o->specials.v[i], strlen(o->specials.v[i]));
+    liz_job_setting_hash(job, "special", specials);
     liz_job_setting(job, "dtype", "%s", o->dtype != NULL ? o->dtype : "bf16");
     liz_job_setting(job, "part", "%d", o->n_part);
     return liz_job_check(job, err);
@@ -288,7 +292,7 @@ static liz_status open_tape(trainer *t, liz_error *err)
     t->course.n_part = n_part < n_step ? n_part : n_step;
     liz_graph_opts opts = {.seed = t->opts->common.seed, .n_ctx = (int32_t)t->n_ctx};
     LIZ_TRY(liz_course_open_tape(&t->course, &opts, (liz_tape_opts){.recompute = t->opts->recompute}, err));
-    t->course.progress.token_ops = liz_tape_token_ops(t->course.tape, t->n_ctx);
+    t->course.progress.token_ops = liz_tape_token_ops(t->course.tape, t->n_ctx, 1);
     return liz_rewrite_check(t->course.gguf, t->course.tape, err);
 }
 

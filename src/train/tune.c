@@ -156,8 +156,12 @@ static liz_status open_tape(tuner *t, liz_error *err)
                               "(--memory), or take shorter rows (--ctx-size), fewer --targets, a lower --rank",
                               (double)file_bytes / (1 << 30), (double)tape_bytes / (1 << 30), (double)most / (1 << 30));
     }
+    if (status == LIZ_OK && t->course.progress.n_params == 0)
+        return liz_fail(err, LIZ_E_USAGE, "--targets: name no matrix that this model has");
     if (status == LIZ_OK)
-        t->course.progress.token_ops = liz_tape_token_ops(t->course.tape, mean_tokens(t));
+        t->course.progress.token_ops = liz_tape_token_ops(t->course.tape, mean_tokens(t),
+                                                          (double)liz_examples_n_targets(t->examples) /
+                                                              (double)liz_examples_n_tokens(t->examples));
     return status;
 }
 

@@ -15,7 +15,7 @@ typedef struct liz_tune_opts {
     const char *model, *out;
     int32_t rank;              /* 0: 16 */
     float alpha;               /* 0: twice the rank */
-    const char *targets;       /* names with commas; NULL: all */
+    const char *targets;       /* names with commas; NULL: all but experts */
     int32_t n_ctx;             /* tokens of an example at most; 0: the model's context */
     int32_t n_part;            /* tokens computed together; 0: 1024, or the longest example */
     double valid_share;        /* of the examples, held back where no others are given for validation */

@@ -6,6 +6,7 @@
 #include "train/graph.h"
 #include "train/optimizer.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -108,6 +109,62 @@ static void check_same(setting s)
     }
 }
 
+/* The loss and gradients of many targets are those of the documents one by one, though targets are gathered into blocks
+ * of 256 across their borders. */
+static void test_blocks_of_targets(void **state)
+{
+    (void)state;
+    enum { N = 360, DOCUMENT = 60, N_TARGETS = 300 };
+    static int32_t tokens[N], targets[N];
+    liz_segment segments[N / DOCUMENT];
+    liz_team *team = NULL;
+    liz_gguf *gguf = NULL;
+    liz_tape *tape = NULL;
+    liz_graph *graph = NULL;
+    liz_error err;
+    liz_tape_opts tape_opts = {.n_tok_max = N, .exact = true};
+    liz_graph_opts opts = {.n_ctx = DOCUMENT};
+    liz_tier_id tier;
+    if (liz_cpu_tier(&tier, &err) != LIZ_OK || liz_team_open(&team, 2, &err) != LIZ_OK ||
+        liz_gguf_open(&gguf, model, &err) != LIZ_OK || liz_tape_open(&tape, team, tier, &tape_opts, &err) != LIZ_OK ||
+        liz_graph_open(&graph, gguf, tape, &opts, &err) != LIZ_OK)
+        fail_msg("%s", err.text);
+    for (int t = 0; t < N; t++) {
+        tokens[t] = (int32_t)((uint32_t)t * (uint32_t)t * 7u % 23u);
+        targets[t] = t % 6 == 0 ? -1 : (tokens[t] * 5 + 3) % 23; /* a block and a part of one */
+    }
+    for (size_t i = 0; i < N / DOCUMENT; i++)
+        segments[i] = (liz_segment){i * DOCUMENT, DOCUMENT};
+    liz_train_batch all = {N, N / DOCUMENT, tokens, targets, segments, 1.0f / N_TARGETS};
+    double together = liz_tape_backward(tape, &all), apart = 0, differ = 0, size = 0;
+    assert_true(liz_tape_forward(tape, &all) == together);
+    size_t i = 0;
+    const liz_param *p = liz_tape_trained(tape, &i);
+    while (!p->multiplies || !p->is_table) /* the head */
+        p = liz_tape_trained(tape, &i);
+    size_t n = p->n_out * p->n_in;
+    float *of_all = malloc(n * sizeof *of_all);
+    assert_non_null(of_all);
+    memcpy(of_all, p->grad, n * sizeof *of_all);
+    memset(p->grad, 0, n * sizeof *of_all);
+    for (size_t d = 0; d < N; d += DOCUMENT) {
+        liz_train_batch one = {DOCUMENT, 1, tokens + d, targets + d, segments, 1.0f / N_TARGETS};
+        apart += liz_tape_backward(tape, &one);
+    }
+    for (size_t k = 0; k < n; k++) {
+        differ += pow((double)of_all[k] - (double)p->grad[k], 2);
+        size += pow((double)p->grad[k], 2);
+    }
+    assert_true(size > 0);
+    assert_true(fabs(together - apart) < 1e-6 * apart);
+    assert_true(differ < 1e-10 * size);
+    free(of_all);
+    liz_graph_close(graph);
+    liz_tape_close(tape);
+    liz_gguf_close(gguf);
+    liz_team_close(team);
+}
+
 static void test_all_weights(void **state)
 {
     (void)state;
@@ -134,6 +191,7 @@ static int write_model(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_all_weights), cmocka_unit_test(test_adapters)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_all_weights), cmocka_unit_test(test_adapters),
+                                       cmocka_unit_test(test_blocks_of_targets)};
     return cmocka_run_group_tests(tests, write_model, NULL);
 }
