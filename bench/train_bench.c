@@ -127,7 +127,7 @@ int main(int argc, char **argv)
     }
     double cpu = cpu_s() - begin_cpu, wall = (double)(liz_clock_us() - begin_us) * 1e-6;
     size_t n_parts = (n_rows + n_part - 1) / n_part;
-    double n_tok = (double)n_steps * (double)(n_parts * n), ops = n_tok * liz_tape_token_ops(tape, n_ctx);
+    double n_tok = (double)n_steps * (double)(n_parts * n), ops = n_tok * liz_tape_token_ops(tape, n_ctx, 1);
     double most = peak(team, liz_tape_gemm(tape)->kernel);
     printf("%s, %zu x %zu, %ld threads, %s: %.0f tokens/s by the clock; %.0f a CPU second; %.1f of %.1f Gop/s a CPU "
            "second: %.1f %%; optimizer %.1f %% of the time\n",
