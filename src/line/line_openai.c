@@ -280,12 +280,17 @@ static bool fail_unsupported(reading *r, const liz_json *member)
     return false;
 }
 
-/* Whether JSON says the same as `text`, which has no white space. */
+/* Whether JSON is `text` but for white space between its parts. */
 static bool says(liz_str json, const char *text)
 {
-    for (size_t i = 0; i < json.n; i++)
-        if (strchr(" \t\r\n", json.p[i]) == NULL && *text++ != json.p[i])
+    bool quoted = false;
+    for (size_t i = 0; i < json.n; i++) {
+        if (!quoted && strchr(" \t\r\n", json.p[i]) != NULL)
+            continue;
+        if (*text++ != json.p[i])
             return false;
+        quoted ^= json.p[i] == '"';
+    }
     return *text == '\0';
 }
 

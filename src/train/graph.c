@@ -71,6 +71,12 @@ static liz_param *adapter(builder *b, const liz_linear *l, const char *half, siz
     return liz_tape_param(b->g->tape, full, n_out, n_in, true);
 }
 
+/* Of B A x. */
+static float scale_of(const liz_graph *g)
+{
+    return g->opts.lora_rank > 0 ? g->opts.lora_alpha / (float)g->opts.lora_rank : 0;
+}
+
 /* B A x. Matrices that stand in one tensor (queries, keys and values; gate and up) have one A, and each its rows of B:
  * halves of the tensor's name, in the order of its rows. */
 static liz_tensor_id adapted(builder *b, liz_tensor_id x, const liz_linear *l)
@@ -100,7 +106,7 @@ static liz_tensor_id linear(builder *b, liz_tensor_id x, const char *tensor, con
         liz_tape_linear(g->tape, x, weight, vector_param(b, tensor, "bias", l->bias, (size_t)l->matrix.n_out));
     if (!is_target(b, l, target))
         return y;
-    return liz_tape_add(g->tape, y, adapted(b, x, l), g->opts.lora_alpha / (float)g->opts.lora_rank);
+    return liz_tape_add(g->tape, y, adapted(b, x, l), scale_of(g));
 }
 
 static liz_tensor_id norm(builder *b, liz_tensor_id x, const char *tensor, const liz_norm *n)
@@ -170,10 +176,8 @@ static liz_tensor_id feed_forward(builder *b, liz_tensor_id x)
 static liz_expert_matrix expert_matrix(builder *b, const char *tensor, const liz_linear *l)
 {
     liz_expert_matrix m = {.param = matrix_param(b, tensor, l), .bias = l->bias, .step = (size_t)l->row_step};
-    char name[64];
-    snprintf(name, sizeof name, "%.*s", LIZ_STR_ARG(l->tensor->name));
     if (b->g->opts.lora_rank > 0 && (b->g->opts.lora_targets & LIZ_LORA_EXPERTS))
-        liz_tape_expert_adapters(b->g->tape, &m, name, (size_t)l->n_mat, (size_t)b->g->opts.lora_rank);
+        liz_tape_expert_adapters(b->g->tape, &m, l->tensor->name, (size_t)l->n_mat, (size_t)b->g->opts.lora_rank);
     return m;
 }
 
@@ -185,7 +189,7 @@ static liz_tensor_id experts(builder *b, liz_tensor_id x)
                             .gate = expert_matrix(b, "ffn_gate_exps", &l->gate),
                             .up = expert_matrix(b, "ffn_up_exps", &l->up),
                             .down = expert_matrix(b, "ffn_down_exps", &l->down),
-                            .lora_scale = b->g->opts.lora_alpha / (float)liz_most((size_t)b->g->opts.lora_rank, 1),
+                            .lora_scale = scale_of(b->g),
                             .oai = b->g->h.family->ffn == LIZ_FFN_SWIGLU_OAI};
     return liz_tape_experts(b->g->tape, x, linear(b, x, "ffn_gate_inp", &l->router, 0), &plan);
 }

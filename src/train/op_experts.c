@@ -35,7 +35,7 @@ static matrix matrix_of(const liz_tape *tape, const liz_op *op, const liz_expert
     own.w.file += e * m->step * own.w.file_row_bytes;
     if (m->rank > 0) {
         own.a = tape->params[m->adapters + e];
-        own.b = tape->params[m->adapters + m->n_expert + e];
+        own.b = tape->params[m->adapters + (size_t)op->experts.h->n_expert + e];
         own.low = low;
         own.scale = op->experts.lora_scale;
     }

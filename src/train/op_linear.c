@@ -5,9 +5,6 @@
 
 #include <string.h>
 
-/* Of a transpose, what is decoded together: columns (a multiple of every type's block) and rows. */
-enum { COLUMNS = 256, ROWS_DECODED = 32 };
-
 /* Panels [begin, end) of W at `to`: 16 rows of the file each. */
 static void decode_ahead(liz_tape *tape, const liz_param *p, size_t begin, size_t end, uint8_t *to, float *own)
 {
@@ -26,31 +23,32 @@ static void decode_ahead(liz_tape *tape, const liz_param *p, size_t begin, size_
 static void decode_square(liz_tape *tape, const liz_param *p, size_t row, size_t column, size_t n_columns, uint8_t *to,
                           float *own)
 {
-    float *square = own, *scratch = own + ROWS_DECODED * COLUMNS;
-    size_t n = liz_least(p->n_out - row, ROWS_DECODED), elem = tape->gemm.exact ? sizeof(float) : sizeof(uint16_t);
+    float *square = own, *scratch = own + LIZ_TAPE_ROWS * LIZ_TAPE_COLUMNS;
+    size_t n = liz_least(p->n_out - row, LIZ_TAPE_ROWS), elem = tape->gemm.exact ? sizeof(float) : sizeof(uint16_t);
     uint64_t at = 0;
     LIZ_ASSERT(liz_dtype_row_bytes(p->dtype, column, &at));
     for (size_t r = 0; r < n; r++)
-        liz_dequantize_row(p->dtype, p->file + (row + r) * p->file_row_bytes + at, square + r * COLUMNS, n_columns);
+        liz_dequantize_row(p->dtype, p->file + (row + r) * p->file_row_bytes + at, square + r * LIZ_TAPE_COLUMNS,
+                           n_columns);
     for (size_t c = 0; c < n_columns; c += LIZ_PANEL_ROWS) {
         uint8_t *panel =
             to + c / LIZ_PANEL_ROWS * liz_panels_bytes(&tape->gemm, 1, p->n_out) + row * LIZ_PANEL_ROWS * elem;
-        tape->grad.pack_columns(square + c, COLUMNS, liz_least(n_columns - c, LIZ_PANEL_ROWS), n, ROWS_DECODED,
-                                scratch);
+        tape->grad.pack_columns(square + c, LIZ_TAPE_COLUMNS, liz_least(n_columns - c, LIZ_PANEL_ROWS), n,
+                                LIZ_TAPE_ROWS, scratch);
         if (tape->gemm.exact)
-            memcpy(panel, scratch, ROWS_DECODED * LIZ_PANEL_ROWS * elem);
+            memcpy(panel, scratch, LIZ_TAPE_ROWS * LIZ_PANEL_ROWS * elem);
         else
-            tape->kernel.to_bf16(scratch, ROWS_DECODED * LIZ_PANEL_ROWS, (uint16_t *)(void *)panel);
+            tape->kernel.to_bf16(scratch, LIZ_TAPE_ROWS * LIZ_PANEL_ROWS, (uint16_t *)(void *)panel);
     }
 }
 
-/* Panels [begin, end) of W's transpose at `to`; begin is a multiple of COLUMNS / 16. */
+/* Panels [begin, end) of W's transpose at `to`; begin is a multiple of LIZ_TAPE_COLUMNS / 16. */
 static void decode_back(liz_tape *tape, const liz_param *p, size_t begin, size_t end, uint8_t *to, float *own)
 {
     size_t first = begin * LIZ_PANEL_ROWS, past = liz_least(end * LIZ_PANEL_ROWS, p->n_in);
-    for (size_t column = first; column < past; column += COLUMNS)
-        for (size_t row = 0; row < p->n_out; row += ROWS_DECODED)
-            decode_square(tape, p, row, column, liz_least(past - column, COLUMNS),
+    for (size_t column = first; column < past; column += LIZ_TAPE_COLUMNS)
+        for (size_t row = 0; row < p->n_out; row += LIZ_TAPE_ROWS)
+            decode_square(tape, p, row, column, liz_least(past - column, LIZ_TAPE_COLUMNS),
                           to + (column - first) / LIZ_PANEL_ROWS * liz_panels_bytes(&tape->gemm, 1, p->n_out), own);
 }
 
@@ -60,7 +58,7 @@ void liz_tape_decode_kept(liz_tape *tape, const liz_param *p, int member, int n_
     float *own = liz_tape_own(tape, member);
     liz_team_share(liz_panel_count(p->n_out), 1, member, n_members, &begin, &end);
     decode_ahead(tape, p, begin, end, p->ahead.data + begin * liz_panels_bytes(&tape->gemm, 1, p->n_in), own);
-    liz_team_share(liz_panel_count(p->n_in), COLUMNS / LIZ_PANEL_ROWS, member, n_members, &begin, &end);
+    liz_team_share(liz_panel_count(p->n_in), LIZ_TAPE_COLUMNS / LIZ_PANEL_ROWS, member, n_members, &begin, &end);
     decode_back(tape, p, begin, end, p->back.data + begin * liz_panels_bytes(&tape->gemm, 1, p->n_out), own);
 }
 
@@ -74,7 +72,7 @@ void liz_tape_mul_weight(liz_tape *tape, const liz_rows *left, const liz_param *
         liz_gemm_mul(&tape->gemm, left, back ? &p->back : &p->ahead, 0, left->m, begin, end, c, n, add, own);
         return;
     }
-    size_t unit = COLUMNS / LIZ_PANEL_ROWS, panel_bytes = liz_panels_bytes(&tape->gemm, 1, k);
+    size_t unit = LIZ_TAPE_COLUMNS / LIZ_PANEL_ROWS, panel_bytes = liz_panels_bytes(&tape->gemm, 1, k);
     size_t slice = tape->space.weights_bytes / panel_bytes / unit * unit;
     for (size_t first = 0; first < liz_panel_count(n); first += slice) {
         size_t n_slice = liz_least(liz_panel_count(n) - first, slice);

@@ -69,15 +69,14 @@ liz_param *liz_tape_param(liz_tape *tape, const char *name, size_t n_out, size_t
     return p;
 }
 
-void liz_tape_expert_adapters(liz_tape *tape, liz_expert_matrix *m, const char *name, size_t n_expert, size_t rank)
+void liz_tape_expert_adapters(liz_tape *tape, liz_expert_matrix *m, liz_str name, size_t n_expert, size_t rank)
 {
     char half[sizeof m->param->name];
     m->rank = rank;
-    m->n_expert = n_expert;
     m->adapters = tape->n_params;
     for (size_t i = 0; i < 2 * n_expert; i++) {
         bool is_a = i < n_expert;
-        snprintf(half, sizeof half, "%s.lora_%c", name, is_a ? 'a' : 'b');
+        snprintf(half, sizeof half, "%.*s.lora_%c", LIZ_STR_ARG(name), is_a ? 'a' : 'b');
         liz_param *p = liz_tape_param(tape, half, is_a ? rank : m->param->n_out, is_a ? m->param->n_in : rank, true);
         p->multiplies = p->of_expert = true;
     }

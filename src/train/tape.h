@@ -12,6 +12,7 @@
 #ifndef LIZ_TRAIN_TAPE_H
 #define LIZ_TRAIN_TAPE_H
 
+#include "base/str.h"
 #include "sys/team.h"
 #include "tensor/dtype.h"
 #include "train/gemm.h"
@@ -70,7 +71,7 @@ typedef struct liz_rope_plan {
 typedef struct liz_expert_matrix {
     liz_param *param;
     const float *bias;
-    size_t step, rank, adapters, n_expert;
+    size_t step, rank, adapters;
 } liz_expert_matrix;
 
 typedef struct liz_expert_plan {
@@ -84,7 +85,7 @@ typedef struct liz_expert_plan {
 typedef struct liz_tape_opts {
     size_t n_tok_max;
     bool recompute, exact;
-    bool keep_decoded; /* frozen weights: 4 bytes each, instead of decoding them in every product */
+    bool keep_decoded; /* frozen weights but experts': 4 bytes each, instead of decoding them in every product */
 } liz_tape_opts;
 
 LIZ_MUST_CHECK liz_status liz_tape_open(liz_tape **out, liz_team *team, liz_tier_id tier, const liz_tape_opts *opts,
@@ -97,7 +98,7 @@ void liz_tape_close(liz_tape *tape);
 liz_param *liz_tape_param(liz_tape *tape, const char *name, size_t n_out, size_t n_in, bool is_trained);
 
 /* Adapters of `rank` for the matrices of `n_expert` experts, which the tensor `name` holds. */
-void liz_tape_expert_adapters(liz_tape *tape, liz_expert_matrix *m, const char *name, size_t n_expert, size_t rank);
+void liz_tape_expert_adapters(liz_tape *tape, liz_expert_matrix *m, liz_str name, size_t n_expert, size_t rank);
 
 /* Operations that follow belong to a new block; its first input is the result of the block before. */
 void liz_tape_block(liz_tape *tape);

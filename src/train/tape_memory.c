@@ -63,26 +63,30 @@ static void need_linear(liz_tape *tape, liz_tape_space *s, const liz_param *p, s
     size_t longest = liz_most(liz_most(p->n_in, n_rows), p->is_trained ? p->n_out : 0); /* of a panel */
     s->rows_bytes =
         liz_most(s->rows_bytes, liz_most(liz_rows_bytes(g, n_rows, p->n_in), liz_rows_bytes(g, n_rows, p->n_out)));
-    s->member_floats = liz_most(s->member_floats, LIZ_GEMM_MUL_FLOATS + LIZ_GEMM_PANEL_FLOATS(longest) +
-                                                      LIZ_GEMM_PANEL_FLOATS(p->n_in) + 32 * 256);
+    s->member_floats =
+        liz_most(s->member_floats, LIZ_GEMM_MUL_FLOATS + LIZ_GEMM_PANEL_FLOATS(longest) +
+                                       LIZ_GEMM_PANEL_FLOATS(p->n_in) + LIZ_TAPE_ROWS * LIZ_TAPE_COLUMNS);
     if (p->is_trained) {
         s->columns_bytes = liz_most(s->columns_bytes, liz_rows_bytes(g, p->n_out, n_rows));
         s->panels_bytes = liz_most(s->panels_bytes, liz_panels_bytes(g, p->n_in, n_rows));
     } else if (p->ahead.n == 0) {
-        size_t n_out = liz_div_up(p->n_out, 256) * 256, n_in = liz_div_up(p->n_in, 256) * 256;
-        size_t unit = liz_most(liz_panels_bytes(g, 256, p->n_in), liz_panels_bytes(g, 256, p->n_out));
+        const size_t part = LIZ_TAPE_COLUMNS;
+        size_t n_out = liz_div_up(p->n_out, part) * part, n_in = liz_div_up(p->n_in, part) * part;
+        size_t unit = liz_most(liz_panels_bytes(g, part, p->n_in), liz_panels_bytes(g, part, p->n_out));
         size_t whole = liz_most(liz_panels_bytes(g, n_out, p->n_in), liz_panels_bytes(g, n_in, p->n_out));
         s->weights_bytes = liz_most(s->weights_bytes, liz_most(unit, liz_least(whole, SLICE_BYTES)));
     }
 }
 
-static void need_experts(liz_tape *tape, liz_tape_space *s, const liz_expert_matrix *m, size_t n_rows)
+/* A matrix of a mixture, and its adapters: the first expert's stand for all. */
+static void need_experts(liz_tape *tape, liz_tape_space *s, const liz_expert_plan *plan, const liz_expert_matrix *m)
 {
+    size_t n_rows = tape->opts.n_tok_max;
     need_linear(tape, s, m->param, n_rows);
     if (m->rank == 0)
         return;
-    need_linear(tape, s, tape->params[m->adapters], n_rows); /* the first A and the last B stand for all */
-    need_linear(tape, s, tape->params[m->adapters + 2 * m->n_expert - 1], n_rows);
+    need_linear(tape, s, tape->params[m->adapters], n_rows);
+    need_linear(tape, s, tape->params[m->adapters + (size_t)plan->h->n_expert], n_rows);
 }
 
 /* Log-sums of attention, and the angles of a rope plan, which its first operation prepares for all. */
@@ -149,9 +153,9 @@ static void place_space(liz_tape *tape, liz_carver *b)
         if (op->kind == LIZ_OP_ATTEND)
             s->member_floats = liz_most(s->member_floats, liz_op_attend_floats(tape, op));
         if (op->kind == LIZ_OP_EXPERTS) {
-            need_experts(tape, s, &op->experts.gate, n_tok);
-            need_experts(tape, s, &op->experts.up, n_tok);
-            need_experts(tape, s, &op->experts.down, n_tok);
+            need_experts(tape, s, &op->experts, &op->experts.gate);
+            need_experts(tape, s, &op->experts, &op->experts.up);
+            need_experts(tape, s, &op->experts, &op->experts.down);
             s->member_floats = liz_most(s->member_floats, (size_t)op->experts.h->n_expert);
         }
         n_groups = liz_most(n_groups, op->n_groups);

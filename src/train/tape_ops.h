@@ -7,7 +7,9 @@
 #include "train/tape.h"
 
 enum { LIZ_TAPE_QUERIES = 64, LIZ_TAPE_LOSS_TOKENS = 256 }; /* both are part of the order of sums */
-enum { LIZ_TAPE_EXPERTS_USED = 64 };                        /* by a token, at most */
+/* Of a transpose, what is decoded together: columns (a multiple of every type's block) and rows. */
+enum { LIZ_TAPE_COLUMNS = 256, LIZ_TAPE_ROWS = 32 };
+enum { LIZ_TAPE_EXPERTS_USED = 64 }; /* by a token, at most */
 
 /* The operations; each has a forward and a backward. */
 #define LIZ_TAPE_OPS(X)                                                                                                \

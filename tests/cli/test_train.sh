@@ -141,10 +141,10 @@ cmp -s stop.gguf one.gguf
 ok $? 'and ends in the same bytes'
 train one.gguf "${common[@]}"
 is "$?$(grep -c 'finished already' err)" 01 'a finished model stays as it is'
-cp one.gguf other.gguf
 train special.gguf "${common[@]}" --special '<a>' '<b>' && train special.gguf "${common[@]}" --special '<a>' '<b>'
 has "$(cat err)" 'special.gguf: is finished already' 'two special tokens are the same two'
 refused 1 'another special' special.gguf "${common[@]}" --special '<a>' '<c>'
+cp one.gguf other.gguf
 refused 1 'is there already' other.gguf "${common[@]}"
 cmp -s one.gguf other.gguf
 ok $? 'and is as it was'

@@ -134,6 +134,8 @@ static void test_openai(void **state)
         {CHAT_ROW("g", "\"messages\":[{\"role\":\"user\",\"content\":\"!echo!\"}],"
                        "\"response_format\": { \"type\": \"text\" }, \"tool_choice\": \"auto\""),
          "\"message\":{\"role\":\"assistant\",\"content\":\"<|turn|>user\\n!echo!"},
+        {CHAT_ROW("i", "\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"tool_choice\":\"au to\""),
+         "\"message\":\"body.tool_choice: is not supported"},
         {CHAT_ROW("h", "\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],"
                        "\"response_format\":{\"type\": \"json_object\"}"),
          "\"message\":\"body.response_format: is not supported"},

@@ -77,7 +77,7 @@ static liz_expert_matrix expert_matrix(liz_tape *tape, const shape *s, int layer
     liz_expert_matrix m = {.param = p, .bias = s->biases ? frozen_bias[layer][which] : NULL, .step = n_out};
     size_t n = (size_t)s->experts.n_expert;
     if (s->rank > 0)
-        liz_tape_expert_adapters(tape, &m, "low", n, s->rank);
+        liz_tape_expert_adapters(tape, &m, liz_str_of("low"), n, s->rank);
     for (size_t i = 0, at = m.adapters; i < 2 * n; i++)
         low[layer][which][i / n][i % n] = s->rank > 0 ? liz_tape_trained(tape, &at) : NULL;
     return m;
