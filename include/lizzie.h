@@ -159,8 +159,8 @@ typedef struct liz_rendered {
 } liz_rendered;
 
 enum {
-    /* `messages` are as chat APIs write them: content in parts of text, and arguments of tool calls as JSON in a
-     * string, are given to the template in the form that it can take. */
+    /* `messages` are as chat APIs write them: content in parts of text, null content beside tool calls, their arguments
+     * as JSON in a string and the role `developer` are given to the template in the form that it can take. */
     LIZ_RENDER_CHAT = 1
 };
 
@@ -169,7 +169,9 @@ enum {
  * "YYYY-MM-DD[THH:MM[:SS]]", a zone after it being passed over; NULL: the present local time.
  * Gives `*out`, to be released with `liz_rendered_free`. LIZ_E_CANCELLED: the template refuses the messages, and the
  * text is its own; LIZ_E_FORMAT: the variables are no JSON object, or the template cannot work with them;
- * LIZ_E_UNSUPPORTED, LIZ_E_LIMIT, LIZ_E_MEMORY; LIZ_E_USAGE: `now` is no time. */
+ * LIZ_E_UNSUPPORTED, LIZ_E_LIMIT, LIZ_E_MEMORY; LIZ_E_USAGE: `now` is no time. With LIZ_RENDER_CHAT LIZ_E_USAGE names
+ * what is no message, and LIZ_E_UNSUPPORTED what the model would not see: an image, or tools that the template does not
+ * show. */
 LIZ_API LIZ_MUST_CHECK liz_status liz_template_render(const liz_template *t, const char *variables, size_t n_variables,
                                                       const char *now, unsigned flags, liz_rendered *out,
                                                       liz_error *err);

@@ -1,11 +1,8 @@
-/* engine_template.c - the public face of chat templates: variables in, marked text out.
- *
- * The messages of chat APIs are not quite what templates were written for: content may come in parts, and the arguments
- * of tool calls as JSON in a string. What a template can take is found out once, by rendering two small conversations
- * when it is opened; messages are then brought into that form. */
+/* engine_template.c - the public face of chat templates: variables in, marked text out. */
 #include "engine/engine_template.h"
 
 #include "base/hash.h"
+#include "engine/engine_messages.h"
 #include "text/jinja.h"
 
 #include <stdio.h>
@@ -20,68 +17,8 @@ struct liz_template {
     liz_arena arena;
     liz_json *own;
     char hash[33];
-    bool takes_parts;         /* content as a list of {"type":"text","text":...} */
-    bool takes_argument_text; /* arguments of tool calls as a string, and only so */
+    liz_message_form form;
 };
-
-/* ---- Messages of chat APIs ---------------------------------------------------------------------- */
-
-static bool is_string(const liz_json *json) { return json != NULL && json->type == LIZ_JSON_STRING; }
-
-/* Content that is a list of texts becomes one text, a line end between them. */
-static liz_status join_parts(liz_json *content, liz_arena *arena, liz_error *err)
-{
-    size_t n = 0;
-    for (const liz_json *part = content->first_child; part != NULL; part = part->next) {
-        const liz_json *type = liz_json_member(part, "type"), *text = liz_json_member(part, "text");
-        if (!is_string(type) || !liz_str_is(type->string, "text") || !is_string(text))
-            return LIZ_OK;
-        n += text->string.n + 1;
-    }
-    char *joined = liz_arena_alloc(arena, n + 1);
-    if (joined == NULL)
-        return liz_fail(err, LIZ_E_MEMORY, "no memory for the messages");
-    content->type = LIZ_JSON_STRING;
-    content->string = (liz_str){joined, n ? n - 1 : 0};
-    for (const liz_json *part = content->first_child; part != NULL; part = part->next) {
-        liz_str text = liz_json_member(part, "text")->string;
-        joined = text.n ? (char *)memcpy(joined, text.p, text.n) + text.n : joined;
-        *joined++ = '\n';
-    }
-    return LIZ_OK;
-}
-
-/* Arguments that are the text of a JSON object become the object. */
-static liz_status read_arguments(liz_json *call, liz_arena *arena, liz_error *err)
-{
-    liz_json *function = (liz_json *)liz_json_member(call, "function"), *object;
-    liz_json *arguments = (liz_json *)liz_json_member(function ? function : call, "arguments");
-    if (!is_string(arguments))
-        return LIZ_OK;
-    liz_status status = liz_json_read(&object, arguments->string, arena, NULL);
-    if (status == LIZ_E_MEMORY)
-        return liz_fail(err, LIZ_E_MEMORY, "no memory for the messages");
-    if (status != LIZ_OK || object->type != LIZ_JSON_OBJECT)
-        return LIZ_OK;
-    object->key = arguments->key;
-    object->next = arguments->next;
-    *arguments = *object;
-    return LIZ_OK;
-}
-
-static liz_status adapt(const liz_template *t, liz_json *variables, liz_arena *arena, liz_error *err)
-{
-    const liz_json *messages = liz_json_member(variables, "messages");
-    for (liz_json *m = messages ? messages->first_child : NULL; m != NULL; m = m->next) {
-        liz_json *content = (liz_json *)liz_json_member(m, "content");
-        const liz_json *calls = liz_json_member(m, "tool_calls");
-        if (content != NULL && content->type == LIZ_JSON_ARRAY && !t->takes_parts)
-            LIZ_TRY(join_parts(content, arena, err));
-        for (liz_json *call = calls && !t->takes_argument_text ? calls->first_child : NULL; call; call = call->next)
-            LIZ_TRY(read_arguments(call, arena, err));
-    }
-    return LIZ_OK;
-}
 
 /* Says where in the template it was; what raise_exception said stands by itself. */
 static liz_status at_line(liz_status status, liz_error *err)
@@ -129,7 +66,7 @@ static liz_status render(const liz_template *t, liz_str variables, liz_arena *ar
     if (json->type != LIZ_JSON_OBJECT)
         return liz_fail(err, LIZ_E_FORMAT, "variables: are no JSON object");
     if (flags & LIZ_RENDER_CHAT)
-        LIZ_TRY(adapt(t, json, arena, err));
+        LIZ_TRY(liz_messages_adapt(&t->form, t, json, arena, err));
     liz_jinja_vars vars[] = {{json, true}, {t->own, false}};
     const liz_json *tools = liz_json_member(json, "tools");
     bool with_tools = t->with_tools != NULL && tools != NULL && tools->type != LIZ_JSON_NULL;
@@ -170,24 +107,6 @@ void liz_rendered_free(liz_rendered *rendered)
 
 /* ---- Opening ------------------------------------------------------------------------------------ */
 
-#define PROBE_PARTS "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"part-of-text\"}]}]}"
-#define PROBE_CALL(arguments)                                                                                          \
-    "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"assistant\",\"content\":\"\",\"tool_calls\":"    \
-    "[{\"id\":\"call00001\",\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":" arguments "}}]},"       \
-    "{\"role\":\"tool\",\"name\":\"f\",\"tool_call_id\":\"call00001\",\"content\":\"b\"}]}"
-
-/* Whether it renders the conversation, `part` standing there but not in quotes. */
-static bool renders(const liz_template *t, const char *variables, const char *part)
-{
-    liz_rendered r;
-    if (liz_template_render(t, variables, strlen(variables), "2026-01-01", 0, &r, NULL) != LIZ_OK)
-        return false;
-    const char *at = strstr(r.text, part);
-    bool ok = at != NULL && (at == r.text || (at[-1] != '\'' && at[-1] != '"'));
-    liz_rendered_free(&r);
-    return ok;
-}
-
 liz_status liz_engine_template_new(liz_template **out, liz_str source, liz_str with_tools, liz_str bos, liz_str eos,
                                    liz_error *err)
 {
@@ -206,13 +125,11 @@ liz_status liz_engine_template_new(liz_template **out, liz_str source, liz_str w
     if (status == LIZ_OK && with_tools.n > 0)
         status = at_line(liz_jinja_compile(&t->with_tools, with_tools, err), err);
     status = status ?: liz_json_read(&t->own, liz_buf_str(&t->own_text), &t->arena, err);
+    status = status ?: liz_message_form_find(&t->form, t, err);
     if (status != LIZ_OK) {
         liz_template_close(t);
         return status;
     }
-    t->takes_parts = renders(t, PROBE_PARTS, "part-of-text");
-    t->takes_argument_text =
-        !renders(t, PROBE_CALL("{\"a\":1}"), "") && renders(t, PROBE_CALL("\"{\\\"a\\\":1}\""), "");
     *out = t;
     return LIZ_OK;
 }

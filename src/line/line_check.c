@@ -182,6 +182,11 @@ static liz_status check_own_prompt(liz_line_job *job, const liz_line_record *rec
     job->first_is_chat = liz_json_member(record->json, "messages") != NULL;
     if (job->first_is_chat)
         return LIZ_OK;
+    if (liz_json_member(record->json, "custom_id") != NULL && liz_json_member(record->json, "params") != NULL)
+        return liz_fail(err, LIZ_E_USAGE,
+                        "%s: is an Anthropic batch file, which this version does not read: give --prompt, or rows with "
+                        "\"messages\"",
+                        in);
     return liz_fail(err, LIZ_E_USAGE,
                     "%s: its rows have no \"prompt\" and no \"messages\": give --prompt with the {{fields}} to use",
                     in);

@@ -5,14 +5,16 @@
  * OpenAI's are those of vLLM, and of llama.cpp where that has none. */
 #include "line/line_request.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 typedef struct reading {
     liz_arena *arena;
     liz_line_row *row;
     liz_line_ask *ask;
+    int32_t top_logprobs; /* of a chat; -1: not given */
+    bool wants_no_tools;
 } reading;
 
 typedef bool parameter_fn(reading *r, const liz_json *value);
@@ -21,6 +23,27 @@ static bool wrong(reading *r, const char *name, const char *wants)
 {
     liz_line_row_fail(r->row, LIZ_ROW_INVALID_ROW, "body.%s: is not %s", name, wants);
     return false;
+}
+
+static bool fail_unsupported(reading *r, const liz_json *member)
+{
+    liz_line_row_fail(r->row, LIZ_ROW_UNSUPPORTED, "body.%.*s: is not supported in this version",
+                      LIZ_STR_ARG(member->key));
+    return false;
+}
+
+/* Whether JSON is `text` but for white space between its parts. */
+static bool says(liz_str json, const char *text)
+{
+    bool quoted = false;
+    for (size_t i = 0; i < json.n; i++) {
+        if (!quoted && strchr(" \t\r\n", json.p[i]) != NULL)
+            continue;
+        if (*text++ != json.p[i])
+            return false;
+        quoted ^= json.p[i] == '"';
+    }
+    return *text == '\0';
 }
 
 /* ---- Parameters --------------------------------------------------------------------------------- */
@@ -49,6 +72,12 @@ static bool read_wants_logprobs(reading *r, const liz_json *value)
     return value->type == LIZ_JSON_FALSE || value->type == LIZ_JSON_TRUE || wrong(r, "logprobs", "true or false");
 }
 
+static bool read_tool_choice(reading *r, const liz_json *value)
+{
+    r->wants_no_tools = says(value->source, "\"none\"");
+    return r->wants_no_tools || says(value->source, "\"auto\"") || fail_unsupported(r, value);
+}
+
 /* Gives a list of token ids; NULL and an error row, which says that `name` is not what it `wants`, for anything else.
  */
 static const int32_t *read_ids(reading *r, const liz_json *list, const char *name, const char *wants)
@@ -69,15 +98,14 @@ static const int32_t *read_ids(reading *r, const liz_json *list, const char *nam
 
 static bool read_prompt(reading *r, const liz_json *value)
 {
-    static const char wants[] = "a string, a list of one string, or a list of token ids";
-    bool is_list = value->type == LIZ_JSON_ARRAY;
-    if (is_list && value->n_children == 1 && value->first_child->type == LIZ_JSON_STRING)
+    static const char wants[] = "a string, a list of token ids, or a list of one of them";
+    if (value->type == LIZ_JSON_ARRAY && value->n_children == 1 && value->first_child->type != LIZ_JSON_NUMBER)
         value = value->first_child;
     if (value->type == LIZ_JSON_STRING) {
         r->ask->prompt = value->string;
         return true;
     }
-    if (!is_list)
+    if (value->type != LIZ_JSON_ARRAY)
         return wrong(r, "prompt", wants);
     if (value->n_children > 1 && value->first_child->type != LIZ_JSON_NUMBER) {
         liz_line_row_fail(r->row, LIZ_ROW_UNSUPPORTED,
@@ -93,6 +121,14 @@ static bool read_int(reading *r, const liz_json *value, const char *name, int64_
     char wants[64];
     snprintf(wants, sizeof wants, "a whole number from %lld to %lld", (long long)min, (long long)max);
     return (liz_json_int64(value, out) && *out >= min && *out <= max) || wrong(r, name, wants);
+}
+
+static bool read_top_logprobs(reading *r, const liz_json *value)
+{
+    int64_t n = 0;
+    bool ok = read_int(r, value, "top_logprobs", 0, LIZ_LOGPROBS_TOP_MAX, &n);
+    r->top_logprobs = (int32_t)n;
+    return ok;
 }
 
 static bool read_seed(reading *r, const liz_json *value)
@@ -151,18 +187,25 @@ static bool read_ignore_eos(reading *r, const liz_json *value)
     return r->ask->request.ignore_end || value->type == LIZ_JSON_FALSE || wrong(r, "ignore_eos", "true or false");
 }
 
+/* A token id in decimal, as a key. */
+static bool read_id(liz_str key, int32_t *id)
+{
+    int64_t n = 0;
+    bool ok = key.n > 0 && key.n <= 10 && (key.p[0] != '0' || key.n == 1);
+    for (size_t i = 0; i < key.n && ok; i++) {
+        ok = key.p[i] >= '0' && key.p[i] <= '9';
+        n = n * 10 + (key.p[i] - '0');
+    }
+    *id = (int32_t)n;
+    return ok && n <= INT32_MAX;
+}
+
 static bool read_bias(reading *r, const liz_json *member, liz_logit_bias *out)
 {
-    char key[16], *end;
     double bias;
-    if (member->key.n == 0 || member->key.n >= sizeof key)
-        return wrong(r, "logit_bias", "an object of at most 1024 token ids");
-    memcpy(key, member->key.p, member->key.n);
-    key[member->key.n] = '\0';
-    long token = strtol(key, &end, 10);
-    if (*end != '\0' || token < 0 || token > INT32_MAX || !liz_json_double(member, &bias))
+    if (!read_id(member->key, &out->token) || !liz_json_double(member, &bias))
         return wrong(r, "logit_bias", "an object of token ids and numbers");
-    *out = (liz_logit_bias){(int32_t)token, bias <= -100 ? -INFINITY : (float)bias};
+    out->bias = bias <= -100 ? -INFINITY : (float)bias;
     return true;
 }
 
@@ -189,8 +232,9 @@ static bool read_logit_bias(reading *r, const liz_json *value)
 typedef enum parameter_kind {
     KIND_READ,     /* a function reads it */
     KIND_FLOAT,    /* a number into the float at `at` */
+    KIND_SHARE,    /* the same, where 0 leaves one token: for the sampler 0 is none of it */
     KIND_INT,      /* a whole number from `min` to `max` into the int32_t at `at` */
-    KIND_HARMLESS, /* nothing reads it: `harmless` is the value under which it changes nothing, "" any */
+    KIND_HARMLESS, /* nothing reads it: `harmless` are values under which it changes nothing, "" any */
 } parameter_kind;
 
 enum { COMPLETIONS = 1, CHAT = 2 };
@@ -201,14 +245,15 @@ typedef struct parameter {
     size_t at;
     int64_t min, max;
     parameter_fn *read;
-    const char *harmless;
+    const char *harmless[2];
     int endpoint; /* that alone has it; 0: both */
 } parameter;
 
 #define READ(fn) .kind = KIND_READ, .read = fn
 #define FLOAT(field) .kind = KIND_FLOAT, .at = offsetof(liz_line_ask, field)
+#define SHARE(field) .kind = KIND_SHARE, .at = offsetof(liz_line_ask, field)
 #define INT(field, least, most) .kind = KIND_INT, .at = offsetof(liz_line_ask, field), .min = least, .max = most
-#define HARMLESS(value) .kind = KIND_HARMLESS, .harmless = value
+#define HARMLESS(...) .kind = KIND_HARMLESS, .harmless = {__VA_ARGS__}
 
 static const parameter parameters[] = {
     {"model", READ(read_model)},
@@ -222,10 +267,10 @@ static const parameter parameters[] = {
     {"max_completion_tokens", INT(request.n_predict_max, 1, INT32_MAX), .endpoint = CHAT},
     {"n", INT(n_completions, 1, LIZ_LINE_COMPLETIONS_MAX)},
     {"temperature", FLOAT(request.sampling.temperature)},
-    {"top_p", FLOAT(request.sampling.top_p)},
+    {"top_p", SHARE(request.sampling.top_p)},
     {"top_k", INT(request.sampling.top_k, 0, INT32_MAX)},
     {"min_p", FLOAT(request.sampling.min_p)},
-    {"typical_p", FLOAT(request.sampling.typical_p)},
+    {"typical_p", SHARE(request.sampling.typical_p)},
     {"xtc_probability", FLOAT(request.sampling.xtc_probability)},
     {"xtc_threshold", FLOAT(request.sampling.xtc_threshold)},
     {"repetition_penalty", FLOAT(request.sampling.repeat_penalty)},
@@ -239,7 +284,7 @@ static const parameter parameters[] = {
     {"logit_bias", READ(read_logit_bias)},
     {"logprobs", INT(logprobs, 0, LIZ_LOGPROBS_TOP_MAX), .endpoint = COMPLETIONS},
     {"logprobs", READ(read_wants_logprobs), .endpoint = CHAT},
-    {"top_logprobs", INT(logprobs, 0, LIZ_LOGPROBS_TOP_MAX), .endpoint = CHAT},
+    {"top_logprobs", READ(read_top_logprobs), .endpoint = CHAT},
     {"prompt_logprobs", INT(prompt_logprobs, 0, LIZ_LOGPROBS_TOP_MAX)},
     {"seed", READ(read_seed)},
     {"stop", READ(read_stop)},
@@ -247,12 +292,19 @@ static const parameter parameters[] = {
     {"ignore_eos", READ(read_ignore_eos)},
     {"best_of", HARMLESS("1"), .endpoint = COMPLETIONS},
     {"echo", HARMLESS("false"), .endpoint = COMPLETIONS},
-    {"tool_choice", HARMLESS("\"auto\""), .endpoint = CHAT},
+    {"tool_choice", READ(read_tool_choice), .endpoint = CHAT},
     {"parallel_tool_calls", HARMLESS("true"), .endpoint = CHAT},
     {"response_format", HARMLESS("{\"type\":\"text\"}"), .endpoint = CHAT},
     {"stream", HARMLESS("false")},
     {"stream_options", HARMLESS("null")},
     {"suffix", HARMLESS("\"\""), .endpoint = COMPLETIONS},
+    {"modalities", HARMLESS("[\"text\"]"), .endpoint = CHAT},
+    {"verbosity", HARMLESS("\"medium\""), .endpoint = CHAT},
+    {"store", HARMLESS("false")},
+    {"service_tier", HARMLESS("\"auto\"", "\"default\"")},
+    {"metadata", HARMLESS("")},
+    {"prompt_cache_key", HARMLESS("")},
+    {"safety_identifier", HARMLESS("")},
     {"user", HARMLESS("")},
 };
 
@@ -261,7 +313,8 @@ static bool read_float(reading *r, const parameter *p, const liz_json *value)
     double x;
     if (!liz_json_double(value, &x) || !isfinite((float)x))
         return wrong(r, p->name, "a number");
-    memcpy((char *)r->ask + p->at, &(float){(float)x}, sizeof(float));
+    float value_of = p->kind == KIND_SHARE && x == 0 ? FLT_MIN : (float)x;
+    memcpy((char *)r->ask + p->at, &value_of, sizeof value_of);
     return true;
 }
 
@@ -273,27 +326,6 @@ static bool read_whole(reading *r, const parameter *p, const liz_json *value)
     return ok;
 }
 
-static bool fail_unsupported(reading *r, const liz_json *member)
-{
-    liz_line_row_fail(r->row, LIZ_ROW_UNSUPPORTED, "body.%.*s: is not supported in this version",
-                      LIZ_STR_ARG(member->key));
-    return false;
-}
-
-/* Whether JSON is `text` but for white space between its parts. */
-static bool says(liz_str json, const char *text)
-{
-    bool quoted = false;
-    for (size_t i = 0; i < json.n; i++) {
-        if (!quoted && strchr(" \t\r\n", json.p[i]) != NULL)
-            continue;
-        if (*text++ != json.p[i])
-            return false;
-        quoted ^= json.p[i] == '"';
-    }
-    return *text == '\0';
-}
-
 /* null is what is not given, but for a model and a prompt. */
 static bool read_parameter(reading *r, const liz_json *member)
 {
@@ -301,22 +333,51 @@ static bool read_parameter(reading *r, const liz_json *member)
     int other = r->row->is_chat ? COMPLETIONS : CHAT;
     while (p < end && (p->endpoint == other || !liz_str_is(member->key, p->name)))
         p++;
+    if (member->type == LIZ_JSON_NULL && (p == end || (p->read != read_model && p->read != read_prompt)))
+        return true;
     if (p == end)
         return fail_unsupported(r, member);
-    if (member->type == LIZ_JSON_NULL && p->read != read_model && p->read != read_prompt)
-        return true;
     switch (p->kind) {
     case KIND_READ: return p->read(r, member);
-    case KIND_FLOAT: return read_float(r, p, member);
+    case KIND_FLOAT:
+    case KIND_SHARE: return read_float(r, p, member);
     case KIND_INT: return read_whole(r, p, member);
     case KIND_HARMLESS: break;
     }
-    return *p->harmless == '\0' || says(member->source, p->harmless) || fail_unsupported(r, member);
+    for (int i = 0; i < 2 && p->harmless[i] != NULL; i++)
+        if (*p->harmless[i] == '\0' || says(member->source, p->harmless[i]))
+            return true;
+    return fail_unsupported(r, member);
+}
+
+/* What two parameters say together, in whatever order they came. */
+static bool check_together(reading *r, const liz_json *body)
+{
+    const liz_json *limit = liz_json_member(body, "max_tokens"),
+                   *other = liz_json_member(body, "max_completion_tokens"),
+                   *logprobs = liz_json_member(body, "logprobs"), *tools = liz_json_member(body, "tools");
+    int64_t a = 0, b = 0;
+    if (limit && other && liz_json_int64(limit, &a) && liz_json_int64(other, &b) && a != b)
+        return wrong(r, "max_tokens", "what body.max_completion_tokens is: give one of them");
+    if (r->wants_no_tools && tools != NULL && tools->n_children > 0)
+        return fail_unsupported(r, liz_json_member(body, "tool_choice"));
+    if (r->top_logprobs < 0)
+        return true;
+    bool asks = logprobs != NULL && logprobs->type == LIZ_JSON_TRUE;
+    if (!asks && r->top_logprobs > 0)
+        return wrong(r, "top_logprobs", "of use without \"logprobs\": true");
+    if (asks)
+        r->ask->logprobs = r->top_logprobs;
+    return true;
 }
 
 bool liz_line_openai_is(const liz_line_record *record)
 {
-    return liz_json_member(record->json, "custom_id") != NULL && liz_json_member(record->json, "body") != NULL;
+    static const char *const names[] = {"custom_id", "method", "url", "body"};
+    bool has[4];
+    for (int i = 0; i < 4; i++)
+        has[i] = liz_json_member(record->json, names[i]) != NULL;
+    return (has[0] && has[3]) || has[0] + has[1] + has[2] + has[3] == 3;
 }
 
 bool liz_line_openai_check(const liz_line_record *record, liz_line_row *row)
@@ -337,7 +398,7 @@ bool liz_line_openai_check(const liz_line_record *record, liz_line_row *row)
 
 bool liz_line_openai_read(const liz_line_record *record, liz_arena *arena, liz_line_row *row, liz_line_ask *ask)
 {
-    reading r = {arena, row, ask};
+    reading r = {arena, row, ask, .top_logprobs = -1};
     const liz_json *id = liz_json_member(record->json, "custom_id"), *body = liz_json_member(record->json, "body");
     if (id == NULL || id->type != LIZ_JSON_STRING) {
         liz_line_row_fail(row, LIZ_ROW_INVALID_ROW, "its \"custom_id\" is not a string");
@@ -353,6 +414,8 @@ bool liz_line_openai_read(const liz_line_record *record, liz_arena *arena, liz_l
     for (const liz_json *member = body->first_child; member != NULL; member = member->next)
         if (!read_parameter(&r, member))
             return false;
+    if (!check_together(&r, body))
+        return false;
     const char *wants = row->is_chat ? "messages" : "prompt";
     if (liz_json_member(body, wants) == NULL)
         liz_line_row_fail(row, LIZ_ROW_FIELD_MISSING, "body.%s: is missing", wants);

@@ -193,6 +193,10 @@ static bool conversation(const liz_json *object, liz_line_row *row, liz_buf *out
         liz_line_row_fail(row, LIZ_ROW_INVALID_ROW, "its \"messages\" are not a list of messages");
         return false;
     }
+    if (more != NULL && more->type != LIZ_JSON_OBJECT && more->type != LIZ_JSON_NULL) {
+        liz_line_row_fail(row, LIZ_ROW_INVALID_ROW, "its \"chat_template_kwargs\" are not an object");
+        return false;
+    }
     liz_buf_putc(out, '{');
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         const liz_json *member = liz_json_member(object, names[i]);
@@ -224,7 +228,11 @@ static liz_status chat_render(const liz_line_prompter *p, const liz_buf *variabl
     if (status == LIZ_E_MEMORY)
         return liz_fail(err, status, "%s", own.text);
     if (status != LIZ_OK)
-        liz_line_row_fail(row, LIZ_ROW_TEMPLATE_FAILED, "%s", own.text);
+        liz_line_row_fail(row,
+                          status == LIZ_E_USAGE         ? LIZ_ROW_INVALID_ROW
+                          : status == LIZ_E_UNSUPPORTED ? LIZ_ROW_UNSUPPORTED
+                                                        : LIZ_ROW_TEMPLATE_FAILED,
+                          "%s", own.text);
     return LIZ_OK;
 }
 

@@ -65,7 +65,7 @@ LIZ_MUST_CHECK liz_status liz_line_loras_describe(const liz_line_opts *opts, liz
 
 /* ---- Rows of OpenAI batch files (line_openai.c) ---- */
 
-/* Whether a record of JSON is of one: an object with `custom_id` and `body`. */
+/* Whether a record of JSON is of one: an object with `custom_id` and `body`, or with three of the four. */
 bool liz_line_openai_is(const liz_line_record *record);
 
 /* Checks method and url; false and an error row when they name an endpoint that is not known. Tells

@@ -1,8 +1,7 @@
 /* line_write.c - the lines of OUT and of --stats.
  *
- * The order of the keys is part of the format (docs/line.md). The OpenAI form is what their batch endpoint returns for
- * /v1/completions; its `created` is 0 and its ids are counted, since OUT says nothing that depends on time or chance.
- */
+ * The order of the keys is part of the format (docs/line.md). The OpenAI form is what their batch endpoint returns; its
+ * `created` is 0 and its ids are counted, since OUT says nothing that depends on time or chance. */
 #include "line/line_row.h"
 
 #include "base/json.h"
@@ -20,7 +19,8 @@ static void write_error(const liz_line_row *row, liz_buf *out)
 
 /* ---- Log-probabilities -------------------------------------------------------------------------- */
 
-liz_status liz_line_piece_write(const liz_vocab *vocab, int32_t token, liz_buf *out, liz_error *err)
+/* The bytes that a token adds to a text: those of it twice without those of it once. */
+static liz_status piece_append(const liz_vocab *vocab, int32_t token, liz_buf *out, liz_error *err)
 {
     int32_t twice[2] = {token, token};
     char *one = NULL, *two = NULL;
@@ -28,9 +28,20 @@ liz_status liz_line_piece_write(const liz_vocab *vocab, int32_t token, liz_buf *
     liz_status status = liz_detokenize(vocab, twice, 1, LIZ_TOKENIZE_SPECIAL, &one, &n_one, err);
     status = status ?: liz_detokenize(vocab, twice, 2, LIZ_TOKENIZE_SPECIAL, &two, &n_two, err);
     if (status == LIZ_OK && n_two >= n_one)
-        liz_json_write_string(out, (liz_str){two + n_one, n_two - n_one});
+        liz_buf_append(out, two + n_one, n_two - n_one);
     liz_free(one);
     liz_free(two);
+    return status;
+}
+
+liz_status liz_line_piece_write(const liz_vocab *vocab, int32_t token, liz_buf *out, liz_error *err)
+{
+    liz_buf piece = {.len_max = 1 << 24};
+    liz_status status = piece_append(vocab, token, &piece, err);
+    if (status == LIZ_OK)
+        liz_json_write_string(out, liz_buf_str(&piece));
+    out->failed = out->failed || liz_buf_failed(&piece);
+    liz_buf_free(&piece);
     return status;
 }
 
@@ -39,6 +50,19 @@ static void write_piece(const liz_vocab *vocab, int32_t token, liz_buf *out)
 {
     if (liz_line_piece_write(vocab, token, out, NULL) != LIZ_OK)
         out->failed = true;
+}
+
+/* Its bytes as numbers: a token may end within a character. */
+static void write_bytes(const liz_vocab *vocab, int32_t token, liz_buf *out)
+{
+    liz_buf piece = {.len_max = 1 << 24};
+    liz_json_open(out, "bytes", '[');
+    if (piece_append(vocab, token, &piece, NULL) != LIZ_OK || liz_buf_failed(&piece))
+        out->failed = true;
+    for (size_t i = 0; i < piece.len; i++)
+        liz_json_put_u64(out, NULL, (unsigned char)piece.data[i]);
+    liz_buf_putc(out, ']');
+    liz_buf_free(&piece);
 }
 
 static size_t n_row_tokens(const liz_row_tokens *tokens) { return tokens->each.len / sizeof(liz_row_token); }
@@ -63,7 +87,7 @@ static void write_token(const liz_vocab *vocab, const liz_token_logprob *token, 
     liz_json_put_int(out, "id", token->token);
     liz_json_put_float(out, "logprob", token->logprob);
     if (is_chat)
-        liz_json_put(out, "bytes", liz_str_of("null"));
+        write_bytes(vocab, token->token, out);
 }
 
 static void write_logprobs(const liz_row_tokens *tokens, const liz_vocab *vocab, bool is_chat, liz_buf *out)
@@ -91,13 +115,19 @@ static size_t n_characters(liz_str text)
     return n;
 }
 
-/* Appends the text of a token's k-th alternative, and tells whether one before it has the same. */
+/* The k-th alternative to a token; behind the last, the token itself. */
+static const liz_token_logprob *top_or_chosen(const liz_row_tokens *tokens, const liz_row_token *token, size_t k)
+{
+    return k < token->n_top ? row_top(tokens, token, k) : &token->chosen;
+}
+
+/* Appends the text of the k-th of them, and tells whether one before it has the same. */
 static bool top_text_seen(const liz_row_tokens *tokens, const liz_vocab *vocab, const liz_row_token *token, size_t k,
                           liz_buf *piece)
 {
     liz_buf other = {.len_max = 1 << 16};
     bool seen = false;
-    write_piece(vocab, row_top(tokens, token, k)->token, piece);
+    write_piece(vocab, top_or_chosen(tokens, token, k)->token, piece);
     for (size_t i = 0; i < k && !seen; i++) {
         liz_buf_clear(&other);
         write_piece(vocab, row_top(tokens, token, i)->token, &other);
@@ -108,13 +138,14 @@ static bool top_text_seen(const liz_row_tokens *tokens, const liz_vocab *vocab, 
     return seen;
 }
 
-/* As a JSON object maps each alternative's text to its value, two tokens of one text are given once, the likelier. */
+/* The likeliest tokens and the chosen one. As a JSON object maps each text to its value, two tokens of one text are
+ * given once, the likelier. */
 static void write_openai_top(const liz_row_tokens *tokens, const liz_vocab *vocab, const liz_row_token *token,
                              liz_buf *out)
 {
     liz_buf piece = {.len_max = 1 << 16};
     liz_json_open(out, NULL, '{');
-    for (size_t k = 0; k < token->n_top; k++) {
+    for (size_t k = 0; k < token->n_top + (token->n_top > 0); k++) {
         liz_buf_clear(&piece);
         bool seen = top_text_seen(tokens, vocab, token, k, &piece);
         out->failed = out->failed || liz_buf_failed(&piece);
@@ -122,7 +153,7 @@ static void write_openai_top(const liz_row_tokens *tokens, const liz_vocab *voca
             continue;
         liz_json_put(out, NULL, liz_buf_str(&piece));
         liz_buf_putc(out, ':');
-        liz_json_write_float(out, row_top(tokens, token, k)->logprob);
+        liz_json_write_float(out, top_or_chosen(tokens, token, k)->logprob);
     }
     liz_buf_putc(out, '}');
     liz_buf_free(&piece);
@@ -274,18 +305,30 @@ static void write_openai_response(const liz_line_row *row, const liz_vocab *voca
                    row->n_prompt, n_completion, row->n_prompt + n_completion);
 }
 
+/* As their API answers such a request; what a request cannot help is the server's fault. */
+static void write_openai_error(const liz_line_row *row, liz_buf *out)
+{
+    bool asked_wrong = strcmp(row->error_code, LIZ_ROW_NOT_A_NUMBER) != 0;
+    liz_buf_printf(out, "{\"status_code\":%d,\"request_id\":\"req_%" PRIu64 "\"", asked_wrong ? 400 : 500, row->index);
+    liz_json_open(out, "body", '{');
+    liz_json_open(out, "error", '{');
+    liz_json_put_str(out, "message", liz_buf_str(&row->error_message));
+    liz_json_put_str(out, "type", liz_str_of(asked_wrong ? "invalid_request_error" : "server_error"));
+    liz_json_put(out, "param", liz_str_of("null"));
+    liz_json_put_str(out, "code", liz_str_of(row->error_code));
+    liz_buf_puts(out, "}}}");
+}
+
 static void write_openai(const liz_line_row *row, const liz_vocab *vocab, liz_buf *out)
 {
     liz_buf_printf(out, "{\"id\":\"batch_req_%" PRIu64 "\"", row->index);
     liz_json_put(out, "custom_id", row->id.len > 0 ? liz_buf_str(&row->id) : liz_str_of("null"));
     liz_json_key(out, "response");
-    if (row->error_code != NULL) {
-        liz_buf_puts(out, "null");
-        write_error(row, out);
-    } else {
+    if (row->error_code != NULL)
+        write_openai_error(row, out);
+    else
         write_openai_response(row, vocab, out);
-        liz_json_put(out, "error", liz_str_of("null"));
-    }
+    liz_json_put(out, "error", liz_str_of("null"));
     liz_buf_puts(out, "}\n");
 }
 
@@ -338,12 +381,15 @@ bool liz_line_row_matches(liz_str line, liz_line_form form, uint64_t index)
 bool liz_line_row_is_error(liz_str line)
 {
     /* A quote inside a string is escaped, so this stands in every error row, and elsewhere only in kept fields. */
-    static const char mark[] = "\"error\":{\"code\":";
+    static const char mark[] = "\"error\":{";
     if (memmem(line.p, line.n, mark, sizeof mark - 1) == NULL)
         return false;
     liz_arena arena = {.size_max = (size_t)1 << 32};
-    liz_json *json;
-    const liz_json *error = liz_json_read(&json, line, &arena, NULL) == LIZ_OK ? liz_json_member(json, "error") : NULL;
+    liz_json *json = NULL;
+    if (liz_json_read(&json, line, &arena, NULL) != LIZ_OK)
+        json = NULL;
+    const liz_json *response = liz_json_member(json, "response");
+    const liz_json *error = liz_json_member(response ? liz_json_member(response, "body") : json, "error");
     bool is_error = error != NULL && error->type == LIZ_JSON_OBJECT;
     liz_arena_free(&arena);
     return is_error;

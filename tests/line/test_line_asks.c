@@ -316,6 +316,13 @@ static void test_body_parameters(void **state)
         {"\"best_of\":2", "unsupported", "body.best_of"},
         {"\"mirostat\":1", "unsupported", "body.mirostat"},
         {"\"stop\":[\"\"]", "invalid_row", "body.stop"},
+        {"\"mirostat\":null,\"store\":false,\"metadata\":{\"a\":\"b\"},\"service_tier\":\"default\"", NULL, NULL},
+        {"\"service_tier\":\"flex\"", "unsupported", "body.service_tier"},
+        {"\"logit_bias\":{\"50\":1,\"2147483647\":-1,\"0\":1}", NULL, NULL},
+        {"\"logit_bias\":{\"+50\":1}", "invalid_row", "body.logit_bias"},
+        {"\"logit_bias\":{\" 50\":1}", "invalid_row", "body.logit_bias"},
+        {"\"logit_bias\":{\"050\":1}", "invalid_row", "body.logit_bias"},
+        {"\"logit_bias\":{\"2147483648\":1}", "invalid_row", "body.logit_bias"},
     };
     enum { N = sizeof cases / sizeof *cases };
     liz_buf in;
@@ -332,11 +339,11 @@ static void test_body_parameters(void **state)
     lab_run_ok(&opts, LIZ_LINE_DONE);
     for (int i = 0; i < N; i++) {
         liz_arena arena = {.size_max = 1 << 24};
-        const liz_json *line = line_of("out", i, &arena), *error = liz_json_member(line, "error");
+        const liz_json *line = line_of("out", i, &arena);
+        const liz_json *error = liz_json_member(liz_json_member(liz_json_member(line, "response"), "body"), "error");
         bool right = cases[i].code == NULL
-                         ? error->type == LIZ_JSON_NULL
-                         : error->type == LIZ_JSON_OBJECT &&
-                               liz_str_is(liz_json_member(error, "code")->string, cases[i].code) &&
+                         ? error == NULL
+                         : error != NULL && liz_str_is(liz_json_member(error, "code")->string, cases[i].code) &&
                                memmem(error->source.p, error->source.n, cases[i].names, strlen(cases[i].names)) != NULL;
         if (!right)
             fail_msg("%s: %.*s", cases[i].member, LIZ_STR_ARG(line->source));
@@ -394,9 +401,11 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup(name, fresh)
     const struct CMUnitTest tests[] = {
-        TEST(test_completions),     TEST(test_choices_alone),          TEST(test_one_of_them_fails),
-        TEST(test_stop_tokens),     TEST(test_completions_same_bytes), TEST(test_prompt_logprobs),
-        TEST(test_body_parameters), TEST(test_changed_settings),
+        TEST(test_completions),      TEST(test_choices_alone),          TEST(test_one_of_them_fails),
+        TEST(test_stop_tokens),      TEST(test_completions_same_bytes), TEST(test_prompt_logprobs),
+        TEST(test_body_parameters),
+
+        TEST(test_changed_settings),
     };
     return cmocka_run_group_tests(tests, setup, lab_close);
 }

@@ -63,17 +63,14 @@ static bool put_row(liz_buf *out, liz_str line)
     liz_json *row;
     assert_int_equal(liz_json_read(&row, line, &arena, NULL), LIZ_OK);
     static const char *const names[] = {"id", "custom_id", "prompt_tokens", "error", "row"};
-    const liz_json *error = liz_json_member(row, "error");
-    const liz_json *response = liz_json_member(row, "response");
-    const liz_json *body = response ? liz_json_member(response, "body") : NULL;
+    const liz_json *body = liz_json_member(liz_json_member(row, "response"), "body");
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         put_member(out, row, names[i]);
-    if (body != NULL)
-        put_member(out, body, "usage");
+    put_member(out, body, "usage");
+    put_member(out, body, "error");
     liz_buf_putc(out, '\n');
-    bool failed = error != NULL && error->type == LIZ_JSON_OBJECT;
     liz_arena_free(&arena);
-    return !failed;
+    return !liz_line_row_is_error(line);
 }
 
 static bool put_out(liz_buf *out)

@@ -91,13 +91,88 @@ static void test_messages(void **state)
         {"{\"messages\":[{\"role\":\"user\",\"content\":\"!echo!q\"}],"
          "\"chat_template_kwargs\":{\"add_generation_prompt\":false}}",
          "\"text\":\"<|turn|>user\\n!echo!q<|end|>\\n\""},
-        {"{\"messages\":[{\"role\":\"user\"}]}", "\"code\":\"template_failed\",\"message\":\"chat template, line 2: "},
+        {"{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],\"chat_template_kwargs\":[1]}",
+         "\"code\":\"invalid_row\",\"message\":\"its \\\"chat_template_kwargs\\\" are not an object\""},
         {"{\"messages\":{}}", "\"code\":\"invalid_row\""},
         {"{\"messages\":[]}", "\"code\":\"invalid_row\""},
         {"{\"prompt\":\"!echo!<|end|>\"}", "\"text\":\"<|begin|>!echo!<|end|>\""},
         {"{\"other\":1}", "\"code\":\"field_missing\""},
     };
     assert_rows("model", rows, sizeof rows / sizeof *rows);
+}
+
+#define USER(content) "{\"messages\":[{\"role\":\"user\",\"content\":" content "}]}"
+#define CALLS "\"tool_calls\":[{\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]"
+
+/* Messages that are not as chat APIs write them, and what no template would show the model, are error rows. */
+static void test_messages_refused(void **state)
+{
+    (void)state;
+    static const char *const rows[][2] = {
+        {"{\"messages\":[\"hi\"]}", "\"invalid_row\",\"message\":\"messages[0]: is no object"},
+        {"{\"messages\":[{\"content\":\"hi\"}]}", "\"invalid_row\",\"message\":\"messages[0].role"},
+        {"{\"messages\":[{\"role\":5,\"content\":\"hi\"}]}", "\"invalid_row\",\"message\":\"messages[0].role"},
+        {"{\"messages\":[{\"role\":\"user\"}]}", "\"invalid_row\",\"message\":\"messages[0].content: is missing"},
+        {USER("null"), "messages[0].content: is missing"},
+        {USER("5"), "messages[0].content: is neither a text nor a list of parts"},
+        {USER("{\"type\":\"text\",\"text\":\"a\"}"), "messages[0].content: is neither"},
+        {USER("[]"), "messages[0].content: has no parts"},
+        {USER("[\"a\"]"), "\"invalid_row\",\"message\":\"messages[0].content[0]: is not {"},
+        {USER("[{\"type\":\"text\"}]"), "messages[0].content[0]: is not {"},
+        {USER("[{\"type\":\"text\",\"text\":\"a\"},{\"type\":\"image_url\",\"image_url\":{\"url\":\"data:\"}}]"),
+         "\"unsupported\",\"message\":\"messages[0].content[1]: is of type \\\"image_url\\\""},
+        {"{\"messages\":[{\"role\":\"assistant\",\"content\":null}]}", "messages[0].content: is missing"},
+        {"{\"messages\":[{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[]}]}",
+         "messages[0].content: is missing"},
+        {"{\"messages\":[{\"role\":\"assistant\",\"tool_calls\":\"f\"}]}", "messages[0].tool_calls: is no list"},
+        {"{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],\"tools\":\"f\"}",
+         "\"invalid_row\",\"message\":\"tools: is no list of objects"},
+        {"{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],\"documents\":[{\"text\":\"d\"}]}",
+         "\"unsupported\",\"message\":\"documents: the chat template does not show them"},
+    };
+    assert_rows("model", rows, sizeof rows / sizeof *rows);
+}
+
+/* A template that knows two roles, shows no tools and joins texts by itself. */
+static void test_messages_adapted(void **state)
+{
+    (void)state;
+    lab_puts("picky.jinja", "{% for m in messages %}{% if m.role in ['system', 'user', 'assistant'] %}"
+                            "[{{ m.role }}:{{ m.content + '' }}]{% endif %}{% endfor %}");
+    lab_puts("picky", "template=./picky.jinja\n");
+    lab_puts("parts.jinja", "{% for m in messages %}{% if m.role == 'user' and m.content is not string %}"
+                            "{% for p in m.content %}({{ p.text }}){% endfor %}{% elif m.content is none %}none!"
+                            "{% for c in m.tool_calls %}{{ c.function.name }}{% endfor %}{% else %}{{ m.content }}"
+                            "{% endif %}{% endfor %}");
+    lab_puts("parts", "template=./parts.jinja\n");
+    static const char *const picky[][2] = {
+        {"{\"messages\":[{\"role\":\"developer\",\"content\":\"!echo!\"}]}", "\"text\":\"[system:!echo!]\""},
+        {"{\"messages\":[{\"role\":\"sytem\",\"content\":\"a\"}]}",
+         "\"invalid_row\",\"message\":\"messages[0].role: \\\"sytem\\\" is none that the chat template shows"},
+        {USER("[{\"type\":\"text\",\"text\":\"!echo!\"},{\"type\":\"refusal\",\"refusal\":\"no\"}]"),
+         "[user:!echo!\\nno]"},
+        {"{\"messages\":[{\"role\":\"user\",\"content\":\"!echo!b\"},{\"role\":\"assistant\"," CALLS "}]}",
+         "[user:!echo!b][assistant:]"},
+        {"{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],\"tools\":[{\"type\":\"function\"}]}",
+         "\"unsupported\",\"message\":\"tools: the chat template does not show them"},
+        {"{\"messages\":[{\"role\":\"user\",\"content\":\"!echo!c\"}],\"tools\":[],\"documents\":null}",
+         "[user:!echo!c]"},
+    };
+    static const char *const parts[][2] = {
+        {USER("[{\"type\":\"text\",\"text\":\"!echo!\"},{\"type\":\"text\",\"text\":\"b\"}]"),
+         "\"text\":\"(!echo!)(b)\""},
+        {"{\"messages\":[{\"role\":\"user\",\"content\":\"!echo!\"},{\"role\":\"tool\",\"content\":[{\"type\":\"text\","
+         "\"text\":\"sunny\"}]}]}",
+         "\"text\":\"!echo!sunny\""},
+        {"{\"messages\":[{\"role\":\"user\",\"content\":\"!echo!\"},{\"role\":\"assistant\"," CALLS "}]}",
+         "\"text\":\"!echo!none!f\""},
+        {"{\"messages\":[{\"role\":\"user\",\"content\":\"!echo!\"},{\"role\":\"assistant\",\"content\":null," CALLS
+         "}]}",
+         "\"text\":\"!echo!none!f\""},
+    };
+    assert_rows("picky", picky, sizeof picky / sizeof *picky);
+    lab_remove_out("out");
+    assert_rows("parts", parts, sizeof parts / sizeof *parts);
 }
 
 /* What raise_exception says is the row's message, as it stands. */
@@ -136,6 +211,21 @@ static void test_openai(void **state)
          "\"message\":{\"role\":\"assistant\",\"content\":\"<|turn|>user\\n!echo!"},
         {CHAT_ROW("i", "\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"tool_choice\":\"au to\""),
          "\"message\":\"body.tool_choice: is not supported"},
+        {CHAT_ROW("k",
+                  "\"max_tokens\":2,\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"max_completion_tokens\":5"),
+         "\"message\":\"body.max_tokens: is not what body.max_completion_tokens is"},
+        {CHAT_ROW("l", "\"logprobs\":false,\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"top_logprobs\":1"),
+         "\"message\":\"body.top_logprobs: is not of use without"},
+        {CHAT_ROW("m", "\"top_logprobs\":1,\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"logprobs\":true,"
+                       "\"max_tokens\":1,\"tool_choice\":\"none\",\"modalities\":[\"text\"]"),
+         ",\"bytes\":["},
+        {CHAT_ROW(
+             "n",
+             "\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"tools\":[{\"n\":1}],\"tool_choice\":\"none\""),
+         "\"message\":\"body.tool_choice: is not supported"},
+        {"{\"custom_id\":\"o\",\"method\":\"POST\",\"url\":\"/v1/completions\",\"body\":{\"prompt\":[[33,34]]}}",
+         "\"usage\":{\"prompt_tokens\":2"},
+        {"{\"custom_id\":\"p\",\"method\":\"POST\",\"url\":\"/v1/completions\"}", "its \\\"body\\\" is not an object"},
         {CHAT_ROW("h", "\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],"
                        "\"response_format\":{\"type\": \"json_object\"}"),
          "\"message\":\"body.response_format: is not supported"},
@@ -202,6 +292,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_prompt_and_system, fresh), cmocka_unit_test_setup(test_messages, fresh),
+        cmocka_unit_test_setup(test_messages_refused, fresh),  cmocka_unit_test_setup(test_messages_adapted, fresh),
         cmocka_unit_test_setup(test_refusal, fresh),           cmocka_unit_test_setup(test_openai, fresh),
         cmocka_unit_test_setup(test_arguments, fresh),         cmocka_unit_test_setup(test_clock, fresh),
     };

@@ -169,17 +169,18 @@ static void test_openai_form(void **state)
         line = strsep(&rest, "\n");
         assert_non_null(line);
         assert_int_equal(liz_json_read(&json, liz_str_of(line), &arena, NULL), LIZ_OK);
-        const liz_json *error = liz_json_member(json, "error"), *response = liz_json_member(json, "response");
+        const liz_json *response = liz_json_member(json, "response"), *body = liz_json_member(response, "body"),
+                       *code = liz_json_member(response, "status_code");
         char custom_id[2] = {(char)('a' + i), 0};
         assert_true(liz_str_is(liz_json_member(json, "custom_id")->string, custom_id));
+        assert_int_equal(liz_json_member(json, "error")->type, LIZ_JSON_NULL);
+        assert_int_equal(liz_line_row_is_error(liz_str_of(line)), codes[i] != NULL);
         if (codes[i] != NULL) {
-            assert_int_equal(response->type, LIZ_JSON_NULL);
-            if (!liz_str_is(liz_json_member(error, "code")->string, codes[i]))
+            assert_true(liz_str_is(code->source, "400"));
+            if (!liz_str_is(liz_json_member(liz_json_member(body, "error"), "code")->string, codes[i]))
                 fail_msg("row %d: %s", i, line);
         } else {
-            const liz_json *body = liz_json_member(response, "body");
-            assert_int_equal(error->type, LIZ_JSON_NULL);
-            assert_true(liz_str_is(liz_json_member(response, "status_code")->source, "200"));
+            assert_true(liz_str_is(code->source, "200"));
             assert_true(liz_str_is(liz_json_member(body, "object")->string, "text_completion"));
             assert_non_null(liz_json_member(liz_json_member(body, "choices")->first_child, "text"));
             assert_true(liz_str_is(liz_json_member(liz_json_member(body, "usage"), "prompt_tokens")->source,
@@ -821,8 +822,8 @@ static void test_openai_form_behind_broken_rows(void **state)
     opts.prompt = NULL;
     lab_run_ok(&opts, LIZ_LINE_DONE);
     liz_buf out = lab_get("out");
-    assert_non_null(strstr(out.data, "{\"id\":\"batch_req_0\",\"custom_id\":null,\"response\":null,\"error\":{\"code\":"
-                                     "\"invalid_json\""));
+    assert_non_null(strstr(out.data, "{\"id\":\"batch_req_0\",\"custom_id\":null,\"response\":{\"status_code\":400,"));
+    assert_non_null(strstr(out.data, "\"code\":\"invalid_json\""));
     assert_non_null(strstr(out.data, "{\"id\":\"batch_req_2\",\"custom_id\":\"a\",\"response\":{\"status_code\":200"));
     liz_buf_free(&out);
     lab_run_ok(&opts, LIZ_LINE_NOTHING);
