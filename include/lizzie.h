@@ -277,6 +277,10 @@ typedef struct liz_sampling {
     uint64_t seed; /* of this sequence; the draw at a position is Philox keyed by it */
 } liz_sampling;
 
+/* Whether a request to a model of `n_vocab` logits may have it. LIZ_E_USAGE names the setting that is out of range, a
+ * biased token outside the vocabulary, or more biases than tokens. */
+LIZ_API LIZ_MUST_CHECK liz_status liz_sampling_check(const liz_sampling *sampling, int32_t n_vocab, liz_error *err);
+
 /* What a token asks of the machine in a part of the model: arithmetic (a multiplication and an addition are two), and
  * weights in memory, which a step reads once for all its tokens. Of a mixture of experts those a token is given. */
 typedef struct liz_work {

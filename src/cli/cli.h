@@ -142,6 +142,8 @@ LIZ_MUST_CHECK liz_status cli_read_stdin(liz_buf *text, liz_error *err);
  * end; the second, and any before, ends the program at once, whatever it waits for. */
 extern atomic_int cli_stop;
 extern atomic_bool cli_at_work;
+/* Set by commands that are to be run again after an interruption: then one before their work says so. */
+extern atomic_bool cli_resumes;
 void cli_signals_install(void);
 /* 130 or 143, by the signal that came; EXIT_DONE where none did. */
 int cli_exit_interrupted(void);

@@ -524,10 +524,15 @@ static liz_status read_content(cli_args *args, const char *path, const char **ou
     liz_buf *buf = &args->owned[args->n_owned++];
     liz_buf_init(buf, 1u << 30);
     liz_status status = liz_file_read_whole(liz_files_system(), path, buf, err);
-    status = status ?: cli_text_check(path, liz_buf_str(buf), err);
+    liz_str text = liz_buf_str(buf);
+    if (status == LIZ_OK && (liz_str_starts(text, "\xFF\xFE") || liz_str_starts(text, "\xFE\xFF")))
+        return liz_fail(err, LIZ_E_USAGE, "%s: is UTF-16: convert it to UTF-8, for example with iconv -t utf-8", path);
+    status = status ?: cli_text_check(path, text, err);
     if (status == LIZ_OK && buf->len > 0 && memchr(buf->data, '\0', buf->len) != NULL)
         status = liz_fail(err, LIZ_E_USAGE, "%s: has a NUL byte, which no text has: convert it", path);
-    *out = buf->len ? buf->data : "";
+    *out = buf->len == 0                          ? ""
+           : liz_str_starts(text, "\xEF\xBB\xBF") ? buf->data + 3
+                                                  : buf->data; /* no byte order mark */
     return status;
 }
 

@@ -1,7 +1,7 @@
 /* cli_progress.c - the progress line and the summary of a line, all on standard error.
  *
- * Rates are of this run alone; rows of earlier runs count only towards the whole. The remaining time is judged by bytes
- * of input, which are known before its rows are. */
+ * Rates are of the rows that this run made; those of earlier runs, and those that a retry keeps, count only towards the
+ * whole. The remaining time is judged by bytes of input, which are known before its rows are, unless --limit counts. */
 #include "cli/cli.h"
 
 #include <inttypes.h>
@@ -61,20 +61,22 @@ const char *cli_duration(double s, char *out, size_t size)
     return out;
 }
 
+/* By rows where --limit says how many, by bytes of the input else. */
 static void show_remaining(const liz_line_progress *p, double s)
 {
     char text[32];
-    if (p->in_bytes <= p->in_bytes_before || p->in_bytes > p->in_bytes_total || s < 1)
+    uint64_t done = p->n_rows_max ? p->n_rows : p->in_bytes, total = p->n_rows_max ? p->n_rows_max : p->in_bytes_total;
+    uint64_t before = p->n_rows_max ? p->n_rows_before : p->in_bytes_before;
+    if (done <= before || done > total || s < 1)
         return;
-    double rate = (double)(p->in_bytes - p->in_bytes_before) / s, left = (double)(p->in_bytes_total - p->in_bytes);
-    fprintf(stderr, ", %.0f %%, %s left", 100 * (1 - left / (double)p->in_bytes_total),
-            cli_duration(left / rate, text, sizeof text));
+    double left = (double)(total - done) * s / (double)(done - before);
+    fprintf(stderr, ", %.0f %%, %s left", 100 * (double)done / (double)total, cli_duration(left, text, sizeof text));
 }
 
 void cli_progress_show(void *user, const liz_line_progress *p)
 {
     (void)user;
-    double s = seconds_of(p), rows = (double)(p->n_rows - p->n_rows_before);
+    double s = seconds_of(p), rows = (double)p->n_made;
     if (!on_terminal() || s <= 0)
         return;
     double tokens = (double)(p->n_prompt_tokens + p->n_completion_tokens);
@@ -121,7 +123,7 @@ static void print_choices(const liz_line_report *report, const liz_line_opts *op
 void cli_summary_print(const liz_line_report *report, const cli_args *args)
 {
     const liz_line_progress *p = &report->progress;
-    double s = seconds_of(p), rows = (double)(p->n_rows - p->n_rows_before);
+    double s = seconds_of(p), rows = (double)p->n_made;
     char text[32];
     cli_progress_clear();
     fprintf(stderr, "rows: %" PRIu64, p->n_rows);

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 atomic_int cli_stop;
-atomic_bool cli_at_work;
+atomic_bool cli_at_work, cli_resumes;
 
 int cli_fail(liz_status status, const liz_error *err)
 {
@@ -42,6 +42,9 @@ liz_status cli_read_stdin(liz_buf *text, liz_error *err)
 
 static void on_signal(int number)
 {
+    static const char idle[] = "lizzie: interrupted before it began its work: run the same command again\n";
+    if (cli_stop == 0 && !cli_at_work && cli_resumes)
+        (void)!write(STDERR_FILENO, idle, sizeof idle - 1);
     if (cli_stop != 0 || !cli_at_work)
         _exit(128 + number);
     cli_stop = number;

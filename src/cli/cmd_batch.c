@@ -19,7 +19,8 @@ static int tell_outcome(const cli_args *args, const liz_line_report *report)
         fprintf(stderr, "lizzie: --strict: stopped before %s: mend the row and %s\n", report->message, again);
         return EXIT_FAILED;
     case LIZ_LINE_INTERRUPTED:
-        fprintf(stderr, "lizzie: interrupted: %" PRIu64 " rows are in %s: %s\n", n_rows, out, again);
+        fprintf(stderr, "lizzie: interrupted: %" PRIu64 " rows are in %s%s: %s\n", n_rows, out,
+                args->line.retry_failed ? ".retry" : "", again);
         return cli_exit_interrupted();
     case LIZ_LINE_DONE:
     case LIZ_LINE_PLANNED: break;
@@ -41,6 +42,7 @@ liz_status cli_batch(cli_args *args, liz_buf *out, liz_error *err)
     args->line.stop = &cli_stop;
     args->line.at_work = &cli_at_work;
     args->line.on_progress = cli_progress_show;
+    cli_resumes = true;
     if (strcmp(args->line.out_path, "-") == 0 && !args->line.dry_run)
         fputs("lizzie: -o -: a line to standard output cannot be resumed\n", stderr);
     liz_status status = liz_line_run(&args->line, &report, err);

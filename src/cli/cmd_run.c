@@ -109,6 +109,7 @@ liz_status cli_generate(const cli_args *args, liz_engine *engine, const int32_t 
 {
     stream s = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
     liz_line_ask ask;
+    liz_engine_info info;
     liz_choice *choices = NULL;
     int32_t stop_tokens[LIZ_LINE_STOP_MAX];
     size_t n_submitted = 0;
@@ -118,7 +119,9 @@ liz_status cli_generate(const cli_args *args, liz_engine *engine, const int32_t 
     s.row.n_prompt = n_tokens;
     s.row.choices = args->line.choices;
     s.row.n_choices = args->line.n_choices;
-    liz_status status = liz_line_ask_settle(&ask, &args->line, engine, 0.7f, 0.05f, stop_tokens, err);
+    liz_engine_info_get(engine, &info);
+    liz_status status =
+        liz_line_ask_settle(&ask, &args->line, liz_engine_vocab(engine), &info, 0.7f, 0.05f, stop_tokens, err);
     ask.has_seed = true;
     ask.request.n_predict_max = args->line.max_tokens > 0 ? args->line.max_tokens : 0;
     ask.request.on_event = on_event;
@@ -187,11 +190,15 @@ static liz_status run_once(const cli_args *args, liz_engine *engine, const liz_t
 static liz_status open_template(const cli_args *args, bool chats, liz_template **out, liz_error *err)
 {
     const char *path = args->line.model_path;
-    liz_status status = args->line.raw ? LIZ_OK : liz_template_open(out, path, err);
-    if (status == LIZ_OK && chats && *out == NULL)
+    liz_error why = {0};
+    liz_status status = args->line.raw ? LIZ_OK : liz_template_open(out, path, &why);
+    if (status != LIZ_OK)
+        return liz_fail(err, status, "%.*s%s", LIZ_ERROR_TEXT_MAX - 64, why.text,
+                        why.line > 0 ? ": mend it, or do without it by --raw" : "");
+    if (chats && *out == NULL)
         return liz_fail(err, LIZ_E_USAGE, "%s: cannot chat %s: give a prompt, lizzie run MODEL 'PROMPT'", path,
                         args->line.raw ? "with --raw" : "as it has no chat template");
-    return status;
+    return LIZ_OK;
 }
 
 liz_status cli_run(cli_args *args, liz_buf *out, liz_error *err)

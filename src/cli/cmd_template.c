@@ -141,12 +141,13 @@ liz_status cli_template(cli_args *args, liz_buf *out, liz_error *err)
         return liz_fail(err, LIZ_E_USAGE, "template: --system goes with PROMPT: write it into the messages");
     liz_status status = liz_template_open(&t, args->line.model_path, err);
     if (status == LIZ_OK && t == NULL)
-        status = liz_fail(err, LIZ_E_UNSUPPORTED, "%s: has no chat template", args->line.model_path);
+        status = liz_fail(err, LIZ_E_UNSUPPORTED, "%s: has no chat template: name a template's own file",
+                          args->line.model_path);
     if (status == LIZ_OK && liz_template_render(t, "{}", 2, args->line.now, 0, &none, err) == LIZ_E_USAGE)
         status = LIZ_E_USAGE; /* --now */
     liz_rendered_free(&none);
     if (status == LIZ_OK)
-        status = args->jsonl ? liz_line_records_each("-", LIZ_LINE_INPUT_JSONL, take_line, &(lines){args, t, out}, err)
+        status = args->jsonl ? liz_line_records_each("-", LIZ_LINE_INPUT_LINES, take_line, &(lines){args, t, out}, err)
                              : print_one(args, t, out, err);
     liz_template_close(t);
     return status;

@@ -162,7 +162,7 @@ liz_status cli_tokenize(cli_args *args, liz_buf *out, liz_error *err)
     liz_status status = liz_vocab_open(&vocab, args->line.model_path, err);
     lines l = {args, vocab, {.size_max = (size_t)1 << 31}, out};
     if (status == LIZ_OK)
-        status = args->jsonl         ? liz_line_records_each("-", LIZ_LINE_INPUT_JSONL, take_line, &l, err)
+        status = args->jsonl         ? liz_line_records_each("-", LIZ_LINE_INPUT_LINES, take_line, &l, err)
                  : args->ids != NULL ? detokenize(args, vocab, out, err)
                                      : tokenize_text(args, vocab, out, err);
     liz_arena_free(&l.arena);

@@ -37,10 +37,6 @@ size_t liz_sampler_bytes(int32_t n_vocab);
 LIZ_MUST_CHECK liz_status liz_sampler_open(liz_sampler **out, int32_t n_vocab, int n_lanes, liz_error *err);
 void liz_sampler_close(liz_sampler *sampler);
 
-/* LIZ_E_USAGE, naming the setting, when one is out of range, a biased token is outside the vocabulary, or there are
- * more biases than tokens. */
-LIZ_MUST_CHECK liz_status liz_sampling_check(const liz_sampling *sampling, int32_t n_vocab, liz_error *err);
-
 /* Chooses the token at `position` from `logits` [n_vocab], which are changed during the call and restored. A token, or
  * a LIZ_CHOICE. */
 int32_t liz_sampler_choose(liz_sampler *sampler, const liz_sampling *sampling, float *logits,

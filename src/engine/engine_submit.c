@@ -18,8 +18,10 @@ static liz_status tokens_check(const liz_engine *engine, const int32_t *tokens, 
     if (is_score && n > (size_t)n_ctx)
         return liz_fail(err, LIZ_E_LIMIT, "text: it has %zu tokens: the context holds %d", n, n_ctx);
     if (!is_score && n >= (size_t)n_ctx)
-        return liz_fail(err, LIZ_E_LIMIT, "prompt: it has %zu tokens: the context of %d leaves no room for one more", n,
-                        n_ctx);
+        return liz_fail(err, LIZ_E_LIMIT,
+                        "prompt: it has %zu tokens: the context of %d leaves no room for one more: shorten it, or open "
+                        "with a larger context",
+                        n, n_ctx);
     for (size_t i = 0; i < n; i++)
         if (tokens[i] < 0 || tokens[i] >= engine->n_vocab)
             return liz_fail(err, LIZ_E_USAGE, "token %d at position %zu: the vocabulary has %d tokens", tokens[i], i,

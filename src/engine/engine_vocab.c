@@ -1,5 +1,6 @@
 /* engine_vocab.c - the public face of a vocabulary: a file opened for its tokenizer or its chat template alone, text to
  * tokens and back. */
+#include "base/log.h"
 #include "engine/engine_core.h"
 #include "engine/engine_template.h"
 #include "sys/files.h"
@@ -16,11 +17,15 @@ liz_status liz_engine_vocab_new(liz_vocab **out, const liz_gguf *gguf, liz_error
     if (vocab == NULL)
         return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for its vocabulary", liz_gguf_path(gguf));
     liz_status status = liz_text_vocab_open(&vocab->text, gguf, err);
-    if (status != LIZ_OK)
+    if (status != LIZ_OK) {
         free(vocab);
-    else
-        *out = vocab;
-    return status;
+        return status;
+    }
+    if (liz_text_vocab_pre_assumed(vocab->text))
+        liz_log(LIZ_LOG_WARN, "tokenizer", "%s: names no pre-tokenizer: llama.cpp's default pattern is taken",
+                liz_gguf_path(gguf));
+    *out = vocab;
+    return LIZ_OK;
 }
 
 liz_status liz_vocab_open(liz_vocab **out, const char *path, liz_error *err)

@@ -145,9 +145,11 @@ static liz_status fail_not_gguf(const liz_gguf_part *part, liz_error *err)
     if (part_begins(part, "PK\x03\x04"))
         return liz_fail(err, LIZ_E_UNSUPPORTED, "is a zip archive or PyTorch checkpoint: convert the model to GGUF");
     if (part->size_bytes < 4)
-        return liz_fail(err, LIZ_E_FORMAT, "is no GGUF file: it has only %zu bytes", part->size_bytes);
-    return liz_fail(err, LIZ_E_FORMAT, "is no GGUF file: it begins with the bytes %02x %02x %02x %02x", part->data[0],
-                    part->data[1], part->data[2], part->data[3]);
+        return liz_fail(err, LIZ_E_FORMAT, "is no GGUF file: it has only %zu bytes: name a model in GGUF form",
+                        part->size_bytes);
+    return liz_fail(err, LIZ_E_FORMAT,
+                    "is no GGUF file: it begins with the bytes %02x %02x %02x %02x: name a model in GGUF form",
+                    part->data[0], part->data[1], part->data[2], part->data[3]);
 }
 
 static liz_status version_check(const liz_gguf_part *part, liz_error *err)

@@ -34,10 +34,12 @@
 typedef struct liz_line_progress {
     uint64_t n_rows;        /* in OUT, those of earlier runs included */
     uint64_t n_rows_before; /* of them, from earlier runs */
+    uint64_t n_rows_max;    /* that OUT is to hold; 0: not known */
     uint64_t n_failed;      /* of them, error rows */
     uint64_t n_truncated;   /* rows whose --truncate field was shortened in this run */
     uint64_t n_prompt_tokens, n_completion_tokens, n_reused_tokens; /* of this run */
-    uint64_t n_words_read, n_words_written;                         /* in the records and in the texts of this run */
+    uint64_t n_made;                        /* rows of this run, without those that a retry keeps */
+    uint64_t n_words_read, n_words_written; /* in the prompts and in the texts of this run */
     /* Of the input: consumed, of it by earlier runs, and in all; total 0 where unknown. */
     uint64_t in_bytes, in_bytes_before, in_bytes_total;
     uint64_t elapsed_us; /* since the model was open */

@@ -27,7 +27,7 @@ static liz_status check_distinct(const liz_line_opts *o, liz_error *err)
         status = liz_fail(err, LIZ_E_USAGE, "--choices: one is empty: write them with single commas between");
     for (size_t i = 1; status == LIZ_OK && i < o->n_choices; i++)
         if (strcmp(sorted[i - 1], sorted[i]) == 0)
-            status = liz_fail(err, LIZ_E_USAGE, "--choices: \"%.100s\" is given twice", sorted[i]);
+            status = liz_fail(err, LIZ_E_USAGE, "--choices: \"%.100s\" is given twice: leave one out", sorted[i]);
     free(sorted);
     return status;
 }

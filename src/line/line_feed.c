@@ -46,35 +46,50 @@ static void take_kept(const liz_line_opts *opts, const liz_line_record *record, 
 }
 
 /* An error row says what the row determines, and never that memory was short. */
-static liz_status check_memory(const feeder *f, const liz_line_row *row, liz_error *err)
+static liz_status check_memory(const liz_arena *arena, const liz_line_row *row, liz_error *err)
 {
-    if (row->error_code != NULL && f->arena.refused)
+    if (row->error_code != NULL && arena->refused)
         return liz_fail(err, LIZ_E_MEMORY, "row of index %lu: no memory to read it", row->index);
     return LIZ_OK;
 }
 
-/* Gives `*tokens`, NULL when it is an error row. */
-static liz_status read_row(feeder *f, const liz_line_cut *cut, liz_line_row *row, int32_t **tokens, liz_error *err)
+/* Finds the tokens of the choices; it may become an error row. */
+static liz_status prepare_choices(const liz_line_job *job, liz_line_choices *choices, const liz_line_ask *ask,
+                                  liz_line_row *row, const int32_t *tokens, liz_error *err)
 {
-    liz_line_job *job = f->job;
+    if (job->opts->n_choices == 0)
+        return LIZ_OK;
+    row->choices = job->opts->choices;
+    row->n_choices = job->opts->n_choices;
+    if (ask->n_completions > 1)
+        liz_line_row_fail(row, LIZ_ROW_INVALID_ROW, "body.n: there is one likeliest choice");
+    LIZ_TRY(liz_line_choices_after(choices, job->prompter.vocab, job->opts, tokens, row->n_prompt, err));
+    liz_line_choices_fit(choices, job->prompter.n_ctx, row);
+    return LIZ_OK;
+}
+
+liz_status liz_line_feed_read(const liz_line_job *job, const liz_line_cut *cut, liz_arena *arena, liz_line_row *row,
+                              liz_line_ask *ask, liz_line_choices *choices, int32_t **tokens, liz_error *err)
+{
     liz_line_record record;
     *tokens = NULL;
-    liz_arena_reset(&f->arena);
-    f->ask = job->ask;
-    row->n_words_read = liz_line_words(cut->text);
-    if (!liz_line_record_read(&record, cut, job->columns, &f->arena, row))
-        return check_memory(f, row, err);
+    liz_arena_reset(arena);
+    *ask = job->ask;
+    if (!liz_line_record_read(&record, cut, job->columns, arena, row))
+        return check_memory(arena, row, err);
     if (job->form == LIZ_LINE_FORM_OPENAI) {
-        if (!liz_line_openai_read(&record, &f->arena, row, &f->ask))
-            return check_memory(f, row, err);
-        liz_line_loras_of_model(job->opts, &job->info, f->ask.model, row, &f->ask.request.loras);
+        if (!liz_line_openai_read(&record, arena, row, ask))
+            return check_memory(arena, row, err);
+        liz_line_loras_of_model(job->opts, &job->info, ask->model, row, &ask->request.loras);
     } else {
         take_id(job->opts, &record, row);
         take_kept(job->opts, &record, row);
-        liz_line_loras_of_record(job->opts, &record, row, &f->ask.request.loras);
+        liz_line_loras_of_record(job->opts, &record, row, &ask->request.loras);
     }
-    return row->error_code != NULL ? LIZ_OK
-                                   : liz_line_ask_tokens(&f->ask, &job->prompter, job->form, &record, row, tokens, err);
+    if (row->error_code != NULL)
+        return LIZ_OK;
+    LIZ_TRY(liz_line_ask_tokens(ask, &job->prompter, job->form, &record, row, tokens, err));
+    return *tokens != NULL ? prepare_choices(job, choices, ask, row, *tokens, err) : LIZ_OK;
 }
 
 /* ---- Submitting --------------------------------------------------------------------------------- */
@@ -89,22 +104,6 @@ static liz_status submit_completions(feeder *f, liz_line_row *row, const int32_t
     while ((status = liz_line_ask_submit(&f->ask, f->job->engine, row, &n, err)) == LIZ_E_BUSY)
         if (!liz_line_window_wait_ended(&f->job->window))
             return liz_fail(err, LIZ_E_CANCELLED, "row %lu was given up", row->index);
-    return status;
-}
-
-/* Finds the tokens of the choices; it may become an error row. */
-static liz_status prepare_choices(feeder *f, liz_line_row *row, const int32_t *tokens, liz_error *err)
-{
-    const liz_line_job *job = f->job;
-    if (job->opts->n_choices == 0)
-        return LIZ_OK;
-    row->choices = job->opts->choices;
-    row->n_choices = job->opts->n_choices;
-    if (f->ask.n_completions > 1)
-        liz_line_row_fail(row, LIZ_ROW_INVALID_ROW, "body.n: there is one likeliest choice");
-    liz_status status = liz_line_choices_after(&f->choices, job->prompter.vocab, job->opts, tokens, row->n_prompt, err);
-    if (status == LIZ_OK)
-        liz_line_choices_fit(&f->choices, job->info.n_ctx, row);
     return status;
 }
 
@@ -160,9 +159,7 @@ static liz_status feed_record(feeder *f, const liz_line_cut *cut, liz_error *err
     liz_status status = keep_old(f, row, &kept, err);
     int32_t *tokens = NULL;
     if (status == LIZ_OK && !kept)
-        status = read_row(f, cut, row, &tokens, err);
-    if (status == LIZ_OK && tokens != NULL)
-        status = prepare_choices(f, row, tokens, err);
+        status = liz_line_feed_read(job, cut, &f->arena, row, &f->ask, &f->choices, &tokens, err);
     if (status == LIZ_OK && tokens != NULL && row->error_code == NULL)
         status = submit_row(f, row, tokens, err);
     else if (status == LIZ_OK)
@@ -173,6 +170,16 @@ static liz_status feed_record(feeder *f, const liz_line_cut *cut, liz_error *err
 
 /* ---- The thread --------------------------------------------------------------------------------- */
 
+static bool has_enough(const feeder *f) { return f->job->n_rows_max > 0 && f->n_rows >= f->job->n_rows_max; }
+
+/* Whether the input is a file, in which what follows the last row of --limit can be looked for without waiting. */
+static bool can_look_ahead(const feeder *f)
+{
+    uint64_t consumed, total;
+    liz_line_input_bytes(f->job->in, &consumed, &total);
+    return total > 0;
+}
+
 /* Reads to the end; `*whole` tells whether that was the input's. */
 static liz_status feed_all(feeder *f, bool *whole, liz_error *err)
 {
@@ -180,7 +187,7 @@ static liz_status feed_all(feeder *f, bool *whole, liz_error *err)
     liz_line_cut cut;
     bool got;
     *whole = false;
-    while (!atomic_load(&job->reader_stop) && (job->n_rows_max == 0 || f->n_rows < job->n_rows_max)) {
+    while (!atomic_load(&job->reader_stop) && (!has_enough(f) || can_look_ahead(f))) {
         liz_status status = liz_line_input_next(job->in, &cut, &got, err);
         if (status == LIZ_OK && job->check_in_flight)
             status = liz_line_check_consumed(job, job->in, !got, err);
@@ -189,6 +196,10 @@ static liz_status feed_all(feeder *f, bool *whole, liz_error *err)
             return status;
         if (!liz_line_job_owns(job, cut.index))
             continue;
+        if (has_enough(f)) {
+            liz_line_input_unget(job->in);
+            return LIZ_OK;
+        }
         status = feed_record(f, &cut, err);
         if (status != LIZ_OK)
             return status;

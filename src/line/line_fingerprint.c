@@ -165,15 +165,34 @@ static liz_str value_of(const liz_json *object, liz_str name)
     return liz_str_of("not known");
 }
 
-static void diff_objects(const liz_json *was, const liz_json *is, const char *only, liz_buf *out)
+/* So that a message has room for all that differs: bytes of a value, and how many settings have theirs shown. */
+enum { VALUE_SHOWN = 40, VALUES_SHOWN_MAX = 3 };
+
+static void put_value(liz_buf *out, const char *before, liz_str value)
 {
+    size_t n = value.n;
+    while (n > VALUE_SHOWN || (n < value.n && ((unsigned char)value.p[n] & 0xC0) == 0x80))
+        n--;
+    liz_buf_printf(out, "%s%.*s%s", before, (int)n, value.p, n < value.n ? "..." : "");
+}
+
+/* Names what differs, with its values or without, and counts it. */
+static int put_differences(const liz_json *was, const liz_json *is, const char *only, bool with_values, liz_buf *out)
+{
+    int n = 0;
+    liz_buf_clear(out);
     for (const liz_json *m = is->first_child; m != NULL; m = m->next) {
         liz_str old = value_of(was, m->key);
         if (liz_str_eq(old, m->string) || (only != NULL && !liz_str_is(m->key, only)))
             continue;
-        liz_buf_printf(out, "%s%.*s (was %.*s, is %.*s)", out->len ? ", " : "", LIZ_STR_ARG(m->key), LIZ_STR_ARG(old),
-                       LIZ_STR_ARG(m->string));
+        liz_buf_printf(out, "%s%.*s", n++ ? ", " : "", LIZ_STR_ARG(m->key));
+        if (with_values) {
+            put_value(out, " (was ", old);
+            put_value(out, ", is ", m->string);
+            liz_buf_putc(out, ')');
+        }
     }
+    return n;
 }
 
 void liz_line_fingerprint_diff(liz_str was, liz_str is, const char *only, liz_buf *out)
@@ -182,11 +201,11 @@ void liz_line_fingerprint_diff(liz_str was, liz_str is, const char *only, liz_bu
     liz_json *a, *b;
     liz_status status = liz_json_read(&a, was, &arena, NULL);
     status = status ?: liz_json_read(&b, is, &arena, NULL);
-    if (status == LIZ_OK)
-        diff_objects(a, b, only, out);
+    if (status == LIZ_OK && put_differences(a, b, only, true, out) > VALUES_SHOWN_MAX)
+        put_differences(a, b, only, false, out);
     else if (status == LIZ_E_MEMORY)
         out->failed = true;
-    else
+    else if (status != LIZ_OK)
         liz_buf_puts(out, "the side file is damaged");
     liz_arena_free(&arena);
 }

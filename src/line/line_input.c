@@ -27,7 +27,7 @@ struct liz_line_input {
     const atomic_bool *stop;
     int fd;
     char separator;
-    bool at_end, is_stream, given_again;
+    bool at_end, is_stream, given_again, keeps_blank;
     liz_buf buf;
     size_t at, scanned; /* the next record begins at `at`; up to `scanned` no end of it was found */
     size_t dropped;     /* bytes of a record that is too large, no longer in the buffer */
@@ -138,8 +138,11 @@ static liz_str trimmed_of_line_end(liz_str text)
     return text;
 }
 
-static bool is_blank(liz_str text)
+/* No record: in CSV and TSV spaces and tabs belong to fields. */
+static bool is_blank(const liz_line_input *in, liz_str text)
 {
+    if (in->separator != 0)
+        return text.n == 0;
     for (size_t i = 0; i < text.n; i++)
         if (text.p[i] != ' ' && text.p[i] != '\t' && text.p[i] != '\r')
             return false;
@@ -210,7 +213,7 @@ static bool looks_like_csv(const liz_line_input *in)
 
 static char separator_of(const liz_line_input *in, liz_line_input_form form)
 {
-    if (form == LIZ_LINE_INPUT_JSONL)
+    if (form == LIZ_LINE_INPUT_JSONL || form == LIZ_LINE_INPUT_LINES)
         return 0;
     if (form == LIZ_LINE_INPUT_TSV || name_ends(in->path, ".tsv"))
         return '\t';
@@ -223,7 +226,7 @@ static liz_status read_header(liz_line_input *in, liz_error *err)
     bool got = true;
     do {
         LIZ_TRY(cut_next(in, &cut, &got, err));
-    } while (got && is_blank(cut.text));
+    } while (got && is_blank(in, cut.text));
     if (!got)
         return LIZ_OK;
     liz_buf_append_str(&in->header, cut.text);
@@ -257,7 +260,8 @@ liz_status liz_line_input_open(liz_line_input **out, const liz_files *files, con
     liz_line_input *in = calloc(1, sizeof *in);
     if (in == NULL)
         return liz_fail(err, LIZ_E_MEMORY, "%s: no memory to read it", path);
-    *in = (liz_line_input){.files = files, .path = path, .stop = stop, .fd = -1, .line = 1};
+    *in = (liz_line_input){
+        .files = files, .path = path, .stop = stop, .fd = -1, .line = 1, .keeps_blank = form == LIZ_LINE_INPUT_LINES};
     liz_buf_init(&in->buf, LIZ_LINE_RECORD_MAX + 2 * READ_SIZE);
     liz_buf_init(&in->header, 1 << 20);
     liz_status status = open_file(in, err);
@@ -295,7 +299,7 @@ liz_status liz_line_input_next(liz_line_input *in, liz_line_cut *cut, bool *got,
     if (!in->given_again) {
         do {
             LIZ_TRY(cut_next(in, &in->last, got, err));
-        } while (*got && !in->last.too_large && is_blank(in->last.text));
+        } while (*got && !in->last.too_large && !in->keeps_blank && is_blank(in, in->last.text));
     }
     in->given_again = false;
     if (!*got)

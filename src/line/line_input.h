@@ -30,7 +30,12 @@ typedef struct liz_line_cut {
     bool too_large; /* larger than LIZ_LINE_RECORD_MAX: `text` is its beginning */
 } liz_line_cut;
 
-typedef enum liz_line_input_form { LIZ_LINE_INPUT_GUESS, LIZ_LINE_INPUT_JSONL, LIZ_LINE_INPUT_TSV } liz_line_input_form;
+typedef enum liz_line_input_form {
+    LIZ_LINE_INPUT_GUESS,
+    LIZ_LINE_INPUT_JSONL,
+    LIZ_LINE_INPUT_LINES, /* the same with blank lines as records, for a line out for each line in */
+    LIZ_LINE_INPUT_TSV
+} liz_line_input_form;
 
 /* `path` "-" is standard input. A guess is CSV when the name ends in .csv, or on standard input when the first
  * character is no brace, and TSV when it ends in .tsv. Reading from a pipe or terminal ends early once `*stop` (may be

@@ -42,9 +42,11 @@ typedef struct liz_line_job {
     liz_line_journal journal;
     liz_buf fingerprint;
     bool resumable;    /* OUT is a file and has a side file */
+    char *out_path;    /* OUT behind its links */
     char *target_path; /* the file rows are appended to: OUT, or OUT.retry */
     int target_fd;
     int stats_fd;
+    uint64_t stats_bytes;
     liz_line_rows have;  /* whole rows in OUT, and their bytes in the target */
     uint64_t n_rows_max; /* rows that OUT is to hold; 0: all there are */
     uint32_t attempt;
@@ -97,6 +99,11 @@ bool liz_line_choices_fit(const liz_line_choices *choices, int32_t n_ctx, liz_li
 /* Counts a row's answer. */
 void liz_line_choices_count(liz_line_tally *tally, const liz_line_row *row);
 
+/* Makes of a record what is asked for its row: `ask`, the tokens of the choices, and `*tokens` [row->n_prompt], to be
+ * freed, NULL when it is an error row. `arena` holds the record. */
+LIZ_MUST_CHECK liz_status liz_line_feed_read(const liz_line_job *job, const liz_line_cut *cut, liz_arena *arena,
+                                             liz_line_row *row, liz_line_ask *ask, liz_line_choices *choices,
+                                             int32_t **tokens, liz_error *err);
 /* What an event of a sequence comes back to. */
 void liz_line_feed_event(void *user, const liz_event *event);
 /* The reader thread: records to submitted rows, until the input ends, --limit is reached or `reader_stop` is set. */

@@ -5,7 +5,6 @@
  * OpenAI's are those of vLLM, and of llama.cpp where that has none. */
 #include "line/line_request.h"
 
-#include <float.h>
 #include <math.h>
 #include <stdio.h>
 
@@ -313,7 +312,7 @@ static bool read_float(reading *r, const parameter *p, const liz_json *value)
     double x;
     if (!liz_json_double(value, &x) || !isfinite((float)x))
         return wrong(r, p->name, "a number");
-    float value_of = p->kind == KIND_SHARE && x == 0 ? FLT_MIN : (float)x;
+    float value_of = p->kind == KIND_SHARE && x == 0 ? LIZ_LINE_SHARE_MIN : (float)x;
     memcpy((char *)r->ask + p->at, &value_of, sizeof value_of);
     return true;
 }

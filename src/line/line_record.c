@@ -9,13 +9,23 @@
 
 /* ---- CSV and TSV -------------------------------------------------------------------------------- */
 
+static const char never_closed[] = "a quote is never closed";
+
+static size_t n_line_ends(liz_str text)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < text.n; i++)
+        n += text.p[i] == '\n';
+    return n;
+}
+
 /* Reads a quoted field whose opening quote is at `*at`; its text goes to `w`. NULL, or what is wrong. */
 static const char *csv_quoted(const char **at, const char *end, char **w)
 {
     const char *p = *at + 1;
     for (;; p++) {
         if (p == end)
-            return "a quote is never closed";
+            return never_closed;
         if (*p == '"' && (p + 1 == end || p[1] != '"'))
             break;
         p += *p == '"';
@@ -122,7 +132,11 @@ static bool fields_read(liz_line_record *record, const liz_line_cut *cut, const 
     const char *wrong = record->values == NULL
                             ? "it does not fit into memory"
                             : split(cut->text, header->separator, arena, record->values, header->n_names, &n);
-    if (wrong != NULL)
+    size_t n_more = wrong == never_closed ? n_line_ends(cut->text) : 0;
+    if (n_more > 0)
+        liz_line_row_fail(row, LIZ_ROW_INVALID_CSV, "%s: it takes in %zu more lines, up to the end of the input", wrong,
+                          n_more);
+    else if (wrong != NULL)
         liz_line_row_fail(row, LIZ_ROW_INVALID_CSV, "%s", wrong);
     else if (n != header->n_names)
         liz_line_row_fail(row, LIZ_ROW_INVALID_CSV, "it has %zu fields and the header %zu", n, header->n_names);

@@ -18,6 +18,8 @@ static liz_sampling sampling_settle(liz_sampling s, const liz_engine_info *info,
     float *const never_stated[] = {&s.frequency_penalty, &s.presence_penalty, &s.typical_p, &s.dry_multiplier,
                                    &s.dry_base};
     bool open = isnan(s.temperature) && isnan(info->temperature);
+    s.top_p = s.top_p == 0 ? LIZ_LINE_SHARE_MIN : s.top_p; /* asked for; where nothing is said it is NAN */
+    s.typical_p = s.typical_p == 0 ? LIZ_LINE_SHARE_MIN : s.typical_p;
     settle(&s.temperature, info->temperature, temperature);
     settle(&s.top_p, info->top_p, 0);
     settle(&s.min_p, info->min_p, open ? min_p : 0);
@@ -56,19 +58,24 @@ static liz_status token_read(const liz_vocab *vocab, const char *text, int32_t *
 
 liz_status liz_line_vocab_check(const liz_engine *engine, const char *path, liz_error *err)
 {
+    liz_vocab *vocab = NULL;
+    liz_error why = {0};
     if (liz_engine_vocab(engine) != NULL)
         return LIZ_OK;
-    return liz_fail(err, LIZ_E_UNSUPPORTED,
-                    "%s: has no vocabulary to read text with: only score --tokens works with it", path);
+    liz_status status = liz_vocab_open(&vocab, path, &why);
+    liz_vocab_close(vocab);
+    if (status == LIZ_E_MEMORY)
+        return liz_fail(err, status, "%s", why.text);
+    return liz_fail(err, LIZ_E_UNSUPPORTED, "%.*s%s: only score --tokens works with it", LIZ_ERROR_TEXT_MAX / 2,
+                    status != LIZ_OK ? why.text : path,
+                    status != LIZ_OK ? "" : ": has no vocabulary to read text with");
 }
 
-liz_status liz_line_ask_settle(liz_line_ask *ask, const liz_line_opts *o, const liz_engine *engine, float temperature,
-                               float min_p, int32_t *stop_tokens, liz_error *err)
+liz_status liz_line_ask_settle(liz_line_ask *ask, const liz_line_opts *o, const liz_vocab *vocab,
+                               const liz_engine_info *info, float temperature, float min_p, int32_t *stop_tokens,
+                               liz_error *err)
 {
-    const liz_vocab *vocab = liz_engine_vocab(engine);
-    liz_engine_info info;
-    liz_engine_info_get(engine, &info);
-    *ask = (liz_line_ask){.request = {.sampling = sampling_settle(o->sampling, &info, temperature, min_p),
+    *ask = (liz_line_ask){.request = {.sampling = sampling_settle(o->sampling, info, temperature, min_p),
                                       .n_predict_max = o->max_tokens,
                                       .stop = o->stop_strings,
                                       .n_stop = o->n_stop_strings,
@@ -81,7 +88,7 @@ liz_status liz_line_ask_settle(liz_line_ask *ask, const liz_line_opts *o, const 
                           .seed = o->seed};
     for (size_t i = 0; i < o->n_stop_tokens; i++)
         LIZ_TRY(token_read(vocab, o->stop_tokens[i], &stop_tokens[i], err));
-    return LIZ_OK;
+    return liz_sampling_check(&ask->request.sampling, info->n_vocab, err);
 }
 
 /* ---- The prompt --------------------------------------------------------------------------------- */
@@ -95,6 +102,7 @@ liz_status liz_line_ask_tokens(const liz_line_ask *ask, const liz_line_prompter 
         return liz_line_prompt_tokens(p, record, row, tokens, err);
     if (ask->chat != NULL)
         return liz_line_prompt_tokens(p, &(liz_line_record){.json = ask->chat}, row, tokens, err);
+    row->n_words_read = ask->tokens == NULL ? liz_line_words(ask->prompt) : 0;
     if (ask->tokens == NULL)
         status = liz_tokenize(p->vocab, ask->prompt.n ? ask->prompt.p : "", ask->prompt.n,
                               LIZ_TOKENIZE_AFFIXES | LIZ_TOKENIZE_SPECIAL, tokens, &n, err);

@@ -27,11 +27,15 @@ typedef struct liz_line_ask {
 /* LIZ_E_UNSUPPORTED where the model, whose file `path` names, has no vocabulary. */
 LIZ_MUST_CHECK liz_status liz_line_vocab_check(const liz_engine *engine, const char *path, liz_error *err);
 
-/* Makes of options what each row asks of this engine. `temperature` and `min_p` (where that too is open) are used where
- * neither the options nor the model file name a temperature. LIZ_E_USAGE for stop tokens, which are looked up into
- * `stop_tokens` [LIZ_LINE_STOP_MAX]. */
-LIZ_MUST_CHECK liz_status liz_line_ask_settle(liz_line_ask *ask, const liz_line_opts *opts, const liz_engine *engine,
-                                              float temperature, float min_p, int32_t *stop_tokens, liz_error *err);
+/* The narrowest top_p and typical_p that there is, which leaves one token: what 0 means where it is asked for. */
+#define LIZ_LINE_SHARE_MIN 1e-6f
+
+/* Makes of options what each row asks of this model. `temperature` and `min_p` (where that too is open) are used where
+ * neither the options nor the model file name a temperature. LIZ_E_USAGE for a setting out of range, and for stop
+ * tokens, which are looked up into `stop_tokens` [LIZ_LINE_STOP_MAX]. */
+LIZ_MUST_CHECK liz_status liz_line_ask_settle(liz_line_ask *ask, const liz_line_opts *opts, const liz_vocab *vocab,
+                                              const liz_engine_info *info, float temperature, float min_p,
+                                              int32_t *stop_tokens, liz_error *err);
 
 /* Gives the tokens of the prompt: of `ask` where the form is OpenAI's, else of the record. As liz_line_prompt_tokens.
  */

@@ -19,16 +19,33 @@
 
 /* ---- The rows of a file ------------------------------------------------------------------------- */
 
-static liz_status fail_foreign(const liz_line_job *job, const liz_line_cut *cut, uint64_t index, liz_error *err)
+static liz_status fail_foreign(const liz_line_job *job, uint64_t line, uint64_t index, liz_error *err)
 {
     return liz_fail(err, LIZ_E_STATE,
                     "%s: line %" PRIu64 " is not the row of index %" PRIu64 " that this job wrote there: move the file "
                     "away, or begin anew with --restart",
-                    job->opts->out_path, cut->line, index);
+                    job->opts->out_path, line, index);
 }
 
-/* Counts the whole rows of `path`, up to the record `n_records` (exclusive). What follows them is torn, or not vouched
- * for. LIZ_E_STATE when a line is some other text. */
+/* Behind all rows that the side file vouches for nothing of the job can stand but a torn line, or blocks that read as
+ * 0. */
+static liz_status check_end(const liz_line_job *job, liz_line_input *in, const liz_line_rows *found, uint64_t index,
+                            liz_error *err)
+{
+    liz_line_cut cut;
+    bool got;
+    uint64_t end, size;
+    liz_line_input_bytes(in, &end, &size);
+    if (size == found->bytes)
+        return LIZ_OK;
+    LIZ_TRY(liz_line_input_next(in, &cut, &got, err));
+    bool torn = got && (memchr(cut.text.p, '\0', cut.text.n) != NULL ||
+                        (!cut.is_closed && liz_line_row_begins(cut.text, job->form, index)));
+    return torn ? LIZ_OK : fail_foreign(job, found->n + 1, index, err);
+}
+
+/* Counts the whole rows of `path`, up to the record `n_records` (exclusive; 0: of a job that began anew, and may not
+ * have cut off what was there). LIZ_E_STATE when a line is some other text. */
 static liz_status scan_rows(const liz_line_job *job, const char *path, uint64_t n_records, liz_line_rows *found,
                             liz_error *err)
 {
@@ -36,7 +53,8 @@ static liz_status scan_rows(const liz_line_job *job, const char *path, uint64_t 
     uint32_t n_shards = job->opts->n_shards > 0 ? job->opts->n_shards : 1;
     *found = (liz_line_rows){0};
     liz_status status = liz_line_input_open(&in, job->files, path, LIZ_LINE_INPUT_JSONL, NULL, err);
-    for (uint64_t index = job->opts->shard; status == LIZ_OK && index < n_records; index += n_shards) {
+    uint64_t index = job->opts->shard;
+    for (; status == LIZ_OK && index < n_records; index += n_shards) {
         liz_line_cut cut;
         bool got;
         uint64_t end, size;
@@ -47,13 +65,15 @@ static liz_status scan_rows(const liz_line_job *job, const char *path, uint64_t 
         bool follows = end == found->bytes + cut.text.n + 1; /* no mark, blank line or other line end between */
         if (!follows || !liz_line_row_matches(cut.text, job->form, index)) {
             bool torn = memchr(cut.text.p, '\0', cut.text.n) != NULL; /* blocks that never reached the disk read as 0 */
-            status = torn ? LIZ_OK : fail_foreign(job, &cut, index, err);
+            status = torn ? LIZ_OK : fail_foreign(job, cut.line, index, err);
             break;
         }
         found->n++;
         found->n_failed += liz_line_row_is_error(cut.text);
         found->bytes = end;
     }
+    if (status == LIZ_OK && n_records > 0 && index >= n_records)
+        status = check_end(job, in, found, index, err);
     liz_line_input_close(in);
     return status;
 }
@@ -142,12 +162,13 @@ static liz_status open_locked(liz_line_job *job, int flags, liz_error *err)
     return status == LIZ_E_BUSY ? fail_busy(job, err) : status;
 }
 
-/* OUT's kind: a file (perhaps not there yet) can be resumed; a pipe, a device and "-" cannot. */
+/* OUT's kind: a file (perhaps not there yet) can be resumed; a pipe, a device, "-" and other names of what is open
+ * already (/dev/stdout) cannot. */
 static bool out_is_file(const char *path, uint64_t *size)
 {
     struct stat st;
     *size = 0;
-    if (strcmp(path, "-") == 0)
+    if (strcmp(path, "-") == 0 || strncmp(path, "/dev/", 5) == 0 || strncmp(path, "/proc/", 6) == 0)
         return false;
     if (stat(path, &st) != 0)
         return true;
@@ -163,9 +184,8 @@ static liz_status fail_differs(const liz_line_job *job, liz_str was, const char 
     if (liz_buf_failed(&diff) && !diff.is_full)
         status = liz_fail(err, LIZ_E_MEMORY, "%s: no memory to compare settings", job->opts->out_path);
     else if (diff.len > 0)
-        status =
-            liz_fail(err, LIZ_E_STATE, "%s: %s with other settings: %.300s: use those, or begin anew with --restart",
-                     job->opts->out_path, what, diff.data);
+        status = liz_fail(err, LIZ_E_STATE, "%s: %s with other settings: %s: use those, or begin anew with --restart",
+                          job->opts->out_path, what, diff.data);
     liz_buf_free(&diff);
     return status;
 }
@@ -204,12 +224,19 @@ static liz_status resume_plain(liz_line_job *job, uint64_t out_bytes, liz_error 
 
 /* ---- --retry-failed ----------------------------------------------------------------------------- */
 
+static char *retry_path(const liz_line_job *job)
+{
+    char *path;
+    return asprintf(&path, "%s.retry", job->out_path) < 0 ? NULL : path;
+}
+
 static liz_status begin_retry(liz_line_job *job, liz_error *err)
 {
     int fd = -1;
     liz_status status = liz_file_open(job->files, job->target_path, O_WRONLY | O_CREAT | O_TRUNC, &fd, err);
     status = status ?: liz_file_sync(job->files, fd, job->target_path, err);
     liz_file_close(job->files, &fd);
+    liz_file_mode_copy(job->out_path, job->target_path);
     status = status ?: liz_file_sync_folder(job->files, job->target_path, err);
     liz_buf_append_str(&job->journal.retry, liz_buf_str(&job->fingerprint));
     return status ?: liz_line_journal_save(&job->journal, err);
@@ -240,10 +267,9 @@ static liz_status resume_retry(liz_line_job *job, liz_error *err)
     liz_line_rows old;
     bool follows;
     free(job->target_path);
-    if (asprintf(&job->target_path, "%s.retry", job->opts->out_path) < 0) {
-        job->target_path = NULL;
+    job->target_path = retry_path(job);
+    if (job->target_path == NULL)
         return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for a path", job->opts->out_path);
-    }
     LIZ_TRY(check_finished(job, err));
     LIZ_TRY(verify_consumed(job, err));
     LIZ_TRY(scan_rows(job, job->opts->out_path, job->journal.mark.n, &old, err));
@@ -299,7 +325,10 @@ liz_status liz_line_resume(liz_line_job *job, liz_error *err)
     job->resumable = out_is_file(o->out_path, &out_bytes);
     job->n_rows_max = o->limit;
     job->target_path = strdup(o->out_path);
-    if (job->target_path == NULL)
+    job->out_path = realpath(o->out_path, NULL);
+    if (job->out_path == NULL)
+        job->out_path = strdup(o->out_path); /* it is not there yet, or no file */
+    if (job->target_path == NULL || job->out_path == NULL)
         return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for a path", o->out_path);
     if (access(o->out_path, F_OK) == 0 && access(o->out_path, W_OK) != 0)
         return liz_fail(err, LIZ_E_IO, "%s: cannot be written: %m%s", o->out_path, liz_file_hint(errno));
@@ -343,10 +372,9 @@ static liz_status open_resumable(liz_line_job *job, liz_error *err)
 
 static void remove_retry(const liz_line_job *job)
 {
-    char *path;
-    if (asprintf(&path, "%s.retry", job->opts->out_path) < 0)
-        return;
-    job->files->unlink(job->files->user, path);
+    char *path = retry_path(job);
+    if (path != NULL)
+        job->files->unlink(job->files->user, path);
     free(path);
 }
 
@@ -357,16 +385,31 @@ static bool same_open_file(int a, int b)
            S_ISREG(x.st_mode);
 }
 
-/* Emptied only when it is known not to be OUT or its side file by another name. */
+/* What of a file are whole lines, if its end shows it; else all of it. */
+static uint64_t whole_lines(int fd, uint64_t size)
+{
+    char tail[4096];
+    size_t n = size < sizeof tail ? (size_t)size : sizeof tail;
+    if (n == 0 || pread(fd, tail, n, (off_t)(size - n)) != (ssize_t)n)
+        return size;
+    const char *end = memrchr(tail, '\n', n);
+    return end != NULL ? size - n + (uint64_t)(end + 1 - tail) : size;
+}
+
+/* Emptied, or cut off where a line is torn, only when it is known not to be OUT or its side file by another name. */
 static liz_status open_stats(liz_line_job *job, const char *path, liz_error *err)
 {
     struct stat st;
-    LIZ_TRY(liz_file_open(job->files, path, O_WRONLY | O_CREAT | O_APPEND, &job->stats_fd, err));
+    LIZ_TRY(liz_file_open(job->files, path, O_RDWR | O_CREAT | O_APPEND, &job->stats_fd, err));
     if (same_open_file(job->stats_fd, job->target_fd) || same_open_file(job->stats_fd, job->journal.fd))
         return liz_fail(err, LIZ_E_USAGE, "%s: is the file of --stats and also OUT or its side file: name another",
                         path);
-    bool stale = job->have.n == 0 && fstat(job->stats_fd, &st) == 0 && S_ISREG(st.st_mode);
-    return stale ? liz_file_truncate(job->files, job->stats_fd, path, 0, err) : LIZ_OK;
+    if (fstat(job->stats_fd, &st) != 0 || !S_ISREG(st.st_mode))
+        return LIZ_OK;
+    job->stats_bytes = job->is_new ? 0 : whole_lines(job->stats_fd, (uint64_t)st.st_size);
+    return job->stats_bytes == (uint64_t)st.st_size
+               ? LIZ_OK
+               : liz_file_truncate(job->files, job->stats_fd, path, job->stats_bytes, err);
 }
 
 liz_status liz_line_target_open(liz_line_job *job, liz_error *err)

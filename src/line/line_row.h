@@ -70,7 +70,7 @@ typedef struct liz_line_row {
     const char *error_code; /* NULL: no error */
     liz_buf error_message;
     size_t n_prompt;
-    uint64_t n_words_read; /* in its record */
+    uint64_t n_words_read; /* in its prompt */
     bool was_truncated;
     size_t n_prompt_whole; /* tokens before --truncate shortened it */
     bool wants_logprobs, wants_prompt_logprobs;
@@ -119,7 +119,9 @@ void liz_line_row_write_stats(const liz_line_row *row, double joules, liz_buf *o
  * of one, so it is what the token adds to itself. LIZ_E_USAGE when it is outside the vocabulary, LIZ_E_MEMORY. */
 LIZ_MUST_CHECK liz_status liz_line_piece_write(const liz_vocab *vocab, int32_t token, liz_buf *out, liz_error *err);
 
-/* Whether `line`, a line of OUT, is the row of `index` as liz_line_row_write begins one. */
+/* Whether `line`, a line of OUT or the beginning of one, begins as the row of `index` does. */
+bool liz_line_row_begins(liz_str line, liz_line_form form, uint64_t index);
+/* Whether it is that row, whole. */
 bool liz_line_row_matches(liz_str line, liz_line_form form, uint64_t index);
 /* Whether a whole line of OUT is an error row. */
 bool liz_line_row_is_error(liz_str line);

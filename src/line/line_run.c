@@ -13,6 +13,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -42,13 +43,14 @@ static void count_row(liz_line_progress *p, const liz_line_row *row)
     p->in_bytes = row->n_input_bytes;
     if (row->is_copy)
         return;
+    p->n_made++;
     p->n_failed += row->error_code != NULL;
     p->n_truncated += row->was_truncated;
     liz_seq_stats stats = liz_line_row_stats(row);
     p->n_prompt_tokens += stats.n_prompt;
     p->n_reused_tokens += stats.n_prompt_reused;
     p->n_completion_tokens += stats.n_completion;
-    p->n_words_read += row->n_words_read;
+    p->n_words_read += row->error_code == NULL ? row->n_words_read : 0;
     for (size_t i = 0; i < row->n_completions && row->error_code == NULL; i++)
         p->n_words_written += liz_line_words(liz_buf_str(&row->completions[i].text));
 }
@@ -115,18 +117,35 @@ static liz_status sync_target(writer *w, liz_error *err)
     return w->job->resumable ? liz_file_sync(w->job->files, w->job->target_fd, w->job->target_path, err) : LIZ_OK;
 }
 
-/* A write that failed half way left a torn line: taken back where that works, and cut off by a resume where not. */
+/* Takes back what rows that are not in OUT left in --stats: they are made again, and their stats with them. */
+static void take_back_stats(liz_line_job *job)
+{
+    struct stat st;
+    if (job->stats_fd >= 0 && fstat(job->stats_fd, &st) == 0 && S_ISREG(st.st_mode) &&
+        liz_file_truncate(job->files, job->stats_fd, job->opts->stats_path, job->stats_bytes, NULL) != LIZ_OK)
+        liz_log(LIZ_LOG_WARN, "line", "%s: has lines of rows that are not in OUT", job->opts->stats_path);
+}
+
+/* The stats go first, so that every row of OUT has its own. A write that failed half way left a torn line: taken back
+ * where that works, and cut off by a resume where not. */
 static liz_status write_lines(writer *w, liz_error *err)
 {
     liz_line_job *job = w->job;
-    liz_status status = liz_file_write(job->files, job->target_fd, job->target_path, w->lines.data, w->lines.len, err);
-    if (status == LIZ_OK)
-        job->have.bytes += w->lines.len;
-    else if (job->resumable &&
-             liz_file_truncate(job->files, job->target_fd, job->target_path, job->have.bytes, NULL) != LIZ_OK)
-        liz_log(LIZ_LOG_WARN, "line", "%s: a torn line stays at its end until the job is resumed", job->target_path);
-    if (status == LIZ_OK && job->stats_fd >= 0 && w->stats.len > 0)
+    liz_status status = LIZ_OK;
+    if (job->stats_fd >= 0 && w->stats.len > 0)
         status = liz_file_write(job->files, job->stats_fd, job->opts->stats_path, w->stats.data, w->stats.len, err);
+    bool stats_ok = status == LIZ_OK;
+    if (stats_ok)
+        status = liz_file_write(job->files, job->target_fd, job->target_path, w->lines.data, w->lines.len, err);
+    if (status == LIZ_OK) {
+        job->have.bytes += w->lines.len;
+        job->stats_bytes += w->stats.len;
+        return LIZ_OK;
+    }
+    take_back_stats(job);
+    if (stats_ok && job->resumable &&
+        liz_file_truncate(job->files, job->target_fd, job->target_path, job->have.bytes, NULL) != LIZ_OK)
+        liz_log(LIZ_LOG_WARN, "line", "%s: a torn line stays at its end until the job is resumed", job->target_path);
     return status;
 }
 
@@ -250,8 +269,7 @@ static liz_status settle(writer *w, liz_error *err)
     if (status != LIZ_OK || !job->resumable)
         return status;
     if (w->report->outcome == LIZ_LINE_DONE && job->opts->retry_failed)
-        return liz_file_rename(job->files, job->target_path, job->opts->out_path, err)
-                   ?: liz_line_retry_settle(job, err);
+        return liz_file_rename(job->files, job->target_path, job->out_path, err) ?: liz_line_retry_settle(job, err);
     if (w->report->outcome == LIZ_LINE_DONE && !all)
         w->report->outcome = LIZ_LINE_LIMITED;
     return all ? settle_finished(job, err) : settle_stopped(w, err);
@@ -266,7 +284,9 @@ static liz_status open_model(liz_line_job *job, liz_error *err)
     job->prompter.vocab = liz_engine_vocab(job->engine);
     job->prompter.n_ctx = job->info.n_ctx;
     liz_status status = liz_line_vocab_check(job->engine, job->opts->model_path, err);
-    status = status ?: liz_line_ask_settle(&job->ask, job->opts, job->engine, 0, 0, job->stop_tokens, err);
+    status =
+        status
+            ?: liz_line_ask_settle(&job->ask, job->opts, job->prompter.vocab, &job->info, 0, 0, job->stop_tokens, err);
     job->ask.attempt = job->attempt;
     job->ask.request.on_event = liz_line_feed_event;
     liz_log(LIZ_LOG_INFO, "line", "temperature %g", (double)job->ask.request.sampling.temperature);
@@ -352,6 +372,7 @@ static liz_status run(liz_line_job *job, liz_line_report *report, liz_error *err
     LIZ_TRY(liz_line_resume(job, err));
     report->resumable = job->resumable;
     report->progress.n_rows = report->progress.n_rows_before = job->have.n;
+    report->progress.n_rows_max = job->n_rows_max;
     report->progress.n_failed = job->have.n_failed;
     liz_line_input_bytes(job->in, &report->progress.in_bytes_before, &report->progress.in_bytes_total);
     bool enough = job->n_rows_max > 0 && job->have.n >= job->n_rows_max && !job->opts->retry_failed;
@@ -373,6 +394,7 @@ static void job_close(liz_line_job *job)
     liz_line_header_free(&job->header);
     liz_line_input_close(job->in);
     free(job->target_path);
+    free(job->out_path);
     free(job);
 }
 

@@ -368,14 +368,18 @@ void liz_line_row_write_stats(const liz_line_row *row, double joules, liz_buf *o
 
 /* ---- Reading lines of OUT again ----------------------------------------------------------------- */
 
-bool liz_line_row_matches(liz_str line, liz_line_form form, uint64_t index)
+bool liz_line_row_begins(liz_str line, liz_line_form form, uint64_t index)
 {
     char head[64];
-    if (form == LIZ_LINE_FORM_OPENAI)
-        snprintf(head, sizeof head, "{\"id\":\"batch_req_%" PRIu64 "\",", index);
-    else
-        snprintf(head, sizeof head, "{\"index\":%" PRIu64 ",", index);
-    return liz_str_starts(line, head) && line.p[line.n - 1] == '}' && memchr(line.p, '\0', line.n) == NULL;
+    int n = form == LIZ_LINE_FORM_OPENAI ? snprintf(head, sizeof head, "{\"id\":\"batch_req_%" PRIu64 "\",", index)
+                                         : snprintf(head, sizeof head, "{\"index\":%" PRIu64 ",", index);
+    return memcmp(line.p, head, line.n < (size_t)n ? line.n : (size_t)n) == 0;
+}
+
+bool liz_line_row_matches(liz_str line, liz_line_form form, uint64_t index)
+{
+    return liz_line_row_begins(line, form, index) && line.n > 0 && line.p[line.n - 1] == '}' &&
+           memchr(line.p, '\0', line.n) == NULL;
 }
 
 bool liz_line_row_is_error(liz_str line)

@@ -135,8 +135,9 @@ liz_status liz_hparams_read(liz_hparams *h, const liz_gguf *gguf, liz_error *err
         return liz_fail(err, LIZ_E_FORMAT, "%s: general.architecture is missing", liz_gguf_path(gguf));
     h->family = liz_family_find(arch);
     if (h->family == NULL)
-        return liz_fail(err, LIZ_E_UNSUPPORTED, "%s: architecture '%.*s' is not supported", liz_gguf_path(gguf),
-                        arch.n > 64 ? 64 : (int)arch.n, arch.p);
+        return liz_fail(err, LIZ_E_UNSUPPORTED,
+                        "%s: architecture '%.*s' is not supported: docs/models.md lists those that are",
+                        liz_gguf_path(gguf), arch.n > 64 ? 64 : (int)arch.n, arch.p);
     liz_keys k = {.gguf = gguf, .arch = h->family->arch, .err = err};
     h->n_layer = (int)liz_keys_count(&k, "block_count", -1, LIZ_LAYERS_MAX);
     h->n_embd = (int)liz_keys_count(&k, "embedding_length", -1, LIZ_EMBD_MAX);

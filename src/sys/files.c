@@ -91,6 +91,8 @@ const char *liz_file_hint(int code)
     case EPERM:
     case EROFS: return ": check its permissions";
     case EISDIR: return ": name a file";
+    case EFBIG: return ": raise the limit of file size and run the same command again";
+    case EBADF: return ": it is closed: name a file";
     case ENAMETOOLONG: return ": give it a shorter one";
     default: return "";
     }
@@ -259,6 +261,13 @@ liz_status liz_file_open_locked(const liz_files *files, const char *path, int *f
     return liz_fail(err, LIZ_E_BUSY, "%s: another process keeps replacing it: wait for it to end", path);
 }
 
+void liz_file_mode_copy(const char *from, const char *to)
+{
+    struct stat st;
+    if (stat(from, &st) == 0)
+        (void)!chmod(to, st.st_mode & 07777);
+}
+
 static liz_status write_replacement(const liz_files *files, const char *tmp, const void *data, size_t n, int *fd,
                                     liz_error *err)
 {
@@ -282,6 +291,7 @@ liz_status liz_file_replace_locked(const liz_files *files, const char *path, int
     bool renamed = false;
     liz_status status = write_replacement(files, tmp, data, n, &fresh, err);
     if (status == LIZ_OK) {
+        liz_file_mode_copy(path, tmp);
         int result = files->rename(files->user, tmp, path);
         renamed = result == 0;
         status = renamed ? liz_file_sync_folder(files, path, err) : fail_io(err, tmp, "cannot be renamed", -result);

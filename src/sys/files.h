@@ -71,6 +71,9 @@ LIZ_MUST_CHECK liz_status liz_file_truncate(const liz_files *files, int fd, cons
 /* Renames, and makes the new name durable by syncing its folder. LIZ_E_IO. */
 LIZ_MUST_CHECK liz_status liz_file_rename(const liz_files *files, const char *from, const char *to, liz_error *err);
 
+/* Gives the file `to`, where it is there, the permissions of `from`. */
+void liz_file_mode_copy(const char *from, const char *to);
+
 /* Takes the lock of an open file, until it is closed. LIZ_E_BUSY when another process holds it, LIZ_E_IO. */
 LIZ_MUST_CHECK liz_status liz_file_lock(const liz_files *files, int fd, const char *path, liz_error *err);
 

@@ -18,7 +18,7 @@ echo '{"messages":[{"role":"user","content":"a"}],"bos_token":"B"}' >vars.json
 is "$("$lizzie" template own.jinja --messages vars.json)" "B[user]a" "variables from a file"
 is "$("$lizzie" template own.jinja Hi --json)" '{"text":"<s>[user]Hi"}' "--json"
 "$lizzie" template plain Hi >out 2>err
-is "$? $(cat err)" "1 lizzie: plain: has no chat template" "a model without one"
+is "$? $(cat err)" "1 lizzie: plain: has no chat template: name a template's own file" "a model without one"
 "$lizzie" template own.jinja Hi --now soon >out 2>err
 is "$? $(cat err)" "2 lizzie: soon: is no time: write 2026-01-31 or 2026-01-31T12:00:00" "--now that is no time"
 printf 'a{%% x %%}' >bad.jinja

@@ -73,6 +73,9 @@ has "$err" "add -o OUT" "says what to do"
 run 'a missing prompt file' 1 batch model in.jsonl -o out --prompt-file none
 printf '\377' >latin
 run 'a prompt file that is no UTF-8' 2 batch model in.jsonl -o out --prompt-file latin
+printf '\377\376a\0' >wide
+run 'a prompt file in UTF-16' 2 batch model in.jsonl -o out --prompt-file wide
+has "$err" "wide: is UTF-16: convert it to UTF-8" "says what to do"
 run 'an option that is no UTF-8' 2 batch model good.jsonl -o out --prompt $'\377{{text}}'
 is "$err" "lizzie: --prompt: is not UTF-8 text: convert it" "two such prompts would look the same in the side file"
 for twice in '--prompt a --prompt-file model' '--system a --system b --prompt c' '-o other --prompt a'; do
@@ -250,7 +253,17 @@ for args in 'batch model - -o waits --prompt {{text}}' 'batch model pipe -o wait
     timeout -k 0 -s INT --preserve-status 0.3 timeout -s KILL 5 "$lizzie" $args <pipe 2>/dev/null
     is $? 130 "$args: interrupted while it waits"
 done
+timeout -k 0 -s TERM --preserve-status 0.3 "$lizzie" batch model pipe -o waits --prompt '{{text}}' 2>err
+is $? 143 "batch: interrupted before its first row"
+has "$(cat err)" "interrupted before it began its work: run the same command again" "says so"
 exec 9>&-
+
+# --- another name of what is open: it has no side file
+for time in first second; do
+    "$lizzie" batch model good.jsonl -o /dev/stdout --prompt "$time {{text}}" >named 2>/dev/null
+    is "$?$(wc -l <named)" 02 "-o /dev/stdout > file, the $time time"
+done
+is "$(ls /dev/stdout.lizzie named.lizzie 2>/dev/null)" "" "leaves nothing beside it"
 
 # --- a terminal
 if command -v script >/dev/null; then
@@ -331,6 +344,8 @@ out=$(printf '{"text":"ab"}\n{"text":"<|end|>","special":true}\nnonsense\n{"text
 is $? 3 "tokenize --jsonl: bad lines are error lines"
 is "$(printf '%s' "$out" | sed -n '1p;2p;5p' | tr '\n' ' ')" '{"ids":[97,98]} {"ids":[257]} {"ids":[]}' "the others have ids, without BOS"
 has "$(printf '%s' "$out" | sed -n 3p)" '{"error":{"code":"invalid_json","message":' "an error has a code"
+is "$(printf '{"text":"a"}\n\n \n{"text":"b"}\n' | "$lizzie" tokenize model --jsonl | cut -c1-8 | tr '\n' ' ')" \
+    '{"ids":[ {"error" {"error" {"ids":[ ' "a line out for each line in, blank ones too"
 run 'tokenize: no vocabulary' 1 tokenize vocabless x
 
 # --- choices
@@ -339,7 +354,7 @@ is "$(printf '%s\n' yes no 'maybe, or "not"' | grep -cxF -- "$out")" 1 "one of t
 run 'run --choices --json' 0 run model Hello --choices 'yes, no,"maybe, or ""not"""' --json
 has "$out" '"probs":{"yes":0.' "probabilities"
 has "$out" '"maybe, or \"not\"":' "spaces and quotes"
-printf 'yes\r\n\n no\nlast' >choices.txt
+printf '\357\273\277yes\r\n\n no\nlast' >choices.txt # with a byte order mark
 run 'batch --choices-file' 0 batch model good.jsonl -o chosen --prompt 'Say {{text}}' --choices-file choices.txt
 is "$(sed 's/.*"probs"://; s/0\.[0-9e-]*/P/g' chosen | sort -u)" '{"yes":P," no":P,"last":P}}' "a choice a line, as it stands"
 has "$err" "choices:        " "the summary counts them"

@@ -19,8 +19,13 @@ rows() {
 # A nucleus of nothing holds one token, the likeliest; for the sampler itself 0 is no nucleus at all.
 rows '"max_tokens":6,"seed":1,"top_p":0' '"max_tokens":6,"seed":2,"top_p":0' '"max_tokens":6,"seed":1,"top_p":1' \
     '"max_tokens":6,"seed":2,"top_p":1'
+is "$(jq -c .response.status_code out | sort -u)" 200 'all are answered'
 is "$(sed -n 1,2p out | jq -c .response.body.choices[0].text | uniq | wc -l)" 1 '"top_p":0: one text, whatever the seed'
 is "$(sed -n 3,4p out | jq -c .response.body.choices[0].text | uniq | wc -l)" 2 '"top_p":1: another with each seed'
+
+for seed in 1 2; do "$lizzie" run "$model" 'Once upon a' --temperature 2 --top-p 0 --seed $seed --max-tokens 6 --json | jq -c .text; done >texts
+is "$(uniq texts | wc -l)" 1 '--top-p 0: the same'
+is "$(sort -u texts <(sed -n 1p out | jq -c '.response.body.choices[0].text') | wc -l)" 1 'on the command line and in a row'
 
 rows '"max_tokens":30,"seed":1,"logprobs":1'
 is "$(jq '.response.body.choices[0].logprobs | [range(.tokens | length) as $i | .top_logprobs[$i][.tokens[$i]] == .token_logprobs[$i]] | all' out)" \

@@ -769,7 +769,7 @@ liz_status liz_inspect(const char *path, const liz_engine_opts *opts, char **jso
     liz_buf_puts(&buf, "{\"architecture\":\"fake\",\"path\":");
     liz_json_write_string(&buf, liz_str_of(path));
     if (model.memory_fails)
-        liz_buf_puts(&buf, ",\"memory\":{\"error\":\"it cannot be run\"},\"chat_template\":null}");
+        liz_buf_puts(&buf, ",\"memory\":{\"error\":\"huge: it cannot be run\"},\"chat_template\":null}");
     else
         liz_buf_printf(&buf,
                        ",\"chat_template\":%s,\"memory\":{\"ctx_size\":%d,\"weights_bytes\":0,\"cache_bytes\":4096},"
