@@ -216,18 +216,11 @@ static liz_status read_word(reader *r, const char *word)
     return LIZ_OK;
 }
 
-static int compare_bytes(liz_str a, liz_str b)
-{
-    size_t n = a.n < b.n ? a.n : b.n;
-    int order = n ? memcmp(a.p, b.p, n) : 0;
-    return order ? order : (a.n > b.n) - (a.n < b.n);
-}
-
 /* By key, and by place in the source among equal keys. */
 static int compare_members(const void *a, const void *b)
 {
     const liz_json *x = *(liz_json *const *)a, *y = *(liz_json *const *)b;
-    int order = compare_bytes(x->key, y->key);
+    int order = liz_str_compare(x->key, y->key);
     return order ? order : (x->source.p > y->source.p) - (x->source.p < y->source.p);
 }
 

@@ -1,61 +1,21 @@
-/* str.c - UTF-8 by the book (RFC 3629). */
+/* str.c - UTF-8 (RFC 3629), and counting. */
 #include "base/str.h"
 
 #include <stdint.h>
+#include <utf8proc.h>
 
 size_t liz_utf8_decode(const char *text, size_t n, unsigned *code)
 {
-    const unsigned char *s = (const unsigned char *)text;
-    unsigned value;
-    size_t len;
-    if (s[0] < 0x80) {
-        value = s[0], len = 1;
-    } else if (s[0] >= 0xC2 && s[0] <= 0xDF) {
-        value = s[0] & 0x1Fu, len = 2;
-    } else if (s[0] >= 0xE0 && s[0] <= 0xEF) {
-        value = s[0] & 0x0Fu, len = 3;
-    } else if (s[0] >= 0xF0 && s[0] <= 0xF4) {
-        value = s[0] & 0x07u, len = 4;
-    } else {
-        return 0;
-    }
-    if (n < len)
-        return 0;
-    for (size_t i = 1; i < len; i++) {
-        if ((s[i] & 0xC0) != 0x80)
-            return 0;
-        value = value << 6 | (s[i] & 0x3Fu);
-    }
-    bool overlong = (len == 3 && value < 0x800) || (len == 4 && value < 0x10000);
-    if (overlong || value > 0x10FFFF || (value >= 0xD800 && value <= 0xDFFF))
-        return 0;
-    if (code != NULL)
-        *code = value;
-    return len;
+    utf8proc_int32_t value;
+    utf8proc_ssize_t len = utf8proc_iterate((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)n, &value);
+    if (len > 0 && code != NULL)
+        *code = (unsigned)value;
+    return len > 0 ? (size_t)len : 0;
 }
 
 size_t liz_utf8_encode(unsigned code, char *out)
 {
-    if (code < 0x80) {
-        out[0] = (char)code;
-        return 1;
-    }
-    if (code < 0x800) {
-        out[0] = (char)(0xC0 | code >> 6);
-        out[1] = (char)(0x80 | (code & 0x3F));
-        return 2;
-    }
-    if (code < 0x10000) {
-        out[0] = (char)(0xE0 | code >> 12);
-        out[1] = (char)(0x80 | (code >> 6 & 0x3F));
-        out[2] = (char)(0x80 | (code & 0x3F));
-        return 3;
-    }
-    out[0] = (char)(0xF0 | code >> 18);
-    out[1] = (char)(0x80 | (code >> 12 & 0x3F));
-    out[2] = (char)(0x80 | (code >> 6 & 0x3F));
-    out[3] = (char)(0x80 | (code & 0x3F));
-    return 4;
+    return (size_t)utf8proc_encode_char((utf8proc_int32_t)code, (utf8proc_uint8_t *)out);
 }
 
 /* Eight bytes at a time while they are ASCII. */
@@ -107,4 +67,30 @@ size_t liz_utf8_incomplete_suffix(const char *text, size_t n)
         return back;
     }
     return 0;
+}
+
+size_t liz_utf8_count(liz_str text)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < text.n; i++)
+        n += ((unsigned char)text.p[i] & 0xC0) != 0x80;
+    return n;
+}
+
+size_t liz_str_words(liz_str text)
+{
+    size_t n = 0;
+    for (size_t i = 0, inside = 0; i < text.n; i++) {
+        bool space = text.p[i] == ' ' || (text.p[i] >= '\t' && text.p[i] <= '\r');
+        n += !space && !inside;
+        inside = !space;
+    }
+    return n;
+}
+
+int liz_str_compare(liz_str a, liz_str b)
+{
+    size_t n = a.n < b.n ? a.n : b.n;
+    int order = n ? memcmp(a.p, b.p, n) : 0;
+    return order ? order : (a.n > b.n) - (a.n < b.n);
 }

@@ -30,6 +30,16 @@ static inline bool liz_str_ends(liz_str a, const char *text)
     return a.n >= n && memcmp(a.p + a.n - n, text, n) == 0;
 }
 
+/* Below, at or above 0 as `a` comes before `b`, is `b`, or comes after it, by bytes: for UTF-8 as its code points do.
+ */
+int liz_str_compare(liz_str a, liz_str b);
+
+/* Runs of what is no white space (of ASCII). */
+size_t liz_str_words(liz_str text);
+
+/* Characters of valid UTF-8. */
+size_t liz_utf8_count(liz_str text);
+
 /* Bytes of the UTF-8 character at the start of `text` [n] (RFC 3629: no surrogates, no overlong forms,
  * at most U+10FFFF), its code point in `*code` (may be NULL); 0 when the bytes are not one. n >= 1. */
 size_t liz_utf8_decode(const char *text, size_t n, unsigned *code);

@@ -14,6 +14,7 @@
 #include "sys/clock.h"
 #include "sys/memory.h"
 
+#include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -303,7 +304,7 @@ static liz_status line_prepare(bench *b, liz_line_opts *line, const char *in_pat
         status = words(b, vocab, (int)(LINE_ROW * fit) + 1, &rows, err);
         liz_buf_puts(&rows, "\"}\n");
     }
-    status = status ?: liz_file_write_whole(liz_files_system(), in_path, rows.data, rows.len, err);
+    status = status ?: liz_file_write_text(liz_files_system(), in_path, O_TRUNC, &rows, err);
     liz_buf_free(&rows);
     line->system = shared->data;
     line->max_tokens = (int32_t)(LINE_OUT * fit) + 1;

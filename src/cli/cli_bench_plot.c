@@ -2,6 +2,7 @@
 #include "base/chart.h"
 #include "cli/cli_bench.h"
 
+#include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -107,9 +108,7 @@ liz_status cli_bench_plot(const cli_args *args, const cli_bench_times *times, li
     draw(&chart, &ours, LIZ_CHART_BLUE);
     draw(&chart, theirs, LIZ_CHART_RED);
     liz_chart_end(&chart);
-    liz_status status = liz_buf_failed(&out)
-                            ? liz_fail(err, LIZ_E_MEMORY, "%s: no memory to draw it", set->plot)
-                            : liz_file_write_whole(liz_files_system(), set->plot, out.data, out.len, err);
+    liz_status status = liz_file_write_text(liz_files_system(), set->plot, O_TRUNC, &out, err);
     liz_buf_free(&out);
     return status;
 }

@@ -6,6 +6,7 @@
 #include "cli/cli.h"
 
 #include <editline/readline.h>
+#include <fcntl.h>
 #include <locale.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -97,8 +98,7 @@ static liz_status save(chat *c, const char *path, liz_error *err)
     liz_buf_putc(&out, '[');
     all_messages(c, &out);
     liz_buf_puts(&out, "]\n");
-    liz_status status = liz_buf_failed(&out) ? liz_fail(err, LIZ_E_MEMORY, "%s: no memory to write it", path)
-                                             : liz_file_write_whole(liz_files_system(), path, out.data, out.len, err);
+    liz_status status = liz_file_write_text(liz_files_system(), path, O_TRUNC, &out, err);
     liz_buf_free(&out);
     return status;
 }

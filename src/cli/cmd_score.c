@@ -87,7 +87,7 @@ static uint64_t line_ends(liz_str text)
 /* Fills `values` in the order of the columns; what is not known is NAN. */
 static void values_of(const cli_scored *score, double values[N_COLUMNS])
 {
-    double n_bytes = (double)score->text.n, n_words = (double)liz_line_words(score->text);
+    double n_bytes = (double)score->text.n, n_words = (double)liz_str_words(score->text);
     double n_lines = (double)line_ends(score->text), sum = score->logprob;
     double per[4] = {(double)score->n_scored, n_bytes, n_words, n_words + n_lines}, perplexity[4];
     for (int i = 0; i < 4; i++)

@@ -347,7 +347,7 @@ static liz_status tokens_cut(const liz_line_prompter *prompter, const liz_line_r
         flags |= LIZ_TOKENIZE_SPECIAL;
     *tokens = NULL;
     liz_status status = text_cut(prompter, record, cut, row, &text, err);
-    row->n_words_read = text.text ? liz_line_words((liz_str){text.text, text.n_text}) : 0;
+    row->n_words_read = text.text ? liz_str_words((liz_str){text.text, text.n_text}) : 0;
     if (status == LIZ_OK && text.text != NULL)
         status = is_chat(prompter, record)
                      ? liz_tokenize_rendered(prompter->vocab, &text, tokens, n_tokens, err)

@@ -102,7 +102,7 @@ liz_status liz_line_ask_tokens(const liz_line_ask *ask, const liz_line_prompter 
         return liz_line_prompt_tokens(p, record, row, tokens, err);
     if (ask->chat != NULL)
         return liz_line_prompt_tokens(p, &(liz_line_record){.json = ask->chat}, row, tokens, err);
-    row->n_words_read = ask->tokens == NULL ? liz_line_words(ask->prompt) : 0;
+    row->n_words_read = ask->tokens == NULL ? liz_str_words(ask->prompt) : 0;
     if (ask->tokens == NULL)
         status = liz_tokenize(p->vocab, ask->prompt.n ? ask->prompt.p : "", ask->prompt.n,
                               LIZ_TOKENIZE_AFFIXES | LIZ_TOKENIZE_SPECIAL, tokens, &n, err);

@@ -196,18 +196,6 @@ double liz_line_completion_prob(const liz_line_completion *completion, size_t i)
     return p;
 }
 
-uint64_t liz_line_words(liz_str text)
-{
-    uint64_t n = 0;
-    bool inside = false;
-    for (size_t i = 0; i < text.n; i++) {
-        bool space = text.p[i] == ' ' || (text.p[i] >= '\t' && text.p[i] <= '\r');
-        n += !space && !inside;
-        inside = !space;
-    }
-    return n;
-}
-
 const char *liz_line_finish_name(liz_finish finish)
 {
     switch (finish) {

@@ -129,9 +129,6 @@ bool liz_line_row_is_error(liz_str line);
 /* The probability of its i-th choice. */
 double liz_line_completion_prob(const liz_line_completion *completion, size_t i);
 
-/* Words of a text: what stands between white space. */
-uint64_t liz_line_words(liz_str text);
-
 /* "stop", "length", ... */
 const char *liz_line_finish_name(liz_finish finish);
 

@@ -52,7 +52,7 @@ static void count_row(liz_line_progress *p, const liz_line_row *row)
     p->n_completion_tokens += stats.n_completion;
     p->n_words_read += row->error_code == NULL ? row->n_words_read : 0;
     for (size_t i = 0; i < row->n_completions && row->error_code == NULL; i++)
-        p->n_words_written += liz_line_words(liz_buf_str(&row->completions[i].text));
+        p->n_words_written += liz_str_words(liz_buf_str(&row->completions[i].text));
 }
 
 static void tell(writer *w, bool now)

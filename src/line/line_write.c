@@ -106,15 +106,6 @@ static void write_logprobs(const liz_row_tokens *tokens, const liz_vocab *vocab,
     liz_buf_putc(out, ']');
 }
 
-/* Characters (not bytes) of the text before `end`: what OpenAI's text_offset counts. */
-static size_t n_characters(liz_str text)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < text.n; i++)
-        n += ((unsigned char)text.p[i] & 0xC0) != 0x80;
-    return n;
-}
-
 /* The k-th alternative to a token; behind the last, the token itself. */
 static const liz_token_logprob *top_or_chosen(const liz_row_tokens *tokens, const liz_row_token *token, size_t k)
 {
@@ -177,8 +168,8 @@ static void write_openai_logprobs(const liz_line_completion *c, const liz_vocab 
     liz_buf_puts(out, "],\"text_offset\":[");
     for (size_t i = 0; i < n; i++) {
         size_t end = row_token(tokens, i)->text_end;
-        liz_json_put_u64(out, NULL, n_chars);
-        n_chars += n_characters((liz_str){c->text.data + begin, end - begin});
+        liz_json_put_u64(out, NULL, n_chars); /* OpenAI's text_offset counts characters */
+        n_chars += liz_utf8_count((liz_str){c->text.data + begin, end - begin});
         begin = end;
     }
     liz_buf_puts(out, "]}");

@@ -2,9 +2,10 @@
 #include "sys/cpu.h"
 
 #include "base/log.h"
+#include "sys/group.h"
 
-#include <stdint.h>
-
+#include <inttypes.h>
+#include <limits.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdbool.h>
@@ -129,87 +130,31 @@ liz_status liz_cpu_tier(liz_tier_id *out, liz_error *err)
     return liz_fail(err, LIZ_E_USAGE, "LIZZIE_ISA=%s: not a kernel tier: use c, avx2, avx512 or amx", cap);
 }
 
-/* CPUs' worth of time that a cgroup's files grant, or 0 where they set no limit. */
-static int quota_read(const char *dir)
+/* Lowers the `least` to the CPUs' worth of time that a group grants, where it sets a limit. */
+static void see_quota(void *least, const char *dir, bool v2)
 {
-    char path[512], text[64];
-    long long quota = -1, period = 0;
-    snprintf(path, sizeof path, "%.400s/cpu.max", dir);
-    FILE *f = fopen(path, "re");
-    if (f != NULL) {
-        if (fscanf(f, "%63s %lld", text, &period) == 2 && strcmp(text, "max") != 0)
-            quota = atoll(text);
-        fclose(f);
-    } else {
-        snprintf(path, sizeof path, "%.400s/cpu.cfs_quota_us", dir);
-        if ((f = fopen(path, "re")) == NULL)
-            return 0;
-        bool ok = fscanf(f, "%lld", &quota) == 1;
-        fclose(f);
-        snprintf(path, sizeof path, "%.400s/cpu.cfs_period_us", dir);
-        if (!ok || (f = fopen(path, "re")) == NULL)
-            return 0;
-        if (fscanf(f, "%lld", &period) != 1)
-            period = 0;
-        fclose(f);
+    char path[PATH_MAX], text[64];
+    uint64_t quota = 0, period = 0;
+    int *cpus = least;
+    snprintf(path, sizeof path, "%s/cpu.max", dir);
+    if (!v2) {
+        liz_small_file_number(dir, "cpu.cfs_quota_us", &quota); /* -1 where there is none */
+        liz_small_file_number(dir, "cpu.cfs_period_us", &period);
+    } else if (liz_small_file_read(path, text, sizeof text)) {
+        sscanf(text, "%" SCNu64 " %" SCNu64, &quota, &period); /* "max 100000" where there is none */
     }
-    if (quota <= 0 || period <= 0)
-        return 0;
-    long long cpus = (quota + period - 1) / period;
-    return cpus > 1 << 16 ? 1 << 16 : (int)cpus;
+    if (quota == 0 || quota > INT64_MAX / 2 || period == 0 || period > INT32_MAX)
+        return;
+    uint64_t n = (quota + period - 1) / period;
+    *cpus = n < (uint64_t)*cpus ? (int)n : *cpus;
 }
 
-/* The least quota from a cgroup's folder up to the mount. */
-static int quota_walk(const char *mount, char *group)
-{
-    int least = 0;
-    for (;;) {
-        char dir[512];
-        snprintf(dir, sizeof dir, "%s%s", mount, group);
-        int cpus = quota_read(dir);
-        if (cpus > 0 && (least == 0 || cpus < least))
-            least = cpus;
-        char *slash = strrchr(group, '/');
-        if (slash == NULL || group[0] == '\0')
-            return least;
-        *slash = '\0';
-    }
-}
-
-static int quota_cpus(void)
-{
-    FILE *f = fopen("/proc/self/cgroup", "re");
-    if (f == NULL)
-        return 0;
-    int least = 0;
-    char line[512];
-    while (fgets(line, sizeof line, f) != NULL) {
-        line[strcspn(line, "\n")] = '\0';
-        char *controllers = strchr(line, ':');
-        char *group = controllers ? strchr(controllers + 1, ':') : NULL;
-        if (group == NULL)
-            continue;
-        *group++ = '\0';
-        controllers++;
-        bool v2 = controllers[0] == '\0';
-        if (!v2 && strstr(controllers, "cpu") == NULL)
-            continue;
-        if (strlen(group) > 256)
-            continue;
-        int cpus = quota_walk(v2 ? "/sys/fs/cgroup" : "/sys/fs/cgroup/cpu", group);
-        if (cpus > 0 && (least == 0 || cpus < least))
-            least = cpus;
-    }
-    fclose(f);
-    return least;
-}
-
-int liz_cpu_count(void)
+int liz_cpu_count_under(const char *root)
 {
     cpu_set_t set;
     int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : (int)sysconf(_SC_NPROCESSORS_ONLN);
-    int quota = quota_cpus();
-    if (quota > 0 && quota < n)
-        n = quota;
+    liz_groups_each(root, "cpu", see_quota, &n);
     return n < 1 ? 1 : n;
 }
+
+int liz_cpu_count(void) { return liz_cpu_count_under(""); }

@@ -28,6 +28,9 @@ const char *liz_cpu_tier_name(liz_tier_id tier);
 /* CPUs this process may keep busy: affinity mask and cgroup quota (v1 and v2), at least 1. */
 int liz_cpu_count(void);
 
+/* The same with the quotas told by the files under `root`, for tests. */
+int liz_cpu_count_under(const char *root);
+
 /* The processor's own name for itself, "" where unknown. Static. */
 const char *liz_cpu_model_name(void);
 

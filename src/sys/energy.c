@@ -5,6 +5,7 @@
  * The counter energy_uj wraps at max_energy_range_uj. Since 2020 it is readable by root alone, so false is the usual
  * answer for others. */
 #include "sys/clock.h"
+#include "sys/group.h"
 
 #include <dirent.h>
 #include <inttypes.h>
@@ -12,29 +13,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool read_counter(const char *zone, const char *name, uint64_t *value)
-{
-    char path[160];
-    snprintf(path, sizeof path, "%s/%s", zone, name);
-    FILE *file = fopen(path, "re");
-    if (file == NULL)
-        return false;
-    bool ok = fscanf(file, "%" SCNu64, value) == 1;
-    fclose(file);
-    return ok;
-}
-
 /* Whether the zone's own name says that it counts. */
 static bool zone_counts(const char *zone)
 {
-    char path[160], name[32] = "";
+    char path[160], name[32];
     snprintf(path, sizeof path, "%s/name", zone);
-    FILE *file = fopen(path, "re");
-    if (file == NULL)
-        return false;
-    bool ok = fscanf(file, "%31s", name) == 1;
-    fclose(file);
-    return ok && (strncmp(name, "package", 7) == 0 || strcmp(name, "dram") == 0);
+    return liz_small_file_read(path, name, sizeof name) &&
+           (strncmp(name, "package", 7) == 0 || strcmp(name, "dram\n") == 0);
 }
 
 static void zone_add(liz_energy_meter *meter, const char *root, const char *name)
@@ -43,8 +28,9 @@ static void zone_add(liz_energy_meter *meter, const char *root, const char *name
     int n = snprintf(meter->zone_path[i], sizeof meter->zone_path[i], "%s/%s", root, name);
     if (n < 0 || (size_t)n >= sizeof meter->zone_path[i])
         return;
-    if (zone_counts(meter->zone_path[i]) && read_counter(meter->zone_path[i], "energy_uj", &meter->last_uj[i]) &&
-        read_counter(meter->zone_path[i], "max_energy_range_uj", &meter->range_uj[i]))
+    if (zone_counts(meter->zone_path[i]) &&
+        liz_small_file_number(meter->zone_path[i], "energy_uj", &meter->last_uj[i]) &&
+        liz_small_file_number(meter->zone_path[i], "max_energy_range_uj", &meter->range_uj[i]))
         meter->n_zones++;
 }
 
@@ -69,7 +55,7 @@ double liz_energy_read_j(liz_energy_meter *meter)
 {
     for (int i = 0; i < meter->n_zones; i++) {
         uint64_t now;
-        if (!read_counter(meter->zone_path[i], "energy_uj", &now))
+        if (!liz_small_file_number(meter->zone_path[i], "energy_uj", &now))
             continue;
         uint64_t used =
             now >= meter->last_uj[i] ? now - meter->last_uj[i] : now + meter->range_uj[i] - meter->last_uj[i];

@@ -181,11 +181,13 @@ liz_status liz_file_read_whole(const liz_files *files, const char *path, liz_buf
     return status;
 }
 
-liz_status liz_file_write_whole(const liz_files *files, const char *path, const void *data, size_t n, liz_error *err)
+liz_status liz_file_write_text(const liz_files *files, const char *path, int flags, const liz_buf *text, liz_error *err)
 {
     int fd = -1;
-    liz_status status = liz_file_open(files, path, O_WRONLY | O_CREAT | O_TRUNC, &fd, err);
-    status = status ?: liz_file_write(files, fd, path, data, n, err);
+    if (liz_buf_failed(text))
+        return liz_fail(err, LIZ_E_MEMORY, "%s: no memory to write it", path);
+    liz_status status = liz_file_open(files, path, O_WRONLY | O_CREAT | flags, &fd, err);
+    status = status ?: liz_file_write(files, fd, path, text->data, text->len, err);
     liz_file_close(files, &fd);
     return status;
 }

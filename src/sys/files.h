@@ -58,9 +58,10 @@ LIZ_MUST_CHECK liz_status liz_file_read_rest(const liz_files *files, int fd, con
                                              liz_error *err);
 LIZ_MUST_CHECK liz_status liz_file_read_whole(const liz_files *files, const char *path, liz_buf *out, liz_error *err);
 
-/* Creates or empties a file and writes `data` [n] to it. LIZ_E_IO. */
-LIZ_MUST_CHECK liz_status liz_file_write_whole(const liz_files *files, const char *path, const void *data, size_t n,
-                                               liz_error *err);
+/* Writes a text for people, which need not outlive a power cut: O_TRUNC in `flags` replaces what is there, O_APPEND
+ * adds to it. LIZ_E_IO; LIZ_E_MEMORY where the buffer has failed. */
+LIZ_MUST_CHECK liz_status liz_file_write_text(const liz_files *files, const char *path, int flags, const liz_buf *text,
+                                              liz_error *err);
 
 LIZ_MUST_CHECK liz_status liz_file_sync(const liz_files *files, int fd, const char *path, liz_error *err);
 /* Makes durable which names the folder of `path` holds: that a file was created, renamed or removed. LIZ_E_IO. */

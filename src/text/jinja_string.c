@@ -22,11 +22,8 @@ static bool begins_char(char c) { return ((unsigned char)c & 0xC0) != 0x80; }
 
 size_t liz_jinja_n_chars(jinja *j, jinja_str s)
 {
-    size_t n = 0;
     liz_jinja_work(j, s.n / 16);
-    for (size_t i = 0; i < s.n; i++)
-        n += begins_char(s.p[i]);
-    return n;
+    return liz_utf8_count((liz_str){s.p, s.n});
 }
 
 size_t liz_jinja_char_at(jinja *j, jinja_str s, size_t index)

@@ -285,10 +285,8 @@ double liz_jinja_real(jinja *j, jinja_value v)
 
 static int compare_strings(jinja *j, jinja_str a, jinja_str b)
 {
-    size_t n = a.n < b.n ? a.n : b.n;
-    liz_jinja_work(j, n / 64);
-    int order = n ? memcmp(a.p, b.p, n) : 0; /* UTF-8 sorts as its code points do */
-    return order ? order : (a.n > b.n) - (a.n < b.n);
+    liz_jinja_work(j, (a.n < b.n ? a.n : b.n) / 64);
+    return liz_str_compare((liz_str){a.p, a.n}, (liz_str){b.p, b.n});
 }
 
 static int compare_numbers(jinja *j, jinja_value a, jinja_value b)

@@ -17,9 +17,7 @@ static int by_bytes(const void *a, const void *b, void *user)
     const liz_text_strings *strings = user;
     int32_t i = *(const int32_t *)a, j = *(const int32_t *)b;
     liz_str s = liz_text_strings_at(strings, i), t = liz_text_strings_at(strings, j);
-    int order = memcmp(s.p, t.p, s.n < t.n ? s.n : t.n);
-    if (order == 0)
-        order = (s.n > t.n) - (s.n < t.n);
+    int order = liz_str_compare(s, t);
     return order != 0 ? order : (i > j) - (i < j);
 }
 

@@ -15,17 +15,8 @@ static const char space_mark[] = "\xE2\x96\x81"; /* U+2581 */
 
 bool liz_text_ids_reserve(liz_text_ids *ids, size_t n_more)
 {
-    size_t n_bytes, cap = ids->cap < 64 ? 64 : ids->cap + ids->cap / 2;
-    if (cap - ids->n < n_more)
-        cap = ids->n + n_more;
-    int32_t *v = ids->failed || !liz_size_mul(cap, sizeof *v, &n_bytes) ? NULL : realloc(ids->v, n_bytes);
-    if (v == NULL) {
-        ids->failed = true;
-        return false;
-    }
-    ids->v = v;
-    ids->cap = cap;
-    return true;
+    ids->failed = ids->failed || !liz_array_room(&ids->v, &ids->cap, ids->n + n_more, sizeof *ids->v);
+    return !ids->failed;
 }
 
 int32_t liz_text_find_plain(const liz_text_vocab *vocab, liz_str text)

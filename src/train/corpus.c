@@ -136,17 +136,6 @@ static bool push(liz_tokens *t, const int32_t *ids, size_t n)
     return true;
 }
 
-static size_t count_words(liz_str text)
-{
-    size_t n = 0;
-    for (size_t i = 0, in_word = 0; i < text.n; i++) {
-        bool blank = text.p[i] == ' ' || (text.p[i] >= '\t' && text.p[i] <= '\r');
-        n += !blank && !in_word;
-        in_word = !blank;
-    }
-    return n;
-}
-
 static liz_status add_text(void *user, liz_str text, bool ends, liz_error *err)
 {
     adder *a = user;
@@ -159,7 +148,7 @@ static liz_status add_text(void *user, liz_str text, bool ends, liz_error *err)
     free(ids);
     t->n_documents += !a->inside;
     t->n_bytes += text.n;
-    t->n_words += count_words(text);
+    t->n_words += liz_str_words(text);
     a->inside = !ends;
     return ok ? LIZ_OK : liz_fail(err, LIZ_E_MEMORY, "no memory for %zu tokens", t->n + n);
 }

@@ -29,35 +29,17 @@ void liz_history_free(liz_history_list *history)
 
 /* ---- The log ---- */
 
-static void put_number(liz_buf *out, const char *name, double value)
-{
-    liz_buf_printf(out, ",\"%s\":", name);
-    liz_json_write_float(out, (float)value);
-}
-
 static void put_line(liz_buf *out, const liz_point *p)
 {
     liz_buf_printf(out, "{\"step\":%" PRIu64 ",\"tokens\":%" PRIu64, p->step, p->n_tokens);
-    put_number(out, "loss", p->loss);
-    put_number(out, "rate", p->rate);
-    put_number(out, "gradient_norm", p->norm);
+    liz_json_put_float(out, "loss", (float)p->loss);
+    liz_json_put_float(out, "rate", (float)p->rate);
+    liz_json_put_float(out, "gradient_norm", (float)p->norm);
     if (!isnan(p->valid))
-        put_number(out, "valid_loss", p->valid);
-    put_number(out, "seconds", p->seconds);
-    put_number(out, "tokens_s", p->tokens_s);
+        liz_json_put_float(out, "valid_loss", (float)p->valid);
+    liz_json_put_float(out, "seconds", (float)p->seconds);
+    liz_json_put_float(out, "tokens_s", (float)p->tokens_s);
     liz_buf_puts(out, "}\n");
-}
-
-/* A text for people, which need not outlive a power cut. */
-static liz_status write_text(const liz_files *files, const char *path, int flags, const liz_buf *text, liz_error *err)
-{
-    int fd = -1;
-    if (liz_buf_failed(text))
-        return liz_fail(err, LIZ_E_MEMORY, "%s: no memory to write it", path);
-    liz_status status = liz_file_open(files, path, O_WRONLY | O_CREAT | flags, &fd, err);
-    status = status ?: liz_file_write(files, fd, path, text->data, text->len, err);
-    liz_file_close(files, &fd);
-    return status;
 }
 
 liz_status liz_history_log(const liz_history_list *history, bool last_only, const liz_files *files, const char *path,
@@ -67,7 +49,7 @@ liz_status liz_history_log(const liz_history_list *history, bool last_only, cons
     liz_buf_init(&text, TEXT_MAX);
     for (size_t i = last_only ? history->n - 1 : 0; i < history->n; i++)
         put_line(&text, &history->v[i]);
-    liz_status status = write_text(files, path, last_only ? O_APPEND : O_TRUNC, &text, err);
+    liz_status status = liz_file_write_text(files, path, last_only ? O_APPEND : O_TRUNC, &text, err);
     liz_buf_free(&text);
     return status;
 }
@@ -138,7 +120,7 @@ liz_status liz_history_plot(const liz_history_list *h, const liz_files *files, c
     draw_training(&c, h, unit);
     draw_validation(&c, h, unit);
     liz_chart_end(&c);
-    liz_status status = write_text(files, path, O_TRUNC, &out, err);
+    liz_status status = liz_file_write_text(files, path, O_TRUNC, &out, err);
     liz_buf_free(&out);
     return status;
 }

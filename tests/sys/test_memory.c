@@ -1,5 +1,7 @@
-/* test_memory.c - what memory is available, told by made-up trees of /proc and control groups; and large arrays. */
+/* test_memory.c - what memory and how many CPUs there are, told by made-up trees of /proc and control groups; and large
+ * arrays. */
 #include "../lib/temp_dir.h"
+#include "sys/cpu.h"
 #include "sys/memory.h"
 
 #include <setjmp.h>
@@ -97,6 +99,34 @@ static void test_groups_in_container(void **state)
     assert_int_equal(liz_memory_available_under(root), 100 * mib);
 }
 
+/* The quotas of both hierarchies, and one that grants more than the machine has. */
+static void test_cpus(void **state)
+{
+    (void)state;
+    const char *root = tree("cpus");
+    int all = liz_cpu_count_under("/nowhere");
+    assert_true(all >= 1);
+    put(root, "proc/self/cgroup", "4:cpu,cpuacct:/x\n3:cpuset:/y\n0::/a/b\n");
+    put(root, "proc/self/mountinfo",
+        "30 20 0:26 / /two rw - cgroup2 cgroup2 rw\n31 20 0:27 / /one rw - cgroup cgroup rw,cpu,cpuacct\n"
+        "32 20 0:28 / /set rw - cgroup cgroup rw,cpuset\n");
+    put(root, "two/a/b/cpu.max", "max 100000\n");
+    put(root, "two/a/cpu.max", "900000000 100000\n");
+    put(root, "one/x/cpu.cfs_quota_us", "-1\n");
+    put(root, "one/x/cpu.cfs_period_us", "100000\n");
+    put(root, "set/y/cpu.cfs_quota_us", "1\n"); /* of a hierarchy that has no such thing */
+    put(root, "set/y/cpu.cfs_period_us", "1\n");
+    assert_int_equal(liz_cpu_count_under(root), all);
+    put(root, "one/cpu.cfs_quota_us", "50000\n"); /* half a CPU is one */
+    put(root, "one/cpu.cfs_period_us", "100000\n");
+    assert_int_equal(liz_cpu_count_under(root), 1);
+    put(root, "one/cpu.cfs_quota_us", "-1\n");
+    put(root, "two/a/cpu.max", "100000 100000\n");
+    assert_int_equal(liz_cpu_count_under(root), 1);
+    put(root, "two/a/cpu.max", "nonsense\n");
+    assert_int_equal(liz_cpu_count_under(root), all);
+}
+
 static void test_nonsense(void **state)
 {
     (void)state;
@@ -145,10 +175,9 @@ static void test_map(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_no_groups), cmocka_unit_test(test_groups_v2),
-        cmocka_unit_test(test_groups_v1), cmocka_unit_test(test_groups_in_container),
-        cmocka_unit_test(test_nonsense),  cmocka_unit_test(test_this_machine),
-        cmocka_unit_test(test_map),
+        cmocka_unit_test(test_no_groups),           cmocka_unit_test(test_groups_v2), cmocka_unit_test(test_groups_v1),
+        cmocka_unit_test(test_groups_in_container), cmocka_unit_test(test_cpus),      cmocka_unit_test(test_nonsense),
+        cmocka_unit_test(test_this_machine),        cmocka_unit_test(test_map),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
