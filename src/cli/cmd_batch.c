@@ -19,8 +19,10 @@ static int tell_outcome(const cli_args *args, const liz_line_report *report)
         fprintf(stderr, "lizzie: --strict: stopped before %s: mend the row and %s\n", report->message, again);
         return EXIT_FAILED;
     case LIZ_LINE_INTERRUPTED:
-        fprintf(stderr, "lizzie: interrupted: %" PRIu64 " rows are in %s%s: %s\n", n_rows, out,
-                args->line.retry_failed ? ".retry" : "", again);
+        if (args->line.retry_failed)
+            fprintf(stderr, "lizzie: interrupted: the retry of %s is at row %" PRIu64 ": %s\n", out, n_rows, again);
+        else
+            fprintf(stderr, "lizzie: interrupted: %" PRIu64 " rows are in %s: %s\n", n_rows, out, again);
         return cli_exit_interrupted();
     case LIZ_LINE_DONE:
     case LIZ_LINE_PLANNED: break;

@@ -5,31 +5,47 @@
 #include <string.h>
 
 static const char *const roles[LIZ_MESSAGE_ROLES] = {"system", "user", "assistant", "tool"};
-enum { ROLE_ASSISTANT = 2 };
+enum { ROLE_SYSTEM, ROLE_USER, ROLE_ASSISTANT, ROLE_TOOL, ROLE_OTHER };
+_Static_assert((int)ROLE_OTHER == (int)LIZ_MESSAGE_ROLES, "the form counts these");
+
+enum { ROLE_BYTES_MAX = 64, OTHER_ROLES_MAX = 8 };
 
 /* ---- What a template can take ------------------------------------------------------------------- */
 
 #define MARK "part-of-text"
+#define CALLED "called-it"
 #define CALL(content, arguments)                                                                                       \
     "{\"role\":\"assistant\",\"content\":" content ",\"tool_calls\":[{\"id\":\"call00001\",\"type\":\"function\","     \
-    "\"function\":{\"name\":\"called-it\",\"arguments\":" arguments "}}]}"
+    "\"function\":{\"name\":\"" CALLED "\",\"arguments\":" arguments "}}]}"
 #define RESULT(content)                                                                                                \
-    "{\"role\":\"tool\",\"name\":\"called-it\",\"tool_call_id\":\"call00001\",\"content\":" content "}"
-#define USER "{\"role\":\"user\",\"content\":\"a\"}"
-#define PARTS "[{\"type\":\"text\",\"text\":\"" MARK "\"}]"
+    "{\"role\":\"tool\",\"name\":\"" CALLED "\",\"tool_call_id\":\"call00001\",\"content\":" content "}"
+#define SAYS(role, content) "{\"role\":\"" role "\",\"content\":" content "}"
+#define USER SAYS("user", "\"a\"")
+#define PARTS "[{\"type\":\"text\",\"text\":\"b\"},{\"type\":\"text\",\"text\":\"" MARK "\"}]"
+#define TEXT "\"" MARK "\""
 #define MESSAGES(list) "{\"messages\":[" list "]}"
+/* In the nested form of OpenAI and in the flat one. */
+#define TOOLS(name)                                                                                                    \
+    "\"tools\":[{\"type\":\"function\",\"name\":\"" name "\",\"function\":{\"name\":\"" name "\",\"description\":"     \
+    "\"b\",\"parameters\":{\"type\":\"object\",\"properties\":{\"c\":{\"type\":\"string\",\"description\":\"d\"}},"    \
+    "\"required\":[\"c\"]}}}]"
+#define WITH_TOOLS(list) "{\"messages\":[" list "]," TOOLS("c") "}"
 
 typedef struct probe {
     const liz_template *template;
     bool starved; /* of memory: what it said since is not to be believed */
+    bool spent;   /* a rendering went over its limits: the others would take as long */
 } probe;
 
 /* What the template makes of variables; NULL when it cannot. */
 static char *rendered(probe *p, const char *variables)
 {
     liz_rendered r;
+    if (p->spent)
+        return NULL;
     liz_status status = liz_template_render(p->template, variables, strlen(variables), "2026-01-01", 0, &r, NULL);
     p->starved = p->starved || status == LIZ_E_MEMORY;
+    p->spent = status == LIZ_E_LIMIT;
     if (status != LIZ_OK)
         return NULL;
     free(r.data);
@@ -46,50 +62,97 @@ static bool renders(probe *p, const char *variables, const char *part)
     return ok;
 }
 
-/* Whether the mark in the variables comes out, in whatever form. */
-typedef enum mark { MARK_REFUSED = -1, MARK_DROPPED, MARK_SHOWN } mark;
+/* What becomes of a mark in the variables. */
+typedef enum fate { FATE_REFUSED, FATE_DROPPED, FATE_SHOWN } fate;
 
-static mark mark_of(probe *p, const char *variables)
+static fate fate_of(probe *p, const char *variables, const char *mark)
 {
     char *text = rendered(p, variables);
-    mark is = text == NULL ? MARK_REFUSED : strstr(text, MARK) != NULL ? MARK_SHOWN : MARK_DROPPED;
+    fate is = text == NULL ? FATE_REFUSED : strstr(text, mark) != NULL ? FATE_SHOWN : FATE_DROPPED;
     free(text);
     return is;
 }
 
-/* A message without content, but with calls, is shown with its call, and its null not as a word. */
-static bool takes_null(probe *p)
+/* Whether none of two conversations shows the mark, and one is rendered all the same. */
+static bool drops(probe *p, const char *one, const char *other, const char *mark)
 {
-    char *text = rendered(p, MESSAGES(USER "," CALL("null", "{\"a\":1}") "," RESULT("\"b\"")));
-    bool ok = text != NULL && strstr(text, "called-it") != NULL && strstr(text, "None") == NULL &&
-              strstr(text, "null") == NULL;
+    fate is = fate_of(p, one, mark);
+    if (is == FATE_SHOWN)
+        return false;
+    fate also = fate_of(p, other, mark);
+    return (is > also ? is : also) == FATE_DROPPED;
+}
+
+/* How a call can be written, and its result: content that is null or an empty text, arguments as an object or a text.
+ */
+#define OBJECT "{\"a\":\"" CALLED "\"}"
+#define OBJECT_TEXT "\"{\\\"a\\\":\\\"" CALLED "\\\"}\""
+#define TALK(content, arguments, result) USER "," CALL(content, arguments) "," RESULT(result)
+#define WAY(content, arguments, ...)                                                                                   \
+    {                                                                                                                  \
+        {MESSAGES(TALK(content, arguments, "\"b\"")), WITH_TOOLS(TALK(content, arguments, "\"b\""))},                  \
+            {MESSAGES(TALK(content, arguments, TEXT)), WITH_TOOLS(TALK(content, arguments, TEXT))}, __VA_ARGS__        \
+    }
+
+static const struct {
+    const char *call[2], *result[2]; /* without and with tools */
+    bool is_null, is_text;
+} ways[] = {
+    WAY("null", OBJECT, true, false),
+    WAY("\"\"", OBJECT, false, false),
+    WAY("null", OBJECT_TEXT, true, true),
+    WAY("\"\"", OBJECT_TEXT, false, true),
+};
+enum { N_WAYS = sizeof ways / sizeof *ways };
+
+/* Whether it shows the call, and a null not as a word. */
+static fate fate_of_call(probe *p, int way, int with_tools)
+{
+    char *text = rendered(p, ways[way].call[with_tools]);
+    bool shown = text != NULL && strstr(text, CALLED) != NULL;
+    bool as_word = ways[way].is_null && shown && (strstr(text, "None") != NULL || strstr(text, "null") != NULL);
+    fate is = text == NULL || as_word ? FATE_REFUSED : shown ? FATE_SHOWN : FATE_DROPPED;
     free(text);
-    return ok;
+    return is;
+}
+
+/* The first way in which calls are shown, if there is one, and what that says of tools' results. */
+static void find_tools(liz_message_form *form, probe *p)
+{
+    fate best = FATE_REFUSED;
+    for (int i = 0; i < 2 * N_WAYS && best != FATE_SHOWN; i++) {
+        int way = i % N_WAYS;
+        fate is = fate_of_call(p, way, i / N_WAYS);
+        best = is > best ? is : best;
+        if (is != FATE_SHOWN)
+            continue;
+        form->takes_null = ways[way].is_null;
+        form->takes_argument_text = ways[way].is_text;
+        form->drops_role[ROLE_TOOL] = drops(p, ways[way].result[0], ways[way].result[1], MARK);
+    }
+    form->drops_calls = best == FATE_DROPPED;
+    form->drops_tools = drops(p, "{\"messages\":[" USER "]," TOOLS(MARK) "}",
+                              "{\"messages\":[" SAYS("system", "\"s\"") "," USER "]," TOOLS(MARK) "}", MARK);
 }
 
 liz_status liz_message_form_find(liz_message_form *form, const liz_template *t, liz_error *err)
 {
-    static const char parts_of_system[] = MESSAGES("{\"role\":\"system\",\"content\":" PARTS "}," USER);
-    static const char parts_of_user[] = MESSAGES("{\"role\":\"user\",\"content\":" PARTS "}");
-    static const char parts_of_assistant[] = MESSAGES(USER ",{\"role\":\"assistant\",\"content\":" PARTS "}," USER);
-    static const char parts_of_tool[] = MESSAGES(USER "," CALL("\"\"", "{\"a\":1}") "," RESULT(PARTS));
-    static const char argument_object[] = MESSAGES(USER "," CALL("\"\"", "{\"a\":1}") "," RESULT("\"b\""));
-    static const char argument_text[] = MESSAGES(USER "," CALL("\"\"", "\"{\\\"a\\\":1}\"") "," RESULT("\"b\""));
-    static const char tools[] =
-        "{\"messages\":[" USER "],\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"" MARK
-        "\",\"description\":\"b\",\"parameters\":{\"type\":\"object\",\"properties\":{\"c\":{\"type\":\"string\","
-        "\"description\":\"d\"}},\"required\":[\"c\"]}}}]}";
     static const char documents[] =
-        "{\"messages\":[" USER "],\"documents\":[{\"doc_id\":\"1\",\"title\":\"b\",\"text\":\"" MARK "\"}]}";
-    probe p = {t, false};
+        "{\"messages\":[" USER "],\"documents\":[{\"doc_id\":\"1\",\"title\":\"b\",\"text\":" TEXT ",\"content\":" TEXT
+        ",\"contents\":" TEXT "}]}";
+    probe p = {.template = t};
     *form = (liz_message_form){
-        .takes_parts = {renders(&p, parts_of_system, MARK), renders(&p, parts_of_user, MARK),
-                        renders(&p, parts_of_assistant, MARK), renders(&p, parts_of_tool, MARK)},
-        .takes_argument_text = !renders(&p, argument_object, "") && renders(&p, argument_text, ""),
-        .takes_null = takes_null(&p),
-        .shows_tools = mark_of(&p, tools) != MARK_DROPPED,
-        .shows_documents = mark_of(&p, documents) != MARK_DROPPED,
+        .takes_parts = {renders(&p, MESSAGES(SAYS("system", PARTS) "," USER), MARK),
+                        renders(&p, MESSAGES(SAYS("user", PARTS)), MARK),
+                        renders(&p, MESSAGES(USER "," SAYS("assistant", PARTS) "," USER), MARK),
+                        renders(&p, MESSAGES(USER "," CALL("\"\"", OBJECT) "," RESULT(PARTS)), MARK)},
+        .drops_role = {[ROLE_SYSTEM] = fate_of(&p, MESSAGES(SAYS("system", TEXT) "," USER), MARK) == FATE_DROPPED,
+                       [ROLE_USER] = fate_of(&p, MESSAGES(SAYS("user", TEXT)), MARK) == FATE_DROPPED,
+                       [ROLE_ASSISTANT] = drops(&p, MESSAGES(USER "," SAYS("assistant", TEXT) "," USER),
+                                                MESSAGES(USER "," SAYS("assistant", TEXT)), MARK)},
+        .drops_documents = fate_of(&p, documents, MARK) == FATE_DROPPED,
     };
+    find_tools(form, &p);
     return p.starved ? liz_fail(err, LIZ_E_MEMORY, "no memory for a template") : LIZ_OK;
 }
 
@@ -101,6 +164,11 @@ typedef struct adapting {
     liz_arena *arena;
     size_t i; /* the message's number */
     liz_error *err;
+    struct {
+        liz_str name;
+        fate is;
+    } others[OTHER_ROLES_MAX]; /* roles of the template's own: each is tried once */
+    int n_others;
 } adapting;
 
 static bool is_string(const liz_json *json) { return json != NULL && json->type == LIZ_JSON_STRING; }
@@ -117,42 +185,65 @@ static void set_string(liz_json *json, liz_str text)
     json->n_children = 0;
 }
 
-/* What becomes of a message of this role, at the beginning or at the end. */
-static liz_status mark_of_role(adapting *a, liz_str role, mark *out)
+/* What becomes of a message of a role that is none of `roles`, at the beginning or at the end. */
+static liz_status try_role(adapting *a, liz_str role, fate *out)
 {
     static const char *const before[] = {"", USER ","}, *const after[] = {"," USER, ""};
-    probe p = {a->template, false};
-    *out = MARK_REFUSED;
-    for (int i = 0; i < 2 && *out != MARK_SHOWN; i++) {
-        liz_buf text = {.len_max = 1 << 16};
+    probe p = {.template = a->template};
+    *out = FATE_REFUSED;
+    for (int i = 0; i < 2 && *out != FATE_SHOWN; i++) {
+        liz_buf text = {.len_max = 4096};
         liz_buf_printf(&text, "{\"messages\":[%s{\"role\":", before[i]);
         liz_json_write_string(&text, role);
-        liz_buf_printf(&text, ",\"content\":\"" MARK "\"}%s]}", after[i]);
-        mark is = liz_buf_failed(&text) ? MARK_REFUSED : mark_of(&p, text.data);
+        liz_buf_printf(&text, ",\"content\":" TEXT "}%s]}", after[i]);
+        bool failed = liz_buf_failed(&text);
+        fate is = failed ? FATE_REFUSED : fate_of(&p, text.data, MARK);
         *out = is > *out ? is : *out;
         liz_buf_free(&text);
+        if (failed || p.starved)
+            return no_memory(a);
     }
-    return p.starved ? no_memory(a) : LIZ_OK;
+    return LIZ_OK;
 }
 
-/* Gives which of `roles` it is, LIZ_MESSAGE_ROLES for another that the template knows. `developer` is the newer name of
+static liz_status fate_of_role(adapting *a, liz_str role, fate *out)
+{
+    for (int i = 0; i < a->n_others; i++)
+        if (liz_str_eq(a->others[i].name, role)) {
+            *out = a->others[i].is;
+            return LIZ_OK;
+        }
+    if (a->n_others == OTHER_ROLES_MAX)
+        return liz_fail(a->err, LIZ_E_USAGE,
+                        "messages[%zu].role: is one more role than the %d that may be beside the usual", a->i,
+                        OTHER_ROLES_MAX);
+    LIZ_TRY(try_role(a, role, out));
+    a->others[a->n_others].name = role;
+    a->others[a->n_others++].is = *out;
+    return LIZ_OK;
+}
+
+/* Gives which of `roles` it is, ROLE_OTHER for another that the template knows. `developer` is the newer name of
  * `system`. */
 static liz_status read_role(adapting *a, liz_json *role, int *out)
 {
-    if (!is_string(role) || role->string.n == 0)
+    fate is = FATE_SHOWN;
+    if (!is_string(role) || role->string.n == 0 || role->string.n > ROLE_BYTES_MAX)
         return liz_fail(a->err, LIZ_E_USAGE, "messages[%zu].role: is not a name of a role", a->i);
-    for (*out = 0; *out < LIZ_MESSAGE_ROLES; ++*out)
-        if (liz_str_is(role->string, roles[*out]))
-            return LIZ_OK;
-    mark is;
-    LIZ_TRY(mark_of_role(a, role->string, &is));
-    if (liz_str_is(role->string, "developer") && is != MARK_SHOWN) {
-        set_string(role, liz_str_of(roles[0]));
-        *out = 0;
-    } else if (is == MARK_DROPPED) {
+    for (*out = 0; *out < ROLE_OTHER && !liz_str_is(role->string, roles[*out]); ++*out)
+        ;
+    if (*out == ROLE_OTHER)
+        LIZ_TRY(fate_of_role(a, role->string, &is));
+    if (is != FATE_SHOWN && liz_str_is(role->string, "developer")) {
+        set_string(role, liz_str_of(roles[ROLE_SYSTEM]));
+        *out = ROLE_SYSTEM;
+    } else if (is == FATE_DROPPED) {
         return liz_fail(a->err, LIZ_E_USAGE, "messages[%zu].role: \"%.*s\" is none that the chat template shows", a->i,
                         LIZ_STR_ARG(role->string));
     }
+    if (*out != ROLE_OTHER && a->form->drops_role[*out])
+        return liz_fail(a->err, LIZ_E_UNSUPPORTED, "messages[%zu].role: the chat template shows nothing of \"%s\"",
+                        a->i, roles[*out]);
     return LIZ_OK;
 }
 
@@ -203,7 +294,7 @@ static liz_status read_no_content(adapting *a, liz_json *message, liz_json *cont
 {
     const liz_json *calls = liz_json_member(message, "tool_calls");
     bool has_calls = calls != NULL && calls->n_children > 0;
-    if (role == LIZ_MESSAGE_ROLES)
+    if (role == ROLE_OTHER)
         return LIZ_OK;
     if (role != ROLE_ASSISTANT || !(has_calls || is_string(liz_json_member(message, "reasoning_content"))))
         return liz_fail(a->err, LIZ_E_USAGE, "messages[%zu].content: is missing", a->i);
@@ -226,8 +317,8 @@ static liz_status read_content(adapting *a, liz_json *message, int role)
     if (is_null(content))
         return read_no_content(a, message, content, role);
     if (content->type == LIZ_JSON_ARRAY)
-        return read_parts(a, content, role < LIZ_MESSAGE_ROLES && a->form->takes_parts[role]);
-    if (content->type != LIZ_JSON_STRING && (role == 0 || role == 1 || role == ROLE_ASSISTANT))
+        return read_parts(a, content, role < ROLE_OTHER && a->form->takes_parts[role]);
+    if (content->type != LIZ_JSON_STRING && role < ROLE_TOOL)
         return liz_fail(a->err, LIZ_E_USAGE, "messages[%zu].content: is neither a text nor a list of parts", a->i);
     return LIZ_OK;
 }
@@ -258,6 +349,9 @@ static liz_status read_message(adapting *a, liz_json *message)
         return liz_fail(a->err, LIZ_E_USAGE, "messages[%zu]: is no object with a role and a content", a->i);
     if (!is_null(calls) && calls->type != LIZ_JSON_ARRAY)
         return liz_fail(a->err, LIZ_E_USAGE, "messages[%zu].tool_calls: is no list", a->i);
+    if (calls != NULL && calls->n_children > 0 && a->form->drops_calls)
+        return liz_fail(a->err, LIZ_E_UNSUPPORTED, "messages[%zu].tool_calls: the chat template does not show them",
+                        a->i);
     LIZ_TRY(read_role(a, (liz_json *)liz_json_member(message, "role"), &role));
     LIZ_TRY(read_content(a, message, role));
     for (liz_json *call = calls && !a->form->takes_argument_text ? calls->first_child : NULL; call; call = call->next)
@@ -266,7 +360,7 @@ static liz_status read_message(adapting *a, liz_json *message)
 }
 
 /* A list of objects that the template must show to the model, or that is not there. */
-static liz_status check_list(adapting *a, const liz_json *variables, const char *name, bool shows_it)
+static liz_status check_list(adapting *a, const liz_json *variables, const char *name, bool drops_it)
 {
     const liz_json *list = liz_json_member(variables, name);
     bool ok = is_null(list) || list->type == LIZ_JSON_ARRAY;
@@ -274,7 +368,7 @@ static liz_status check_list(adapting *a, const liz_json *variables, const char 
         ok = item->type == LIZ_JSON_OBJECT;
     if (!ok)
         return liz_fail(a->err, LIZ_E_USAGE, "%s: is no list of objects", name);
-    if (!is_null(list) && list->n_children > 0 && !shows_it)
+    if (!is_null(list) && list->n_children > 0 && drops_it)
         return liz_fail(a->err, LIZ_E_UNSUPPORTED, "%s: the chat template does not show them to the model", name);
     return LIZ_OK;
 }
@@ -282,10 +376,10 @@ static liz_status check_list(adapting *a, const liz_json *variables, const char 
 liz_status liz_messages_adapt(const liz_message_form *form, const liz_template *t, liz_json *variables,
                               liz_arena *arena, liz_error *err)
 {
-    adapting a = {form, t, arena, 0, err};
+    adapting a = {.form = form, .template = t, .arena = arena, .err = err};
     const liz_json *messages = liz_json_member(variables, "messages");
-    LIZ_TRY(check_list(&a, variables, "tools", form->shows_tools));
-    LIZ_TRY(check_list(&a, variables, "documents", form->shows_documents));
+    LIZ_TRY(check_list(&a, variables, "tools", form->drops_tools));
+    LIZ_TRY(check_list(&a, variables, "documents", form->drops_documents));
     for (liz_json *m = messages ? messages->first_child : NULL; m != NULL; m = m->next, a.i++)
         LIZ_TRY(read_message(&a, m));
     return LIZ_OK;

@@ -14,9 +14,10 @@ enum { LIZ_MESSAGE_ROLES = 4 }; /* system, user, assistant, tool */
 
 typedef struct liz_message_form {
     bool takes_parts[LIZ_MESSAGE_ROLES]; /* content as a list of {"type":"text","text":...} */
+    bool drops_role[LIZ_MESSAGE_ROLES];  /* its messages without a word */
     bool takes_argument_text;            /* arguments of tool calls as a string, and only so */
     bool takes_null;                     /* content of a message of tool calls */
-    bool shows_tools, shows_documents;
+    bool drops_calls, drops_tools, drops_documents;
 } liz_message_form;
 
 LIZ_MUST_CHECK liz_status liz_message_form_find(liz_message_form *form, const liz_template *t, liz_error *err);

@@ -86,7 +86,7 @@ liz_status liz_line_feed_read(const liz_line_job *job, const liz_line_cut *cut, 
         take_kept(job->opts, &record, row);
         liz_line_loras_of_record(job->opts, &record, row, &ask->request.loras);
     }
-    if (row->error_code != NULL)
+    if (row->error_code != NULL || !liz_line_ask_check(ask, job->info.n_vocab, job->form, row))
         return LIZ_OK;
     LIZ_TRY(liz_line_ask_tokens(ask, &job->prompter, job->form, &record, row, tokens, err));
     return *tokens != NULL ? prepare_choices(job, choices, ask, row, *tokens, err) : LIZ_OK;

@@ -312,8 +312,10 @@ static bool read_float(reading *r, const parameter *p, const liz_json *value)
     double x;
     if (!liz_json_double(value, &x) || !isfinite((float)x))
         return wrong(r, p->name, "a number");
-    float value_of = p->kind == KIND_SHARE && x == 0 ? LIZ_LINE_SHARE_MIN : (float)x;
-    memcpy((char *)r->ask + p->at, &value_of, sizeof value_of);
+    float number = (float)x;
+    if (p->kind == KIND_SHARE && number == 0)
+        number = LIZ_LINE_SHARE_MIN;
+    memcpy((char *)r->ask + p->at, &number, sizeof number);
     return true;
 }
 

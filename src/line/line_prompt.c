@@ -240,7 +240,8 @@ static bool is_chat(const liz_line_prompter *p, const liz_line_record *record)
 {
     if (p->template != NULL)
         return p->chat != NULL;
-    return liz_json_member(record->json, "prompt") == NULL && liz_json_member(record->json, "messages") != NULL;
+    const liz_json *prompt = liz_json_member(record->json, "prompt");
+    return (prompt == NULL || prompt->type == LIZ_JSON_NULL) && liz_json_member(record->json, "messages") != NULL;
 }
 
 static bool raw_text(const liz_line_prompter *p, const liz_line_record *record, size_t cut, liz_line_row *row,

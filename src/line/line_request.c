@@ -91,6 +91,29 @@ liz_status liz_line_ask_settle(liz_line_ask *ask, const liz_line_opts *o, const 
     return liz_sampling_check(&ask->request.sampling, info->n_vocab, err);
 }
 
+static int32_t greatest(const int32_t *tokens, size_t n)
+{
+    int32_t max = -1;
+    for (size_t i = 0; i < n; i++)
+        max = tokens[i] > max ? tokens[i] : max;
+    return max;
+}
+
+bool liz_line_ask_check(const liz_line_ask *ask, int32_t n_vocab, liz_line_form form, liz_line_row *row)
+{
+    liz_error err;
+    int32_t in_prompt = greatest(ask->tokens, ask->n_tokens);
+    int32_t in_stop = greatest(ask->request.stop_tokens, ask->request.n_stop_tokens);
+    if (form != LIZ_LINE_FORM_OPENAI)
+        return true;
+    if (in_prompt >= n_vocab || in_stop >= n_vocab)
+        liz_line_row_fail(row, LIZ_ROW_INVALID_ROW, "token %d: the vocabulary ends at %d",
+                          in_prompt >= n_vocab ? in_prompt : in_stop, n_vocab - 1);
+    else if (liz_sampling_check(&ask->request.sampling, n_vocab, &err) != LIZ_OK)
+        liz_line_row_fail(row, LIZ_ROW_INVALID_ROW, "%s", err.text);
+    return row->error_code == NULL;
+}
+
 /* ---- The prompt --------------------------------------------------------------------------------- */
 
 liz_status liz_line_ask_tokens(const liz_line_ask *ask, const liz_line_prompter *p, liz_line_form form,

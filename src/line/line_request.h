@@ -37,6 +37,9 @@ LIZ_MUST_CHECK liz_status liz_line_ask_settle(liz_line_ask *ask, const liz_line_
                                               const liz_engine_info *info, float temperature, float min_p,
                                               int32_t *stop_tokens, liz_error *err);
 
+/* False and an error row where a request of an OpenAI row is none for a model of `n_vocab` tokens. */
+bool liz_line_ask_check(const liz_line_ask *ask, int32_t n_vocab, liz_line_form form, liz_line_row *row);
+
 /* Gives the tokens of the prompt: of `ask` where the form is OpenAI's, else of the record. As liz_line_prompt_tokens.
  */
 LIZ_MUST_CHECK liz_status liz_line_ask_tokens(const liz_line_ask *ask, const liz_line_prompter *prompter,

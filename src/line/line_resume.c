@@ -27,6 +27,13 @@ static liz_status fail_foreign(const liz_line_job *job, uint64_t line, uint64_t 
                     job->opts->out_path, line, index);
 }
 
+/* Whether a line is what is left of a row: its beginning, or blocks that never reached the disk and read as 0. */
+static bool is_torn(const liz_line_job *job, const liz_line_cut *cut, uint64_t index)
+{
+    return memchr(cut->text.p, '\0', cut->text.n) != NULL ||
+           (!cut->is_closed && liz_line_row_begins(cut->text, job->form, index));
+}
+
 /* Behind all rows that the side file vouches for nothing of the job can stand but a torn line, or blocks that read as
  * 0. */
 static liz_status check_end(const liz_line_job *job, liz_line_input *in, const liz_line_rows *found, uint64_t index,
@@ -39,9 +46,7 @@ static liz_status check_end(const liz_line_job *job, liz_line_input *in, const l
     if (size == found->bytes)
         return LIZ_OK;
     LIZ_TRY(liz_line_input_next(in, &cut, &got, err));
-    bool torn = got && (memchr(cut.text.p, '\0', cut.text.n) != NULL ||
-                        (!cut.is_closed && liz_line_row_begins(cut.text, job->form, index)));
-    return torn ? LIZ_OK : fail_foreign(job, found->n + 1, index, err);
+    return got && is_torn(job, &cut, index) ? LIZ_OK : fail_foreign(job, found->n + 1, index, err);
 }
 
 /* Counts the whole rows of `path`, up to the record `n_records` (exclusive; 0: of a job that began anew, and may not
@@ -59,13 +64,13 @@ static liz_status scan_rows(const liz_line_job *job, const char *path, uint64_t 
         bool got;
         uint64_t end, size;
         status = liz_line_input_next(in, &cut, &got, err);
-        if (status != LIZ_OK || !got || !cut.is_closed)
+        if (status != LIZ_OK || !got)
             break;
         liz_line_input_bytes(in, &end, &size);
-        bool follows = end == found->bytes + cut.text.n + 1; /* no mark, blank line or other line end between */
+        /* no mark, blank line or other line end between */
+        bool follows = cut.is_closed && end == found->bytes + cut.text.n + 1;
         if (!follows || !liz_line_row_matches(cut.text, job->form, index)) {
-            bool torn = memchr(cut.text.p, '\0', cut.text.n) != NULL; /* blocks that never reached the disk read as 0 */
-            status = torn ? LIZ_OK : fail_foreign(job, cut.line, index, err);
+            status = is_torn(job, &cut, index) ? LIZ_OK : fail_foreign(job, cut.line, index, err);
             break;
         }
         found->n++;
@@ -162,13 +167,26 @@ static liz_status open_locked(liz_line_job *job, int flags, liz_error *err)
     return status == LIZ_E_BUSY ? fail_busy(job, err) : status;
 }
 
-/* OUT's kind: a file (perhaps not there yet) can be resumed; a pipe, a device, "-" and other names of what is open
- * already (/dev/stdout) cannot. */
+/* The descriptor that a path is another name of, -1 for other paths. Opened by that name it would be written from its
+ * beginning, whatever the redirection says. */
+static int descriptor_of(const char *path)
+{
+    int fd, n = 0;
+    if (strcmp(path, "-") == 0 || strcmp(path, "/dev/stdout") == 0)
+        return STDOUT_FILENO;
+    if (strcmp(path, "/dev/stderr") == 0)
+        return STDERR_FILENO;
+    bool is = (sscanf(path, "/dev/fd/%d%n", &fd, &n) == 1 || sscanf(path, "/proc/self/fd/%d%n", &fd, &n) == 1) &&
+              path[n] == '\0';
+    return is ? fd : -1;
+}
+
+/* OUT's kind: a file (perhaps not there yet) can be resumed; a pipe, a device and what is open already cannot. */
 static bool out_is_file(const char *path, uint64_t *size)
 {
     struct stat st;
     *size = 0;
-    if (strcmp(path, "-") == 0 || strncmp(path, "/dev/", 5) == 0 || strncmp(path, "/proc/", 6) == 0)
+    if (descriptor_of(path) >= 0)
         return false;
     if (stat(path, &st) != 0)
         return true;
@@ -332,6 +350,9 @@ liz_status liz_line_resume(liz_line_job *job, liz_error *err)
         return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for a path", o->out_path);
     if (access(o->out_path, F_OK) == 0 && access(o->out_path, W_OK) != 0)
         return liz_fail(err, LIZ_E_IO, "%s: cannot be written: %m%s", o->out_path, liz_file_hint(errno));
+    job->is_new = !job->resumable;
+    if (!job->resumable && o->retry_failed)
+        return liz_fail(err, LIZ_E_USAGE, "%s: is no file: --retry-failed needs a finished OUT", o->out_path);
     if (!job->resumable)
         return LIZ_OK;
     liz_status status = liz_line_journal_open(&job->journal, job->files, o->out_path, err);
@@ -386,27 +407,31 @@ static bool same_open_file(int a, int b)
 }
 
 /* What of a file are whole lines, if its end shows it; else all of it. */
-static uint64_t whole_lines(int fd, uint64_t size)
+static uint64_t whole_lines(const char *path, uint64_t size)
 {
     char tail[4096];
     size_t n = size < sizeof tail ? (size_t)size : sizeof tail;
-    if (n == 0 || pread(fd, tail, n, (off_t)(size - n)) != (ssize_t)n)
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t got = fd >= 0 ? pread(fd, tail, n, (off_t)(size - n)) : -1;
+    if (fd >= 0)
+        close(fd);
+    if (n == 0 || got != (ssize_t)n)
         return size;
     const char *end = memrchr(tail, '\n', n);
-    return end != NULL ? size - n + (uint64_t)(end + 1 - tail) : size;
+    return end != NULL ? size - n + (uint64_t)(end + 1 - tail) : n == size ? 0 : size;
 }
 
 /* Emptied, or cut off where a line is torn, only when it is known not to be OUT or its side file by another name. */
 static liz_status open_stats(liz_line_job *job, const char *path, liz_error *err)
 {
     struct stat st;
-    LIZ_TRY(liz_file_open(job->files, path, O_RDWR | O_CREAT | O_APPEND, &job->stats_fd, err));
+    LIZ_TRY(liz_file_open(job->files, path, O_WRONLY | O_CREAT | O_APPEND, &job->stats_fd, err));
     if (same_open_file(job->stats_fd, job->target_fd) || same_open_file(job->stats_fd, job->journal.fd))
         return liz_fail(err, LIZ_E_USAGE, "%s: is the file of --stats and also OUT or its side file: name another",
                         path);
     if (fstat(job->stats_fd, &st) != 0 || !S_ISREG(st.st_mode))
         return LIZ_OK;
-    job->stats_bytes = job->is_new ? 0 : whole_lines(job->stats_fd, (uint64_t)st.st_size);
+    job->stats_bytes = job->is_new ? 0 : whole_lines(path, (uint64_t)st.st_size);
     return job->stats_bytes == (uint64_t)st.st_size
                ? LIZ_OK
                : liz_file_truncate(job->files, job->stats_fd, path, job->stats_bytes, err);
@@ -414,11 +439,12 @@ static liz_status open_stats(liz_line_job *job, const char *path, liz_error *err
 
 liz_status liz_line_target_open(liz_line_job *job, liz_error *err)
 {
-    if (strcmp(job->target_path, "-") == 0)
-        job->target_fd = STDOUT_FILENO;
-    else if (!job->resumable)
+    int fd = descriptor_of(job->target_path);
+    if (fd >= 0 && (job->target_fd = fcntl(fd, F_DUPFD_CLOEXEC, 3)) < 0)
+        return liz_fail(err, LIZ_E_IO, "%s: cannot be written: %m%s", job->target_path, liz_file_hint(errno));
+    if (fd < 0 && !job->resumable)
         LIZ_TRY(liz_file_open(job->files, job->target_path, O_WRONLY, &job->target_fd, err));
-    else
+    if (job->resumable)
         LIZ_TRY(open_resumable(job, err));
     if (job->is_new && job->opts->restart)
         remove_retry(job);

@@ -383,8 +383,7 @@ static void job_close(liz_line_job *job)
 {
     liz_line_window_close(&job->window);
     liz_engine_close(job->engine);
-    if (job->target_fd != STDOUT_FILENO)
-        liz_file_close(job->files, &job->target_fd);
+    liz_file_close(job->files, &job->target_fd);
     liz_file_close(job->files, &job->stats_fd);
     liz_line_input_close(job->old_out);
     liz_line_journal_close(&job->journal);

@@ -383,8 +383,9 @@ bool liz_line_row_is_error(liz_str line)
     liz_json *json = NULL;
     if (liz_json_read(&json, line, &arena, NULL) != LIZ_OK)
         json = NULL;
-    const liz_json *response = liz_json_member(json, "response");
-    const liz_json *error = liz_json_member(response ? liz_json_member(response, "body") : json, "error");
+    const liz_json *error = liz_json_member(json, "error"); /* plain, and as OpenAI's form was before the body had it */
+    if (error == NULL || error->type != LIZ_JSON_OBJECT)
+        error = liz_json_member(liz_json_member(liz_json_member(json, "response"), "body"), "error");
     bool is_error = error != NULL && error->type == LIZ_JSON_OBJECT;
     liz_arena_free(&arena);
     return is_error;

@@ -264,6 +264,19 @@ for time in first second; do
     is "$?$(wc -l <named)" 02 "-o /dev/stdout > file, the $time time"
 done
 is "$(ls /dev/stdout.lizzie named.lizzie 2>/dev/null)" "" "leaves nothing beside it"
+for name in - /dev/stdout /dev/fd/1 /proc/self/fd/1; do
+    echo first >added
+    "$lizzie" batch model good.jsonl -o $name --prompt '{{text}}' >>added 2>/dev/null
+    is "$?$(head -n 1 added)$(wc -l <added)" 0first3 "-o $name >> file adds to it"
+done
+if [ -w /dev/shm ]; then
+    shm=$(mktemp -d /dev/shm/lizzie.XXXXXX)
+    run 'a file in /dev/shm' 0 batch model good.jsonl -o "$shm/out" --prompt '{{text}}'
+    is "$(ls "$shm" | tr '\n' ' ')" "out out.lizzie " "is a file like another"
+    rm -r "$shm"
+else
+    skipped "a file in /dev/shm" "it cannot be written" 2
+fi
 
 # --- a terminal
 if command -v script >/dev/null; then

@@ -33,8 +33,8 @@ static void append(const char *path, const char *text)
 static void test_appended_by_others(void **state)
 {
     (void)state;
-    static const char *const texts[] = {"my own note\n", "{\"index\":9,\"text\":\"another\"}\n", "note", "\n",
-                                        "{\"index\":2,\"text\":\"whole\"}\n"};
+    static const char *const texts[] = {"my own note\n", "my own", "{\"index\":9,\"text\":\"another\"}\n",
+                                        "note",          "\n",     "{\"index\":2,\"text\":\"whole\"}\n"};
     lab_make_input("in.jsonl", 4, false);
     liz_line_opts opts = lab_opts("in.jsonl", "out");
     for (int limit = 0; limit <= 2; limit += 2)
@@ -152,6 +152,9 @@ static void test_retry_beside(void **state)
     assert_true(stat("real", &st) == 0 && (st.st_mode & 0777) == 0600);
     assert_true(stat("link.lizzie", &st) == 0 && (st.st_mode & 0777) == 0600);
     assert_int_equal(lab_n_lines("real"), 6);
+    rename("in.jsonl", "real.retry"); /* an input that the retry would be written over */
+    opts.in_path = "real.retry";
+    lab_run_fails(&opts, LIZ_E_USAGE, "real.retry: is IN and also a file that stands beside OUT");
 }
 
 /* ---- --stats ------------------------------------------------------------------------------------ */
@@ -166,12 +169,31 @@ static void test_torn_stats(void **state)
     opts.limit = 3;
     lab_run_ok(&opts, LIZ_LINE_LIMITED);
     append("stats", "{\"index\":3,\"queue_us\":30");
+    opts.limit = 4;
+    lab_run_ok(&opts, LIZ_LINE_LIMITED);
+    assert_int_equal(lab_n_lines("stats"), 4);
+    lab_puts("stats", "{\"index\":0,\"queue_us\":30"); /* nothing but a torn line */
     opts.limit = 0;
     lab_run_ok(&opts, LIZ_LINE_DONE);
-    assert_int_equal(lab_n_lines("stats"), 6);
+    assert_int_equal(lab_n_lines("stats"), 2);
     liz_buf stats = lab_get("stats");
     assert_null(strstr(stats.data, "\"queue_us\":30{"));
     liz_buf_free(&stats);
+}
+
+/* Rows to a stream begin anew each time, and so do their stats. */
+static void test_stats_of_streams(void **state)
+{
+    (void)state;
+    lab_make_input("in.jsonl", 3, false);
+    liz_line_opts opts = lab_opts("in.jsonl", "/dev/null");
+    opts.stats_path = "stats";
+    for (int i = 0; i < 2; i++) {
+        lab_run_ok(&opts, LIZ_LINE_DONE);
+        assert_int_equal(lab_n_lines("stats"), 3);
+    }
+    opts.retry_failed = true;
+    lab_run_fails(&opts, LIZ_E_USAGE, "/dev/null: is no file");
 }
 
 /* Stats that cannot be written end the line before OUT has the rows, so that each row has its own in the end. */
@@ -199,7 +221,17 @@ static void test_dry_run_counts(void **state)
 {
     (void)state;
     static const char *const choices[] = {"a choice that is far too long for a context of sixty-four tokens, so", "no"};
+    static const char *const bodies[] = {"\"prompt\":[99999999]", "\"prompt\":\"a\",\"top_p\":5",
+                                         "\"prompt\":\"a\",\"logit_bias\":{\"99999999\":1}",
+                                         "\"prompt\":\"a\",\"stop_token_ids\":[99999999]", "\"prompt\":\"a\""};
     lab_puts("in.jsonl", "{\"text\":\"a\",\"k\":1}\n{\"text\":\"b\"}\n{\"text\":\"c\",\"k\":3}\n");
+    unlink("openai.jsonl");
+    for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
+        char row[256];
+        snprintf(row, sizeof row,
+                 "{\"custom_id\":\"c\",\"method\":\"POST\",\"url\":\"/v1/completions\",\"body\":{%s}}\n", bodies[i]);
+        append("openai.jsonl", row);
+    }
     liz_line_opts opts = lab_opts("in.jsonl", "out");
     opts.n_keep = 1;
     opts.keep[0] = "k";
@@ -220,6 +252,17 @@ static void test_dry_run_counts(void **state)
             fail_msg("no %s in\n%s", want, report.plan.data);
         liz_line_report_free(&report);
     }
+    liz_line_report report;
+    liz_error err;
+    opts = lab_opts("openai.jsonl", "out");
+    opts.prompt = NULL;
+    lab_remove_out("out");
+    assert_int_equal(lab_run(&opts, &report, NULL), LIZ_LINE_DONE);
+    assert_int_equal(report.progress.n_failed, 4);
+    opts.dry_run = true;
+    assert_int_equal(liz_line_run(&opts, &report, &err), LIZ_OK);
+    assert_non_null(strstr(report.plan.data, "error rows among the first 5: 4\n"));
+    liz_line_report_free(&report);
 }
 
 /* Words read are those of the prompts, not of fields that the prompt leaves out, nor of error rows. */
@@ -239,9 +282,9 @@ static void test_words_read(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_appended_by_others), TEST(test_limit_is_all),   TEST(test_refused_before),
-        TEST(test_all_differences),    TEST(test_retry_beside),   TEST(test_torn_stats),
-        TEST(test_full_stats),         TEST(test_dry_run_counts), TEST(test_words_read),
+        TEST(test_appended_by_others), TEST(test_limit_is_all), TEST(test_refused_before),   TEST(test_all_differences),
+        TEST(test_retry_beside),       TEST(test_torn_stats),   TEST(test_stats_of_streams), TEST(test_full_stats),
+        TEST(test_dry_run_counts),     TEST(test_words_read),
     };
     return cmocka_run_group_tests(tests, setup, lab_close);
 }

@@ -299,7 +299,7 @@ static void test_body_parameters(void **state)
         {"\"typical_p\":0.5,\"xtc_probability\":1,\"xtc_threshold\":0.2", NULL, NULL},
         {"\"typical_p\":\"x\"", "invalid_row", "body.typical_p: is not a number"},
         {"\"typical_p\":1e999", "invalid_row", "body.typical_p: is not a number"},
-        {"\"typical_p\":2", "invalid_row", "out of range"},
+        {"\"typical_p\":2", "invalid_row", "typical_p is 2: it must be"},
         {"\"dry_multiplier\":0.8,\"dry_base\":2,\"dry_allowed_length\":3,\"dry_penalty_last_n\":100", NULL, NULL},
         {"\"dry_allowed_length\":-1", "invalid_row", "body.dry_allowed_length"},
         {"\"dry_sequence_breakers\":[\"\\n\",\";\"]", NULL, NULL},

@@ -111,6 +111,9 @@ static void test_messages_refused(void **state)
     static const char *const rows[][2] = {
         {"{\"messages\":[\"hi\"]}", "\"invalid_row\",\"message\":\"messages[0]: is no object"},
         {"{\"messages\":[{\"content\":\"hi\"}]}", "\"invalid_row\",\"message\":\"messages[0].role"},
+        {"{\"messages\":[{\"role\":\"a role that is longer than any role has a reason to be, by far too "
+         "much\",\"content\":\"a\"}]}",
+         "\"invalid_row\",\"message\":\"messages[0].role: is not a name of a role"},
         {"{\"messages\":[{\"role\":5,\"content\":\"hi\"}]}", "\"invalid_row\",\"message\":\"messages[0].role"},
         {"{\"messages\":[{\"role\":\"user\"}]}", "\"invalid_row\",\"message\":\"messages[0].content: is missing"},
         {USER("null"), "messages[0].content: is missing"},
@@ -137,22 +140,41 @@ static void test_messages_refused(void **state)
 static void test_messages_adapted(void **state)
 {
     (void)state;
-    lab_puts("picky.jinja", "{% for m in messages %}{% if m.role in ['system', 'user', 'assistant'] %}"
-                            "[{{ m.role }}:{{ m.content + '' }}]{% endif %}{% endfor %}");
+    lab_puts("picky.jinja",
+             "{% for m in messages %}{% if m.role in ['system', 'user', 'assistant'] %}"
+             "[{{ m.role }}:{{ m.content + '' }}{% for c in m.tool_calls %}{{ c.function.name }}{% endfor %}]"
+             "{% endif %}{% endfor %}");
     lab_puts("picky", "template=./picky.jinja\n");
     lab_puts("parts.jinja", "{% for m in messages %}{% if m.role == 'user' and m.content is not string %}"
                             "{% for p in m.content %}({{ p.text }}){% endfor %}{% elif m.content is none %}none!"
                             "{% for c in m.tool_calls %}{{ c.function.name }}{% endfor %}{% else %}{{ m.content }}"
                             "{% endif %}{% endfor %}");
     lab_puts("parts", "template=./parts.jinja\n");
+    lab_puts("first.jinja", "{% for m in messages %}{% if m.role != 'system' %}{{ m.content if m.content is string "
+                            "else m.content[0].text }}"
+                            "{% endif %}{% endfor %}");
+    lab_puts("first", "template=./first.jinja\n");
+    static const char *const first[][2] = {
+        /* It would show the first part alone. */
+        {USER("[{\"type\":\"text\",\"text\":\"!echo!\"},{\"type\":\"text\",\"text\":\"b\"}]"),
+         "\"text\":\"!echo!\\nb\""},
+        {"{\"messages\":[{\"role\":\"system\",\"content\":\"s\"},{\"role\":\"user\",\"content\":\"a\"}]}",
+         "\"unsupported\",\"message\":\"messages[0].role: the chat template shows nothing of \\\"system\\\""},
+        {"{\"messages\":[{\"role\":\"developer\",\"content\":\"!echo!d\"},{\"role\":\"user\",\"content\":\"a\"}]}",
+         "\"text\":\"!echo!da\""},
+        {"{\"messages\":[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"assistant\",\"content\":\"\"," CALLS "}]}",
+         "\"unsupported\",\"message\":\"messages[1].tool_calls: the chat template does not show them"},
+    };
     static const char *const picky[][2] = {
         {"{\"messages\":[{\"role\":\"developer\",\"content\":\"!echo!\"}]}", "\"text\":\"[system:!echo!]\""},
+        {"{\"messages\":[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"tool\",\"content\":\"b\"}]}",
+         "\"unsupported\",\"message\":\"messages[1].role: the chat template shows nothing of \\\"tool\\\""},
         {"{\"messages\":[{\"role\":\"sytem\",\"content\":\"a\"}]}",
          "\"invalid_row\",\"message\":\"messages[0].role: \\\"sytem\\\" is none that the chat template shows"},
         {USER("[{\"type\":\"text\",\"text\":\"!echo!\"},{\"type\":\"refusal\",\"refusal\":\"no\"}]"),
          "[user:!echo!\\nno]"},
         {"{\"messages\":[{\"role\":\"user\",\"content\":\"!echo!b\"},{\"role\":\"assistant\"," CALLS "}]}",
-         "[user:!echo!b][assistant:]"},
+         "[user:!echo!b][assistant:f]"},
         {"{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],\"tools\":[{\"type\":\"function\"}]}",
          "\"unsupported\",\"message\":\"tools: the chat template does not show them"},
         {"{\"messages\":[{\"role\":\"user\",\"content\":\"!echo!c\"}],\"tools\":[],\"documents\":null}",
@@ -171,6 +193,8 @@ static void test_messages_adapted(void **state)
          "\"text\":\"!echo!none!f\""},
     };
     assert_rows("picky", picky, sizeof picky / sizeof *picky);
+    lab_remove_out("out");
+    assert_rows("first", first, sizeof first / sizeof *first);
     lab_remove_out("out");
     assert_rows("parts", parts, sizeof parts / sizeof *parts);
 }
@@ -223,6 +247,10 @@ static void test_openai(void **state)
              "n",
              "\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"tools\":[{\"n\":1}],\"tool_choice\":\"none\""),
          "\"message\":\"body.tool_choice: is not supported"},
+        {CHAT_ROW("q", "\"prompt\":null,\"top_p\":1e-50,\"messages\":[{\"role\":\"user\",\"content\":\"!echo!n\"}]"),
+         "user\\n!echo!n"},
+        {"{\"custom_id\":\"r\",\"method\":\"POST\",\"url\":\"/v1/completions\",\"body\":{\"prompt\":[99999999]}}",
+         "token 99999999: the vocabulary ends at"},
         {"{\"custom_id\":\"o\",\"method\":\"POST\",\"url\":\"/v1/completions\",\"body\":{\"prompt\":[[33,34]]}}",
          "\"usage\":{\"prompt_tokens\":2"},
         {"{\"custom_id\":\"p\",\"method\":\"POST\",\"url\":\"/v1/completions\"}", "its \\\"body\\\" is not an object"},

@@ -806,7 +806,7 @@ static void test_models(void **state)
     lab_run_ok(&opts, LIZ_LINE_DONE);
     opts.model_path = "vocabless";
     opts.restart = true;
-    lab_run_fails(&opts, LIZ_E_UNSUPPORTED, "has no vocabulary");
+    lab_run_fails(&opts, LIZ_E_UNSUPPORTED, "no vocabulary");
     opts.model_path = "huge";
     lab_run_fails(&opts, LIZ_E_MEMORY, "needs 999 GiB");
     assert_int_equal(lab_n_lines("out"), 3); /* --restart overwrites nothing before the model is open */
