@@ -517,7 +517,8 @@ typedef struct liz_merge_opts {
     const char *type; /* of the matrices that change, "F16" and the like; NULL: their own */
     bool overwrite;   /* what stands at `out_path` */
     int n_threads;
-    void (*on_progress)(void *user, uint64_t done, uint64_t total); /* bytes of the model; may be NULL */
+    /* Bytes of the model, on the calling thread; false ends it with LIZ_E_CANCELLED. May be NULL. */
+    bool (*on_progress)(void *user, uint64_t done, uint64_t total);
     void *on_progress_user;
 } liz_merge_opts;
 

@@ -135,6 +135,8 @@ int cli_fail(liz_status status, const liz_error *err);
 void cli_log_install(bool verbose);
 /* Writes what `out` holds to standard output, and empties it. */
 LIZ_MUST_CHECK liz_status cli_flush(liz_buf *out, liz_error *err);
+/* LIZ_E_USAGE where `path` (NULL: none) is a file that the command reads: the model, adapters, data and the like. */
+LIZ_MUST_CHECK liz_status cli_check_written(const cli_args *args, const char *path, liz_error *err);
 /* Appends what standard input still has. */
 LIZ_MUST_CHECK liz_status cli_read_stdin(liz_buf *text, liz_error *err);
 
@@ -179,6 +181,7 @@ void cli_training_begin(cli_teller *t, cli_args *args, const char *out);
 void cli_training_tell(void *teller, liz_train_event event, const liz_train_progress *progress);
 /* Says that an interrupted training can go on. Gives `status`. */
 liz_status cli_training_end(liz_status status, const liz_error *err);
+LIZ_MUST_CHECK liz_status cli_training_check(const cli_args *args, const char *out, liz_error *err);
 
 /* ---- Chat --------------------------------------------------------------------------------------- */
 

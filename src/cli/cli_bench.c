@@ -338,6 +338,7 @@ static liz_status run_line(bench *b, liz_error *err)
     liz_buf shared = {.len_max = 1u << 20};
     liz_line_opts line = b->args->line;
     snprintf(folder, sizeof folder, "%s/lizzie-bench-XXXXXX", tmp != NULL && *tmp != '\0' ? tmp : "/tmp");
+    cli_at_work = true; /* an interrupt takes the folder away again */
     if (mkdtemp(folder) == NULL)
         return liz_fail(err, LIZ_E_IO, "%s: cannot be created: %m", folder);
     snprintf(in_path, sizeof in_path, "%s/rows.jsonl", folder);
@@ -356,8 +357,11 @@ static liz_status run_line(bench *b, liz_error *err)
     line.engine.n_parallel = b->times->info.n_parallel;
     line.engine.speculate = LIZ_SPECULATE_OFF;
     line.stop = &cli_stop;
-    for (int i = 0; status == LIZ_OK && i < b->args->bench.n_rounds; i++)
+    for (int i = 0; status == LIZ_OK && i < b->args->bench.n_rounds && !cli_stop; i++)
         status = time_line(b, &line, i, err);
+    cli_at_work = false;
+    if (cli_stop)
+        status = liz_fail(err, LIZ_E_CANCELLED, "interrupted");
     b->times->has_line = status == LIZ_OK;
     liz_buf_free(&shared);
     unlink(in_path);

@@ -94,6 +94,7 @@ static void take_turn(chat *c, const char *line)
 
 static liz_status save(chat *c, const char *path, liz_error *err)
 {
+    LIZ_TRY(cli_check_written(c->args, path, err));
     liz_buf out = {.len_max = MESSAGES_MAX};
     liz_buf_putc(&out, '[');
     all_messages(c, &out);
@@ -103,11 +104,26 @@ static liz_status save(chat *c, const char *path, liz_error *err)
     return status;
 }
 
+/* Whether the template can show them. */
+static liz_status check_messages(const chat *c, const liz_json *list, const char *path, liz_error *err)
+{
+    liz_buf messages = {.len_max = MESSAGES_MAX};
+    liz_rendered rendered = {0};
+    for (const liz_json *m = list->first_child; m != NULL; m = m->next)
+        liz_json_put(&messages, NULL, m->source);
+    liz_status status =
+        list->n_children > 0 ? cli_messages_render(c->args, c->template, &messages, &rendered, err) : LIZ_OK;
+    liz_rendered_free(&rendered);
+    liz_buf_free(&messages);
+    return status != LIZ_OK ? liz_fail_within(err, LIZ_E_FORMAT, "%s", path) : LIZ_OK;
+}
+
 /* Takes the messages of a JSON array over; a system text at its beginning becomes the chat's. */
 static liz_status take_messages(chat *c, const liz_json *list, const char *path, liz_error *err)
 {
     if (list->type != LIZ_JSON_ARRAY)
         return liz_fail(err, LIZ_E_FORMAT, "%s: is no JSON array of messages", path);
+    LIZ_TRY(check_messages(c, list, path, err));
     const liz_json *m = list->first_child, *role = liz_json_member(m, "role"), *text = liz_json_member(m, "content");
     liz_buf_clear(&c->messages);
     liz_buf_clear(&c->system);

@@ -404,7 +404,7 @@ static const option options[] = {
     {"heads", "N", CLI_TRAIN, INT(train.shape.n_head, 1, 1024), "attention heads (default: of 64 elements)"},
     {"kv-heads", "N", CLI_TRAIN, INT(train.shape.n_head_kv, 1, 1024),
      "heads of keys and values (default: as many, or the named shape's)"},
-    {"head-size", "N", CLI_TRAIN, INT(train.shape.n_embd_head, 8, 1024), "elements of a head"},
+    {"head-size", "N", CLI_TRAIN, INT(train.shape.n_embd_head, 16, 1024), "elements of a head, a multiple of 16"},
     {"vocab", "N", CLI_TRAIN, INT(train.shape.n_vocab, 257, 1 << 20),
      "tokens of the tokenizer (default 8192, or the named shape's)"},
     {"context", "N", CLI_TRAIN, INT(train.shape.n_ctx, 8, 1 << 17),
@@ -551,19 +551,23 @@ static liz_status option_set(cli_args *args, const option *o, const char *value,
     case KIND_PATH: *(const char **)at = value; break;
     case KIND_FILE: status = read_content(args, value, at, err); break;
     case KIND_INT:
-        status = read_whole(o, value, &whole, err);
-        *(int32_t *)at = (int32_t)whole;
-        break;
-    case KIND_U64: status = read_whole(o, value, at, err); break;
+    case KIND_U64: status = read_whole(o, value, &whole, err); break;
     case KIND_FLOAT:
-        status = read_number(o, value, &number, err);
-        *(float *)at = (float)number;
-        break;
-    case KIND_DOUBLE: status = read_number(o, value, at, err); break;
+    case KIND_DOUBLE: status = read_number(o, value, &number, err); break;
     case KIND_OTHER: status = o->read(args, o, value, err); break;
     case KIND_PATHS: break;
     }
-    return status;
+    if (status != LIZ_OK)
+        return status;
+    if (o->kind == KIND_INT)
+        *(int32_t *)at = (int32_t)whole;
+    else if (o->kind == KIND_U64)
+        *(uint64_t *)at = whole;
+    else if (o->kind == KIND_FLOAT)
+        *(float *)at = (float)number;
+    else if (o->kind == KIND_DOUBLE)
+        *(double *)at = number;
+    return LIZ_OK;
 }
 
 const char *cli_nearest(const char *name, const char *const *names)

@@ -6,6 +6,7 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 static bool line_shown;
@@ -31,7 +32,9 @@ void cli_progress_line(const char *text)
 {
     if (!on_terminal())
         return;
-    fprintf(stderr, "\r\x1b[K%s", text);
+    struct winsize size = {0};
+    bool known = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1;
+    fprintf(stderr, "\r\x1b[K%.*s", known ? size.ws_col - 1 : 79, text); /* a line that wraps cannot be cleared */
     fflush(stderr);
     line_shown = true;
 }

@@ -35,6 +35,22 @@ liz_status cli_flush(liz_buf *out, liz_error *err)
     return status;
 }
 
+liz_status cli_check_written(const cli_args *args, const char *path, liz_error *err)
+{
+    const liz_paths *const lists[] = {&args->train.data, &args->train.valid};
+    const char *const single[] = {args->line.model_path, args->train.init, args->train.tokenizer, args->bench.beside};
+    bool is_read = false;
+    for (size_t i = 0; i < sizeof single / sizeof *single && path != NULL; i++)
+        is_read = is_read || (single[i] != NULL && single[i] != args->train.out && liz_file_is_same(path, single[i]));
+    for (size_t i = 0; i < args->line.engine.n_loras && path != NULL; i++)
+        is_read = is_read || liz_file_is_same(path, args->loras[i].path);
+    for (size_t i = 0; i < 2 && path != NULL; i++)
+        for (size_t k = 0; k < lists[i]->n; k++)
+            is_read = is_read || liz_file_is_same(path, lists[i]->v[k]);
+    return is_read ? liz_fail(err, LIZ_E_USAGE, "%s: is read and would be overwritten: name another file", path)
+                   : LIZ_OK;
+}
+
 liz_status cli_read_stdin(liz_buf *text, liz_error *err)
 {
     return liz_file_read_rest(liz_files_system(), STDIN_FILENO, "standard input", text, err);

@@ -117,6 +117,8 @@ static liz_status take_line(pairs *p, const liz_line_cut *cut, liz_error *err)
     liz_line_record record;
     liz_line_row row;
     liz_line_row_init(&row);
+    if (p->n == 0)
+        liz_arena_reset(&p->arena); /* lines that were no good are in it too */
     bool reads = liz_line_record_read(&record, cut, &p->header, &p->arena, &row);
     liz_status status = LIZ_OK;
     if (reads)

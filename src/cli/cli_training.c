@@ -6,6 +6,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <string.h>
 
 /* ---- Before ---- */
 
@@ -133,6 +134,21 @@ void cli_training_begin(cli_teller *t, cli_args *args, const char *out)
     *t = (cli_teller){.args = args, .out = out};
 }
 
+/* OUT, the log and the curve must be three files, none of which is read. */
+liz_status cli_training_check(const cli_args *args, const char *out, liz_error *err)
+{
+    const char *const written[] = {out, args->train.common.log_path, args->train.common.plot_path};
+    for (int i = 0; i < 3; i++)
+        for (int k = 0; k < i; k++)
+            if (written[i] != NULL && written[k] != NULL &&
+                (strcmp(written[i], written[k]) == 0 || liz_file_is_same(written[i], written[k])))
+                return liz_fail(err, LIZ_E_USAGE, "%s: is named for two of OUT, --log and --plot: name another file",
+                                written[i]);
+    for (int i = 0; i < 3; i++)
+        LIZ_TRY(cli_check_written(args, written[i], err));
+    return LIZ_OK;
+}
+
 liz_status cli_training_end(liz_status status, const liz_error *err)
 {
     cli_progress_clear();
@@ -148,5 +164,6 @@ liz_status cli_train(cli_args *args, liz_buf *out, liz_error *err)
     (void)out;
     args->train.out = args->positional[0];
     cli_training_begin(&t, args, args->train.out);
+    LIZ_TRY(cli_training_check(args, args->train.out, err));
     return cli_training_end(liz_train(&args->train, liz_files_system(), cli_training_tell, &t, err), err);
 }

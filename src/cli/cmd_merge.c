@@ -8,11 +8,16 @@ static liz_status check(const cli_args *args, liz_error *err)
         return liz_fail(err, LIZ_E_USAGE, "merge: no output is named: add -o OUT");
     if (args->line.engine.n_loras == 0)
         return liz_fail(err, LIZ_E_USAGE, "merge: no adapter is named: add --lora FILE");
-    bool is_read = liz_file_is_same(out, args->line.model_path);
-    for (size_t i = 0; i < args->line.engine.n_loras; i++)
-        is_read = is_read || liz_file_is_same(out, args->loras[i].path);
-    return is_read ? liz_fail(err, LIZ_E_USAGE, "%s: is read and would be overwritten: name another file after -o", out)
-                   : LIZ_OK;
+    return cli_check_written(args, out, err);
+}
+
+static char merging[] = "merging"; /* what the progress line says is done */
+
+static bool on_progress(void *user, uint64_t done, uint64_t total)
+{
+    (void)user;
+    cli_progress_open(merging, done, total);
+    return cli_stop == 0;
 }
 
 liz_status cli_merge(cli_args *args, liz_buf *out, liz_error *err)
@@ -23,7 +28,8 @@ liz_status cli_merge(cli_args *args, liz_buf *out, liz_error *err)
                            .type = args->type,
                            .overwrite = args->force,
                            .n_threads = args->line.engine.n_threads,
-                           .on_progress = args->line.engine.on_progress};
+                           .on_progress = on_progress};
+    cli_at_work = true; /* an interrupted file is removed */
     liz_status status = check(args, err) ?: liz_merge(args->line.model_path, args->line.out_path, &opts, err);
     if (status == LIZ_E_STATE)
         liz_fail(err, status, "%s: is there already: name another file after -o, or add --force", args->line.out_path);

@@ -5,6 +5,7 @@
 #include "sys/files.h"
 
 #include <stdlib.h>
+#include <strings.h>
 #include <unistd.h>
 
 /* What the progress line says is done. */
@@ -94,10 +95,31 @@ static liz_status check_args(const cli_args *args, liz_error *err)
     return LIZ_OK;
 }
 
+/* What would be refused after the calibration text was measured, which can take long. */
+static liz_status check_out(const cli_args *args, liz_error *err)
+{
+    const liz_quantize_opts *o = &args->quantize.opts;
+    const char *const types[] = {args->positional[2], o->output_type, o->embedding_type};
+    const char *out = args->positional[1];
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        const char *name = types[i];
+        for (int k = 0; name != NULL && (name = liz_quantize_type(k)) != NULL && strcasecmp(name, types[i]) != 0; k++)
+            ;
+        if (types[i] != NULL && name == NULL)
+            return liz_fail(err, LIZ_E_USAGE, "%s: is not a type that can be written: docs/quantize.md lists them",
+                            types[i]);
+    }
+    if (!args->force && access(out, F_OK) == 0)
+        return liz_fail(err, LIZ_E_STATE, "%s: is there already: name another file, or add --force", out);
+    return LIZ_OK;
+}
+
 liz_status cli_quantize(cli_args *args, liz_buf *out, liz_error *err)
 {
     char *place = NULL;
     liz_status status = check_args(args, err);
+    if (status == LIZ_OK && args->n_positional == 3)
+        status = check_out(args, err);
     if (status == LIZ_OK && args->quantize.calibration != NULL)
         status = imatrix_make(args, &place, err);
     if (status == LIZ_OK && args->n_positional == 3)

@@ -33,7 +33,7 @@ typedef struct command {
     uint64_t n_bad;
     bool is_begun; /* the names of the columns are printed */
     /* Texts of lines, scored together. */
-    liz_arena arena;
+    liz_arena arena, line; /* and the line at hand */
     cli_scored block[BLOCK];
     size_t n_block;
 } command;
@@ -122,7 +122,10 @@ static void write_score(command *c, const cli_scored *score)
         liz_buf_puts(c->out, c->args->json ? (i ? "" : "{") : (i ? "\t" : ""));
         if (c->args->json)
             liz_json_key(c->out, columns[i]);
-        liz_json_write_double(c->out, values[i]);
+        if (i < 3 || (i >= 5 && i < 8)) /* counts */
+            liz_buf_printf(c->out, "%.0f", values[i]);
+        else
+            liz_json_write_double(c->out, values[i]);
     }
     liz_buf_puts(c->out, c->args->json ? "}\n" : "\n");
 }
@@ -196,7 +199,8 @@ static liz_status take_line(void *user, const liz_line_header *header, const liz
     liz_error line_err;
     const char *path = c->args->positional[1], *why = NULL;
     (void)header;
-    liz_status status = liz_json_read(&json, cut->text, &c->arena, &line_err);
+    liz_arena_reset(&c->line);
+    liz_status status = liz_json_read(&json, cut->text, &c->line, &line_err);
     const liz_json *text = status == LIZ_OK ? liz_json_member(json, "text") : NULL;
     if (status == LIZ_E_MEMORY)
         return liz_fail(err, status, "%s: no memory for line %" PRIu64, path, cut->line);
@@ -255,7 +259,11 @@ static liz_status score_all(command *c, liz_error *err)
 
 liz_status cli_score(cli_args *args, liz_buf *out, liz_error *err)
 {
-    command c = {.args = args, .out = out, .logits = {args->logits_path, -1}, .arena.size_max = (size_t)1 << 31};
+    command c = {.args = args,
+                 .out = out,
+                 .logits = {args->logits_path, -1},
+                 .arena.size_max = (size_t)1 << 31,
+                 .line.size_max = (size_t)1 << 31};
     if (args->logits_path != NULL) {
         c.scorer.on_logits = on_logits;
         c.scorer.user = &c.logits;
@@ -269,6 +277,7 @@ liz_status cli_score(cli_args *args, liz_buf *out, liz_error *err)
     liz_status closed = logits_close(&c.logits, status == LIZ_OK ? err : NULL);
     cli_scorer_close(&c.scorer);
     liz_arena_free(&c.arena);
+    liz_arena_free(&c.line);
     args->exit_code = c.n_bad > 0 ? EXIT_ERROR_ROWS : EXIT_DONE;
     return status ?: closed;
 }

@@ -155,14 +155,7 @@ static liz_status check(const cli_args *args, liz_error *err)
         return liz_fail(err, LIZ_E_USAGE, "tune: no output is named: add -o ADAPTER.gguf");
     if (args->train.data.n == 0)
         return liz_fail(err, LIZ_E_USAGE, "tune: wants rows to learn from: --data FILE...");
-    const liz_paths *const read[] = {&args->train.data, &args->train.valid};
-    bool is_read = liz_file_is_same(args->line.out_path, args->line.model_path);
-    for (size_t i = 0; i < read[0]->n + read[1]->n; i++)
-        is_read = is_read ||
-                  liz_file_is_same(args->line.out_path, i < read[0]->n ? read[0]->v[i] : read[1]->v[i - read[0]->n]);
-    if (is_read)
-        return liz_fail(err, LIZ_E_USAGE, "%s: is read and would be overwritten: name another file after -o",
-                        args->line.out_path);
+    LIZ_TRY(cli_training_check(args, args->line.out_path, err));
     if ((args->line.prompt == NULL) != (args->completion == NULL))
         return liz_fail(err, LIZ_E_USAGE, "--prompt and --completion: one of them alone makes no example");
     if (args->line.system != NULL && args->line.prompt == NULL)

@@ -57,7 +57,7 @@ const cli_command cli_commands[] = {
      "Trains a model, tokenizer and all, on text or {\"text\":...} lines. Run the same command again to resume.",
      "  lizzie train tales.gguf --data tales.txt --valid held-out.txt --shape 3m --epochs 2\n"
      "  lizzie train books.gguf --data books/*.txt --shape 10m --vocab 8192 --context 512 --tokens 20e6 \\\n"
-     "      --sample 'Once upon a time' --log log.jsonl --plot curve.svg\n"
+     "      --valid held-out.txt --sample 'Once upon a time' --log log.jsonl --plot curve.svg\n"
      "  lizzie train further.gguf --init books.gguf --data letters.jsonl --epochs 1 --rate 5e-4\n",
      cli_train},
     {"quantize", CLI_QUANTIZE, "IN OUT TYPE", 1, 3,

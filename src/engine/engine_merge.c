@@ -104,9 +104,8 @@ static void merge_row(void *user, int member, uint64_t row, float *w, size_t n_i
 static bool on_bytes(void *user, uint64_t done)
 {
     const merging *m = user;
-    if (m->opts->on_progress != NULL)
-        m->opts->on_progress(m->opts->on_progress_user, m->done + done, liz_gguf_file_bytes(m->gguf));
-    return true;
+    return m->opts->on_progress == NULL ||
+           m->opts->on_progress(m->opts->on_progress_user, m->done + done, liz_gguf_file_bytes(m->gguf));
 }
 
 static liz_status write_tensor(merging *m, const liz_gguf_tensor *t, liz_error *err)

@@ -55,19 +55,24 @@ static liz_status take_json(reader *r, liz_str line, liz_error *err)
 static liz_status take_line(reader *r, liz_error *err)
 {
     liz_str line = liz_buf_str(&r->line);
-    size_t n = line.n > 0 && line.p[line.n - 1] == '\n' ? line.n - 1 : line.n;
     liz_status status = LIZ_OK;
-    r->n_lines++;
+    if (r->n_lines++ == 0 && liz_str_starts(line, "\xEF\xBB\xBF")) /* a byte order mark is no text */
+        line = (liz_str){line.p + 3, line.n - 3};
+    bool ends = line.n > 0 && line.p[line.n - 1] == '\n';
+    size_t n = line.n - ends;
+    n -= n > 0 && line.p[n - 1] == '\r';
     if (liz_buf_failed(&r->line))
         return bad_line(r, LIZ_E_LIMIT, "is longer than 64 MiB: break it", err);
     if (liz_utf8_valid_prefix(line.p, line.n) != line.n)
         return bad_line(r, LIZ_E_FORMAT, "is not UTF-8: convert the file", err);
-    if (r->is_jsonl && n > 0)
+    if (r->is_jsonl && liz_str_words((liz_str){line.p, n}) > 0)
         status = take_json(r, (liz_str){line.p, n}, err);
     else if (!r->is_jsonl && n == sizeof separator - 1 && memcmp(line.p, separator, n) == 0)
         status = flush(r, true, err);
-    else if (!r->is_jsonl)
-        liz_buf_append_str(&r->text, line);
+    else if (!r->is_jsonl) {
+        liz_buf_append(&r->text, line.p, n);
+        liz_buf_append(&r->text, "\n", ends);
+    }
     if (liz_buf_failed(&r->text))
         return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for a document", r->path);
     liz_buf_clear(&r->line);

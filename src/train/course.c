@@ -103,6 +103,14 @@ static liz_status settle_names(liz_course *course, liz_error *err)
     return LIZ_OK;
 }
 
+static void settle_optimizer(liz_course *course)
+{
+    const liz_course_opts *o = course->opts;
+    course->optimizer_opts.rate = (float)o->rate;
+    course->optimizer_opts.decay = (float)(o->weight_decay >= 0 ? o->weight_decay : 0.1);
+    course->optimizer_opts.clip = (float)(o->clip >= 0 ? o->clip : 1);
+}
+
 static void settle_numbers(liz_course *course, size_t n_item)
 {
     const liz_course_opts *o = course->opts;
@@ -120,18 +128,13 @@ static void settle_numbers(liz_course *course, size_t n_item)
                                         : 100;
     p->n_valid = VALID_TOKENS / n_item + 1;
     p->checkpoint_s = or_default(o->checkpoint_minutes, CHECKPOINT_MINUTES) * 60;
-    course->optimizer_opts.rate = (float)o->rate;
-    course->optimizer_opts.decay = (float)(o->weight_decay >= 0 ? o->weight_decay : 0.1);
-    course->optimizer_opts.clip = (float)(o->clip >= 0 ? o->clip : 1);
 }
 
 /* What of the options decides the bytes of OUT. */
 static void add_settings(liz_course *course)
 {
     const liz_plan *p = &course->plan;
-    const liz_optimizer_opts *a = &course->optimizer_opts;
     liz_job *job = &course->job;
-    liz_job_setting(job, "numbers", "%d", CONTRACT);
     liz_job_setting(job, "batch", "%zu", p->batch);
     if (p->n_steps > 0)
         liz_job_setting(job, "length", "%llu steps", (unsigned long long)p->n_steps);
@@ -139,11 +142,6 @@ static void add_settings(liz_course *course)
         liz_job_setting(job, "length", "by the clock"); /* hours may change while the rate is steady */
     liz_job_setting(job, "schedule", "%s, %llu steps of warm-up, decay %g", p->is_cosine ? "cosine" : "wsd",
                     (unsigned long long)p->n_warmup, p->decay_share);
-    liz_job_setting(job, "optimizer", "%s", a->muon ? "muon" : "adamw");
-    liz_job_setting(job, "rate", "%.9g", (double)a->rate);
-    liz_job_setting(job, "weight-decay", "%.9g", (double)a->decay);
-    liz_job_setting(job, "clip", "%.9g", (double)a->clip);
-    liz_job_setting(job, "seed", "%llu", (unsigned long long)course->opts->seed);
     if (course->opts->patience == 0)
         liz_job_setting(job, "patience", "none");
     else
@@ -151,9 +149,23 @@ static void add_settings(liz_course *course)
                         (unsigned long long)course->opts->patience, (unsigned long long)p->valid_every);
 }
 
+liz_status liz_course_settle_first(liz_course *course, liz_error *err)
+{
+    const liz_optimizer_opts *a = &course->optimizer_opts;
+    liz_job *job = &course->job;
+    LIZ_TRY(settle_names(course, err));
+    settle_optimizer(course);
+    liz_job_setting(job, "numbers", "%d", CONTRACT);
+    liz_job_setting(job, "optimizer", "%s", a->muon ? "muon" : "adamw");
+    liz_job_setting(job, "rate", "%.9g", (double)a->rate);
+    liz_job_setting(job, "weight-decay", "%.9g", (double)a->decay);
+    liz_job_setting(job, "clip", "%.9g", (double)a->clip);
+    liz_job_setting(job, "seed", "%llu", (unsigned long long)course->opts->seed);
+    return liz_job_check(job, err);
+}
+
 liz_status liz_course_settle(liz_course *course, size_t n_item, liz_error *err)
 {
-    LIZ_TRY(settle_names(course, err));
     settle_numbers(course, n_item);
     add_settings(course);
     return liz_job_check(&course->job, err);

@@ -109,8 +109,9 @@ LIZ_MUST_CHECK liz_status liz_course_open_model(liz_course *course, const char *
 LIZ_MUST_CHECK liz_status liz_course_open_tape(liz_course *course, const liz_graph_opts *opts, liz_tape_opts how,
                                                liz_error *err);
 
-/* Turns options into numbers, `n_item` being the tokens of an item as a rule, and adds them to the job's settings.
- * LIZ_E_USAGE, LIZ_E_STATE. */
+/* Settles what depends on no data, and adds it to the job's settings. LIZ_E_USAGE, LIZ_E_STATE. */
+LIZ_MUST_CHECK liz_status liz_course_settle_first(liz_course *course, liz_error *err);
+/* Then the rest, `n_item` being the tokens of an item as a rule. LIZ_E_STATE. */
 LIZ_MUST_CHECK liz_status liz_course_settle(liz_course *course, size_t n_item, liz_error *err);
 
 /* Trains the tape from the beginning or the job's checkpoint to the end; the last checkpoint is written then.

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { SIDE_MAX = 1 << 16 };
@@ -44,18 +45,20 @@ static void forget(liz_job *job)
 /* The job that is there, if one is, and whether OUT stands in the way. */
 static liz_status look(liz_job *job, bool restart, liz_error *err)
 {
-    if (restart) {
-        forget(job);
-        return liz_file_truncate(job->files, job->fd, job->side, 0, err);
-    }
+    struct stat st;
+    job->is_new = fstat(job->fd, &st) == 0 && st.st_size == 0;
+    job->restarts = restart;
+    if (restart)
+        return LIZ_OK;
     LIZ_TRY(read_side(job, err));
     if (job->is_done && !exists(job->out))
         forget(job);
     if (exists(job->out) && !job->resumes)
         return liz_fail(err, LIZ_E_STATE, "%s: is there already: name another file, or --restart to replace it",
                         job->out);
-    if (!job->resumes)
-        forget(job);
+    if (!job->resumes && exists(job->checkpoint))
+        return liz_fail(err, LIZ_E_STATE, "%s: is there, but %s does not say of what job: move it away, or --restart",
+                        job->checkpoint, job->side);
     return LIZ_OK;
 }
 
@@ -69,7 +72,8 @@ liz_status liz_job_open(liz_job *job, const liz_files *files, const char *out, b
     job->side = joined(out, "lizzie");
     job->checkpoint = joined(out, "checkpoint");
     job->start = joined(out, "start");
-    if (job->out == NULL || job->side == NULL || job->checkpoint == NULL || job->start == NULL)
+    job->start_new = joined(out, "start.new");
+    if (!job->out || !job->side || !job->checkpoint || !job->start || !job->start_new)
         return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for its paths", out);
     LIZ_TRY(liz_file_open_locked(files, job->side, &job->fd, err));
     return look(job, restart, err);
@@ -77,9 +81,10 @@ liz_status liz_job_open(liz_job *job, const liz_files *files, const char *out, b
 
 void liz_job_close(liz_job *job)
 {
-    if (job->files != NULL && job->fd >= 0 && !job->resumes && !job->has_begun) {
-        job->files->unlink(job->files->user, job->side);
-        job->files->unlink(job->files->user, job->start);
+    if (job->files != NULL && job->fd >= 0 && !job->has_begun) {
+        if (job->is_new)
+            job->files->unlink(job->files->user, job->side);
+        job->files->unlink(job->files->user, job->start_new);
     }
     if (job->files != NULL)
         liz_file_close(job->files, &job->fd);
@@ -89,6 +94,7 @@ void liz_job_close(liz_job *job)
     free(job->side);
     free(job->checkpoint);
     free(job->start);
+    free(job->start_new);
 }
 
 /* The line of setting `name` in the job that is there, without its end. */
@@ -148,6 +154,9 @@ liz_status liz_job_begin(liz_job *job, liz_hash *hash, liz_error *err)
     job->has_begun = true;
     if (job->resumes)
         return LIZ_OK;
+    forget(job);
+    if (exists(job->start_new) && rename(job->start_new, job->start) != 0)
+        return liz_fail(err, LIZ_E_IO, "%s: cannot be renamed: %m", job->start_new);
     return liz_file_replace_locked(job->files, job->side, &job->fd, job->now.data, job->now.len, err);
 }
 

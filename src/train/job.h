@@ -11,20 +11,23 @@
 
 typedef struct liz_job {
     const liz_files *files;
-    char *out, *side, *checkpoint, *start; /* paths: OUT, OUT.lizzie, OUT.checkpoint, OUT.start */
+    char *out, *side, *checkpoint, *start; /* paths: OUT, OUT.lizzie, OUT.checkpoint, OUT.start, */
+    char *start_new;                       /* and what becomes the start when a job begins */
     int fd;                                /* of the side file, locked */
     liz_buf before, now;                   /* settings: of the job that is there, and as they are added */
     bool resumes, has_begun;               /* settings are those of the job that is there; are written down */
+    bool restarts, is_new;                 /* what is there is replaced once this one begins; nothing is there */
     bool is_done;                          /* OUT was finished; nothing is left to do if settings agree */
     liz_status status;                     /* of the settings so far */
     liz_error why;
 } liz_job;
 
-/* Takes the lock and reads what is there. `restart`: whatever is there is begun anew. LIZ_E_BUSY: another process is at
- * it; LIZ_E_STATE: OUT is there and not ours to replace; LIZ_E_FORMAT, LIZ_E_IO, LIZ_E_MEMORY. */
+/* Takes the lock and reads what is there. `restart`: whatever is there is begun anew, once the job begins. LIZ_E_BUSY:
+ * another process is at it; LIZ_E_STATE: OUT or a checkpoint is there and not ours to replace; LIZ_E_FORMAT, LIZ_E_IO,
+ * LIZ_E_MEMORY. */
 LIZ_MUST_CHECK liz_status liz_job_open(liz_job *job, const liz_files *files, const char *out, bool restart,
                                        liz_error *err);
-/* A new job that has not begun leaves nothing behind. */
+/* A new job that has not begun leaves nothing behind, and takes nothing away. */
 void liz_job_close(liz_job *job);
 
 /* Adds a setting, in the same order every time. The first that the job that is there has another value of is kept. */

@@ -189,7 +189,7 @@ static bool validate(run *r, double *loss)
 static void note_valid(run *r, double valid)
 {
     liz_train_state *state = &r->now->state;
-    bool is_better = isnan(state->best_valid) || valid < state->best_valid;
+    bool is_better = !isnan(valid) && (isnan(state->best_valid) || valid < state->best_valid);
     state->last_valid = r->now->history.v[r->now->history.n - 1].valid = valid;
     state->n_worse = is_better ? 0 : state->n_worse + 1;
     state->best_valid = is_better ? valid : state->best_valid;
@@ -264,7 +264,10 @@ static liz_status run_steps(run *r, liz_error *err)
     }
     while (!is_over(r))
         LIZ_TRY(is_stopped(r) ? LIZ_E_CANCELLED : advance(r, err));
-    return LIZ_OK;
+    bool is_lost = state->n_bad > 0 || (r->course->valid.n_items > 0 && !isfinite(state->last_valid));
+    return is_lost ? liz_fail(err, LIZ_E_NUMERIC,
+                              "the loss is not a number at the end: take a lower --rate, or other data or weights")
+                   : LIZ_OK;
 }
 
 /* Where the job's run before stopped, if it came to a checkpoint. */

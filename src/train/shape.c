@@ -42,8 +42,9 @@ static liz_status check(const liz_model_shape *s, liz_error *err)
         return liz_fail(err, LIZ_E_USAGE,
                         "%d heads cannot share %d key/value heads: --heads is a multiple of --kv-heads", s->n_head,
                         s->n_head_kv);
-    if (s->n_embd_head < 8 || s->n_embd_head > 1024 || s->n_embd_head % 2 != 0)
-        return liz_fail(err, LIZ_E_USAGE, "heads of %d elements: --head-size is even, from 8 to 1024", s->n_embd_head);
+    if (s->n_embd_head < 16 || s->n_embd_head > 1024 || s->n_embd_head % 16 != 0)
+        return liz_fail(err, LIZ_E_USAGE, "heads of %d elements: --head-size is a multiple of 16, from 16 to 1024",
+                        s->n_embd_head);
     if (s->n_vocab < 257 || s->n_vocab > 1 << 20)
         return liz_fail(err, LIZ_E_USAGE, "--vocab %d: is not from 257 to 1048576", s->n_vocab);
     if (s->n_ctx < 8 || s->n_ctx > 1 << 17)
@@ -72,7 +73,7 @@ liz_status liz_model_shape_complete(liz_model_shape *shape, const char *name, li
     fill(&shape->n_embd, 256);
     fill(&shape->n_ff, (shape->n_embd * 8 / 3 + 31) / 32 * 32);
     fill(&shape->n_embd_head, shape->n_head > 0 ? shape->n_embd / shape->n_head / 2 * 2 : 64);
-    fill(&shape->n_head, shape->n_embd / (shape->n_embd_head > 0 ? shape->n_embd_head : 64));
+    fill(&shape->n_head, shape->n_embd > shape->n_embd_head ? shape->n_embd / shape->n_embd_head : 1);
     fill(&shape->n_head_kv, shape->n_head);
     fill(&shape->n_vocab, 8192);
     fill(&shape->n_ctx, 512);

@@ -31,6 +31,24 @@ typedef struct trainer {
 
 /* ---- Options ---- */
 
+static liz_status check_specials(const liz_paths *specials, liz_error *err)
+{
+    if (specials->n > SPECIALS_MAX)
+        return liz_fail(err, LIZ_E_USAGE, "--special: more than %d tokens", SPECIALS_MAX);
+    for (size_t i = 0; i < specials->n; i++) {
+        liz_str text = liz_str_of(specials->v[i]);
+        bool twice = liz_str_is(text, end_of_text);
+        for (size_t k = 0; k < i; k++)
+            twice = twice || liz_str_is(text, specials->v[k]);
+        if (text.n == 0 || liz_utf8_valid_prefix(text.p, text.n) != text.n)
+            return liz_fail(err, LIZ_E_USAGE, "--special: its %zu. token is %s", i + 1,
+                            text.n == 0 ? "empty" : "not UTF-8 text");
+        if (twice)
+            return liz_fail(err, LIZ_E_USAGE, "--special %s: is there already: leave one out", text.p);
+    }
+    return LIZ_OK;
+}
+
 static liz_status check_options(trainer *t, liz_error *err)
 {
     static const struct {
@@ -46,10 +64,21 @@ static liz_status check_options(trainer *t, liz_error *err)
     t->dtype = dtypes[i].dtype;
     if (o->data.n == 0)
         return liz_fail(err, LIZ_E_USAGE, "train: wants text: --data FILE...");
-    if (o->init != NULL && (o->tokenizer != NULL || o->shape_name != NULL || o->specials.n > 0))
+    const liz_model_shape *s = &o->shape;
+    bool shaped = o->shape_name != NULL || s->n_layer || s->n_embd || s->n_ff || s->n_head || s->n_head_kv ||
+                  s->n_embd_head || s->qk_norm || s->rope_base != 0;
+    bool tokenized = o->pre != NULL || o->specials.n > 0 || s->n_vocab != 0;
+    if (o->init != NULL && (o->tokenizer != NULL || shaped || tokenized))
         return liz_fail(err, LIZ_E_USAGE, "--init: shape and tokenizer are the model's own: leave theirs out");
-    if (o->specials.n > SPECIALS_MAX)
-        return liz_fail(err, LIZ_E_USAGE, "--special: more than %d tokens", SPECIALS_MAX);
+    if (o->tokenizer != NULL && tokenized)
+        return liz_fail(err, LIZ_E_USAGE,
+                        "--tokenizer: is there already: leave out --vocab, --pre-tokenizer and --special");
+    if (o->valid.n == 0 && (o->sample != NULL || o->common.patience > 0 || o->common.valid_every > 0))
+        return liz_fail(err, LIZ_E_USAGE, "%s: happens at validations: give --valid FILE...",
+                        o->sample != NULL        ? "--sample"
+                        : o->common.patience > 0 ? "--patience"
+                                                 : "--valid-every");
+    LIZ_TRY(check_specials(&o->specials, err));
     t->shape = o->shape;
     return o->init != NULL ? LIZ_OK : liz_model_shape_complete(&t->shape, o->shape_name, err);
 }
@@ -126,7 +155,7 @@ static liz_status write_start(trainer *t, liz_error *err)
 {
     liz_gguf_writer *writer;
     LIZ_TRY(check_size(t, err));
-    LIZ_TRY(liz_gguf_writer_open(&writer, t->course.job.start, err));
+    LIZ_TRY(liz_gguf_writer_open(&writer, t->course.job.start_new, err));
     liz_status status = t->opts->tokenizer != NULL ? put_tokenizer_of(t, writer, t->opts->tokenizer, err)
                                                    : put_new_tokenizer(t, writer, err);
     status = status ?: liz_model_shape_write(&t->shape, writer, t->opts->common.seed, err);
@@ -137,11 +166,14 @@ static liz_status write_start(trainer *t, liz_error *err)
 
 static liz_status open_start(trainer *t, liz_error *err)
 {
-    const char *init = t->opts->init;
+    const char *init = t->opts->init, *start = t->course.job.resumes ? t->course.job.start : t->course.job.start_new;
     uint64_t n_ctx;
     if (init == NULL && !t->course.job.resumes)
         LIZ_TRY(write_start(t, err));
-    LIZ_TRY(liz_course_open_model(&t->course, init != NULL ? init : t->course.job.start, &n_ctx, err));
+    liz_status status = liz_course_open_model(&t->course, init != NULL ? init : start, &n_ctx, err);
+    if (status != LIZ_OK && init == NULL && t->course.job.resumes)
+        return liz_fail_within(err, status, "%s: what it began as cannot be used: --restart begins anew", t->opts->out);
+    LIZ_TRY(status);
     if (init == NULL || t->opts->shape.n_ctx > 0)
         n_ctx = (uint64_t)t->shape.n_ctx;
     else
@@ -197,14 +229,13 @@ static liz_hash tokens_hash(const liz_tokens *tokens)
 static liz_status add_first_settings(trainer *t, liz_error *err)
 {
     const liz_train_opts *o = t->opts;
-    const liz_model_shape *s = &o->shape;
+    const liz_model_shape *s = &t->shape;
     liz_job *job = &t->course.job;
     liz_job_setting(job, "command", "train");
     if (o->init == NULL)
-        liz_job_setting(job, "shape", "%s %d %d %d %d %d %d %d%s %g", o->shape_name != NULL ? o->shape_name : "-",
-                        s->n_layer, s->n_embd, s->n_ff, s->n_head, s->n_head_kv, s->n_embd_head, s->n_vocab,
-                        s->qk_norm ? " qk-norm" : "", (double)s->rope_base);
-    liz_job_setting(job, "context", "%d", s->n_ctx);
+        liz_job_setting(job, "shape", "%d %d %d %d %d %d %d%s %g", s->n_layer, s->n_embd, s->n_ff, s->n_head,
+                        s->n_head_kv, s->n_embd_head, s->n_vocab, s->qk_norm ? " qk-norm" : "", (double)s->rope_base);
+    liz_job_setting(job, "context", "%d", s->n_ctx); /* 0: of the model */
     if (o->init == NULL && o->tokenizer == NULL)
         liz_job_setting(job, "pre-tokenizer", "%s", o->pre != NULL ? o->pre : "qwen2");
     if (o->init == NULL)
@@ -214,8 +245,8 @@ static liz_status add_first_settings(trainer *t, liz_error *err)
         specials = liz_hash_chain(specials, o->specials.v[i], strlen(o->specials.v[i]));
     liz_job_setting_hash(job, "special", specials);
     liz_job_setting(job, "dtype", "%s", o->dtype != NULL ? o->dtype : "bf16");
-    liz_job_setting(job, "part", "%d", o->n_part);
-    return liz_job_check(job, err);
+    liz_job_setting(job, "part", "%d", o->n_part > 0 ? o->n_part : PART_TOKENS);
+    return liz_job_check(job, err) ?: liz_course_settle_first(&t->course, err);
 }
 
 static liz_status add_settings(trainer *t, liz_error *err)
@@ -300,6 +331,9 @@ static liz_status train(trainer *t, liz_error *err)
 {
     LIZ_TRY(add_first_settings(t, err));
     if (t->course.job.is_done) {
+        /* The length in steps is known without data where it is given in tokens. */
+        if (t->shape.n_ctx > 0 && t->opts->common.tokens > 0)
+            LIZ_TRY(liz_course_settle(&t->course, (size_t)t->shape.n_ctx, err));
         liz_course_was_finished(&t->course);
         return LIZ_OK;
     }

@@ -104,7 +104,9 @@ static liz_status read_examples(tuner *t, liz_tune_read_fn *read, void *user, li
     if (liz_examples_n(t->valid) == 0 && share > 0)
         LIZ_TRY(liz_examples_split(t->examples, share, t->valid, err));
     if (liz_examples_n(t->examples) == 0)
-        return liz_fail(err, LIZ_E_USAGE, "--valid-share: leaves no rows to learn from");
+        return liz_fail(err, LIZ_E_USAGE,
+                        "no rows are left to learn from beside those that validate: are they all alike? Add some, or "
+                        "give --valid-share 0");
     size_t longest = liz_examples_longest(t->examples), valid = liz_examples_longest(t->valid);
     longest = longest > valid ? longest : valid;
     t->graph_opts.n_ctx = (int32_t)longest;
@@ -227,7 +229,7 @@ static liz_status write_out(tuner *t, liz_error *err)
 static liz_status tune(tuner *t, liz_tune_read_fn *read, void *user, liz_error *err)
 {
     liz_job_setting(&t->course.job, "command", "tune");
-    LIZ_TRY(liz_job_check(&t->course.job, err));
+    LIZ_TRY(liz_course_settle_first(&t->course, err));
     if (asprintf(&t->best, "%s.best", t->opts->out) < 0) {
         t->best = NULL;
         return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for a path", t->opts->out);
