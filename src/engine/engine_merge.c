@@ -58,7 +58,7 @@ static liz_status half_read(const liz_gguf_tensor *half, uint64_t n_rows, uint64
     if (*rows == NULL)
         return liz_fail(err, LIZ_E_MEMORY, "tensor %.*s: no memory to merge it", LIZ_STR_ARG(half->name));
     if (!liz_adapter_rows(half, 0, n_rows, *rows))
-        return liz_fail(err, LIZ_E_FORMAT, "tensor %.*s: holds a value that is no finite number",
+        return liz_fail(err, LIZ_E_FORMAT, "an adapter's tensor %.*s: holds a value that is no finite number",
                         LIZ_STR_ARG(half->name));
     return LIZ_OK;
 }

@@ -100,7 +100,7 @@ static liz_status pack_half(const liz_matrix *m, const liz_gguf_tensor *half, ui
     for (int32_t r = 0; r < m->n_out; r += LIZ_PANEL_ROWS) {
         int32_t n = m->n_out - r < LIZ_PANEL_ROWS ? m->n_out - r : LIZ_PANEL_ROWS;
         if (!liz_adapter_rows(half, row + (uint64_t)r, (uint64_t)n, rows))
-            return liz_fail(err, LIZ_E_FORMAT, "tensor %.*s: holds a value that is no finite number",
+            return liz_fail(err, LIZ_E_FORMAT, "an adapter's tensor %.*s: holds a value that is no finite number",
                             LIZ_STR_ARG(half->name));
         liz_matrix panel = {m->pack, n, m->n_in, m->data + (size_t)r / LIZ_PANEL_ROWS * panel_bytes};
         liz_pack_panel(&panel, LIZ_DTYPE_F32, (const uint8_t *)rows, 0);

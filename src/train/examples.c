@@ -223,7 +223,7 @@ static liz_status render(const liz_examples *e, const liz_json *row, size_t n, b
     liz_buf_free(&text);
     if (status == LIZ_OK)
         return LIZ_OK;
-    return liz_fail(err, status == LIZ_E_CANCELLED ? LIZ_E_FORMAT : status, "%s: %s", e->where, why.text);
+    return liz_fail(err, status == LIZ_E_MEMORY ? status : LIZ_E_FORMAT, "%s: %s", e->where, why.text);
 }
 
 static bool begins_with(const liz_rendered *whole, liz_str part)
