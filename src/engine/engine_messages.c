@@ -13,6 +13,7 @@ enum { ROLE_BYTES_MAX = 64, OTHER_ROLES_MAX = 8 };
 /* ---- What a template can take ------------------------------------------------------------------- */
 
 #define MARK "part-of-text"
+#define FIRST "before-the-part"
 #define CALLED "called-it"
 #define CALL(content, arguments)                                                                                       \
     "{\"role\":\"assistant\",\"content\":" content ",\"tool_calls\":[{\"id\":\"call00001\",\"type\":\"function\","     \
@@ -21,7 +22,7 @@ enum { ROLE_BYTES_MAX = 64, OTHER_ROLES_MAX = 8 };
     "{\"role\":\"tool\",\"name\":\"" CALLED "\",\"tool_call_id\":\"call00001\",\"content\":" content "}"
 #define SAYS(role, content) "{\"role\":\"" role "\",\"content\":" content "}"
 #define USER SAYS("user", "\"a\"")
-#define PARTS "[{\"type\":\"text\",\"text\":\"b\"},{\"type\":\"text\",\"text\":\"" MARK "\"}]"
+#define PARTS "[{\"type\":\"text\",\"text\":\"" FIRST "\"},{\"type\":\"text\",\"text\":\"" MARK "\"}]"
 #define TEXT "\"" MARK "\""
 #define MESSAGES(list) "{\"messages\":[" list "]}"
 /* In the nested form of OpenAI and in the flat one. */
@@ -52,12 +53,12 @@ static char *rendered(probe *p, const char *variables)
     return r.text;
 }
 
-/* Whether it renders the variables, `part` standing there but not in quotes. */
-static bool renders(probe *p, const char *variables, const char *part)
+/* Whether it renders both parts of a message, not in quotes. */
+static bool takes_parts(probe *p, const char *variables)
 {
     char *text = rendered(p, variables);
-    const char *at = text ? strstr(text, part) : NULL;
-    bool ok = at != NULL && (at == text || (at[-1] != '\'' && at[-1] != '"'));
+    const char *at = text ? strstr(text, MARK) : NULL;
+    bool ok = at != NULL && strstr(text, FIRST) != NULL && (at == text || (at[-1] != '\'' && at[-1] != '"'));
     free(text);
     return ok;
 }
@@ -142,10 +143,10 @@ liz_status liz_message_form_find(liz_message_form *form, const liz_template *t, 
         ",\"contents\":" TEXT "}]}";
     probe p = {.template = t};
     *form = (liz_message_form){
-        .takes_parts = {renders(&p, MESSAGES(SAYS("system", PARTS) "," USER), MARK),
-                        renders(&p, MESSAGES(SAYS("user", PARTS)), MARK),
-                        renders(&p, MESSAGES(USER "," SAYS("assistant", PARTS) "," USER), MARK),
-                        renders(&p, MESSAGES(USER "," CALL("\"\"", OBJECT) "," RESULT(PARTS)), MARK)},
+        .takes_parts = {takes_parts(&p, MESSAGES(SAYS("system", PARTS) "," USER)),
+                        takes_parts(&p, MESSAGES(SAYS("user", PARTS))),
+                        takes_parts(&p, MESSAGES(USER "," SAYS("assistant", PARTS) "," USER)),
+                        takes_parts(&p, MESSAGES(USER "," CALL("\"\"", OBJECT) "," RESULT(PARTS)))},
         .drops_role = {[ROLE_SYSTEM] = fate_of(&p, MESSAGES(SAYS("system", TEXT) "," USER), MARK) == FATE_DROPPED,
                        [ROLE_USER] = fate_of(&p, MESSAGES(SAYS("user", TEXT)), MARK) == FATE_DROPPED,
                        [ROLE_ASSISTANT] = drops(&p, MESSAGES(USER "," SAYS("assistant", TEXT) "," USER),
