@@ -318,7 +318,7 @@ static void test_body_parameters(void **state)
         {"\"stop\":[\"\"]", "invalid_row", "body.stop"},
         {"\"mirostat\":null,\"store\":false,\"metadata\":{\"a\":\"b\"},\"service_tier\":\"default\"", NULL, NULL},
         {"\"service_tier\":\"flex\"", "unsupported", "body.service_tier"},
-        {"\"logit_bias\":{\"50\":1,\"2147483647\":-1,\"0\":1}", NULL, NULL},
+        {"\"logit_bias\":{\"50\":1,\"2147483647\":-1,\"0\":1}", "invalid_row", "the vocabulary ends at"},
         {"\"logit_bias\":{\"+50\":1}", "invalid_row", "body.logit_bias"},
         {"\"logit_bias\":{\" 50\":1}", "invalid_row", "body.logit_bias"},
         {"\"logit_bias\":{\"050\":1}", "invalid_row", "body.logit_bias"},

@@ -415,7 +415,7 @@ static void test_openai_models(void **state)
     o.lora_field = NULL;
     char *lines = line_run(&o), texts[4][256], *at = lines;
     for (int i = 0; i < 4; i++, at = strchr(at, '\n') + 1) {
-        const char *text = strstr(at, i == 3 ? "\"error\":{" : "\"text\"");
+        const char *text = strstr(at, i == 3 ? "\"code\":" : "\"text\"");
         assert_non_null(text);
         snprintf(texts[i], sizeof texts[i], "%.*s", (int)(strpbrk(text + 8, ",\n") - text), text);
     }
