@@ -55,7 +55,8 @@ FAKE_MODEL_OBJ := $(BUILD)/tests/lib/fake_model.o $(BUILD)/tests/lib/engine_harn
 FAKE_ENGINE_OBJ := $(BUILD)/tests/lib/fake_engine.o
 # Rooms that reach the engine through <lizzie.h> alone, for builds on the fake engine of the tests.
 LINE_OBJ := $(filter $(BUILD)/src/base/% $(BUILD)/src/sys/% $(BUILD)/src/verify/% $(BUILD)/src/line/% \
-    $(BUILD)/src/text/jinja% $(BUILD)/src/text/text_unicode.o $(BUILD)/src/engine/engine_template.o $(BUILD)/src/engine/engine_messages.o $(BUILD)/src/decode/sampling.o,$(LIB_OBJ) $(ABOVE_OBJ))
+    $(BUILD)/src/text/jinja% $(BUILD)/src/text/text_unicode.o $(BUILD)/src/decode/sampling.o \
+    $(BUILD)/src/engine/engine_template.o $(BUILD)/src/engine/engine_messages.o,$(LIB_OBJ) $(ABOVE_OBJ))
 TEST_BIN := $(TEST_SRC:tests/%.c=$(BUILD)/tests/%)
 BENCH_BIN := $(BENCH_SRC:bench/%.c=$(BUILD)/bench/%)
 FUZZ_BIN := $(FUZZ_SRC:fuzz/fuzz_%.c=$(BUILD)/fuzz/%)

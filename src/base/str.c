@@ -69,6 +69,11 @@ size_t liz_utf8_incomplete_suffix(const char *text, size_t n)
     return 0;
 }
 
+liz_str liz_utf8_unmarked(liz_str text)
+{
+    return liz_str_starts(text, "\xEF\xBB\xBF") ? (liz_str){text.p + 3, text.n - 3} : text;
+}
+
 size_t liz_utf8_count(liz_str text)
 {
     size_t n = 0;

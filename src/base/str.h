@@ -34,6 +34,9 @@ static inline bool liz_str_ends(liz_str a, const char *text)
  */
 int liz_str_compare(liz_str a, liz_str b);
 
+/* What stands behind a byte order mark of UTF-8, or all of it where there is none. */
+liz_str liz_utf8_unmarked(liz_str text);
+
 /* Runs of what is no white space (of ASCII). */
 size_t liz_str_words(liz_str text);
 

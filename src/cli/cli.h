@@ -181,6 +181,7 @@ void cli_training_begin(cli_teller *t, cli_args *args, const char *out);
 void cli_training_tell(void *teller, liz_train_event event, const liz_train_progress *progress);
 /* Says that an interrupted training can go on. Gives `status`. */
 liz_status cli_training_end(liz_status status, const liz_error *err);
+/* OUT, the log and the curve must be three files, none of which is read. LIZ_E_USAGE. */
 LIZ_MUST_CHECK liz_status cli_training_check(const cli_args *args, const char *out, liz_error *err);
 
 /* ---- Chat --------------------------------------------------------------------------------------- */

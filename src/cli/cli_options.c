@@ -530,9 +530,7 @@ static liz_status read_content(cli_args *args, const char *path, const char **ou
     status = status ?: cli_text_check(path, text, err);
     if (status == LIZ_OK && buf->len > 0 && memchr(buf->data, '\0', buf->len) != NULL)
         status = liz_fail(err, LIZ_E_USAGE, "%s: has a NUL byte, which no text has: convert it", path);
-    *out = buf->len == 0                          ? ""
-           : liz_str_starts(text, "\xEF\xBB\xBF") ? buf->data + 3
-                                                  : buf->data; /* no byte order mark */
+    *out = buf->len > 0 ? liz_utf8_unmarked(text).p : "";
     return status;
 }
 

@@ -134,7 +134,6 @@ void cli_training_begin(cli_teller *t, cli_args *args, const char *out)
     *t = (cli_teller){.args = args, .out = out};
 }
 
-/* OUT, the log and the curve must be three files, none of which is read. */
 liz_status cli_training_check(const cli_args *args, const char *out, liz_error *err)
 {
     const char *const written[] = {out, args->train.common.log_path, args->train.common.plot_path};

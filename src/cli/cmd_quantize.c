@@ -118,7 +118,7 @@ liz_status cli_quantize(cli_args *args, liz_buf *out, liz_error *err)
 {
     char *place = NULL;
     liz_status status = check_args(args, err);
-    if (status == LIZ_OK && args->n_positional == 3)
+    if (status == LIZ_OK && args->quantize.calibration != NULL && args->n_positional == 3)
         status = check_out(args, err);
     if (status == LIZ_OK && args->quantize.calibration != NULL)
         status = imatrix_make(args, &place, err);

@@ -42,10 +42,23 @@ static liz_status check_overwrites(const liz_line_opts *o, const char *written, 
                     is_out ? "OUT" : what, is_out ? what : "a file that stands beside OUT");
 }
 
-static liz_status check_paths(const liz_line_opts *o, liz_error *err)
+/* The files that stand beside `out`, and itself. */
+static liz_status check_beside(const liz_line_opts *o, const char *out, liz_error *err)
 {
     static const char *const beside[] = {"", ".lizzie", ".lizzie.tmp", ".retry"};
-    enum { N_BESIDE = sizeof beside / sizeof *beside };
+    liz_status status = LIZ_OK;
+    for (size_t i = 0; status == LIZ_OK && i < sizeof beside / sizeof *beside; i++) {
+        char *written;
+        if (asprintf(&written, "%s%s", out, beside[i]) < 0)
+            return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for a path", out);
+        status = check_overwrites(o, written, err);
+        free(written);
+    }
+    return status;
+}
+
+static liz_status check_paths(const liz_line_opts *o, liz_error *err)
+{
     const char *out = o->out_path;
     if (*out == '\0')
         return liz_fail(err, LIZ_E_USAGE, "-o: its name is empty: name a file after -o");
@@ -55,17 +68,11 @@ static liz_status check_paths(const liz_line_opts *o, liz_error *err)
         return liz_fail(err, LIZ_E_USAGE, "%s: is a folder: name a file after -o", out);
     if (o->stats_path != NULL && liz_file_is_same(out, o->stats_path))
         return liz_fail(err, LIZ_E_USAGE, "%s: is OUT and also the file of --stats: name another file after -o", out);
-    char *real = realpath(out, NULL); /* beside which a retry is written; NULL: not there yet */
-    const char *const outs[] = {out, real};
     liz_status status = o->stats_path != NULL ? check_overwrites(o, o->stats_path, err) : LIZ_OK;
-    for (size_t i = 0; status == LIZ_OK && i < 2 * N_BESIDE && outs[i / N_BESIDE] != NULL; i++) {
-        char *written;
-        if (asprintf(&written, "%s%s", outs[i / N_BESIDE], beside[i % N_BESIDE]) < 0)
-            written = NULL;
-        status = written != NULL ? check_overwrites(o, written, err)
-                                 : liz_fail(err, LIZ_E_MEMORY, "%s: no memory for a path", out);
-        free(written);
-    }
+    status = status ?: check_beside(o, out, err);
+    char *real = realpath(out, NULL); /* beside which a retry is written; NULL: not there yet */
+    if (status == LIZ_OK && real != NULL)
+        status = check_beside(o, real, err);
     free(real);
     return status;
 }

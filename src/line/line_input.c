@@ -198,7 +198,7 @@ static liz_status skip_mark(liz_line_input *in, liz_error *err)
     if (looks_like_utf16(head))
         return liz_fail(err, LIZ_E_FORMAT, "%s: is UTF-16: convert it to UTF-8, for example with iconv -t utf-8",
                         in->path);
-    in->scanned = liz_str_starts(head, "\xEF\xBB\xBF") ? 3 : 0;
+    in->scanned = head.n - liz_utf8_unmarked(head).n;
     return LIZ_OK;
 }
 

@@ -13,7 +13,6 @@ typedef struct reading {
     liz_line_row *row;
     liz_line_ask *ask;
     int32_t top_logprobs; /* of a chat; -1: not given */
-    bool wants_no_tools;
 } reading;
 
 typedef bool parameter_fn(reading *r, const liz_json *value);
@@ -22,27 +21,6 @@ static bool wrong(reading *r, const char *name, const char *wants)
 {
     liz_line_row_fail(r->row, LIZ_ROW_INVALID_ROW, "body.%s: is not %s", name, wants);
     return false;
-}
-
-static bool fail_unsupported(reading *r, const liz_json *member)
-{
-    liz_line_row_fail(r->row, LIZ_ROW_UNSUPPORTED, "body.%.*s: is not supported in this version",
-                      LIZ_STR_ARG(member->key));
-    return false;
-}
-
-/* Whether JSON is `text` but for white space between its parts. */
-static bool says(liz_str json, const char *text)
-{
-    bool quoted = false;
-    for (size_t i = 0; i < json.n; i++) {
-        if (!quoted && strchr(" \t\r\n", json.p[i]) != NULL)
-            continue;
-        if (*text++ != json.p[i])
-            return false;
-        quoted ^= json.p[i] == '"';
-    }
-    return *text == '\0';
 }
 
 /* ---- Parameters --------------------------------------------------------------------------------- */
@@ -69,12 +47,6 @@ static bool read_wants_logprobs(reading *r, const liz_json *value)
     else if (r->ask->logprobs < 0)
         r->ask->logprobs = 0;
     return value->type == LIZ_JSON_FALSE || value->type == LIZ_JSON_TRUE || wrong(r, "logprobs", "true or false");
-}
-
-static bool read_tool_choice(reading *r, const liz_json *value)
-{
-    r->wants_no_tools = says(value->source, "\"none\"");
-    return r->wants_no_tools || says(value->source, "\"auto\"") || fail_unsupported(r, value);
 }
 
 /* Gives a list of token ids; NULL and an error row, which says that `name` is not what it `wants`, for anything else.
@@ -291,7 +263,7 @@ static const parameter parameters[] = {
     {"ignore_eos", READ(read_ignore_eos)},
     {"best_of", HARMLESS("1"), .endpoint = COMPLETIONS},
     {"echo", HARMLESS("false"), .endpoint = COMPLETIONS},
-    {"tool_choice", READ(read_tool_choice), .endpoint = CHAT},
+    {"tool_choice", HARMLESS("\"auto\"", "\"none\""), .endpoint = CHAT},
     {"parallel_tool_calls", HARMLESS("true"), .endpoint = CHAT},
     {"response_format", HARMLESS("{\"type\":\"text\"}"), .endpoint = CHAT},
     {"stream", HARMLESS("false")},
@@ -327,6 +299,27 @@ static bool read_whole(reading *r, const parameter *p, const liz_json *value)
     return ok;
 }
 
+static bool fail_unsupported(reading *r, const liz_json *member)
+{
+    liz_line_row_fail(r->row, LIZ_ROW_UNSUPPORTED, "body.%.*s: is not supported in this version",
+                      LIZ_STR_ARG(member->key));
+    return false;
+}
+
+/* Whether JSON is `text` but for white space between its parts. */
+static bool says(liz_str json, const char *text)
+{
+    bool quoted = false;
+    for (size_t i = 0; i < json.n; i++) {
+        if (!quoted && strchr(" \t\r\n", json.p[i]) != NULL)
+            continue;
+        if (*text++ != json.p[i])
+            return false;
+        quoted ^= json.p[i] == '"';
+    }
+    return *text == '\0';
+}
+
 /* null is what is not given, but for a model and a prompt. */
 static bool read_parameter(reading *r, const liz_json *member)
 {
@@ -356,12 +349,13 @@ static bool check_together(reading *r, const liz_json *body)
 {
     const liz_json *limit = liz_json_member(body, "max_tokens"),
                    *other = liz_json_member(body, "max_completion_tokens"),
-                   *logprobs = liz_json_member(body, "logprobs"), *tools = liz_json_member(body, "tools");
+                   *logprobs = liz_json_member(body, "logprobs"), *tools = liz_json_member(body, "tools"),
+                   *choice = liz_json_member(body, "tool_choice");
     int64_t a = 0, b = 0;
     if (limit && other && liz_json_int64(limit, &a) && liz_json_int64(other, &b) && a != b)
         return wrong(r, "max_tokens", "what body.max_completion_tokens is: give one of them");
-    if (r->wants_no_tools && tools != NULL && tools->n_children > 0)
-        return fail_unsupported(r, liz_json_member(body, "tool_choice"));
+    if (choice && tools && tools->n_children > 0 && says(choice->source, "\"none\""))
+        return fail_unsupported(r, choice);
     if (r->top_logprobs < 0)
         return true;
     bool asks = logprobs != NULL && logprobs->type == LIZ_JSON_TRUE;

@@ -56,8 +56,8 @@ static liz_status take_line(reader *r, liz_error *err)
 {
     liz_str line = liz_buf_str(&r->line);
     liz_status status = LIZ_OK;
-    if (r->n_lines++ == 0 && liz_str_starts(line, "\xEF\xBB\xBF")) /* a byte order mark is no text */
-        line = (liz_str){line.p + 3, line.n - 3};
+    if (r->n_lines++ == 0)
+        line = liz_utf8_unmarked(line);
     bool ends = line.n > 0 && line.p[line.n - 1] == '\n';
     size_t n = line.n - ends;
     n -= n > 0 && line.p[n - 1] == '\r';

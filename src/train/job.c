@@ -47,7 +47,6 @@ static liz_status look(liz_job *job, bool restart, liz_error *err)
 {
     struct stat st;
     job->is_new = fstat(job->fd, &st) == 0 && st.st_size == 0;
-    job->restarts = restart;
     if (restart)
         return LIZ_OK;
     LIZ_TRY(read_side(job, err));

@@ -16,7 +16,7 @@ typedef struct liz_job {
     int fd;                                /* of the side file, locked */
     liz_buf before, now;                   /* settings: of the job that is there, and as they are added */
     bool resumes, has_begun;               /* settings are those of the job that is there; are written down */
-    bool restarts, is_new;                 /* what is there is replaced once this one begins; nothing is there */
+    bool is_new;                           /* nothing is there */
     bool is_done;                          /* OUT was finished; nothing is left to do if settings agree */
     liz_status status;                     /* of the settings so far */
     liz_error why;
