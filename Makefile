@@ -1,8 +1,8 @@
 # Lizzie: `make` builds build/lizzie; `make help` lists the rest.
 #
 # Sources are found by folder: every src/ROOM/**.c up to the engine goes into the library, rooms above it into the program,
-# and every tests/**/test_NAME.c is a program of its own. A file's suffix gives its instruction set (_avx2, _avx512,
-# _amx): nothing else is compiled for more than the baseline.
+# and every tests/**/test_NAME.c is a program of its own. A file's suffix gives its instruction set (_avx2, _avxvnni,
+# _avx512, _amx): nothing else is compiled for more than the baseline.
 
 BUILD ?= build
 CC = gcc
@@ -16,11 +16,12 @@ LIBS = -lxxhash -lutf8proc -lm -pthread $(SAN)
 CLI_LIBS = -ledit
 
 ISA_avx2 = -mavx2 -mfma -mf16c -mbmi -mbmi2
+ISA_avxvnni = $(ISA_avx2) -mavxvnni
 ISA_avx512 = $(ISA_avx2) -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512cd -mavx512vnni -mavx512vbmi -mavx512vbmi2 \
     -mprefer-vector-width=512
 ISA_avx512bf16 = $(ISA_avx512) -mavx512bf16
 ISA_amx = $(ISA_avx512) -mamx-tile -mamx-int8 -mamx-bf16
-isa_of = $(if $(findstring _avx2.,$1),$(ISA_avx2))$(if $(findstring _avx512.,$1),$(ISA_avx512))$(if $(findstring _avx512bf16.,$1),$(ISA_avx512bf16))$(if $(findstring _amx.,$1),$(ISA_amx))
+isa_of = $(if $(findstring _avx2.,$1),$(ISA_avx2))$(if $(findstring _avxvnni.,$1),$(ISA_avxvnni))$(if $(findstring _avx512.,$1),$(ISA_avx512))$(if $(findstring _avx512bf16.,$1),$(ISA_avx512bf16))$(if $(findstring _amx.,$1),$(ISA_amx))
 
 # `make V=1` shows the commands.
 say = $(if $(V),,@printf '  %-4s%s\n' $1 $2; )
@@ -83,7 +84,7 @@ INSTALL = install
 INSTALL_PROGRAM = $(INSTALL)
 INSTALL_DATA = $(INSTALL) -m 644
 
-.PHONY: all tests benches amx amx-tests fuzz fuzz-run fuzz-targets tsan tsan-tests tiny quick test asan bench-peers help clean install uninstall
+.PHONY: all tests benches amx amx-tests avxvnni avxvnni-tests fuzz fuzz-run fuzz-targets tsan tsan-tests tiny quick test asan bench-peers help clean install uninstall
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -158,19 +159,25 @@ $(filter-out $(FUZZ_LINE_BIN),$(FUZZ_BIN)): $(BUILD)/fuzz/%: $(BUILD)/fuzz/fuzz_
 $(FUZZ_LINE_BIN): $(BUILD)/fuzz/%: $(BUILD)/fuzz/fuzz_%.o $(filter %.o,$(FUZZ_MAIN)) $(FUZZ_LIB_OBJ) $(BUILD)/libline-fake.a $(BUILD)/liblizzie.a
 	$(call say,LD,$@)$(CC) -o $@ $(filter-out %.o,$(FUZZ_MAIN)) $^ $(LIBS)
 
-# Tests of the AMX tier for machines without it: its machine code, whose instructions are done in software.
-AMX_OBJ = $(BUILD)/tests/lib/x86/amx_software_avx512.o
+# Tests of instructions that a machine lacks: the machine code of every build, whose instructions are done in software.
+SOFTWARE_OBJ = $(BUILD)/tests/lib/x86/illegal.o
 AMX_TESTS = kernel/test_kernel model/test_reference model/test_moe model/test_settings model/test_shared_keys whole/test_adapters \
     train/test_gemm train/test_gradients cli/test_score_tiers cli/test_same_bytes.
-AMX_BIN = $(foreach t,$(AMX_TESTS),$(filter $(BUILD)/tests/$t,$(TEST_BIN)))
-$(BUILD)/amx/lizzie: $(AMX_OBJ) $(CLI_OBJ) $(BUILD)/libabove.a $(BUILD)/liblizzie.a
-	@mkdir -p $(@D)
-	$(call say,LD,$@)$(CC) -o $@ $^ $(CLI_LIBS) $(LIBS)
-$(BUILD)/amx/tests/%: $(AMX_OBJ) $(BUILD)/tests/%.o $(BUILD)/libtests.a $(BUILD)/libabove.a $(BUILD)/liblizzie.a
-	@mkdir -p $(@D)
-	$(call say,LD,$@)$(CC) -o $@ $^ -lcmocka -lpcre2-8 $(LIBS)
-amx-tests: $(BUILD)/amx/lizzie $(patsubst $(BUILD)/%,$(BUILD)/amx/%,$(AMX_BIN)) $(BUILD)/bench/write_model
+AVXVNNI_TESTS = kernel/test_kernel
+software_tests = $(foreach t,$2,$(patsubst $(BUILD)/%,$(BUILD)/$1/%,$(filter $(BUILD)/tests/$t,$(TEST_BIN))))
+define software
+$(BUILD)/$1/lizzie: $(BUILD)/tests/lib/x86/$2.o $$(SOFTWARE_OBJ) $$(CLI_OBJ) $(BUILD)/libabove.a $(BUILD)/liblizzie.a
+	@mkdir -p $$(@D)
+	$$(call say,LD,$$@)$$(CC) -o $$@ $$^ $$(CLI_LIBS) $$(LIBS)
+$(BUILD)/$1/tests/%: $(BUILD)/tests/lib/x86/$2.o $$(SOFTWARE_OBJ) $(BUILD)/tests/%.o $(BUILD)/libtests.a $(BUILD)/libabove.a $(BUILD)/liblizzie.a
+	@mkdir -p $$(@D)
+	$$(call say,LD,$$@)$$(CC) -o $$@ $$^ -lcmocka -lpcre2-8 $$(LIBS)
+endef
+$(eval $(call software,amx,amx_software_avx512))
+$(eval $(call software,avxvnni,avxvnni_software_avx2))
+amx-tests: $(BUILD)/amx/lizzie $(call software_tests,amx,$(AMX_TESTS)) $(BUILD)/bench/write_model
 	@ln -sfn ../bench $(BUILD)/amx/bench
+avxvnni-tests: $(call software_tests,avxvnni,$(AVXVNNI_TESTS))
 
 tests: $(TEST_BIN) $(FUZZ_BIN) $(BUILD)/lizzie-fake
 benches: $(BENCH_BIN)
@@ -195,6 +202,9 @@ tsan: ## the tests of engine and line under ThreadSanitizer, on the sizes of `ma
 amx: ## the tests of the AMX tier on a machine that has AVX-512 and no AMX: its instructions in software
 	$(MAKE) --no-print-directory amx-tests
 	SAME_SHORT=1 LIZZIE_TEST_AMX=software scripts/run-tests --build $(BUILD)/amx $(AMX_TESTS)
+avxvnni: ## the tests of the 256-bit VNNI on a machine that has AVX2 alone: its instruction in software
+	$(MAKE) --no-print-directory avxvnni-tests
+	LIZZIE_TEST_SHORT=1 scripts/run-tests --build $(BUILD)/avxvnni $(AVXVNNI_TESTS)
 tiny: ## the tests on pages of one token, steps of three rows and arenas of 64 bytes
 	$(MAKE) --no-print-directory BUILD=$(BUILD)-tiny DEFS="-DLIZ_TINY -DLIZ_DEBUG" all tests benches
 	scripts/run-tests --build $(BUILD)-tiny --sanitized

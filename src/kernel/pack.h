@@ -7,8 +7,9 @@
  * w ~ d * t. The bytes are not stored: a block keeps the file's small integers q and what turns them into t:
  *     t = (a_j * v(q) + b_j + 128) >> 8         (16-bit arithmetic; a_j, b_j of sub-block j)
  * with v(q) the number that q stands for (q less a zero point, or an entry of a table), and d = max|w| over what the
- * block can express, / 127. So a dot product of 256 elements is one exact integer, and floating point is touched once a
- * block. docs/kernels.md has the error this costs and what the alternatives cost in time.
+ * block can express, / 127, so that |t| <= 127, but in i8 where a file has bytes of -128. A dot product of 256 elements
+ * is one exact integer, and floating point is touched once a block. docs/kernels.md has the error this costs and what
+ * the alternatives cost in time.
  * The order of a block's elements ("packed order") is that of the nibbles: element k = 128 h + 32 l + 16 p + i
  * (h, p < 2, l < 4, i < 16) stands at 128 h + 64 p + 16 l + i. It is common to all integer types, so that
  * activations are quantised once for all the matrices they meet.

@@ -56,11 +56,21 @@ static liz_tier_id tier_detect(void)
     return liz_cpu_has_amx() ? LIZ_TIER_AMX : LIZ_TIER_AVX512;
 }
 
-static bool bf16_detect(void)
+/* Leaf 7, 1, EAX. */
+enum { AVX_VNNI_BIT = 1 << 4, AVX512_BF16_BIT = 1 << 5 };
+
+static bool has_feature(unsigned bit)
 {
     unsigned a, b, c, d;
-    return __get_cpuid_count(7, 1, &a, &b, &c, &d) && bits_set(a, bit_AVX512BF16);
+    return __get_cpuid_count(7, 1, &a, &b, &c, &d) && bits_set(a, bit);
 }
+
+__attribute__((weak)) bool liz_cpu_has_avxvnni(void)
+{
+    return liz_cpu_tier_best() >= LIZ_TIER_AVX2 && has_feature(AVX_VNNI_BIT);
+}
+
+static bool bf16_detect(void) { return has_feature(AVX512_BF16_BIT); }
 
 static char model_name[49];
 
@@ -74,6 +84,7 @@ static void model_name_read(void)
 }
 #else
 bool liz_cpu_has_amx(void) { return false; }
+bool liz_cpu_has_avxvnni(void) { return false; }
 static liz_tier_id tier_detect(void) { return LIZ_TIER_C; }
 static bool bf16_detect(void) { return false; }
 static char model_name[49];

@@ -20,6 +20,10 @@ LIZ_MUST_CHECK liz_status liz_cpu_tier(liz_tier_id *out, liz_error *err);
 /* Whether there are tiles, and the system lets us use them. Weak: tests bring one that does tiles in software. */
 bool liz_cpu_has_amx(void);
 
+/* Whether an AVX2 machine has the 256-bit VNNI (vpdpbusd without AVX-512), as those without AVX512 often do. Weak as
+ * above. */
+bool liz_cpu_has_avxvnni(void);
+
 /* Whether an AVX512 machine multiplies bfloat16 (vdpbf16ps), which not all of them do. */
 bool liz_cpu_has_bf16(void);
 

@@ -1,7 +1,7 @@
 /* decode_avx2.h - packed blocks to bytes in ymm registers, for the files of the AVX2 tier.
  *
  * A block's row is eight registers of 32 elements; in packed order each half register is 16 elements of one sub-block.
- */
+ * As in decode_avx512.h a decoder gives t or, for VNNI, t + 128; what rows share is prepared once a block. */
 #ifndef LIZ_KERNEL_DECODE_AVX2_H
 #define LIZ_KERNEL_DECODE_AVX2_H
 
@@ -9,21 +9,51 @@
 
 #include <immintrin.h>
 
+/* Products leave a row in each of a register's eight lanes; a panel has two times as many. */
+enum { ROWS = 8, HALVES = LIZ_PANEL_ROWS / ROWS };
+
 typedef struct bytes256 {
     __m256i t[8]; /* packed order, 32 elements each */
 } bytes256;
 
-/* Word lanes: eight copies of words `first` and `first + 1` of an 8-word row, one in each half. */
-LIZ_INLINE __m256i spread_words(__m128i row, int first)
+/* a_j and b_j of the 16 rows of a block, as far as they do not stand in it; b with what `offset_of` adds. */
+typedef struct scales256 {
+    union {
+        _Alignas(32) int16_t a[16][8]; /* sub-blocks of 32 */
+        int16_t a16[16][16];
+    };
+    union {
+        _Alignas(32) int16_t b[16][8];
+        int16_t b16[16][16];
+    };
+} scales256;
+
+/* Eight words, in both halves. */
+LIZ_INLINE __m256i load_twice(const int16_t *words)
+{
+    return _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)words));
+}
+
+/* Of eight words in both halves: eight copies of `first` and, in the high half, of `first + 1`. */
+LIZ_INLINE __m256i spread_words(__m256i twice, int first)
 {
     const __m256i base =
         _mm256_set_epi64x(0x0302030203020302, 0x0302030203020302, 0x0100010001000100, 0x0100010001000100);
-    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(row),
-                               _mm256_add_epi8(base, _mm256_set1_epi8((char)(2 * first))));
+    return _mm256_shuffle_epi8(twice, _mm256_add_epi8(base, _mm256_set1_epi8((char)(2 * first))));
+}
+
+/* Rounding, and for unsigned t 128 more, in the scale of 16-bit products. */
+LIZ_INLINE __m256i offset_of(bool is_signed) { return _mm256_set1_epi16((short)(is_signed ? 128 : 128 + 32768)); }
+
+/* Bytes t as they are wanted. */
+LIZ_INLINE __m256i bytes_of(__m256i t, bool is_signed)
+{
+    return is_signed ? t : _mm256_xor_si256(t, _mm256_set1_epi8((char)0x80));
 }
 
 LIZ_INLINE __m256i load256(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
 LIZ_INLINE __m128i load128(const void *p) { return _mm_loadu_si128((const __m128i *)p); }
+LIZ_INLINE void store256(void *p, __m256i x) { _mm256_store_si256((__m256i *)p, x); }
 LIZ_INLINE __m256i low_nibbles(__m256i x) { return _mm256_and_si256(x, _mm256_set1_epi8(15)); }
 LIZ_INLINE __m256i high_nibbles(__m256i x) { return low_nibbles(_mm256_srli_epi16(x, 4)); }
 
@@ -34,10 +64,10 @@ LIZ_INLINE __m256i count_from(int zero)
     return _mm256_sub_epi16(iota, _mm256_set1_epi16((short)zero));
 }
 
-/* The high bytes of two times eight words, in each half. */
-LIZ_INLINE __m256i high_bytes(__m256i first, __m256i second)
+/* The high bytes of eight words, in each half twice. */
+LIZ_INLINE __m256i high_bytes(__m256i words)
 {
-    return _mm256_packs_epi16(_mm256_srai_epi16(first, 8), _mm256_srai_epi16(second, 8));
+    return _mm256_shuffle_epi8(words, _mm256_set1_epi64x(0x0F0D0B0907050301));
 }
 
 /* The high bytes of words of even places and of those that follow each, in turn. */
@@ -65,30 +95,30 @@ LIZ_INLINE int register_of(int g) { return g / 2 * 4 + g % 2; }
 /* (a v + 128) >> 8, which is a rounded product with 128 v. */
 LIZ_INLINE __m256i scaled(__m256i a, __m256i v) { return _mm256_mulhrs_epi16(a, _mm256_slli_epi16(v, 7)); }
 
-/* In each half the bytes that 16 codes stand for, v from -zero on; b has what rounds in it, or is left out. */
-LIZ_INLINE __m256i table_of(__m256i a, bool has_b, __m256i b, int zero)
+/* In each half the bytes that 16 codes stand for, v from -zero on. `b`, or NULL: two sub-blocks' words. */
+LIZ_INLINE __m256i table_of(__m256i a, const __m256i *b, int zero, bool is_signed)
 {
-    if (!has_b)
-        return _mm256_packs_epi16(scaled(a, count_from(zero)), scaled(a, count_from(zero - 8)));
-    __m256i twos = _mm256_slli_epi16(count_from(0), 1);
-    __m256i even = _mm256_add_epi16(_mm256_mullo_epi16(a, _mm256_sub_epi16(twos, _mm256_set1_epi16((short)zero))), b);
+    if (b == NULL)
+        return bytes_of(_mm256_packs_epi16(scaled(a, count_from(zero)), scaled(a, count_from(zero - 8))), is_signed);
+    __m256i twos = _mm256_sub_epi16(_mm256_slli_epi16(count_from(0), 1), _mm256_set1_epi16((short)zero));
+    __m256i even = _mm256_add_epi16(_mm256_mullo_epi16(a, twos), *b);
     return odd_into_even(even, _mm256_add_epi16(even, a));
 }
 
-/* A row of words a and, where the form has them, b. */
-LIZ_INLINE void decode_steps(const uint8_t *four, const uint8_t *one, __m128i a, bool has_b, __m128i b, int zero,
-                             bytes256 *out)
+/* A row of words a and, unless NULL, b. */
+LIZ_INLINE void decode_steps(const uint8_t *four, const uint8_t *one, const int16_t *a, const int16_t *b, int zero,
+                             bool is_signed, bytes256 *out)
 {
-    b = _mm_add_epi16(b, _mm_set1_epi16(128)); /* rounding */
+    __m256i a_row = load_twice(a), b_row = load_twice(b != NULL ? b : a);
     for (int g = 0; g < 4; g++) {
         int at = register_of(g);
         __m256i x = load256(four + 32 * g), low = low_nibbles(x), high = high_nibbles(x);
-        __m256i aw = spread_words(a, 2 * g), bw = spread_words(b, 2 * g);
-        __m256i table = table_of(aw, has_b, bw, zero);
+        __m256i aw = spread_words(a_row, 2 * g), bw = spread_words(b_row, 2 * g);
+        __m256i table = table_of(aw, b != NULL ? &bw : NULL, zero, is_signed);
         out->t[at] = _mm256_shuffle_epi8(table, low);
         out->t[at + 2] = _mm256_shuffle_epi8(table, high);
         if (one != NULL) {
-            table = table_of(aw, has_b, bw, zero - 16);
+            table = table_of(aw, b != NULL ? &bw : NULL, zero - 16, is_signed);
             out->t[at] = _mm256_blendv_epi8(out->t[at], _mm256_shuffle_epi8(table, low), bytes_of_bits(one + 4 * at));
             out->t[at + 2] =
                 _mm256_blendv_epi8(out->t[at + 2], _mm256_shuffle_epi8(table, high), bytes_of_bits(one + 4 * (at + 2)));
@@ -96,41 +126,78 @@ LIZ_INLINE void decode_steps(const uint8_t *four, const uint8_t *one, __m128i a,
     }
 }
 
-/* (x * r + 32) >> 6 for eight bytes x < 64. */
-LIZ_INLINE __m128i scale_row(const uint8_t *bytes, int16_t r)
+LIZ_INLINE void prepare_none(const void *block, bool is_signed, scales256 *to)
 {
-    __m128i x = _mm_cvtepu8_epi16(_mm_loadl_epi64((const __m128i *)(const void *)bytes));
-    return _mm_mulhrs_epi16(_mm_slli_epi16(x, 9), _mm_set1_epi16(r));
+    (void)block, (void)is_signed, (void)to;
 }
 
-/* `one`, `a` and `b` in terms of the block `from` and its scales `s`. */
-#define DECODE_STEPS(name, one, a, has_b, b, zero)                                                                     \
-    LIZ_INLINE void decode_##name(const void *block, int row, bytes256 *out)                                           \
+LIZ_INLINE void prepare_ab(const void *block, bool is_signed, scales256 *to)
+{
+    const liz_scales_ab *from = block;
+    for (int row = 0; row < 16; row += 2)
+        store256(to->b[row], _mm256_add_epi16(load256(from->b[row]), offset_of(is_signed)));
+}
+
+/* (x * r + 32) >> 6 for the bytes x < 64 of two rows. */
+LIZ_INLINE __m256i scale_two_rows(const uint8_t (*x)[8], const int16_t *r, int row)
+{
+    __m256i words = _mm256_cvtepu8_epi16(load128(x[row]));
+    return _mm256_mulhrs_epi16(_mm256_slli_epi16(words, 9), spread_words(load_twice(r + row / 8 * 8), row % 8));
+}
+
+LIZ_INLINE void prepare_k32(const void *block, bool is_signed, scales256 *to)
+{
+    const liz_scales_k32 *from = block;
+    for (int row = 0; row < 16; row += 2) {
+        store256(to->a[row], scale_two_rows(from->s, from->r, row));
+        store256(to->b[row], _mm256_add_epi16(scale_two_rows(from->m, from->rm, row), offset_of(is_signed)));
+    }
+}
+
+/* `one`, `a` and `b` in terms of the block `from`, its scales `s` and what was prepared. */
+#define DECODE_STEPS(name, one, a_words, b_words, zero)                                                                \
+    LIZ_INLINE void decode_##name(const void *block, const scales256 *prepared, int row, bool is_signed,               \
+                                  bytes256 *out)                                                                       \
     {                                                                                                                  \
         const liz_block_##name *from = block;                                                                          \
-        const __typeof__(from->scales) *s = &from->scales;                                                             \
-        decode_steps(from->four[row], one, a, has_b, b, zero, out);                                                    \
+        decode_steps(from->four[row], one, a_words[row], b_words, zero, is_signed, out);                               \
+        (void)prepared;                                                                                                \
     }
 
-DECODE_STEPS(i4, NULL, load128(s->a[row]), false, _mm_setzero_si128(), 8)
-DECODE_STEPS(i5, from->one[row], load128(s->a[row]), false, _mm_setzero_si128(), 16)
-DECODE_STEPS(i4m, NULL, load128(s->a[row]), true, load128(s->b[row]), 0)
-DECODE_STEPS(i5m, from->one[row], load128(s->a[row]), true, load128(s->b[row]), 0)
-DECODE_STEPS(i4k, NULL, scale_row(s->s[row], s->r[row]), true, scale_row(s->m[row], s->rm[row]), 0)
-DECODE_STEPS(i5k, from->one[row], scale_row(s->s[row], s->r[row]), true, scale_row(s->m[row], s->rm[row]), 0)
+#define prepare_i4 prepare_none
+#define prepare_i5 prepare_none
+#define prepare_i4m prepare_ab
+#define prepare_i5m prepare_ab
+#define prepare_i4k prepare_k32
+#define prepare_i5k prepare_k32
+DECODE_STEPS(i4, NULL, from->scales.a, NULL, 8)
+DECODE_STEPS(i5, from->one[row], from->scales.a, NULL, 16)
+DECODE_STEPS(i4m, NULL, from->scales.a, prepared->b[row], 0)
+DECODE_STEPS(i5m, from->one[row], from->scales.a, prepared->b[row], 0)
+DECODE_STEPS(i4k, NULL, prepared->a, prepared->b[row], 0)
+DECODE_STEPS(i5k, from->one[row], prepared->a, prepared->b[row], 0)
 
 /* ---- Nibbles that stand for any sixteen numbers ---- */
 
-LIZ_INLINE void decode_i4t(const void *block, int row, bytes256 *out)
+LIZ_INLINE void prepare_i4t(const void *block, bool is_signed, scales256 *to)
+{
+    const liz_scales_t32 *from = block;
+    (void)is_signed;
+    for (int row = 0; row < 16; row += 2) {
+        __m256i s = _mm256_slli_epi16(_mm256_cvtepi8_epi16(load128(from->s[row])), 8);
+        __m256i r = spread_words(load_twice(from->r + row / 8 * 8), row % 8);
+        store256(to->a[row], _mm256_mulhrs_epi16(s, r));
+    }
+}
+
+LIZ_INLINE void decode_i4t(const void *block, const scales256 *prepared, int row, bool is_signed, bytes256 *out)
 {
     const liz_block_i4t *b = block;
-    __m128i s = _mm_cvtepi8_epi16(_mm_loadl_epi64((const __m128i *)(const void *)b->scales.s[row]));
-    __m128i a = _mm_mulhrs_epi16(_mm_slli_epi16(s, 8), _mm_set1_epi16(b->scales.r[row]));
-    __m256i values = _mm256_cvtepi8_epi16(load128(b->scales.values));
+    __m256i a = load_twice(prepared->a[row]), values = _mm256_cvtepi8_epi16(load128(b->scales.values));
     __m256i v0 = _mm256_permute4x64_epi64(values, 0x44), v1 = _mm256_permute4x64_epi64(values, 0xEE);
     for (int g = 0; g < 4; g++) {
         __m256i x = load256(b->four[row] + 32 * g), aw = spread_words(a, 2 * g);
-        __m256i table = _mm256_packs_epi16(scaled(aw, v0), scaled(aw, v1));
+        __m256i table = bytes_of(_mm256_packs_epi16(scaled(aw, v0), scaled(aw, v1)), is_signed);
         out->t[register_of(g)] = _mm256_shuffle_epi8(table, low_nibbles(x));
         out->t[register_of(g) + 2] = _mm256_shuffle_epi8(table, high_nibbles(x));
     }
@@ -148,13 +215,18 @@ LIZ_INLINE __m256i pairs_of(const uint8_t *two, int c)
 /* Of a row's 16 words, eight copies of those of register c. */
 LIZ_INLINE __m256i words_of(__m256i row, int c)
 {
-    return spread_words(c < 4 ? _mm256_castsi256_si128(row) : _mm256_extracti128_si256(row, 1), c % 4 * 2);
+    __m128i half = c < 4 ? _mm256_castsi256_si128(row) : _mm256_extracti128_si256(row, 1);
+    return spread_words(_mm256_broadcastsi128_si256(half), c % 4 * 2);
 }
 
-LIZ_INLINE void decode_i2(const void *block, int row, bytes256 *out)
+#define prepare_i2 prepare_none
+
+LIZ_INLINE void decode_i2(const void *block, const scales256 *prepared, int row, bool is_signed, bytes256 *out)
 {
+    (void)prepared;
     for (int c = 0; c < 8; c++)
-        out->t[c] = _mm256_sub_epi8(pairs_of(((const liz_block_i2 *)block)->two[row], c), _mm256_set1_epi8(1));
+        out->t[c] = _mm256_add_epi8(pairs_of(((const liz_block_i2 *)block)->two[row], c),
+                                    _mm256_set1_epi8((char)(is_signed ? -1 : 127)));
 }
 
 /* (x * r + 8) >> 4 for sixteen bytes x < 16. */
@@ -164,67 +236,82 @@ LIZ_INLINE __m256i scale_nibbles(__m128i x, int16_t r)
     return _mm256_mulhrs_epi16(_mm256_slli_epi16(words, 11), _mm256_set1_epi16(r));
 }
 
-LIZ_INLINE void decode_i2k(const void *block, int row, bytes256 *out)
+LIZ_INLINE void prepare_i2k(const void *block, bool is_signed, scales256 *to)
 {
-    const liz_block_i2k *b = block;
-    __m128i sm = load128(b->scales.sm[row]);
-    __m256i a = scale_nibbles(sm, b->scales.r[row]), min = scale_nibbles(_mm_srli_epi16(sm, 4), b->scales.rm[row]);
-    min = _mm256_add_epi16(min, _mm256_set1_epi16(128));
-    for (int c = 0; c < 8; c++) {
-        __m256i words = _mm256_add_epi16(_mm256_mullo_epi16(words_of(a, c), count_from(0)), words_of(min, c));
-        out->t[c] = _mm256_shuffle_epi8(high_bytes(words, words), pairs_of(b->two[row], c));
+    const liz_scales_k16 *from = block;
+    for (int row = 0; row < 16; row++) {
+        __m128i sm = load128(from->sm[row]);
+        __m256i min = scale_nibbles(_mm_srli_epi16(sm, 4), from->rm[row]);
+        store256(to->a16[row], scale_nibbles(sm, from->r[row]));
+        store256(to->b16[row], _mm256_add_epi16(min, offset_of(is_signed)));
     }
 }
 
-LIZ_INLINE __m256i scale_s16(const liz_scales_s16 *scales, int row)
+LIZ_INLINE void decode_i2k(const void *block, const scales256 *prepared, int row, bool is_signed, bytes256 *out)
 {
-    __m256i s = _mm256_cvtepi8_epi16(load128(scales->s[row]));
-    return _mm256_mulhrs_epi16(_mm256_slli_epi16(s, 8), _mm256_set1_epi16(scales->r[row]));
+    const liz_block_i2k *b = block;
+    __m256i a = load256(prepared->a16[row]), min = load256(prepared->b16[row]);
+    (void)is_signed;
+    for (int c = 0; c < 8; c++) {
+        __m256i words = _mm256_add_epi16(_mm256_mullo_epi16(words_of(a, c), count_from(0)), words_of(min, c));
+        out->t[c] = _mm256_shuffle_epi8(high_bytes(words), pairs_of(b->two[row], c));
+    }
 }
 
-LIZ_INLINE void decode_i3k(const void *block, int row, bytes256 *out)
+LIZ_INLINE void prepare_s16(const void *block, bool is_signed, scales256 *to)
+{
+    const liz_scales_s16 *from = block;
+    (void)is_signed;
+    for (int row = 0; row < 16; row++) {
+        __m256i s = _mm256_slli_epi16(_mm256_cvtepi8_epi16(load128(from->s[row])), 8);
+        store256(to->a16[row], _mm256_mulhrs_epi16(s, _mm256_set1_epi16(from->r[row])));
+    }
+}
+
+#define prepare_i3k prepare_s16
+#define prepare_i6k prepare_s16
+
+LIZ_INLINE void decode_i3k(const void *block, const scales256 *prepared, int row, bool is_signed, bytes256 *out)
 {
     const liz_block_i3k *b = block;
-    __m256i a = scale_s16(&b->scales, row);
+    __m256i a = load256(prepared->a16[row]);
     for (int c = 0; c < 8; c++) {
         __m256i third = _mm256_and_si256(bytes_of_bits(b->one[row] + 4 * c), _mm256_set1_epi8(4));
         __m256i words = scaled(words_of(a, c), count_from(4));
-        out->t[c] =
-            _mm256_shuffle_epi8(_mm256_packs_epi16(words, words), _mm256_or_si256(pairs_of(b->two[row], c), third));
+        __m256i table = bytes_of(_mm256_packs_epi16(words, words), is_signed);
+        out->t[c] = _mm256_shuffle_epi8(table, _mm256_or_si256(pairs_of(b->two[row], c), third));
     }
 }
 
-/* High bytes of a * (q - zero) + 128. */
-LIZ_INLINE __m256i multiply_bytes(__m256i q, __m256i a, int zero)
+LIZ_INLINE void decode_i6k(const void *block, const scales256 *prepared, int row, bool is_signed, bytes256 *out)
 {
-    __m256i b = _mm256_sub_epi16(_mm256_set1_epi16(128), _mm256_mullo_epi16(a, _mm256_set1_epi16((short)zero)));
-    __m256i even = _mm256_add_epi16(_mm256_mullo_epi16(_mm256_and_si256(q, _mm256_set1_epi16(255)), a), b);
-    __m256i odd = _mm256_add_epi16(_mm256_mullo_epi16(_mm256_srli_epi16(q, 8), a), b);
-    return odd_into_even(even, odd);
-}
-
-LIZ_INLINE void decode_i6k(const void *block, int row, bytes256 *out)
-{
-    const liz_block_i6k *b = block;
-    __m256i a = scale_s16(&b->scales, row);
+    const liz_block_i6k *from = block;
+    __m256i a_row = load256(prepared->a16[row]);
     for (int c = 0; c < 8; c++) {
-        __m256i x = load256(b->four[row] + c / 4 * 64 + c % 2 * 32);
+        __m256i x = load256(from->four[row] + c / 4 * 64 + c % 2 * 32);
         __m256i q = c / 2 % 2 == 0 ? low_nibbles(x) : high_nibbles(x);
-        q = _mm256_or_si256(q, _mm256_slli_epi16(pairs_of(b->two[row], c), 4));
-        out->t[c] = multiply_bytes(q, words_of(a, c), 32);
+        q = _mm256_or_si256(q, _mm256_slli_epi16(pairs_of(from->two[row], c), 4));
+        __m256i a = words_of(a_row, c);
+        __m256i first = _mm256_sub_epi16(offset_of(is_signed), _mm256_mullo_epi16(a, _mm256_set1_epi16(32)));
+        __m256i even = _mm256_mullo_epi16(_mm256_and_si256(q, _mm256_set1_epi16(255)), a);
+        __m256i odd = _mm256_mullo_epi16(_mm256_srli_epi16(q, 8), a);
+        out->t[c] = odd_into_even(_mm256_add_epi16(even, first), _mm256_add_epi16(odd, first));
     }
 }
 
 /* ---- Bytes ---- */
 
-LIZ_INLINE void decode_i8(const void *block, int row, bytes256 *out)
+#define prepare_i8 prepare_none
+
+LIZ_INLINE void decode_i8(const void *block, const scales256 *prepared, int row, bool is_signed, bytes256 *out)
 {
-    const liz_block_i8 *b = block;
+    (void)prepared;
     for (int c = 0; c < 8; c++)
-        out->t[c] = load256(b->t[row] + 32 * c);
+        out->t[c] = bytes_of(load256(((const liz_block_i8 *)block)->t[row] + 32 * c), is_signed);
 }
 
-typedef void decode_fn(const void *block, int row, bytes256 *out);
+typedef void prepare_fn(const void *block, bool is_signed, scales256 *to);
+typedef void decode_fn(const void *block, const scales256 *prepared, int row, bool is_signed, bytes256 *out);
 
 /* ---- Sums over lanes ---- */
 

@@ -5,10 +5,10 @@
  * Manual, volume 2: the pages of TILELOADD, TDPBSSD, TDPBF16PS and so on), and goes on after it. Only what compilers
  * make of kernel/x86/ is known; anything else, tiles that were not configured too, is an illegal instruction as
  * before. */
+#include "illegal.h"
 #include "sys/cpu.h"
 
 #include <immintrin.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -27,62 +27,6 @@ static __thread tile tiles[N_TILES];
 static __thread bool configured;
 
 bool liz_cpu_has_amx(void) { return __builtin_cpu_supports("avx512vnni"); }
-
-/* ---- Operands ---- */
-
-/* An instruction in the three-byte VEX form, as far as it was read. */
-typedef struct insn {
-    const uint8_t *at; /* the next byte */
-    int map, prefix, opcode, mod, reg, rm, vvvv;
-    int rex_x, rex_b; /* 0 or 8 */
-    int scale, index, base;
-} insn;
-
-static uint64_t gpr(const ucontext_t *context, int number)
-{
-    static const int order[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
-                                  REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15};
-    return (uint64_t)context->uc_mcontext.gregs[order[number]];
-}
-
-/* Reads prefix, opcode and ModRM; false for another form than VEX.128.W0. */
-static bool insn_read(insn *i, const uint8_t *at)
-{
-    if (at[0] != 0xC4 || (at[2] & 0x84) != 0)
-        return false;
-    *i = (insn){.at = at + 5,
-                .map = at[1] & 31,
-                .rex_x = at[1] & 0x40 ? 0 : 8,
-                .rex_b = at[1] & 0x20 ? 0 : 8,
-                .prefix = at[2] & 3,
-                .vvvv = ~at[2] >> 3 & 15,
-                .opcode = at[3],
-                .mod = at[4] >> 6,
-                .reg = at[4] >> 3 & 7,
-                .rm = at[4] & 7};
-    return i->map == 2;
-}
-
-/* The address of a memory operand but for its index times its scale, and where the instruction ends. */
-static uint64_t memory_read(insn *i, const ucontext_t *context)
-{
-    bool has_sib = i->rm == 4;
-    i->index = 4, i->base = i->rm | i->rex_b;
-    if (has_sib) {
-        uint8_t sib = *i->at++;
-        i->scale = sib >> 6, i->index = (sib >> 3 & 7) | i->rex_x, i->base = (sib & 7) | i->rex_b;
-    }
-    int32_t displacement = 0;
-    bool no_base = i->mod == 0 && (i->base & 7) == 5; /* displacement alone, or from the next instruction */
-    if (i->mod == 1)
-        displacement = (int8_t)*i->at++;
-    else if (i->mod == 2 || no_base) {
-        memcpy(&displacement, i->at, sizeof displacement);
-        i->at += sizeof displacement;
-    }
-    uint64_t base = no_base ? has_sib ? 0 : (uint64_t)(uintptr_t)i->at : gpr(context, i->base);
-    return base + (uint64_t)(int64_t)displacement;
-}
 
 /* ---- Instructions ---- */
 
@@ -152,8 +96,6 @@ static void dot_bf16(tile *c, const tile *a, const tile *b)
     }
 }
 
-enum { PREFIX_NONE, PREFIX_66, PREFIX_F3, PREFIX_F2 };
-
 /* Products: opcode 5E of bytes, 5C of bfloat16. */
 static bool multiply(const insn *i)
 {
@@ -181,7 +123,7 @@ static bool arrange(insn *i, const ucontext_t *context)
         configured = false;
         return i->prefix == PREFIX_NONE;
     }
-    return i->prefix == PREFIX_NONE && config_load((const uint8_t *)memory_read(i, context)); // NOLINT
+    return i->prefix == PREFIX_NONE && config_load((const uint8_t *)insn_memory(i, context)); // NOLINT
 }
 
 /* Opcode 4B: a tile from or to memory, whose index register is the distance of rows. */
@@ -189,42 +131,18 @@ static bool move(insn *i, const ucontext_t *context)
 {
     if (i->mod == 3 || i->rm != 4 || i->prefix == PREFIX_NONE || !is_set(&tiles[i->reg]))
         return false;
-    uint8_t *at = (uint8_t *)memory_read(i, context); // NOLINT
-    tile_move(&tiles[i->reg], at, i->index == 4 ? 0 : gpr(context, i->index) << i->scale, i->prefix == PREFIX_F3);
+    uint8_t *at = (uint8_t *)insn_memory(i, context); // NOLINT
+    tile_move(&tiles[i->reg], at, i->index == 4 ? 0 : insn_gpr(context, i->index) << i->scale, i->prefix == PREFIX_F3);
     return true;
 }
 
-static bool step(insn *i, const ucontext_t *context)
+bool insn_do(insn *i, ucontext_t *context)
 {
+    if (i->is_256 || i->reg >= N_TILES)
+        return false;
     switch (i->opcode) {
     case 0x49: return arrange(i, context);
     case 0x4B: return move(i, context);
     default: return multiply(i);
     }
-}
-
-static void handle(int number, struct sigaction action) { sigaction(number, &action, NULL); }
-
-static void illegal(int number, siginfo_t *info, void *arg)
-{
-    (void)info;
-    ucontext_t *context = arg;
-    insn i;
-    if (insn_read(&i, (const uint8_t *)context->uc_mcontext.gregs[REG_RIP]) && step(&i, context)) // NOLINT
-        context->uc_mcontext.gregs[REG_RIP] = (greg_t)(uintptr_t)i.at;
-    else
-        handle(number, (struct sigaction){.sa_handler = SIG_DFL});
-}
-
-__attribute__((constructor)) static void begin(void)
-{
-    handle(SIGILL, (struct sigaction){.sa_sigaction = illegal, .sa_flags = SA_SIGINFO | SA_NODEFER});
-}
-
-/* In the place of the C library's: test programs and cmocka would take SIGILL away. */
-__attribute__((visibility("default"))) __sighandler_t signal(int number, __sighandler_t handler)
-{
-    if (number != SIGILL)
-        handle(number, (struct sigaction){.sa_handler = handler, .sa_flags = SA_RESTART});
-    return SIG_DFL;
 }
