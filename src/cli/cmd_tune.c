@@ -24,15 +24,17 @@ typedef struct reader {
 
 /* ---- Filling ---- */
 
-static liz_status fill(const liz_line_template *template, const liz_line_record *record, liz_buf *out,
+/* A field that the header or the first record lacks is a mistake in the command, as in batch. */
+static liz_status fill(const reader *r, const liz_line_template *template, const liz_line_record *record, liz_buf *out,
                        const char *where, liz_error *err)
 {
     liz_line_row row;
     liz_line_prompter prompter = {.template = template};
     liz_line_row_init(&row);
     liz_status status = liz_line_prompt_text(&prompter, record, &row, out, err);
+    bool never_there = record->json == NULL || liz_examples_n(r->to) == 0;
     if (status == LIZ_OK && row.error_code != NULL)
-        status = liz_fail(err, LIZ_E_FORMAT, "%s: %s", where, row.error_message.data);
+        status = liz_fail(err, never_there ? LIZ_E_USAGE : LIZ_E_FORMAT, "%s: %s", where, row.error_message.data);
     liz_line_row_free(&row);
     return status;
 }
@@ -48,7 +50,7 @@ static liz_status put_filled(const reader *r, const liz_line_record *record, liz
     for (int i = 0; i < 3; i++) {
         liz_buf_init(&texts[i], ROW_MAX);
         if (status == LIZ_OK && parts[i] != NULL)
-            status = fill(parts[i], record, &texts[i], where, err);
+            status = fill(r, parts[i], record, &texts[i], where, err);
     }
     if (status == LIZ_OK && r->has_chat) {
         for (int i = 0; i < 3; i++)

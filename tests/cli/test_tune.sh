@@ -113,7 +113,7 @@ refused 1 'chat.jsonl: line 1: it has "messages", and the model no chat template
 echo '{"prompt":' >torn.jsonl
 refused 1 'torn.jsonl: line 1: ' --data torn.jsonl
 refused 1 'rows.jsonl: line 1: has ' --data rows.jsonl --ctx-size 5
-refused 1 'rows.tsv: line 2: it has no field "topic"' --data rows.tsv --prompt '{{topic}}' --completion a
+refused 2 'rows.tsv: line 2: it has no field "topic"' --data rows.tsv --prompt '{{topic}}' --completion a
 printf 'label\ttext\na\tb\tc\n' >columns.tsv
 refused 1 'columns.tsv: line 2: it has 3 fields and the header 2' --data columns.tsv --prompt '{{text}}' --completion a
 printf 'label\ttext\na\t\xff\n' >bytes.tsv
