@@ -510,10 +510,14 @@ typedef struct liz_model_identity {
  * LIZ_E_IO. */
 LIZ_API LIZ_MUST_CHECK liz_status liz_model_identify(const char *path, liz_model_identity *io, liz_error *err);
 
-/* Zero in any field but the adapters means its default. */
+/* Zero in any field means its default, but there is an adapter or another model. */
 typedef struct liz_merge_opts {
-    const liz_lora *loras; /* [n_loras], at least one */
+    const liz_lora *loras; /* [n_loras] */
     size_t n_loras;
+    /* [n_others], at most 15: paths of models with the tensors, architecture and vocabulary of the first. The mean of
+     * all their weights is taken before adapters are added (Wortsman et al. 2022, "Model soups"). */
+    const char *const *others;
+    size_t n_others;
     const char *type; /* of the matrices that change, "F16" and the like; NULL: their own */
     bool overwrite;   /* what stands at `out_path` */
     int n_threads;
@@ -522,7 +526,8 @@ typedef struct liz_merge_opts {
     void *on_progress_user;
 } liz_merge_opts;
 
-/* Writes a model file at `out_path` in which the adapters are part of the weights. The file appears whole, by renaming,
+/* Writes a model file at `out_path` in which the adapters are part of the weights. The rest, metadata too, is the first
+ * model's. The file appears whole, by renaming,
  * or not at all; its bytes depend on the files, the scales and the type. LIZ_E_STATE when there is a file already;
  * otherwise as liz_engine_open. */
 LIZ_API LIZ_MUST_CHECK liz_status liz_merge(const char *model_path, const char *out_path, const liz_merge_opts *opts,

@@ -50,7 +50,7 @@ typedef struct cli_quantize_args {
 
 /* Everything that options can say; what a command has no option for stays zero. */
 typedef struct cli_args {
-    const char *positional[3];
+    const char *positional[16];
     int n_positional;
     liz_line_opts line; /* sampling, seed, stop strings and engine options of every command live here too */
     liz_logit_bias bias[CLI_BIAS_MAX];

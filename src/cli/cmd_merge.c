@@ -1,4 +1,4 @@
-/* cmd_merge.c - lizzie merge: adapters into a model's weights. */
+/* cmd_merge.c - lizzie merge: adapters into a model's weights, and several models into their mean. */
 #include "cli/cli.h"
 
 static liz_status check(const cli_args *args, liz_error *err)
@@ -6,8 +6,11 @@ static liz_status check(const cli_args *args, liz_error *err)
     const char *out = args->line.out_path;
     if (out == NULL)
         return liz_fail(err, LIZ_E_USAGE, "merge: no output is named: add -o OUT");
-    if (args->line.engine.n_loras == 0)
-        return liz_fail(err, LIZ_E_USAGE, "merge: no adapter is named: add --lora FILE");
+    if (args->line.engine.n_loras == 0 && args->n_positional < 2)
+        return liz_fail(err, LIZ_E_USAGE, "merge: neither an adapter nor a second model is named: add --lora FILE");
+    for (int i = 1; i < args->n_positional; i++)
+        if (liz_file_is_same(out, args->positional[i]))
+            return liz_fail(err, LIZ_E_USAGE, "%s: is read and would be overwritten: name another file", out);
     return cli_check_written(args, out, err);
 }
 
@@ -25,6 +28,8 @@ liz_status cli_merge(cli_args *args, liz_buf *out, liz_error *err)
     (void)out;
     liz_merge_opts opts = {.loras = args->loras,
                            .n_loras = args->line.engine.n_loras,
+                           .others = args->positional + 1,
+                           .n_others = (size_t)args->n_positional - 1,
                            .type = args->type,
                            .overwrite = args->force,
                            .n_threads = args->line.engine.n_threads,

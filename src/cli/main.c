@@ -49,9 +49,11 @@ const cli_command cli_commands[] = {
      "  lizzie bench model.gguf --sequences 1,16,64 --rows 0\n"
      "  lizzie bench model.gguf --threads 1 --repeat 5 --json\n",
      cli_bench},
-    {"merge", CLI_MERGE, "MODEL --lora FILE -o OUT", 1, 1, "Makes adapters part of a model's weights, in a new file.",
+    {"merge", CLI_MERGE, "MODEL [MODEL...] [--lora FILE] -o OUT", 1, 16,
+     "Makes adapters part of a model's weights, or the mean of several models one, in a new file.",
      "  lizzie merge model.gguf --lora adapter.gguf -o tuned.gguf\n"
-     "  lizzie merge model.gguf --lora style.gguf --lora facts.gguf=0.5 -o both.gguf --type f16\n",
+     "  lizzie merge model.gguf --lora style.gguf --lora facts.gguf=0.5 -o both.gguf --type f16\n"
+     "  lizzie merge run-1.gguf run-2.gguf run-3.gguf -o mean.gguf\n",
      cli_merge},
     {"train", CLI_TRAIN, "OUT.gguf --data FILE...", 1, 1,
      "Trains a model, tokenizer and all, on text or {\"text\":...} lines. Run the same command again to resume.",

@@ -61,6 +61,27 @@ is "$("$lizzie" run merged.gguf '3: The day is' --temperature 0 --max-tokens 4 2
 is $? 1 'merge does not overwrite'
 has "$(cat err)" 'merged.gguf: is there already' 'and says so'
 
+# ---- The mean of models ------------------------------------------------------------------------------------------------
+"$lizzie" merge "$model" merged.gguf -o mean.gguf --type f32 && "$lizzie" merge "$model" --lora jsonl.gguf=0.5 -o half.gguf --type f32
+ok $? 'the mean of two models, and the one with half of the difference'
+"$lizzie" score mean.gguf --tokens 1,40,50 >mean && "$lizzie" score half.gguf --tokens 1,40,50 >half
+paste mean half with without | awk 'NR > 1 { for (i = 1; i <= NF / 4; i++) {
+    d = $i - $(i + NF / 4); far += ($i - $(i + NF / 2))^2 + ($i - $(i + 3 * NF / 4))^2; near += d * d } }
+    END { exit !(far > 1e-4 && near < 1e-6 * far) }'
+ok $? 'are one, and not either of the two' || paste mean half with without
+LIZZIE_ISA=c "$lizzie" merge "$model" merged.gguf -o c-mean.gguf --type f32 --threads 3 && cmp -s mean.gguf c-mean.gguf
+ok $? 'the same bytes in plain C and on three threads'
+"$lizzie" merge merged.gguf "$model" "$model" merged.gguf -o four.gguf --type f32 && "$lizzie" score four.gguf --tokens 1,40,50 >four
+cmp -s mean four
+ok $? 'in another order, each twice: the same mean'
+cp merged.gguf kept.gguf
+"$lizzie" merge "$model" merged.gguf -o merged.gguf --force 2>err
+is $? 2 'its output is no model that it reads'
+cmp -s merged.gguf kept.gguf
+ok $? 'which is left as it was'
+"$lizzie" merge "$model" -o alone.gguf 2>err
+is $? 2 'one model alone is no merge'
+
 # ---- Experts ----------------------------------------------------------------------------------------------------------
 "$write_model" tiny-qwen3moe F16 experts.gguf >/dev/null 2>&1
 one=("$lizzie" run experts.gguf '3: The day is' --temperature 0 --max-tokens 3)
@@ -78,6 +99,9 @@ ok $? "experts that learn as well learn more: $(loss all.jsonl), and $(loss atte
 ok $? "run takes it: $(cat said)"
 "$lizzie" merge experts.gguf --lora all.gguf -o together.gguf --type f32 2>err
 ok $? 'merge takes it' || cat err
+"$lizzie" merge experts.gguf "$model" -o unlike.gguf 2>err
+is $? 2 'models that are not alike have no mean'
+has "$(cat err)" 'only models that are alike have a mean' 'and it says so'
 is "$("$lizzie" run together.gguf '3: The day is' --temperature 0 --max-tokens 3 2>/dev/null)" "$(cat said)" 'merged, it says the same'
 
 # ---- Kills ------------------------------------------------------------------------------------------------------------

@@ -103,6 +103,7 @@ static void gemm_integer(const uint8_t *panels, size_t block_bytes, size_t n_blo
     size_t n_panels = n_rows > LIZ_PANEL_ROWS ? 2 : 1, panel_bytes = n_blocks * block_bytes;
     memset(w, 0, sizeof *w + n_tok * sizeof *w->sums); /* a panel that is not there is multiplied as zeros */
     w->ahead_bytes = block_bytes;
+    w->ahead[0] = w->ahead[1] = panels;
     for (size_t b = 0; b < n_blocks; b++) {
         for (size_t p = 0; p < n_panels; p++) {
             const uint8_t *block = panels + p * panel_bytes + b * block_bytes;
