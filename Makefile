@@ -2,7 +2,7 @@
 #
 # Sources are found by folder: every src/ROOM/**.c up to the engine goes into the library, rooms above it into the program,
 # and every tests/**/test_NAME.c is a program of its own. A file's suffix gives its instruction set (_avx2, _avxvnni,
-# _avx512, _amx): nothing else is compiled for more than the baseline.
+# _avx512, _avx512bf16, _amx): nothing else is compiled for more than the baseline.
 
 BUILD ?= build
 CC = gcc
@@ -21,7 +21,7 @@ ISA_avx512 = $(ISA_avx2) -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512cd -
     -mprefer-vector-width=512
 ISA_avx512bf16 = $(ISA_avx512) -mavx512bf16
 ISA_amx = $(ISA_avx512) -mamx-tile -mamx-int8 -mamx-bf16
-isa_of = $(if $(findstring _avx2.,$1),$(ISA_avx2))$(if $(findstring _avxvnni.,$1),$(ISA_avxvnni))$(if $(findstring _avx512.,$1),$(ISA_avx512))$(if $(findstring _avx512bf16.,$1),$(ISA_avx512bf16))$(if $(findstring _amx.,$1),$(ISA_amx))
+isa_of = $(ISA_$(lastword $(subst _, ,$(basename $1))))
 
 # `make V=1` shows the commands.
 say = $(if $(V),,@printf '  %-4s%s\n' $1 $2; )

@@ -527,9 +527,8 @@ typedef struct liz_merge_opts {
 } liz_merge_opts;
 
 /* Writes a model file at `out_path` in which the adapters are part of the weights. The rest, metadata too, is the first
- * model's. The file appears whole, by renaming,
- * or not at all; its bytes depend on the files, the scales and the type. LIZ_E_STATE when there is a file already;
- * otherwise as liz_engine_open. */
+ * model's. The file appears whole, by renaming, or not at all; its bytes depend on the files, the scales and the type.
+ * LIZ_E_STATE when there is a file already; otherwise as liz_engine_open. */
 LIZ_API LIZ_MUST_CHECK liz_status liz_merge(const char *model_path, const char *out_path, const liz_merge_opts *opts,
                                             liz_error *err);
 

@@ -15,7 +15,7 @@
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_ERROR_ROWS = 3 };
 
-enum { CLI_BIAS_MAX = 1024 };
+enum { CLI_BIAS_MAX = 1024, CLI_POSITIONAL_MAX = 16 };
 
 typedef enum cli_command_id {
     CLI_RUN = 1,
@@ -50,7 +50,7 @@ typedef struct cli_quantize_args {
 
 /* Everything that options can say; what a command has no option for stays zero. */
 typedef struct cli_args {
-    const char *positional[16];
+    const char *positional[CLI_POSITIONAL_MAX];
     int n_positional;
     liz_line_opts line; /* sampling, seed, stop strings and engine options of every command live here too */
     liz_logit_bias bias[CLI_BIAS_MAX];

@@ -42,6 +42,8 @@ liz_status cli_check_written(const cli_args *args, const char *path, liz_error *
     bool is_read = false;
     for (size_t i = 0; i < sizeof single / sizeof *single && path != NULL; i++)
         is_read = is_read || (single[i] != NULL && single[i] != args->train.out && liz_file_is_same(path, single[i]));
+    for (int i = 1; i < args->n_positional && path != NULL; i++)
+        is_read = is_read || liz_file_is_same(path, args->positional[i]);
     for (size_t i = 0; i < args->line.engine.n_loras && path != NULL; i++)
         is_read = is_read || liz_file_is_same(path, args->loras[i].path);
     for (size_t i = 0; i < 2 && path != NULL; i++)

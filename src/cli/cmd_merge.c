@@ -8,9 +8,6 @@ static liz_status check(const cli_args *args, liz_error *err)
         return liz_fail(err, LIZ_E_USAGE, "merge: no output is named: add -o OUT");
     if (args->line.engine.n_loras == 0 && args->n_positional < 2)
         return liz_fail(err, LIZ_E_USAGE, "merge: neither an adapter nor a second model is named: add --lora FILE");
-    for (int i = 1; i < args->n_positional; i++)
-        if (liz_file_is_same(out, args->positional[i]))
-            return liz_fail(err, LIZ_E_USAGE, "%s: is read and would be overwritten: name another file", out);
     return cli_check_written(args, out, err);
 }
 

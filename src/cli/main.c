@@ -49,7 +49,7 @@ const cli_command cli_commands[] = {
      "  lizzie bench model.gguf --sequences 1,16,64 --rows 0\n"
      "  lizzie bench model.gguf --threads 1 --repeat 5 --json\n",
      cli_bench},
-    {"merge", CLI_MERGE, "MODEL [MODEL...] [--lora FILE] -o OUT", 1, 16,
+    {"merge", CLI_MERGE, "MODEL [MODEL...] [--lora FILE] -o OUT", 1, CLI_POSITIONAL_MAX,
      "Makes adapters part of a model's weights, or the mean of several models one, in a new file.",
      "  lizzie merge model.gguf --lora adapter.gguf -o tuned.gguf\n"
      "  lizzie merge model.gguf --lora style.gguf --lora facts.gguf=0.5 -o both.gguf --type f16\n"

@@ -77,16 +77,29 @@ void liz_average_close(liz_average *average)
         liz_gguf_close(average->others[i]);
 }
 
-void liz_average_row(const liz_average *average, size_t i, uint64_t row, float *x, size_t n, double *sum, float *other)
+/* Elements [at, at + n) of a row as floats; `at` is at a block's beginning. */
+static void row_part(const liz_gguf_tensor *t, uint64_t row, size_t at, size_t n, float *x)
 {
-    for (size_t k = 0; k < n; k++)
-        sum[k] = (double)x[k];
-    for (size_t m = 0; m < average->n; m++) {
-        const liz_gguf_tensor *t = liz_gguf_tensor_at(average->others[m], i);
-        liz_dequantize_row(t->dtype, t->data + row * (t->size_bytes / liz_gguf_n_rows(t)), other, n);
-        for (size_t k = 0; k < n; k++)
-            sum[k] += (double)other[k];
+    const liz_dtype_info *info = liz_dtype_info_get(t->dtype);
+    const uint8_t *row_bytes = t->data + row * (t->size_bytes / liz_gguf_n_rows(t));
+    liz_dequantize_row(t->dtype, row_bytes + at / (size_t)info->block_len * (size_t)info->block_bytes, x, n);
+}
+
+void liz_average_row(const liz_average *average, size_t i, uint64_t row, float *x, size_t n)
+{
+    enum { PART = 256 }; /* whole blocks of any type */
+    double sum[PART];
+    float other[PART];
+    for (size_t at = 0; at < n; at += PART) {
+        size_t n_part = n - at < PART ? n - at : PART;
+        for (size_t k = 0; k < n_part; k++)
+            sum[k] = (double)x[at + k];
+        for (size_t m = 0; m < average->n; m++) {
+            row_part(liz_gguf_tensor_at(average->others[m], i), row, at, n_part, other);
+            for (size_t k = 0; k < n_part; k++)
+                sum[k] += (double)other[k];
+        }
+        for (size_t k = 0; k < n_part; k++)
+            x[at + k] = (float)(sum[k] / (double)(average->n + 1));
     }
-    for (size_t k = 0; k < n; k++)
-        x[k] = (float)(sum[k] / (double)(average->n + 1));
 }

@@ -7,8 +7,6 @@
 
 #include "format/gguf.h"
 
-#include <stdbool.h>
-
 enum { LIZ_AVERAGE_MAX = 15 };
 
 /* Models beside a first one; empty: { 0 }. */
@@ -25,7 +23,7 @@ LIZ_MUST_CHECK liz_status liz_average_open(liz_average *average, const liz_gguf 
 void liz_average_close(liz_average *average);
 
 /* x [n], row `row` of the first's tensor `i`, becomes (x + those of the others, in order) / models, the sum in double.
- * `sum` and `other` [n] are scratch. */
-void liz_average_row(const liz_average *average, size_t i, uint64_t row, float *x, size_t n, double *sum, float *other);
+ */
+void liz_average_row(const liz_average *average, size_t i, uint64_t row, float *x, size_t n);
 
 #endif

@@ -36,7 +36,6 @@ typedef struct merging {
     part parts[LIZ_LORAS_MAX];
     int n_parts;
     float *deltas; /* [members, n_in] */
-    double *sums;  /* [members, n_in] */
 } merging;
 
 static liz_dtype out_type(const merging *m, const liz_gguf_tensor *t)
@@ -74,8 +73,7 @@ static liz_status half_read(const liz_gguf_tensor *half, uint64_t n_rows, uint64
 static liz_status open_parts(merging *m, size_t n_in, liz_error *err)
 {
     m->deltas = calloc((size_t)liz_team_size(m->team), n_in * sizeof *m->deltas);
-    m->sums = calloc((size_t)liz_team_size(m->team), n_in * sizeof *m->sums);
-    if (m->deltas == NULL || m->sums == NULL)
+    if (m->deltas == NULL)
         return liz_fail(err, LIZ_E_MEMORY, "no memory to merge rows of %zu", n_in);
     for (int i = 0; i < m->n_parts; i++) {
         part *p = &m->parts[i];
@@ -92,9 +90,7 @@ static void close_parts(merging *m)
         free(m->parts[i].b);
     }
     free(m->deltas);
-    free(m->sums);
     m->deltas = NULL;
-    m->sums = NULL;
 }
 
 static void merge_row(void *user, int member, uint64_t row, float *w, size_t n_in)
@@ -102,7 +98,7 @@ static void merge_row(void *user, int member, uint64_t row, float *w, size_t n_i
     const merging *m = user;
     float *delta = m->deltas + (size_t)member * n_in;
     if (m->average.n > 0)
-        liz_average_row(&m->average, m->i, row, w, n_in, m->sums + (size_t)member * n_in, delta);
+        liz_average_row(&m->average, m->i, row, w, n_in);
     for (int i = 0; i < m->n_parts; i++) {
         const part *p = &m->parts[i];
         size_t rank = (size_t)p->pair->rank;

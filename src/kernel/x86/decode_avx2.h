@@ -28,11 +28,11 @@ typedef struct scales256 {
     };
 } scales256;
 
+LIZ_INLINE __m256i load256(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
+LIZ_INLINE __m128i load128(const void *p) { return _mm_loadu_si128((const __m128i *)p); }
+LIZ_INLINE void store256(void *p, __m256i x) { _mm256_store_si256((__m256i *)p, x); }
 /* Eight words, in both halves. */
-LIZ_INLINE __m256i load_twice(const int16_t *words)
-{
-    return _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)words));
-}
+LIZ_INLINE __m256i load_twice(const int16_t *words) { return _mm256_broadcastsi128_si256(load128(words)); }
 
 /* Of eight words in both halves: eight copies of `first` and, in the high half, of `first + 1`. */
 LIZ_INLINE __m256i spread_words(__m256i twice, int first)
@@ -51,9 +51,6 @@ LIZ_INLINE __m256i bytes_of(__m256i t, bool is_signed)
     return is_signed ? t : _mm256_xor_si256(t, _mm256_set1_epi8((char)0x80));
 }
 
-LIZ_INLINE __m256i load256(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
-LIZ_INLINE __m128i load128(const void *p) { return _mm_loadu_si128((const __m128i *)p); }
-LIZ_INLINE void store256(void *p, __m256i x) { _mm256_store_si256((__m256i *)p, x); }
 LIZ_INLINE __m256i low_nibbles(__m256i x) { return _mm256_and_si256(x, _mm256_set1_epi8(15)); }
 LIZ_INLINE __m256i high_nibbles(__m256i x) { return low_nibbles(_mm256_srli_epi16(x, 4)); }
 
@@ -138,11 +135,17 @@ LIZ_INLINE void prepare_ab(const void *block, bool is_signed, scales256 *to)
         store256(to->b[row], _mm256_add_epi16(load256(from->b[row]), offset_of(is_signed)));
 }
 
+/* Of a word for each row those of `row`, which is even, and the next: eight copies in each half. */
+LIZ_INLINE __m256i words_of_two_rows(const int16_t *r, int row)
+{
+    return spread_words(load_twice(r + row / 8 * 8), row % 8);
+}
+
 /* (x * r + 32) >> 6 for the bytes x < 64 of two rows. */
 LIZ_INLINE __m256i scale_two_rows(const uint8_t (*x)[8], const int16_t *r, int row)
 {
     __m256i words = _mm256_cvtepu8_epi16(load128(x[row]));
-    return _mm256_mulhrs_epi16(_mm256_slli_epi16(words, 9), spread_words(load_twice(r + row / 8 * 8), row % 8));
+    return _mm256_mulhrs_epi16(_mm256_slli_epi16(words, 9), words_of_two_rows(r, row));
 }
 
 LIZ_INLINE void prepare_k32(const void *block, bool is_signed, scales256 *to)
@@ -154,7 +157,7 @@ LIZ_INLINE void prepare_k32(const void *block, bool is_signed, scales256 *to)
     }
 }
 
-/* `one`, `a` and `b` in terms of the block `from`, its scales `s` and what was prepared. */
+/* `one`, and `b_words` of the row, and `a_words` of all rows in terms of the block `from` and what was prepared. */
 #define DECODE_STEPS(name, one, a_words, b_words, zero)                                                                \
     LIZ_INLINE void decode_##name(const void *block, const scales256 *prepared, int row, bool is_signed,               \
                                   bytes256 *out)                                                                       \
@@ -185,8 +188,7 @@ LIZ_INLINE void prepare_i4t(const void *block, bool is_signed, scales256 *to)
     (void)is_signed;
     for (int row = 0; row < 16; row += 2) {
         __m256i s = _mm256_slli_epi16(_mm256_cvtepi8_epi16(load128(from->s[row])), 8);
-        __m256i r = spread_words(load_twice(from->r + row / 8 * 8), row % 8);
-        store256(to->a[row], _mm256_mulhrs_epi16(s, r));
+        store256(to->a[row], _mm256_mulhrs_epi16(s, words_of_two_rows(from->r, row)));
     }
 }
 

@@ -18,10 +18,10 @@ LIZ_INLINE void lay_weights(__m256i x, __m256i *to)
 
 LIZ_INLINE const int32_t *lay_token(const int8_t *q, __m256i *to)
 {
-    for (int i = 0; i < 8; i++) {
+    for (int i = 0; i < STEPS / 2 / ROWS; i++) {
         __m256i x = load256(q + 32 * i);
         to[i] = even_words(x);
-        to[8 + i] = odd_words(x);
+        to[STEPS / 2 / ROWS + i] = odd_words(x);
     }
     return (const void *)to;
 }
