@@ -45,9 +45,9 @@ typedef void liz_dot_i8_fn(const void *panel, size_t n_blocks, const int8_t *q, 
 typedef void liz_dot_f32_fn(const void *panel, size_t n_groups, const float *x, size_t x_stride, size_t n_tok, float *y,
                             size_t y_stride);
 
-/* Two panels (or one) against many tokens at once; `scratch` [LIZ_GEMM_SCRATCH_BYTES(n_tok)], 64-byte aligned. The
- * activations carry tiles where the tier makes them. y[t * y_stride + r], r < n_rows (<= 32). NULL where the tier has
- * nothing better than dot_i8. */
+/* Panels against many tokens at once; `scratch` [LIZ_GEMM_SCRATCH_BYTES(n_tok)], 64-byte aligned. The activations carry
+ * tiles where the tier makes them. y[t * y_stride + r], r < n_rows, at least one. NULL where the tier has nothing
+ * better than dot_i8. */
 typedef void liz_gemm_i8_fn(const void *panels, size_t n_blocks, const liz_act_i8 *act, size_t n_tok, void *scratch,
                             float *y, size_t y_stride, size_t n_rows);
 #define LIZ_GEMM_SCRATCH_BYTES(n_tok) (((size_t)(n_tok) + 31) / 32 * 4096 + 36864)

@@ -8,7 +8,13 @@
 
 #include <string.h>
 
-enum { GEMM_BF16_MIN = 4, /* tokens from which it pays */ TILE_TOKENS = 16, PAIR_TOKENS = 32, TILE_BYTES = 1024 };
+enum {
+    GEMM_BF16_MIN = 4,
+    /* tokens from which it pays */ TILE_TOKENS = 16,
+    PAIR_TOKENS = 32,
+    TILE_BYTES = 1024,
+    ACT_CACHED_BYTES = 1 << 19
+};
 
 static size_t round_up(size_t n, size_t unit) { return liz_div_up(n, unit) * unit; }
 
@@ -172,6 +178,14 @@ static void matmul_dot(const liz_kernel *kernel, const liz_matrix *matrix, const
     }
 }
 
+/* Tokens that are multiplied with all of a member's weights before the next are: these go through the second-level
+ * cache once for each pair of panels, and with too many they would not stay in it. */
+static size_t tokens_cached(const liz_matrix *matrix)
+{
+    size_t row_bytes = liz_pack_is_integer(matrix->pack) ? (size_t)matrix->n_in : 2 * (size_t)matrix->n_in;
+    return liz_most(ACT_CACHED_BYTES / row_bytes / 2 / PAIR_TOKENS, 1) * 2 * PAIR_TOKENS;
+}
+
 static void matmul_gemm(const liz_kernel *kernel, const liz_matrix *matrix, const liz_act *act, size_t first,
                         size_t n_tok, float *y, size_t y_stride, void *scratch, int member, int n_members)
 {
@@ -188,14 +202,12 @@ static void matmul_gemm(const liz_kernel *kernel, const liz_matrix *matrix, cons
         half += first * n_units * LIZ_GROUP_LEN;
     }
     kernel->tiles_begin();
-    for (size_t row = begin; row < end; row += 2 * LIZ_PANEL_ROWS) {
-        const uint8_t *panels = matrix->data + row / LIZ_PANEL_ROWS * panel_bytes;
-        size_t n_rows = liz_least(n_out - row, 2 * LIZ_PANEL_ROWS);
-        if (is_integer)
-            kernel->gemm_i8[matrix->pack](panels, n_units, &i8, n_tok, scratch, y + row, y_stride, n_rows);
-        else
-            kernel->gemm_bf16(panels, n_units, half, n_units * LIZ_GROUP_LEN, n_tok, y + row, y_stride, n_rows);
-    }
+    if (is_integer && begin < end)
+        kernel->gemm_i8[matrix->pack](matrix->data + begin / LIZ_PANEL_ROWS * panel_bytes, n_units, &i8, n_tok, scratch,
+                                      y + begin, y_stride, liz_least(end, n_out) - begin);
+    for (size_t row = begin; row < end && !is_integer; row += 2 * LIZ_PANEL_ROWS)
+        kernel->gemm_bf16(matrix->data + row / LIZ_PANEL_ROWS * panel_bytes, n_units, half, n_units * LIZ_GROUP_LEN,
+                          n_tok, y + row, y_stride, liz_least(n_out - row, 2 * LIZ_PANEL_ROWS));
     kernel->tiles_end();
 }
 
@@ -207,7 +219,9 @@ void liz_matmul(const liz_kernel *kernel, const liz_matrix *matrix, const liz_ac
                        ? kernel->gemm_i8[matrix->pack] != NULL && n_tok >= kernel->gemm_i8_min
                        : matrix->pack == LIZ_PACK_BF16 && kernel->gemm_bf16 != NULL && n_tok >= GEMM_BF16_MIN;
     if (is_many)
-        matmul_gemm(kernel, matrix, act, first, n_tok, y, y_stride, scratch, member, n_members);
+        for (size_t t = 0, n = tokens_cached(matrix); t < n_tok; t += n)
+            matmul_gemm(kernel, matrix, act, first + t, liz_least(n_tok - t, n), y + t * y_stride, y_stride, scratch,
+                        member, n_members);
     else
         matmul_dot(kernel, matrix, act, first, n_tok, y, y_stride, member, n_members);
 }

@@ -21,9 +21,10 @@ typedef struct liz_scales512 {
     __m512i values[2];
 } liz_scales512;
 
-typedef struct liz_bytes512 {
-    __m512i t[4];
-} liz_bytes512;
+/* A form: what rows of a block share, and half a row, elements [128 half, 128 half + 128), to two registers. */
+typedef void liz_prepare512_fn(const void *block, bool is_signed, liz_scales512 *scales);
+typedef void liz_decode512_fn(const void *block, const liz_scales512 *scales, int row, int half, bool is_signed,
+                              __m512i *out);
 
 LIZ_INLINE __m128i load128(const void *p) { return _mm_load_si128((const __m128i *)p); }
 LIZ_INLINE __m256i load256(const void *p) { return _mm256_load_si256((const __m256i *)p); }
@@ -44,51 +45,64 @@ LIZ_INLINE __m512i offset_of(bool is_signed) { return _mm512_set1_epi16((short)(
 LIZ_INLINE __m512i low_nibbles(__m512i x) { return _mm512_and_si512(x, _mm512_set1_epi8(15)); }
 LIZ_INLINE __m512i high_nibbles(__m512i x) { return low_nibbles(_mm512_srli_epi16(x, 4)); }
 
-/* -zero, 1 - zero, ... 7 - zero in each lane. */
-LIZ_INLINE __m512i count_from(int zero)
+#define LANE_WORDS(first) first, first + 1, first + 2, first + 3, first + 4, first + 5, first + 6, first + 7
+/* scale * first, scale * (first + 1), ... scale * (first + 7) in each lane. */
+LIZ_INLINE __m512i count_from(int first, int scale)
 {
-    const __m512i iota = _mm512_broadcast_i32x4(_mm_set_epi16(7, 6, 5, 4, 3, 2, 1, 0));
-    return _mm512_sub_epi16(iota, _mm512_set1_epi16((short)zero));
+    const __v32hi words = {LANE_WORDS(0), LANE_WORDS(0), LANE_WORDS(0), LANE_WORDS(0)};
+    return (__m512i)((words + (short)first) * (short)scale);
 }
+#undef LANE_WORDS
 
 /* The high bytes of two times eight words, in each lane. */
-LIZ_INLINE __m512i high_bytes(__m512i first, __m512i second)
+LIZ_INLINE __m512i high_bytes(__m512i first, __m512i second, bool is_signed)
 {
-    const __m512i lane = _mm512_set_epi64(0x3030303030303030, 0x3030303030303030, 0x2020202020202020,
-                                          0x2020202020202020, 0x1010101010101010, 0x1010101010101010, 0, 0);
-    const __m512i odd = _mm512_broadcast_i32x4(_mm_set_epi64x(0x4F4D4B4947454341, 0x0F0D0B0907050301));
-    return _mm512_permutex2var_epi8(first, _mm512_or_si512(lane, odd), second);
+    return is_signed ? _mm512_packs_epi16(_mm512_srai_epi16(first, 8), _mm512_srai_epi16(second, 8))
+                     : _mm512_packus_epi16(_mm512_srli_epi16(first, 8), _mm512_srli_epi16(second, 8));
 }
 
 /* ---- Nibbles, with or without a fifth bit: sub-blocks of 32 ---- */
 
-/* Two registers from a table of each lane's 16 values, words that rise by `a`, `first` the lowest eight of them.
- * `bits`, or NULL: two times 64 fifth bits. */
-LIZ_INLINE void lookup_steps(__m512i x, const uint8_t *bits, __m512i first, __m512i a, __m512i *out)
+/* Two registers of what the nibbles in x stand for, by each lane's table of 16; `bits`, or NULL: two times 64 fifth
+ * bits, which choose the table above. */
+LIZ_INLINE void lookup(__m512i x, __m512i table, const uint8_t *bits, __m512i above, __m512i *out)
 {
-    __m512i step = _mm512_slli_epi16(a, 3), second = _mm512_add_epi16(first, step);
-    __m512i table = high_bytes(first, second), low = low_nibbles(x), high = high_nibbles(x);
+    __m512i low = low_nibbles(x), high = high_nibbles(x);
     out[0] = _mm512_shuffle_epi8(table, low);
     out[1] = _mm512_shuffle_epi8(table, high);
-    if (bits != NULL) {
-        uint64_t mask[2];
-        __builtin_memcpy(mask, bits, sizeof mask);
-        __m512i third = _mm512_add_epi16(second, step);
-        table = high_bytes(third, _mm512_add_epi16(third, step));
-        out[0] = _mm512_mask_shuffle_epi8(out[0], mask[0], table, low);
-        out[1] = _mm512_mask_shuffle_epi8(out[1], mask[1], table, high);
-    }
+    if (bits == NULL)
+        return;
+    uint64_t mask[2];
+    __builtin_memcpy(mask, bits, sizeof mask);
+    out[0] = _mm512_mask_shuffle_epi8(out[0], mask[0], above, low);
+    out[1] = _mm512_mask_shuffle_epi8(out[1], mask[1], above, high);
 }
 
-/* A row of words a and, unless NULL, b. */
-LIZ_INLINE void decode_steps(const uint8_t *four, const uint8_t *one, const int16_t *a, const int16_t *b, int zero,
-                             bool is_signed, liz_bytes512 *out)
+/* The table of (a (from + i) + b) >> 8, i < 16, in each lane. */
+LIZ_INLINE __m512i table_with_min(__m512i a, __m512i b, int from, bool is_signed)
 {
-    for (int h = 0; h < 2; h++) {
-        __m512i aw = spread_words(a, 4 * h), bw = b != NULL ? spread_words(b, 4 * h) : offset_of(is_signed);
-        __m512i first = _mm512_add_epi16(_mm512_mullo_epi16(aw, count_from(zero)), bw);
-        lookup_steps(_mm512_loadu_si512(four + 64 * h), one != NULL ? one + 16 * h : NULL, first, aw, out->t + 2 * h);
-    }
+    __m512i first = _mm512_add_epi16(_mm512_mullo_epi16(a, count_from(from, 1)), b);
+    return high_bytes(first, _mm512_add_epi16(first, _mm512_slli_epi16(a, 3)), is_signed);
+}
+
+/* The table of (a (from + i) + 128) >> 8: rounding is the multiplication's, (x y + 2^14) >> 15. */
+LIZ_INLINE __m512i table_of(__m512i a, int from, bool is_signed)
+{
+    __m512i first = _mm512_mulhrs_epi16(a, count_from(from, 128));
+    __m512i table = _mm512_packs_epi16(first, _mm512_mulhrs_epi16(a, count_from(from + 8, 128)));
+    return is_signed ? table : _mm512_xor_si512(table, _mm512_set1_epi8(-128));
+}
+
+/* Half a row of words a and, unless NULL, b. */
+LIZ_INLINE void decode_steps(const uint8_t *four, const uint8_t *one, const int16_t *a, const int16_t *b, int zero,
+                             int half, bool is_signed, __m512i *out)
+{
+    __m512i aw = spread_words(a, 4 * half), bw = b != NULL ? spread_words(b, 4 * half) : aw, table[2];
+    for (int i = 0; i < (one != NULL ? 2 : 1); i++)
+        table[i] =
+            b != NULL ? table_with_min(aw, bw, 16 * i - zero, is_signed) : table_of(aw, 16 * i - zero, is_signed);
+    lookup(_mm512_loadu_si512(four + 64 * half), table[0], one != NULL ? one + 16 * half : NULL,
+           table[one != NULL ? 1 : 0], out);
 }
 
 LIZ_INLINE void prepare_none(const void *block, bool is_signed, liz_scales512 *to)
@@ -140,12 +154,12 @@ LIZ_INLINE void prepare_k32(const void *block, bool is_signed, liz_scales512 *to
 
 /* `one`, `a` and `b` in terms of the block `from` and of the scales. */
 #define DECODE_STEPS(name, one, a, b, zero)                                                                            \
-    LIZ_INLINE void decode_##name(const void *block, const liz_scales512 *scales, int row, bool is_signed,             \
-                                  liz_bytes512 *out)                                                                   \
+    LIZ_INLINE void decode_##name(const void *block, const liz_scales512 *scales, int row, int half, bool is_signed,   \
+                                  __m512i *out)                                                                        \
     {                                                                                                                  \
         (void)scales;                                                                                                  \
         const liz_block_##name *from = block;                                                                          \
-        decode_steps(from->four[row], one, a, b, zero, is_signed, out);                                                \
+        decode_steps(from->four[row], one, a, b, zero, half, is_signed, out);                                          \
     }
 
 DECODE_STEPS(i4, NULL, from->scales.a[row], NULL, 8)
@@ -171,17 +185,14 @@ LIZ_INLINE void prepare_i4t(const void *block, bool is_signed, liz_scales512 *to
     to->values[1] = _mm512_broadcast_i32x4(_mm256_extracti128_si256(values, 1));
 }
 
-LIZ_INLINE void decode_i4t(const void *block, const liz_scales512 *scales, int row, bool is_signed, liz_bytes512 *out)
+LIZ_INLINE void decode_i4t(const void *block, const liz_scales512 *scales, int row, int half, bool is_signed,
+                           __m512i *out)
 {
     const liz_block_i4t *b = block;
-    for (int h = 0; h < 2; h++) {
-        __m512i a = spread_words(scales->a[row], 4 * h), x = _mm512_loadu_si512(b->four[row] + 64 * h);
-        __m512i first = _mm512_add_epi16(_mm512_mullo_epi16(a, scales->values[0]), offset_of(is_signed));
-        __m512i second = _mm512_add_epi16(_mm512_mullo_epi16(a, scales->values[1]), offset_of(is_signed));
-        __m512i table = high_bytes(first, second);
-        out->t[2 * h] = _mm512_shuffle_epi8(table, low_nibbles(x));
-        out->t[2 * h + 1] = _mm512_shuffle_epi8(table, high_nibbles(x));
-    }
+    __m512i a = spread_words(scales->a[row], 4 * half), x = _mm512_loadu_si512(b->four[row] + 64 * half);
+    __m512i first = _mm512_add_epi16(_mm512_mullo_epi16(a, scales->values[0]), offset_of(is_signed));
+    __m512i second = _mm512_add_epi16(_mm512_mullo_epi16(a, scales->values[1]), offset_of(is_signed));
+    lookup(x, high_bytes(first, second, is_signed), NULL, x, out);
 }
 
 /* ---- Two, three and six bits: sub-blocks of 16, a register has four ---- */
@@ -196,12 +207,13 @@ LIZ_INLINE __m512i pairs_at(__m512i x, int c, int to)
 
 #define prepare_i2 prepare_none
 
-LIZ_INLINE void decode_i2(const void *block, const liz_scales512 *scales, int row, bool is_signed, liz_bytes512 *out)
+LIZ_INLINE void decode_i2(const void *block, const liz_scales512 *scales, int row, int half, bool is_signed,
+                          __m512i *out)
 {
     (void)scales;
     __m512i x = _mm512_loadu_si512(((const liz_block_i2 *)block)->two[row]);
-    for (int c = 0; c < 4; c++)
-        out->t[c] = _mm512_add_epi8(pairs_at(x, c, 0), _mm512_set1_epi8(is_signed ? -1 : 127));
+    for (int c = 0; c < 2; c++)
+        out[c] = _mm512_add_epi8(pairs_at(x, 2 * half + c, 0), _mm512_set1_epi8(is_signed ? -1 : 127));
 }
 
 /* (x * r + 8) >> 4 for sixteen bytes x < 16. */
@@ -223,15 +235,15 @@ LIZ_INLINE void prepare_i2k(const void *block, bool is_signed, liz_scales512 *to
     }
 }
 
-LIZ_INLINE void decode_i2k(const void *block, const liz_scales512 *scales, int row, bool is_signed, liz_bytes512 *out)
+LIZ_INLINE void decode_i2k(const void *block, const liz_scales512 *scales, int row, int half, bool is_signed,
+                           __m512i *out)
 {
-    (void)is_signed; /* it is in b */
     __m512i x = _mm512_loadu_si512(((const liz_block_i2k *)block)->two[row]);
-    for (int c = 0; c < 4; c++) {
-        const int16_t *a = scales->a16[row] + c / 2 * 8, *b = scales->b16[row] + c / 2 * 8;
-        __m512i words = _mm512_mullo_epi16(spread_words(a, c % 2 * 4), count_from(0));
-        words = _mm512_add_epi16(words, spread_words(b, c % 2 * 4));
-        out->t[c] = _mm512_shuffle_epi8(high_bytes(words, words), pairs_at(x, c, 0));
+    for (int c = 0; c < 2; c++) {
+        const int16_t *a = scales->a16[row] + 8 * half, *b = scales->b16[row] + 8 * half;
+        __m512i words = _mm512_mullo_epi16(spread_words(a, 4 * c), count_from(0, 1));
+        words = _mm512_add_epi16(words, spread_words(b, 4 * c));
+        out[c] = _mm512_shuffle_epi8(high_bytes(words, words, is_signed), pairs_at(x, 2 * half + c, 0));
     }
 }
 
@@ -248,17 +260,18 @@ LIZ_INLINE void prepare_s16(const void *block, bool is_signed, liz_scales512 *to
 #define prepare_i3k prepare_s16
 #define prepare_i6k prepare_s16
 
-LIZ_INLINE void decode_i3k(const void *block, const liz_scales512 *scales, int row, bool is_signed, liz_bytes512 *out)
+LIZ_INLINE void decode_i3k(const void *block, const liz_scales512 *scales, int row, int half, bool is_signed,
+                           __m512i *out)
 {
     const liz_block_i3k *b = block;
     __m512i x = _mm512_loadu_si512(b->two[row]);
-    uint64_t third[4];
-    __builtin_memcpy(third, b->one[row], sizeof third);
-    for (int c = 0; c < 4; c++) {
-        __m512i a = spread_words(scales->a16[row] + c / 2 * 8, c % 2 * 4), q = pairs_at(x, c, 0);
-        __m512i words = _mm512_add_epi16(_mm512_mullo_epi16(a, count_from(4)), offset_of(is_signed));
+    uint64_t third[2];
+    __builtin_memcpy(third, b->one[row] + 16 * half, sizeof third);
+    for (int c = 0; c < 2; c++) {
+        __m512i a = spread_words(scales->a16[row] + 8 * half, 4 * c), q = pairs_at(x, 2 * half + c, 0);
+        __m512i words = _mm512_add_epi16(_mm512_mullo_epi16(a, count_from(-4, 1)), offset_of(is_signed));
         q = _mm512_mask_add_epi8(q, third[c], q, _mm512_set1_epi8(4));
-        out->t[c] = _mm512_shuffle_epi8(high_bytes(words, words), q);
+        out[c] = _mm512_shuffle_epi8(high_bytes(words, words, is_signed), q);
     }
 }
 
@@ -271,14 +284,15 @@ LIZ_INLINE __m512i multiply_bytes(__m512i q, __m512i a, int zero, bool is_signed
     return _mm512_mask_blend_epi8(0xAAAAAAAAAAAAAAAAu, _mm512_srli_epi16(even, 8), odd);
 }
 
-LIZ_INLINE void decode_i6k(const void *block, const liz_scales512 *scales, int row, bool is_signed, liz_bytes512 *out)
+LIZ_INLINE void decode_i6k(const void *block, const liz_scales512 *scales, int row, int half, bool is_signed,
+                           __m512i *out)
 {
     const liz_block_i6k *b = block;
     __m512i pairs = _mm512_loadu_si512(b->two[row]);
-    for (int c = 0; c < 4; c++) {
-        __m512i x = _mm512_loadu_si512(b->four[row] + c / 2 * 64);
-        __m512i q = _mm512_or_si512(c % 2 ? high_nibbles(x) : low_nibbles(x), pairs_at(pairs, c, 4));
-        out->t[c] = multiply_bytes(q, spread_words(scales->a16[row] + c / 2 * 8, c % 2 * 4), 32, is_signed);
+    __m512i x = _mm512_loadu_si512(b->four[row] + 64 * half);
+    for (int c = 0; c < 2; c++) {
+        __m512i q = _mm512_or_si512(c == 0 ? low_nibbles(x) : high_nibbles(x), pairs_at(pairs, 2 * half + c, 4));
+        out[c] = multiply_bytes(q, spread_words(scales->a16[row] + 8 * half, 4 * c), 32, is_signed);
     }
 }
 
@@ -286,12 +300,14 @@ LIZ_INLINE void decode_i6k(const void *block, const liz_scales512 *scales, int r
 
 #define prepare_i8 prepare_none
 
-LIZ_INLINE void decode_i8(const void *block, const liz_scales512 *scales, int row, bool is_signed, liz_bytes512 *out)
+LIZ_INLINE void decode_i8(const void *block, const liz_scales512 *scales, int row, int half, bool is_signed,
+                          __m512i *out)
 {
     (void)scales;
     const liz_block_i8 *b = block;
-    for (int c = 0; c < 4; c++)
-        out->t[c] = _mm512_xor_si512(_mm512_loadu_si512(b->t[row] + 64 * c), _mm512_set1_epi8(is_signed ? 0 : -128));
+    for (int c = 0; c < 2; c++)
+        out[c] = _mm512_xor_si512(_mm512_loadu_si512(b->t[row] + 128 * half + 64 * c),
+                                  _mm512_set1_epi8(is_signed ? 0 : -128));
 }
 
 #endif

@@ -28,12 +28,9 @@ LIZ_INLINE __m512i sum_of_rows(const __m512i *x)
     return sum_of_lanes(sum_of_lanes(s0, s1), sum_of_lanes(s2, s3));
 }
 
-typedef void prepare_fn(const void *block, bool is_signed, liz_scales512 *scales);
-typedef void decode_fn(const void *block, const liz_scales512 *scales, int row, bool is_signed, liz_bytes512 *out);
-
 LIZ_INLINE void dot_tokens(const uint8_t *panel, size_t block_bytes, size_t n_blocks, const int8_t *q, const float *d,
-                           const int32_t *sum, int n_tok, float *y, size_t y_stride, prepare_fn *prepare,
-                           decode_fn *decode)
+                           const int32_t *sum, int n_tok, float *y, size_t y_stride, liz_prepare512_fn *prepare,
+                           liz_decode512_fn *decode)
 {
     __m512 acc[LIZ_DOT_TOKENS_MAX];
     __m512i part[LIZ_DOT_TOKENS_MAX][LIZ_PANEL_ROWS];
@@ -43,14 +40,15 @@ LIZ_INLINE void dot_tokens(const uint8_t *panel, size_t block_bytes, size_t n_bl
         liz_scales512 scales;
         prepare(panel, false, &scales);
         for (int row = 0; row < LIZ_PANEL_ROWS; row++) {
-            liz_bytes512 w;
+            __m512i w[4];
             liz_prefetch_row(panel + LIZ_PREFETCH_BYTES, block_bytes, row);
-            decode(panel, &scales, row, false, &w);
+            decode(panel, &scales, row, 0, false, w);
+            decode(panel, &scales, row, 1, false, w + 2);
             for (int t = 0; t < n_tok; t++) {
                 const int8_t *a = q + ((size_t)t * liz_act_stride(n_blocks) + b) * LIZ_BLOCK_LEN;
                 __m512i s = _mm512_setzero_si512();
                 for (int c = 0; c < 4; c++)
-                    s = _mm512_dpbusd_epi32(s, w.t[c], _mm512_loadu_si512(a + 64 * c));
+                    s = _mm512_dpbusd_epi32(s, w[c], _mm512_loadu_si512(a + 64 * c));
                 part[t][row] = s;
             }
         }

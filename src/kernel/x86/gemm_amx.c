@@ -1,10 +1,11 @@
-/* gemm_amx.c - two panels against many tokens, on AMX tiles.
+/* gemm_amx.c - panels against many tokens, on AMX tiles.
  *
  * Integers: weights are the left operand, so a tile row is 64 consecutive (packed order) bytes of one weight row,
- * and tokens are columns. Three things go on at once, interleaved by hand because each alone leaves units idle:
- * the tiles of a block of 256 meet all tokens, 32 at a time in 2 x 2 tiles; the block after it is decoded into the
- * other half of a buffer that stays in the first-level cache; and the sums of the tokens before are converted and
- * added up: acc = fma(float(I), d_row * d_token, acc).
+ * and tokens are columns. A unit of work is a block of 256 of two panels against 32 tokens, in 2 x 2 tiles. Beside it
+ * weights that come later are decoded, and the sums of the unit before are converted and added up: acc = fma(float(I),
+ * d_row * d_token, acc). The three are interleaved finely, by hand: a processor looks some 500 instructions ahead,
+ * which the loads of four tiles fill. What units work on has to stay in the first-level cache beside what streams
+ * through it, so for up to 32 tokens weights are decoded only half a block ahead, into the tiles of the half just used.
  * bf16: tokens are the left operand; tiles accumulate in floating point over all of k, in the order that
  * docs/kernels.md takes as the definition, so nothing is left to do but store. */
 #include "kernel/kernel_tiers.h"
@@ -13,7 +14,7 @@
 
 #include <string.h>
 
-enum { TILE_BYTES = 1024, BLOCK_TILES = 4, TOKENS = 16, BLOCKS_AHEAD = 1 };
+enum { TILE_BYTES = 1024, BLOCK_TILES = 4, TOKENS = 16, LINE = 64, NEAR_BYTES = 1280, FAR_BYTES = 4096 };
 
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
@@ -47,128 +48,115 @@ static void tile_i8(const int8_t *q, size_t q_stride, int8_t *tile)
     }
 }
 
-typedef void prepare_fn(const void *block, bool is_signed, liz_scales512 *scales);
-typedef void decode_fn(const void *block, const liz_scales512 *scales, int row, bool is_signed, liz_bytes512 *out);
-
 /* Running sums of 32 rows and 32 tokens. */
 typedef struct sums {
     float acc[2][2][16][TOKENS]; /* panel, token group, row, token */
 } sums;
 
-/* Scratch: the tiles of two blocks of both panels in turn, row scales, which are needed one block longer than their
- * tiles, and sums of all tokens. */
+/* Scratch: tiles of two blocks, or of one where weights are decoded half a block ahead; what the rows of the block that
+ * is decoded share; row scales, needed until a block's sums are added up; whole sums of a unit; running sums of all. */
 typedef struct work {
-    int8_t tiles[2][BLOCK_TILES][2][TILE_BYTES];
+    int8_t tiles[2][BLOCK_TILES][2][TILE_BYTES]; /* block, k, panel */
+    liz_scales512 scales[2];
     float d_rows[3][2][16];
-    int32_t whole[2][2][2][16][TOKENS];
-    sums pairs[];
+    int32_t whole[2][2][16][TOKENS];
+    sums sets[];
 } work;
 
 _Static_assert(sizeof(work) <= LIZ_GEMM_SCRATCH_BYTES(0) &&
                    sizeof(sums) == LIZ_GEMM_SCRATCH_BYTES(32) - LIZ_GEMM_SCRATCH_BYTES(0),
                "scratch is what kernel.h says");
 
-/* A block on its way into tiles, row by row: the first panel's 16, then the second's. */
-typedef struct decoder {
-    const uint8_t *block; /* of the first panel */
-    const uint8_t *ahead; /* what to fetch meanwhile */
-    size_t panel_bytes;
-    int row, n_rows;
-    int8_t (*tiles)[2][TILE_BYTES];
+/* A block of two panels, and where it is decoded to. */
+typedef struct block_pair {
+    const uint8_t *panel[2]; /* the same twice where there is no second */
     float (*d_rows)[16];
-    liz_scales512 scales;
-} decoder;
+    int8_t (*tiles)[2][TILE_BYTES]; /* [k][panel] */
+} block_pair;
 
-LIZ_INLINE void decoder_start(decoder *d, const uint8_t *panels, size_t block_bytes, size_t n_blocks, size_t b, work *w)
-{
-    d->block = panels + b * block_bytes;
-    d->panel_bytes = n_blocks * block_bytes;
-    size_t next = b + BLOCKS_AHEAD; /* past the end are the blocks of the panels after these */
-    d->ahead = panels + (next < n_blocks ? next : next + n_blocks) * block_bytes;
-    d->row = b < n_blocks ? 0 : d->n_rows;
-    d->tiles = w->tiles[b % 2];
-    d->d_rows = w->d_rows[b % 3];
-}
-
-LIZ_INLINE void decode_rows(decoder *d, int n, size_t block_bytes, prepare_fn *prepare, decode_fn *decode)
-{
-    for (int end = d->row + n; d->row < end && d->row < d->n_rows; d->row++) {
-        int which = d->row / 16, row = d->row % 16;
-        const uint8_t *block = d->block + (which ? d->panel_bytes : 0);
-        if (row == 0) {
-            prepare(block, true, &d->scales);
-            _mm512_store_ps(d->d_rows[which], _mm512_load_ps(block));
-        }
-        liz_bytes512 x;
-        liz_prefetch_row(d->ahead + (which ? d->panel_bytes : 0), block_bytes, row);
-        decode(block, &d->scales, row, true, &x);
-        for (int c = 0; c < BLOCK_TILES; c++)
-            _mm512_store_si512(d->tiles[c][which] + 64 * row, x.t[c]);
-    }
-}
-
-typedef void decode_rows_fn(decoder *d, int n);
-
-/* Four rows of one panel and block into the running sums. */
-LIZ_INLINE void settle(const int32_t (*whole)[TOKENS], const float *d_rows, __m512 d_tok, float (*acc)[TOKENS], int row)
-{
-    for (int r = row; r < row + 4; r++) {
-        __m512 f = _mm512_cvtepi32_ps(_mm512_load_si512(whole[r]));
-        __m512 d = _mm512_mul_ps(_mm512_set1_ps(d_rows[r]), d_tok);
-        _mm512_store_ps(acc[r], _mm512_fmadd_ps(f, d, _mm512_load_ps(acc[r])));
-    }
-}
-
-/* A block that was multiplied and is not in the sums yet. */
-typedef struct pending {
-    const int32_t (*whole)[2][16][TOKENS];
-    const float (*d_rows)[16];
+typedef struct unit {
+    work *w;
+    const int8_t (*tiles)[2][TILE_BYTES];
+    const int8_t *x;           /* the first 16 tokens' tiles, */
+    size_t x_group;            /* and how many bytes from them the second's are */
+    const float (*d_rows)[16]; /* of the unit before, as are d_tok and s */
     const float *d_tok[2];
     sums *s;
-} pending;
+    block_pair decoded[2]; /* whose first and whose second half is decoded meanwhile */
+} unit;
 
-LIZ_INLINE void settle_quarter(const pending *p, int quarter, int n_groups)
+LIZ_INLINE void settle(const int32_t *whole, float d_row, __m512 d_tok, float *acc)
 {
-    for (int g = 0; g < n_groups; g++) {
-        __m512 d_tok = _mm512_load_ps(p->d_tok[g]);
-        for (int panel = 0; panel < 2; panel++)
-            settle(p->whole[panel][g], p->d_rows[panel], d_tok, p->s->acc[panel][g], 4 * quarter);
+    __m512 f = _mm512_cvtepi32_ps(_mm512_load_si512(whole)), d = _mm512_mul_ps(_mm512_set1_ps(d_row), d_tok);
+    _mm512_store_ps(acc, _mm512_fmadd_ps(f, d, _mm512_load_ps(acc)));
+}
+
+/* One of four parts of a step: a step is the tiles of 64 k against those of one or two groups of 16 tokens. */
+LIZ_INLINE void multiply_part(int part, const int8_t (*tiles)[TILE_BYTES], const int8_t *x0, const int8_t *x1,
+                              int n_groups)
+{
+    switch (part) {
+    case 0:
+        _tile_loadd(4, tiles[0], 64);
+        _tile_loadd(6, x0, 64);
+        break;
+    case 1:
+        _tile_dpbssd(0, 4, 6);
+        _tile_loadd(5, tiles[1], 64);
+        break;
+    case 2:
+        _tile_dpbssd(2, 5, 6);
+        if (n_groups == 2)
+            _tile_loadd(7, x1, 64);
+        break;
+    default:
+        if (n_groups == 2) {
+            _tile_dpbssd(1, 4, 7);
+            _tile_dpbssd(3, 5, 7);
+        }
     }
 }
 
-/* One of a block's four steps: its tiles against those of one or two groups of 16 tokens. */
-LIZ_INLINE void multiply_step(const int8_t (*tiles)[TILE_BYTES], const int8_t *x0, const int8_t *x1, int n_groups)
+LIZ_INLINE void decode_row(const uint8_t *block, const liz_scales512 *scales, int row, int half, int8_t *to,
+                           liz_decode512_fn *decode)
 {
-    _tile_loadd(4, tiles[0], 64);
-    _tile_loadd(6, x0, 64);
-    _tile_loadd(5, tiles[1], 64);
-    _tile_dpbssd(0, 4, 6);
-    _tile_dpbssd(2, 5, 6);
-    if (n_groups == 2) {
-        _tile_loadd(7, x1, 64);
-        _tile_dpbssd(1, 4, 7);
-        _tile_dpbssd(3, 5, 7);
-    }
+    __m512i x[2];
+    decode(block, scales, row, half, true, x);
+    _mm512_store_si512(to + 64 * row, x[0]);
+    _mm512_store_si512(to + 64 * row + 2 * TILE_BYTES, x[1]);
 }
 
-LIZ_INLINE void sums_begin(int n_groups)
+/* Asks for a part, of n, of what comes after a block: what is near for the first-level cache; what is far for the
+ * second, which has more requests under way at a time. */
+LIZ_INLINE void ask_ahead(const uint8_t *block, size_t block_bytes, size_t part, size_t n)
+{
+    const char *at = (const char *)block + part * (block_bytes / n);
+    for (size_t i = 0; i < block_bytes / n; i += LINE)
+        _mm_prefetch(at + i + NEAR_BYTES, _MM_HINT_T0);
+    for (size_t i = 0; i < block_bytes / n; i += 2 * LINE)
+        _mm_prefetch(at + i + FAR_BYTES, _MM_HINT_T1);
+}
+
+LIZ_INLINE void start_block(const block_pair *pair, int panel, work *w, liz_prepare512_fn *prepare)
+{
+    prepare(pair->panel[panel], true, &w->scales[panel]);
+    _mm512_store_ps(pair->d_rows[panel], _mm512_load_ps(pair->panel[panel]));
+}
+
+static void sums_begin(void)
 {
     _tile_zero(0);
+    _tile_zero(1);
     _tile_zero(2);
-    if (n_groups == 2) {
-        _tile_zero(1);
-        _tile_zero(3);
-    }
+    _tile_zero(3);
 }
 
-LIZ_INLINE void sums_end(int32_t (*whole)[2][16][TOKENS], int n_groups)
+static void sums_end(int32_t (*whole)[2][16][TOKENS])
 {
     _tile_stored(0, whole[0][0], 64);
+    _tile_stored(1, whole[0][1], 64);
     _tile_stored(2, whole[1][0], 64);
-    if (n_groups == 2) {
-        _tile_stored(1, whole[0][1], 64);
-        _tile_stored(3, whole[1][1], 64);
-    }
+    _tile_stored(3, whole[1][1], 64);
 }
 
 /* acc [panel][row][token] to y [token][row]. */
@@ -187,79 +175,161 @@ LIZ_INLINE void store_group(const sums *s, size_t g, float *y, size_t y_stride, 
     }
 }
 
-/* n_groups is 1 for up to 16 tokens, else 2; rows_step is how many rows are decoded beside each step, so that the next
- * block is done when this one is. */
-LIZ_INLINE void gemm_integer(const uint8_t *panels, size_t block_bytes, size_t n_blocks, const liz_act_i8 *act,
-                             size_t n_tok, work *w, float *y, size_t y_stride, size_t n_rows, decode_rows_fn *decode,
-                             int n_groups, int rows_step)
+/* What is decoded beside a unit: nothing; half a block of both panels; the second half of this block and the first of
+ * the next. In rows beside each part of a step. */
+enum { ALONE = 0, ONE_HALF = 2, TWO_HALVES = 4 };
+
+/* All that says what is done when is a constant in each copy. `half` is what ONE_HALF decodes. */
+LIZ_INLINE void run_unit(const unit *u, int n_groups, const int n_decoded, const int one_half, size_t block_bytes,
+                         liz_prepare512_fn *prepare, liz_decode512_fn *decode)
 {
-    size_t set_tokens = (size_t)n_groups * TOKENS, n_sets = (n_tok + set_tokens - 1) / set_tokens, n_done = 0;
-    pending last = {0};
-    decoder d = {.n_rows = n_rows > 16 ? 32 : 16};
-    memset(w->pairs, 0, n_sets * sizeof(sums));
-    decoder_start(&d, panels, block_bytes, n_blocks, 0, w);
-    decode(&d, 32);
-    for (size_t b = 0; b < n_blocks; b++) {
-        decoder_start(&d, panels, block_bytes, n_blocks, b + 1, w);
-        for (size_t set = 0; set < n_sets; set++, n_done++) {
-            size_t at = (size_t)n_groups * set * n_blocks + b;
-            const int8_t *x = act->tile + at * BLOCK_TILES * TILE_BYTES;
-            int32_t(*whole)[2][16][TOKENS] = w->whole[n_done % 2];
-            sums_begin(n_groups);
-            for (int c = 0; c < BLOCK_TILES; c++, x += TILE_BYTES) {
-                multiply_step((const int8_t(*)[TILE_BYTES])w->tiles[b % 2][c], x,
-                              x + n_blocks * BLOCK_TILES * TILE_BYTES, n_groups);
-                if (last.s != NULL)
-                    settle_quarter(&last, c, n_groups);
-                decode(&d, rows_step);
+    work *w = u->w;
+#pragma GCC unroll 2
+    for (int h = 0; h < 2; h++) {
+        const int half = n_decoded == TWO_HALVES ? 1 - h : one_half;
+        const block_pair *pair = &u->decoded[half];
+        __m512 d_tok = _mm512_load_ps(u->d_tok[h]);
+#pragma GCC unroll 1
+        for (int p = 0; p < 2; p++) {
+            const int panel = n_decoded == TWO_HALVES ? p : h, first = n_decoded == TWO_HALVES ? 0 : 8 * p;
+            const int8_t(*tiles)[TILE_BYTES] = u->tiles[2 * h + p], *x = u->x + (2 * h + p) * TILE_BYTES;
+            if (n_decoded != ALONE && half == 0 && first == 0)
+                start_block(pair, panel, w, prepare);
+#pragma GCC unroll 4
+            for (int part = 0; part < 4; part++) {
+                multiply_part(part, tiles, x, x + u->x_group, n_groups);
+                if (n_decoded == TWO_HALVES)
+                    ask_ahead(u->decoded[0].panel[panel], block_bytes, (size_t)(4 * h + part), 8);
+                else if (n_decoded == ONE_HALF)
+                    ask_ahead(pair->panel[panel], block_bytes, (size_t)(8 * half + 4 * p + part), 16);
+#pragma GCC unroll 4
+                for (int r = 0; r < 4; r++) {
+                    if (r < n_decoded)
+                        decode_row(pair->panel[panel], &w->scales[panel], first + n_decoded * part + r, half,
+                                   pair->tiles[2 * half][panel], decode);
+                    if (h < n_groups) {
+                        int row = 4 * part + r;
+                        settle(w->whole[p][h][row], u->d_rows[p][row], d_tok, u->s->acc[p][h][row]);
+                    }
+                }
             }
-            sums_end(whole, n_groups);
-            last = (pending){(const int32_t(*)[2][16][TOKENS])whole,
-                             (const float(*)[16])w->d_rows[b % 3],
-                             {act->tile_d + at * TOKENS, act->tile_d + (at + n_blocks) * TOKENS},
-                             &w->pairs[set]};
         }
     }
-    for (int c = 0; c < BLOCK_TILES; c++)
-        settle_quarter(&last, c, n_groups);
-    for (size_t t = 0; t < n_tok; t += TOKENS)
-        store_group(&w->pairs[t / set_tokens], t / TOKENS % (size_t)n_groups, y + t * y_stride, y_stride,
-                    least(n_tok - t, TOKENS), n_rows);
 }
 
-/* The shape of the interleaving is a constant in each copy. With many tokens decoding is a small part: all forms share
- * one copy and are called. */
-static void gemm_to_64(const void *panels, size_t block_bytes, size_t n_blocks, const liz_act_i8 *act, size_t n_tok,
-                       void *scratch, float *y, size_t y_stride, size_t n_rows, decode_rows_fn *decode)
+static void unit_alone(const unit *u) { run_unit(u, 2, ALONE, 0, 0, NULL, NULL); }
+
+/* A form's copies. */
+typedef struct units {
+    size_t block_bytes;
+    void (*start)(const block_pair *pair, work *w, int n_halves); /* decodes the first block, or half of it */
+    void (*two_halves_16)(const unit *u), (*two_halves)(const unit *u), (*first_half)(const unit *u),
+        (*second_half)(const unit *u);
+} units;
+
+/* A matrix's panels and tokens, in units: blocks of a pair of panels in turn, each against all sets of tokens. */
+typedef struct walk {
+    const uint8_t *panels;
+    size_t block_bytes, n_blocks, n_panels, n_tok, n_rows;
+    size_t n_groups, n_sets, n_kept; /* groups of 16 tokens in a set; blocks that have tiles of their own */
+} walk;
+
+/* Block `at` of the walk; the last once more where there is none. */
+static block_pair block_at(const walk *k, size_t at, work *w)
 {
-    gemm_integer(panels, block_bytes, n_blocks, act, n_tok, scratch, y, y_stride, n_rows, decode, 2, 4);
+    size_t n_all = (k->n_panels + 1) / 2 * k->n_blocks, i = least(at, n_all - 1), panel = i / k->n_blocks * 2;
+    const uint8_t *block = k->panels + (panel * k->n_blocks + i % k->n_blocks) * k->block_bytes;
+    return (block_pair){{block, panel + 1 < k->n_panels ? block + k->n_blocks * k->block_bytes : block},
+                        w->d_rows[at % 3],
+                        w->tiles[at % k->n_kept]};
 }
 
-static void gemm_over_64(const void *panels, size_t block_bytes, size_t n_blocks, const liz_act_i8 *act, size_t n_tok,
-                         void *scratch, float *y, size_t y_stride, size_t n_rows, decode_rows_fn *decode)
+static walk walk_of(const uint8_t *panels, size_t block_bytes, size_t n_blocks, size_t n_tok, size_t n_rows)
 {
-    gemm_integer(panels, block_bytes, n_blocks, act, n_tok, scratch, y, y_stride, n_rows, decode, 2, 3);
+    size_t n_groups = n_tok <= TOKENS ? 1 : 2, set_tokens = n_groups * TOKENS,
+           n_sets = (n_tok + set_tokens - 1) / set_tokens;
+    size_t n_panels = (n_rows + LIZ_PANEL_ROWS - 1) / LIZ_PANEL_ROWS;
+    return (walk){panels, block_bytes, n_blocks, n_panels, n_tok, n_rows, n_groups, n_sets, n_sets > 1 ? 2 : 1};
 }
+
+static void store_pair(const walk *k, size_t pair, const work *w, float *y, size_t y_stride)
+{
+    size_t row = pair * 2 * LIZ_PANEL_ROWS;
+    for (size_t t = 0; t < k->n_tok; t += TOKENS)
+        store_group(&w->sets[t / TOKENS / k->n_groups], t / TOKENS % k->n_groups, y + row + t * y_stride, y_stride,
+                    least(k->n_tok - t, TOKENS), k->n_rows - row);
+}
+
+static void gemm_integer(const walk *k, const units *of, const liz_act_i8 *act, work *w, float *y, size_t y_stride)
+{
+    static const float none[2][16]; /* nothing is added up beside the first unit */
+    unit u = {.w = w,
+              .x_group = k->n_blocks * BLOCK_TILES * TILE_BYTES,
+              .d_rows = none,
+              .d_tok = {none[0], none[0]},
+              .s = w->sets};
+    block_pair now, next = block_at(k, 0, w);
+    size_t n_all = (k->n_panels + 1) / 2 * k->n_blocks;
+    memset(w->whole, 0, sizeof w->whole);
+    of->start(&next, w, k->n_sets > 1 ? 2 : 1);
+    for (size_t at = 0; at <= n_all; at++) { /* one more, for the last sums */
+        now = next;
+        next = block_at(k, at + 1, w);
+        u.tiles = (const int8_t(*)[2][TILE_BYTES])now.tiles;
+        u.decoded[0] = next;
+        u.decoded[1] = k->n_sets > 1 ? next : now;
+        for (size_t set = 0; set < (at < n_all ? k->n_sets : 1); set++) {
+            size_t x_block = k->n_groups * set * k->n_blocks + at % k->n_blocks;
+            u.x = act->tile + x_block * BLOCK_TILES * TILE_BYTES;
+            sums_begin();
+            if (at == n_all || set > 1)
+                unit_alone(&u);
+            else if (k->n_sets > 1)
+                (set == 0 ? of->first_half : of->second_half)(&u);
+            else
+                (k->n_groups == 1 ? of->two_halves_16 : of->two_halves)(&u);
+            if (at % k->n_blocks == 0 && set == 0) {
+                if (at > 0)
+                    store_pair(k, at / k->n_blocks - 1, w, y, y_stride);
+                memset(w->sets, 0, k->n_sets * sizeof(sums));
+            }
+            sums_end(w->whole);
+            u.d_rows = (const float(*)[16])now.d_rows;
+            u.d_tok[0] = act->tile_d + x_block * TOKENS;
+            u.d_tok[1] = act->tile_d + (x_block + k->n_blocks) * TOKENS;
+            u.s = &w->sets[set];
+        }
+    }
+}
+
+#define RUN_UNIT(name, n_groups, n_decoded, half)                                                                      \
+    run_unit(u, n_groups, n_decoded, half, sizeof(liz_block_##name), prepare_##name, decode_##name)
 
 #define GEMM_I8(ID, name, types)                                                                                       \
-    LIZ_INLINE void inline_rows_##name(decoder *d, int n)                                                              \
+    static void start_##name(const block_pair *pair, work *w, int n_halves)                                            \
     {                                                                                                                  \
-        decode_rows(d, n, sizeof(liz_block_##name), prepare_##name, decode_##name);                                    \
+        for (int panel = 0; panel < 2; panel++) {                                                                      \
+            start_block(pair, panel, w, prepare_##name);                                                               \
+            for (int row = 0; row < LIZ_PANEL_ROWS; row++) {                                                           \
+                decode_row(pair->panel[panel], &w->scales[panel], row, 0, pair->tiles[0][panel], decode_##name);       \
+                if (n_halves == 2)                                                                                     \
+                    decode_row(pair->panel[panel], &w->scales[panel], row, 1, pair->tiles[2][panel], decode_##name);   \
+            }                                                                                                          \
+        }                                                                                                              \
     }                                                                                                                  \
                                                                                                                        \
-    static void call_rows_##name(decoder *d, int n) { inline_rows_##name(d, n); }                                      \
+    static void two_halves_16_##name(const unit *u) { RUN_UNIT(name, 1, TWO_HALVES, 0); }                              \
+    static void two_halves_##name(const unit *u) { RUN_UNIT(name, 2, TWO_HALVES, 0); }                                 \
+    static void first_half_##name(const unit *u) { RUN_UNIT(name, 2, ONE_HALF, 0); }                                   \
+    static void second_half_##name(const unit *u) { RUN_UNIT(name, 2, ONE_HALF, 1); }                                  \
                                                                                                                        \
     static void gemm_##name(const void *panels, size_t n_blocks, const liz_act_i8 *act, size_t n_tok, void *scratch,   \
                             float *y, size_t y_stride, size_t n_rows)                                                  \
     {                                                                                                                  \
-        const size_t bytes = sizeof(liz_block_##name);                                                                 \
-        if (n_tok <= TOKENS)                                                                                           \
-            gemm_integer(panels, bytes, n_blocks, act, n_tok, scratch, y, y_stride, n_rows, inline_rows_##name, 1, 8); \
-        else if (n_tok <= 2 * TOKENS)                                                                                  \
-            gemm_integer(panels, bytes, n_blocks, act, n_tok, scratch, y, y_stride, n_rows, inline_rows_##name, 2, 8); \
-        else                                                                                                           \
-            (n_tok <= 4 * TOKENS ? gemm_to_64 : gemm_over_64)(panels, bytes, n_blocks, act, n_tok, scratch, y,         \
-                                                              y_stride, n_rows, call_rows_##name);                     \
+        static const units of = {sizeof(liz_block_##name), start_##name,      two_halves_16_##name,                    \
+                                 two_halves_##name,        first_half_##name, second_half_##name};                     \
+        walk k = walk_of(panels, of.block_bytes, n_blocks, n_tok, n_rows);                                             \
+        gemm_integer(&k, &of, act, scratch, y, y_stride);                                                              \
     }
 
 LIZ_PACKS_INTEGER(GEMM_I8)

@@ -26,19 +26,17 @@ _Static_assert(sizeof(work) <= LIZ_GEMM_SCRATCH_BYTES(0) &&
                    32 * PANELS * sizeof(__m512) <= LIZ_GEMM_SCRATCH_BYTES(32) - LIZ_GEMM_SCRATCH_BYTES(0),
                "scratch is what kernel.h says");
 
-typedef void prepare_fn(const void *block, bool is_signed, liz_scales512 *scales);
-typedef void decode_fn(const void *block, const liz_scales512 *scales, int row, bool is_signed, liz_bytes512 *out);
-
-LIZ_INLINE void decode_block(const uint8_t *block, __m512i *to, prepare_fn *prepare, decode_fn *decode)
+LIZ_INLINE void decode_block(const uint8_t *block, __m512i *to, liz_prepare512_fn *prepare, liz_decode512_fn *decode)
 {
     __m512i rows[4][LIZ_PANEL_ROWS];
     liz_scales512 scales;
     prepare(block, false, &scales);
     for (int row = 0; row < LIZ_PANEL_ROWS; row++) {
-        liz_bytes512 x;
-        decode(block, &scales, row, false, &x);
+        __m512i x[4];
+        decode(block, &scales, row, 0, false, x);
+        decode(block, &scales, row, 1, false, x + 2);
         for (int c = 0; c < 4; c++)
-            rows[c][row] = x.t[c];
+            rows[c][row] = x[c];
     }
     for (int c = 0; c < 4; c++) {
         __m512i x[16];
