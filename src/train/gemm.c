@@ -6,7 +6,10 @@
 #include <string.h>
 
 /* Rows of A that stay in the second-level cache while the panels pass: at most so many bytes. */
-enum { ROWS_CACHED_BYTES = 512 * 1024, ROWS_UNIT = 32 };
+enum { ROWS_CACHED_BYTES = 512 * 1024, ROWS_UNIT = 32, TWO_PANELS = 2 * LIZ_PANEL_ROWS };
+
+/* Outputs that are added to: rows and columns at a time. */
+enum { ADD_ROWS = 32, ADD_OUT = LIZ_GEMM_MUL_FLOATS / ADD_ROWS };
 
 static size_t pad_k(size_t k) { return liz_div_up(k, LIZ_GROUP_LEN) * LIZ_GROUP_LEN; }
 static bool has_tiles(const liz_gemm *g) { return g->kernel->gemm_bf16 != NULL && !g->exact; }
@@ -18,10 +21,8 @@ static size_t row_stride(size_t k)
     return n % 256 == 0 ? n + LIZ_GROUP_LEN : n;
 }
 
-static size_t panel_bytes(const liz_gemm *g, size_t k)
-{
-    return pad_k(k) * LIZ_PANEL_ROWS * (g->exact ? sizeof(float) : sizeof(uint16_t));
-}
+static size_t panel_elem(const liz_gemm *g) { return g->exact ? sizeof(float) : sizeof(uint16_t); }
+static size_t panel_bytes(const liz_gemm *g, size_t k) { return pad_k(k) * LIZ_PANEL_ROWS * panel_elem(g); }
 
 static size_t row_bytes(const liz_gemm *g, size_t k)
 {
@@ -35,20 +36,32 @@ size_t liz_rows_bytes(const liz_gemm *g, size_t m, size_t k)
     return liz_div_up(m, ROWS_UNIT) * ROWS_UNIT * row_bytes(g, k);
 }
 
+/* Elements [first, first + n_k) of k of panel i. */
+static void panel_put(const liz_gemm *g, const liz_panels *b, liz_source from, size_t i, size_t first, size_t n_k,
+                      float *scratch)
+{
+    size_t row = i * LIZ_PANEL_ROWS, n = liz_least(b->n - row, LIZ_PANEL_ROWS), k_pad = pad_k(n_k);
+    uint8_t *to = b->data + i * panel_bytes(g, b->k) + first * LIZ_PANEL_ROWS * panel_elem(g);
+    float *x = g->exact ? (float *)(void *)to : scratch;
+    if (from.by_columns)
+        g->grad->pack_columns(from.src + first * from.stride + row, from.stride, n, n_k, k_pad, x);
+    else
+        g->grad->pack_rows(from.src + row * from.stride + first, from.stride, n, n_k, k_pad, x);
+    if (!g->exact)
+        g->kernel->to_bf16(x, k_pad * LIZ_PANEL_ROWS, (uint16_t *)(void *)to);
+}
+
 void liz_panels_put(const liz_gemm *g, const liz_panels *b, liz_source from, size_t begin, size_t end, float *scratch)
 {
-    size_t bytes = panel_bytes(g, b->k), k_pad = pad_k(b->k);
-    for (size_t i = begin; i < end; i++) {
-        size_t row = i * LIZ_PANEL_ROWS, n = liz_least(b->n - row, LIZ_PANEL_ROWS);
-        uint8_t *panel = b->data + i * bytes;
-        float *to = g->exact ? (float *)(void *)panel : scratch;
-        if (from.by_columns)
-            g->grad->pack_columns(from.src + row, from.stride, n, b->k, k_pad, to);
-        else
-            g->grad->pack_rows(from.src + row * from.stride, from.stride, n, b->k, k_pad, to);
-        if (!g->exact)
-            g->kernel->to_bf16(scratch, k_pad * LIZ_PANEL_ROWS, (uint16_t *)(void *)panel);
-    }
+    for (size_t i = begin; i < end; i++)
+        panel_put(g, b, from, i, 0, b->k, scratch);
+}
+
+void liz_panels_put_part(const liz_gemm *g, const liz_panels *b, liz_source from, size_t first, size_t n_k,
+                         float *scratch)
+{
+    for (size_t i = 0; i < liz_panel_count(b->n); i++)
+        panel_put(g, b, from, i, first, n_k, scratch);
 }
 
 /* A finished row of floats into the form the kernel reads, zeros to the stride. */
@@ -95,14 +108,14 @@ void liz_rows_put(const liz_gemm *g, const liz_rows *a, liz_source from, size_t 
         columns_put(g, a, from, i, scratch);
 }
 
-/* Up to 64 rows against two panels, to y [rows, y_stride]. */
+/* Rows against panels, to y [rows, y_stride]. */
 static void mul_block(const liz_gemm *g, const liz_rows *a, const liz_panels *b, size_t row, size_t n_rows,
                       size_t panel, size_t n_out, float *y, size_t y_stride)
 {
     size_t stride = row_stride(a->k), n_groups = pad_k(a->k) / LIZ_GROUP_LEN;
     const uint8_t *x = a->data + row * row_bytes(g, a->k), *w = b->data + panel * panel_bytes(g, b->k);
     if (has_tiles(g)) { /* two panels at once must follow each other, which those of a longer k do not */
-        size_t once = pad_k(a->k) == pad_k(b->k) ? n_out : LIZ_PANEL_ROWS;
+        size_t once = pad_k(a->k) == pad_k(b->k) ? TWO_PANELS : LIZ_PANEL_ROWS;
         for (size_t p = 0; p < n_out; p += once)
             g->kernel->gemm_bf16(w + p / LIZ_PANEL_ROWS * panel_bytes(g, b->k), n_groups,
                                  (const uint16_t *)(const void *)x, stride, n_rows, y + p, y_stride,
@@ -124,23 +137,18 @@ static void mul_block(const liz_gemm *g, const liz_rows *a, const liz_panels *b,
     }
 }
 
-/* Rows of a block against two panels, in place or through `scratch` to be added. */
-static void mul_panels(const liz_gemm *g, const liz_rows *a, const liz_panels *b, size_t row, size_t n_rows,
-                       size_t panel, size_t n_out, float *c, size_t stride, bool add, float *scratch)
+/* c += rows [row, row + n_rows), up to ADD_ROWS, times panels [begin, end): as many outputs at a time as fit `scratch`.
+ * What is added to lies in memory, so that of the outputs after these is asked for. */
+static void add_block(const liz_gemm *g, const liz_rows *a, const liz_panels *b, size_t row, size_t n_rows,
+                      size_t begin, size_t end, float *c, size_t stride, float *scratch)
 {
-    if (!add) {
-        mul_block(g, a, b, row, n_rows, panel, n_out, c, stride);
-        return;
-    }
-    for (size_t r = 0; r < n_rows; r += 64) {
-        size_t n = liz_least(n_rows - r, 64);
-        for (size_t i = 0; i < n; i++) {
-            __builtin_prefetch(c + (r + i) * stride, 1);
-            __builtin_prefetch(c + (r + i) * stride + LIZ_PANEL_ROWS, 1);
+    for (size_t panel = begin; panel < end; panel += ADD_OUT / LIZ_PANEL_ROWS) {
+        size_t out = panel * LIZ_PANEL_ROWS, n = liz_least(liz_least(b->n, end * LIZ_PANEL_ROWS) - out, ADD_OUT);
+        mul_block(g, a, b, row, n_rows, panel, n, scratch, ADD_OUT);
+        for (size_t i = 0; i < n_rows; i++) {
+            float *to = c + (row + i) * stride + out;
+            g->kernel->add(to, scratch + i * ADD_OUT, n, to);
         }
-        mul_block(g, a, b, row + r, n, panel, n_out, scratch, 32);
-        for (size_t i = 0; i < n; i++)
-            g->kernel->add(c + (r + i) * stride, scratch + i * 32, n_out, c + (r + i) * stride);
     }
 }
 
@@ -148,13 +156,17 @@ void liz_gemm_mul(const liz_gemm *g, const liz_rows *a, const liz_panels *b, siz
                   size_t begin, size_t end, float *c, size_t stride, bool add, float *scratch)
 {
     size_t n_cached = ROWS_CACHED_BYTES / row_bytes(g, a->k) / ROWS_UNIT * ROWS_UNIT;
-    n_cached = n_cached > ROWS_UNIT ? n_cached : ROWS_UNIT;
+    n_cached = add ? ADD_ROWS : liz_most(n_cached, ROWS_UNIT);
     g->kernel->tiles_begin();
-    for (size_t row = row_begin; row < row_end; row += n_cached)
-        for (size_t panel = begin; panel < end; panel += 2) {
-            size_t out = panel * LIZ_PANEL_ROWS, n_out = liz_least(b->n - out, 2 * LIZ_PANEL_ROWS);
-            mul_panels(g, a, b, row, liz_least(row_end - row, n_cached), panel,
-                       liz_least(n_out, (end - panel) * LIZ_PANEL_ROWS), c + row * stride + out, stride, add, scratch);
+    for (size_t row = row_begin; row < row_end; row += n_cached) {
+        size_t n_rows = liz_least(row_end - row, n_cached);
+        if (add)
+            add_block(g, a, b, row, n_rows, begin, end, c, stride, scratch);
+        for (size_t panel = begin; panel < end && !add; panel += 2) {
+            size_t out = panel * LIZ_PANEL_ROWS,
+                   n_out = liz_least(liz_least(b->n, end * LIZ_PANEL_ROWS) - out, TWO_PANELS);
+            mul_block(g, a, b, row, n_rows, panel, n_out, c + row * stride + out, stride);
         }
+    }
     g->kernel->tiles_end();
 }

@@ -41,6 +41,10 @@ size_t liz_rows_bytes(const liz_gemm *g, size_t m, size_t k);
 
 /* Lays out panels [begin, end) of B, counted in panels of LIZ_PANEL_ROWS. `scratch`: LIZ_GEMM_PANEL_FLOATS(k). */
 void liz_panels_put(const liz_gemm *g, const liz_panels *b, liz_source from, size_t begin, size_t end, float *scratch);
+/* The same for k in [first, first + n_k) of all panels: `first` is a multiple of 32, and so is n_k but at the end of k.
+ */
+void liz_panels_put_part(const liz_gemm *g, const liz_panels *b, liz_source from, size_t first, size_t n_k,
+                         float *scratch);
 #define LIZ_GEMM_PANEL_FLOATS(k) (((size_t)(k) + 31) / 32 * 32 * LIZ_PANEL_ROWS)
 
 /* Lays out rows [begin, end) of A; `begin` is a multiple of 16 where the source is read by columns. */
@@ -50,7 +54,7 @@ void liz_rows_put(const liz_gemm *g, const liz_rows *a, liz_source from, size_t 
  * even. `scratch`: LIZ_GEMM_MUL_FLOATS, its own for each caller. */
 void liz_gemm_mul(const liz_gemm *g, const liz_rows *a, const liz_panels *b, size_t row_begin, size_t row_end,
                   size_t begin, size_t end, float *c, size_t stride, bool add, float *scratch);
-enum { LIZ_GEMM_MUL_FLOATS = 64 * 32 };
+enum { LIZ_GEMM_MUL_FLOATS = 32 * 128 };
 
 /* Panels of an operand with n rows. */
 static inline size_t liz_panel_count(size_t n) { return (n + LIZ_PANEL_ROWS - 1) / LIZ_PANEL_ROWS; }

@@ -114,10 +114,10 @@ void liz_tape_add_gradients(liz_tape *tape, const liz_param *w, const liz_param 
                             int member, int n_members)
 {
     size_t begin, end;
-    liz_team_share(liz_panel_count(w->n_in), 2, member, n_members, &begin, &end);
+    liz_team_share(w->n_out, 32, member, n_members, &begin, &end); /* rows, which lie one after the other */
     if (w->is_trained)
-        liz_gemm_mul(&tape->gemm, &tape->space.columns, &tape->space.panels, 0, w->n_out, begin, end, w->grad, w->n_in,
-                     true, liz_tape_own(tape, member));
+        liz_gemm_mul(&tape->gemm, &tape->space.columns, &tape->space.panels, begin, end, 0, liz_panel_count(w->n_in),
+                     w->grad, w->n_in, true, liz_tape_own(tape, member));
     liz_team_share(w->n_out, 16, member, n_members, &begin, &end);
     for (size_t t = 0; bias != NULL && bias->is_trained && t < n_tok; t++)
         tape->kernel.add(bias->grad + begin, dy + t * w->n_out + begin, end - begin, bias->grad + begin);

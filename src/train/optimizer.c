@@ -214,21 +214,30 @@ static void muon(liz_optimizer *o, liz_param *p, int member, int n_members)
 
 /* ---- The step ---- */
 
+/* Rows [row, row + n) from gradients to operands while they are in the cache. */
+static void step_rows(liz_optimizer *o, liz_param *p, size_t row, size_t n, int member)
+{
+    size_t at = row * p->n_in, count = n * p->n_in;
+    if (!takes_muon(o, p)) {
+        liz_adam adam = o->adam;
+        adam.decay = p->decays ? adam.decay : 0;
+        o->gemm->grad->adam(&adam, p->grad + at, count, p->w + at, p->m + at, p->v + at);
+    }
+    memset(p->grad + at, 0, count * sizeof *p->grad);
+    liz_tape_refresh_rows(o->tape, p, row, row + n, member);
+}
+
 static void step_run(void *arg, int member, int n_members)
 {
     liz_optimizer *o = arg;
     liz_param *p;
     for (size_t i = 0; (p = liz_tape_trained(o->tape, &i)) != NULL;) {
         size_t begin, end;
-        liz_team_share(size_of(p), 16, member, n_members, &begin, &end);
-        if (takes_muon(o, p)) {
+        if (takes_muon(o, p))
             muon(o, p, member, n_members);
-        } else {
-            liz_adam adam = o->adam;
-            adam.decay = p->decays ? adam.decay : 0;
-            o->gemm->grad->adam(&adam, p->grad + begin, end - begin, p->w + begin, p->m + begin, p->v + begin);
-        }
-        memset(p->grad + begin, 0, (end - begin) * sizeof *p->grad);
+        liz_team_share(p->n_out, LIZ_TAPE_ROWS, member, n_members, &begin, &end);
+        for (size_t row = begin; row < end; row += LIZ_TAPE_ROWS)
+            step_rows(o, p, row, liz_least(end - row, LIZ_TAPE_ROWS), member);
     }
 }
 
@@ -251,6 +260,5 @@ float liz_optimizer_step(liz_optimizer *o, uint64_t step, float share)
                          .fix2 = (float)(1 / (1 - liz_angle_pow((double)beta2, (double)liz_least(step, 100000)))),
                          .scale = clips ? opts->clip / o->norm : 1};
     liz_team_run(o->team, step_run, o);
-    liz_tape_refresh(o->tape);
     return o->norm;
 }

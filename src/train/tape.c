@@ -226,19 +226,27 @@ liz_status liz_tape_plan(liz_tape *tape, liz_error *err)
 
 /* ---- Running ---- */
 
+void liz_tape_refresh_rows(liz_tape *tape, const liz_param *p, size_t begin, size_t end, int member)
+{
+    float *own = liz_tape_own(tape, member);
+    if (p->ahead.data == NULL)
+        return;
+    liz_panels_put(&tape->gemm, &p->ahead, (liz_source){p->w, p->n_in, false}, begin / LIZ_PANEL_ROWS,
+                   liz_panel_count(end), own);
+    liz_panels_put_part(&tape->gemm, &p->back, (liz_source){p->w, p->n_in, true}, begin, end - begin, own);
+}
+
 static void refresh(void *arg, int member, int n_members)
 {
     liz_tape *tape = arg;
     for (size_t i = 0; i < tape->n_params; i++) {
         const liz_param *p = tape->params[i];
         size_t begin, end;
-        if (p->ahead.data == NULL || p->w == NULL)
+        if (p->w == NULL)
             continue;
-        float *own = liz_tape_own(tape, member);
-        liz_team_share(liz_panel_count(p->n_out), 1, member, n_members, &begin, &end);
-        liz_panels_put(&tape->gemm, &p->ahead, (liz_source){p->w, p->n_in, false}, begin, end, own);
-        liz_team_share(liz_panel_count(p->n_in), 1, member, n_members, &begin, &end);
-        liz_panels_put(&tape->gemm, &p->back, (liz_source){p->w, p->n_in, true}, begin, end, own);
+        liz_team_share(p->n_out, LIZ_TAPE_ROWS, member, n_members, &begin, &end);
+        for (size_t row = begin; row < end; row += LIZ_TAPE_ROWS)
+            liz_tape_refresh_rows(tape, p, row, liz_least(end, row + LIZ_TAPE_ROWS), member);
     }
 }
 

@@ -128,6 +128,8 @@ LIZ_MUST_CHECK liz_status liz_tape_plan(liz_tape *tape, liz_error *err);
 
 /* Brings the operands of trained parameters up to date with w; once after w was set or changed. */
 void liz_tape_refresh(liz_tape *tape);
+/* The same for rows [begin, end) of one, up to LIZ_TAPE_ROWS, `begin` a multiple of it; by any member. */
+void liz_tape_refresh_rows(liz_tape *tape, const liz_param *p, size_t begin, size_t end, int member);
 
 /* The sum over targets of -log p, in double. */
 double liz_tape_forward(liz_tape *tape, const liz_train_batch *batch);
