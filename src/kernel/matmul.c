@@ -8,13 +8,8 @@
 
 #include <string.h>
 
-enum {
-    GEMM_BF16_MIN = 4,
-    /* tokens from which it pays */ TILE_TOKENS = 16,
-    PAIR_TOKENS = 32,
-    TILE_BYTES = 1024,
-    ACT_CACHED_BYTES = 1 << 19
-};
+enum { TILE_TOKENS = 16, PAIR_TOKENS = 32, TILE_BYTES = 1024 };
+enum { GEMM_BF16_MIN = 4 /* tokens from which it pays */, ACT_CACHED_BYTES = 1 << 20 };
 
 static size_t round_up(size_t n, size_t unit) { return liz_div_up(n, unit) * unit; }
 
@@ -178,12 +173,13 @@ static void matmul_dot(const liz_kernel *kernel, const liz_matrix *matrix, const
     }
 }
 
-/* Tokens that are multiplied with all of a member's weights before the next are: these go through the second-level
- * cache once for each pair of panels, and with too many they would not stay in it. */
-static size_t tokens_cached(const liz_matrix *matrix)
+/* Tokens that meet all of a member's weights before the next do: they pass the second-level cache once for each pair of
+ * panels, and too many would not stay in it. Equal shares, since weights are decoded anew for each. */
+static size_t tokens_at_once(const liz_matrix *matrix, size_t n_tok)
 {
-    size_t row_bytes = liz_pack_is_integer(matrix->pack) ? (size_t)matrix->n_in : 2 * (size_t)matrix->n_in;
-    return liz_most(ACT_CACHED_BYTES / row_bytes / 2 / PAIR_TOKENS, 1) * 2 * PAIR_TOKENS;
+    size_t row_bytes = (liz_pack_is_integer(matrix->pack) ? sizeof(int8_t) : sizeof(uint16_t)) * (size_t)matrix->n_in;
+    size_t most = liz_most(ACT_CACHED_BYTES / row_bytes, 2 * PAIR_TOKENS);
+    return round_up(liz_div_up(n_tok, liz_div_up(n_tok, most)), 2 * PAIR_TOKENS);
 }
 
 static void matmul_gemm(const liz_kernel *kernel, const liz_matrix *matrix, const liz_act *act, size_t first,
@@ -219,7 +215,7 @@ void liz_matmul(const liz_kernel *kernel, const liz_matrix *matrix, const liz_ac
                        ? kernel->gemm_i8[matrix->pack] != NULL && n_tok >= kernel->gemm_i8_min
                        : matrix->pack == LIZ_PACK_BF16 && kernel->gemm_bf16 != NULL && n_tok >= GEMM_BF16_MIN;
     if (is_many)
-        for (size_t t = 0, n = tokens_cached(matrix); t < n_tok; t += n)
+        for (size_t t = 0, n = tokens_at_once(matrix, n_tok); t < n_tok; t += n)
             matmul_gemm(kernel, matrix, act, first + t, liz_least(n_tok - t, n), y + t * y_stride, y_stride, scratch,
                         member, n_members);
     else

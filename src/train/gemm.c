@@ -6,10 +6,17 @@
 #include <string.h>
 
 /* Rows of A that stay in the second-level cache while the panels pass: at most so many bytes. */
-enum { ROWS_CACHED_BYTES = 512 * 1024, ROWS_UNIT = 32, TWO_PANELS = 2 * LIZ_PANEL_ROWS };
+enum {
+    ROWS_CACHED_BYTES = 512 * 1024,
+    PANELS_CACHED_BYTES = 1024 * 1024,
+    ROWS_UNIT = 32,
+    TWO_PANELS = 2 * LIZ_PANEL_ROWS
+};
 
 /* Outputs that are added to: rows and columns at a time. */
 enum { ADD_ROWS = 32, ADD_OUT = LIZ_GEMM_MUL_FLOATS / ADD_ROWS };
+_Static_assert((int)ADD_OUT % TWO_PANELS == 0 && (int)ADD_ROWS == (int)ROWS_UNIT,
+               "whole pairs of panels, whole units of rows");
 
 static size_t pad_k(size_t k) { return liz_div_up(k, LIZ_GROUP_LEN) * LIZ_GROUP_LEN; }
 static bool has_tiles(const liz_gemm *g) { return g->kernel->gemm_bf16 != NULL && !g->exact; }
@@ -137,17 +144,19 @@ static void mul_block(const liz_gemm *g, const liz_rows *a, const liz_panels *b,
     }
 }
 
-/* c += rows [row, row + n_rows), up to ADD_ROWS, times panels [begin, end): as many outputs at a time as fit `scratch`.
- * What is added to lies in memory, so that of the outputs after these is asked for. */
+/* c += rows [row, row + n_rows) times panels [begin, end): as many outputs at a time as fit `scratch`. */
 static void add_block(const liz_gemm *g, const liz_rows *a, const liz_panels *b, size_t row, size_t n_rows,
                       size_t begin, size_t end, float *c, size_t stride, float *scratch)
 {
     for (size_t panel = begin; panel < end; panel += ADD_OUT / LIZ_PANEL_ROWS) {
-        size_t out = panel * LIZ_PANEL_ROWS, n = liz_least(liz_least(b->n, end * LIZ_PANEL_ROWS) - out, ADD_OUT);
-        mul_block(g, a, b, row, n_rows, panel, n, scratch, ADD_OUT);
-        for (size_t i = 0; i < n_rows; i++) {
-            float *to = c + (row + i) * stride + out;
-            g->kernel->add(to, scratch + i * ADD_OUT, n, to);
+        size_t out = panel * LIZ_PANEL_ROWS, n_out = liz_least(liz_least(b->n, end * LIZ_PANEL_ROWS) - out, ADD_OUT);
+        for (size_t r = row; r < row + n_rows; r += ADD_ROWS) {
+            size_t n = liz_least(row + n_rows - r, ADD_ROWS);
+            mul_block(g, a, b, r, n, panel, n_out, scratch, ADD_OUT);
+            for (size_t i = 0; i < n; i++) {
+                float *to = c + (r + i) * stride + out;
+                g->kernel->add(to, scratch + i * ADD_OUT, n_out, to);
+            }
         }
     }
 }
@@ -156,7 +165,9 @@ void liz_gemm_mul(const liz_gemm *g, const liz_rows *a, const liz_panels *b, siz
                   size_t begin, size_t end, float *c, size_t stride, bool add, float *scratch)
 {
     size_t n_cached = ROWS_CACHED_BYTES / row_bytes(g, a->k) / ROWS_UNIT * ROWS_UNIT;
-    n_cached = add ? ADD_ROWS : liz_most(n_cached, ROWS_UNIT);
+    n_cached = liz_most(n_cached, ROWS_UNIT);
+    if (add && (end - begin) * panel_bytes(g, b->k) <= PANELS_CACHED_BYTES)
+        n_cached = ADD_ROWS; /* then it is c that should be walked through as it lies in memory */
     g->kernel->tiles_begin();
     for (size_t row = row_begin; row < row_end; row += n_cached) {
         size_t n_rows = liz_least(row_end - row, n_cached);

@@ -114,9 +114,13 @@ void liz_tape_add_gradients(liz_tape *tape, const liz_param *w, const liz_param 
                             int member, int n_members)
 {
     size_t begin, end;
-    liz_team_share(w->n_out, 32, member, n_members, &begin, &end); /* rows, which lie one after the other */
+    size_t rows[2] = {0, w->n_out}, panels[2] = {0, liz_panel_count(w->n_in)};
+    if (w->n_out >= LIZ_TAPE_ROWS * (size_t)n_members) /* by rows, which lie one after the other; adapters have few */
+        liz_team_share(w->n_out, LIZ_TAPE_ROWS, member, n_members, &rows[0], &rows[1]);
+    else
+        liz_team_share(panels[1], 2, member, n_members, &panels[0], &panels[1]);
     if (w->is_trained)
-        liz_gemm_mul(&tape->gemm, &tape->space.columns, &tape->space.panels, begin, end, 0, liz_panel_count(w->n_in),
+        liz_gemm_mul(&tape->gemm, &tape->space.columns, &tape->space.panels, rows[0], rows[1], panels[0], panels[1],
                      w->grad, w->n_in, true, liz_tape_own(tape, member));
     liz_team_share(w->n_out, 16, member, n_members, &begin, &end);
     for (size_t t = 0; bias != NULL && bias->is_trained && t < n_tok; t++)

@@ -334,6 +334,8 @@ static void test_dot(void **state)
     }
 }
 
+enum { MATMUL_TOKENS_MAX = 100 };
+
 /* The whole driver, which picks tiles where it can: any token count, rows that fill no panel, any number of members. */
 static void check_matmul(liz_dtype dtype, int32_t n_out, int32_t n_in, size_t n_tok)
 {
@@ -352,7 +354,8 @@ static void check_matmul(liz_dtype dtype, int32_t n_out, int32_t n_in, size_t n_
     liz_act_prepare(&ref, &act, all, n_tok, (size_t)n_in, form, 0, 1);
     liz_matmul(&ref, &m, &act, 0, n_tok, want, (size_t)n_out, scratch, 0, 1);
     /* The same tokens after a gap, from a copy in which they stand in reverse. */
-    int32_t order[LIZ_ACT_ALIGN + 64];
+    int32_t order[LIZ_ACT_ALIGN + MATMUL_TOKENS_MAX];
+    assert_true(n_tok <= MATMUL_TOKENS_MAX);
     float *reversed = guarded(n_tok * (size_t)n_in * sizeof *x);
     for (size_t t = 0; t < LIZ_ACT_ALIGN + n_tok; t++)
         order[t] = t < LIZ_ACT_ALIGN ? -1 : (int32_t)(n_tok - 1 - (t - LIZ_ACT_ALIGN));
@@ -378,7 +381,7 @@ static void check_matmul(liz_dtype dtype, int32_t n_out, int32_t n_in, size_t n_
 static void test_matmul(void **state)
 {
     (void)state;
-    static const size_t tokens[] = {1, 3, 5, 16, 17, 33, 64};
+    static const size_t tokens[] = {1, 3, 5, 16, 17, 33, 64, 100};
     bool is_short = getenv("LIZZIE_TEST_SHORT") != NULL; /* instructions in software take their time */
     for (int i = 0; i < N_DTYPES; i++)
         for (size_t t = 0; t < sizeof tokens / sizeof *tokens; t++) {
@@ -387,6 +390,20 @@ static void test_matmul(void **state)
             if (!is_short)
                 check_matmul(dtypes[i], 71, 512, tokens[t]);
         }
+}
+
+/* Several pairs of panels, the last of them one panel, by several blocks; then more activations than pass at a time. */
+static void test_matmul_walk(void **state)
+{
+    (void)state;
+    static const liz_dtype types[] = {LIZ_DTYPE_Q4_K, LIZ_DTYPE_BF16};
+    for (int i = 0; i < 2; i++) {
+        check_matmul(types[i], 71, 1280, 16);
+        check_matmul(types[i], 71, 1280, 20);
+        check_matmul(types[i], 71, 1280, 70);
+        if (getenv("LIZZIE_TEST_SHORT") == NULL)
+            check_matmul(types[i], 33, 16384, 70);
+    }
 }
 
 /* The reference against double sums, within the rounding that its formula allows. */
@@ -922,9 +939,16 @@ static void run_all(void *arg, int member, int n_members)
         cmocka_unit_test(test_activations_are_right),         cmocka_unit_test(test_tanh_is_right),
     };
     const struct CMUnitTest each[] = {
-        cmocka_unit_test(test_dot),       cmocka_unit_test(test_any_bytes),      cmocka_unit_test(test_matmul),
-        cmocka_unit_test(test_rows),      cmocka_unit_test(test_quantize),       cmocka_unit_test(test_rope),
-        cmocka_unit_test(test_attention), cmocka_unit_test(test_attention_runs), cmocka_unit_test(test_attention_crews),
+        cmocka_unit_test(test_dot),
+        cmocka_unit_test(test_any_bytes),
+        cmocka_unit_test(test_matmul),
+        cmocka_unit_test(test_matmul_walk),
+        cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_quantize),
+        cmocka_unit_test(test_rope),
+        cmocka_unit_test(test_attention),
+        cmocka_unit_test(test_attention_runs),
+        cmocka_unit_test(test_attention_crews),
     };
     liz_kernel_init(&tested, LIZ_TIER_C);
     test_result |= cmocka_run_group_tests_name("kernel c", once, NULL, NULL);

@@ -1,8 +1,8 @@
 /* decode_avx512.h - packed blocks to bytes in zmm registers, for the AVX-512 and AMX tiers.
  *
  * A decoder gives t as it is (for tiles) or t + 128 (unsigned, as VNNI wants one operand), 64 elements a register,
- * four registers a row and block. In packed order each 128-bit lane of a register holds 16 elements of one sub-block,
- * so a lane needs one scale. Two roads:
+ * a decoder gives two registers, half a row of a block. In packed order each 128-bit lane of a register holds 16
+ * elements of one sub-block, so a lane needs one scale. Two roads:
  * - up to five bits: the values that a sub-block's codes stand for are computed once, 16-bit, and looked up with
  *   vpshufb; registers 2 h and 2 h + 1 share the tables of sub-blocks of 32;
  * - six bits: even and odd bytes are multiplied as 16-bit numbers, and the high bytes are the result.

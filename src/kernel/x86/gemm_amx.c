@@ -126,8 +126,8 @@ LIZ_INLINE void decode_row(const uint8_t *block, const liz_scales512 *scales, in
     _mm512_store_si512(to + 64 * row + 2 * TILE_BYTES, x[1]);
 }
 
-/* Asks for a part, of n, of what comes after a block: what is near for the first-level cache; what is far for the
- * second, which has more requests under way at a time. */
+/* Asks for a part, of n, of a block's length from some way into it: what is near for the first-level cache; what is far
+ * for the second, which has more requests under way at a time. */
 LIZ_INLINE void ask_ahead(const uint8_t *block, size_t block_bytes, size_t part, size_t n)
 {
     const char *at = (const char *)block + part * (block_bytes / n);
@@ -143,8 +143,13 @@ LIZ_INLINE void start_block(const block_pair *pair, int panel, work *w, liz_prep
     _mm512_store_ps(pair->d_rows[panel], _mm512_load_ps(pair->panel[panel]));
 }
 
+/* GCC's tile loads do not say that they read memory: stores from before must not move behind them, nor those after
+ * before them. */
+LIZ_INLINE void keep_order(void) { __asm__ volatile("" : : : "memory"); }
+
 static void sums_begin(void)
 {
+    keep_order();
     _tile_zero(0);
     _tile_zero(1);
     _tile_zero(2);
@@ -179,7 +184,7 @@ LIZ_INLINE void store_group(const sums *s, size_t g, float *y, size_t y_stride, 
  * the next. In rows beside each part of a step. */
 enum { ALONE = 0, ONE_HALF = 2, TWO_HALVES = 4 };
 
-/* All that says what is done when is a constant in each copy. `half` is what ONE_HALF decodes. */
+/* All that says what is done when is a constant in each copy. `one_half` is what ONE_HALF decodes. */
 LIZ_INLINE void run_unit(const unit *u, int n_groups, const int n_decoded, const int one_half, size_t block_bytes,
                          liz_prepare512_fn *prepare, liz_decode512_fn *decode)
 {
@@ -189,6 +194,7 @@ LIZ_INLINE void run_unit(const unit *u, int n_groups, const int n_decoded, const
         const int half = n_decoded == TWO_HALVES ? 1 - h : one_half;
         const block_pair *pair = &u->decoded[half];
         __m512 d_tok = _mm512_load_ps(u->d_tok[h]);
+        keep_order();
 #pragma GCC unroll 1
         for (int p = 0; p < 2; p++) {
             const int panel = n_decoded == TWO_HALVES ? p : h, first = n_decoded == TWO_HALVES ? 0 : 8 * p;
@@ -262,7 +268,7 @@ static void store_pair(const walk *k, size_t pair, const work *w, float *y, size
 
 static void gemm_integer(const walk *k, const units *of, const liz_act_i8 *act, work *w, float *y, size_t y_stride)
 {
-    static const float none[2][16]; /* nothing is added up beside the first unit */
+    _Alignas(64) static const float none[2][16]; /* nothing is added up beside the first unit */
     unit u = {.w = w,
               .x_group = k->n_blocks * BLOCK_TILES * TILE_BYTES,
               .d_rows = none,
@@ -271,6 +277,7 @@ static void gemm_integer(const walk *k, const units *of, const liz_act_i8 *act, 
     block_pair now, next = block_at(k, 0, w);
     size_t n_all = (k->n_panels + 1) / 2 * k->n_blocks;
     memset(w->whole, 0, sizeof w->whole);
+    memset(w->sets, 0, k->n_sets * sizeof(sums));
     of->start(&next, w, k->n_sets > 1 ? 2 : 1);
     for (size_t at = 0; at <= n_all; at++) { /* one more, for the last sums */
         now = next;
@@ -288,9 +295,8 @@ static void gemm_integer(const walk *k, const units *of, const liz_act_i8 *act, 
                 (set == 0 ? of->first_half : of->second_half)(&u);
             else
                 (k->n_groups == 1 ? of->two_halves_16 : of->two_halves)(&u);
-            if (at % k->n_blocks == 0 && set == 0) {
-                if (at > 0)
-                    store_pair(k, at / k->n_blocks - 1, w, y, y_stride);
+            if (at > 0 && at % k->n_blocks == 0 && set == 0) {
+                store_pair(k, at / k->n_blocks - 1, w, y, y_stride);
                 memset(w->sets, 0, k->n_sets * sizeof(sums));
             }
             sums_end(w->whole);
