@@ -334,7 +334,7 @@ static void test_dot(void **state)
     }
 }
 
-enum { MATMUL_TOKENS_MAX = 100 };
+enum { MATMUL_TOKENS_MAX = 80 };
 
 /* The whole driver, which picks tiles where it can: any token count, rows that fill no panel, any number of members. */
 static void check_matmul(liz_dtype dtype, int32_t n_out, int32_t n_in, size_t n_tok)
@@ -381,7 +381,7 @@ static void check_matmul(liz_dtype dtype, int32_t n_out, int32_t n_in, size_t n_
 static void test_matmul(void **state)
 {
     (void)state;
-    static const size_t tokens[] = {1, 3, 5, 16, 17, 33, 64, 100};
+    static const size_t tokens[] = {1, 3, 5, 16, 17, 33, 64};
     bool is_short = getenv("LIZZIE_TEST_SHORT") != NULL; /* instructions in software take their time */
     for (int i = 0; i < N_DTYPES; i++)
         for (size_t t = 0; t < sizeof tokens / sizeof *tokens; t++) {
@@ -401,9 +401,9 @@ static void test_matmul_walk(void **state)
         check_matmul(types[i], 71, 1280, 16);
         check_matmul(types[i], 71, 1280, 20);
         check_matmul(types[i], 71, 1280, 70);
-        if (getenv("LIZZIE_TEST_SHORT") == NULL)
-            check_matmul(types[i], 33, 16384, 70);
     }
+    if (getenv("LIZZIE_TEST_SHORT") == NULL)
+        check_matmul(LIZ_DTYPE_Q4_K, 16, 16384, 66);
 }
 
 /* The reference against double sums, within the rounding that its formula allows. */
