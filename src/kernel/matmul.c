@@ -188,22 +188,22 @@ static void matmul_gemm(const liz_kernel *kernel, const liz_matrix *matrix, cons
     size_t begin, end, panel_bytes = liz_pack_panel_bytes(matrix->pack, matrix->n_in), n_out = (size_t)matrix->n_out;
     size_t n_units = liz_pack_units(matrix->pack, matrix->n_in);
     liz_team_share(n_out, 2 * LIZ_PANEL_ROWS, member, n_members, &begin, &end);
-    bool is_integer = liz_pack_is_integer(matrix->pack);
-    liz_act_i8 i8 = act->i8;
-    const uint16_t *half = act->half;
-    if (is_integer) {
+    if (begin == end)
+        return;
+    const uint8_t *panels = matrix->data + begin / LIZ_PANEL_ROWS * panel_bytes;
+    kernel->tiles_begin();
+    if (liz_pack_is_integer(matrix->pack)) {
+        liz_act_i8 i8 = act->i8;
         i8.q += first * liz_act_stride(n_units) * LIZ_BLOCK_LEN, i8.d += first * n_units, i8.sum += first * n_units;
         i8.tile += first * n_units * LIZ_BLOCK_LEN, i8.tile_d += first * n_units;
+        kernel->gemm_i8[matrix->pack](panels, n_units, &i8, n_tok, scratch, y + begin, y_stride,
+                                      liz_least(end, n_out) - begin);
     } else {
-        half += first * n_units * LIZ_GROUP_LEN;
+        const uint16_t *half = act->half + first * n_units * LIZ_GROUP_LEN;
+        for (size_t row = begin; row < end; row += 2 * LIZ_PANEL_ROWS, panels += 2 * panel_bytes)
+            kernel->gemm_bf16(panels, n_units, half, n_units * LIZ_GROUP_LEN, n_tok, y + row, y_stride,
+                              liz_least(n_out - row, 2 * LIZ_PANEL_ROWS));
     }
-    kernel->tiles_begin();
-    if (is_integer && begin < end)
-        kernel->gemm_i8[matrix->pack](matrix->data + begin / LIZ_PANEL_ROWS * panel_bytes, n_units, &i8, n_tok, scratch,
-                                      y + begin, y_stride, liz_least(end, n_out) - begin);
-    for (size_t row = begin; row < end && !is_integer; row += 2 * LIZ_PANEL_ROWS)
-        kernel->gemm_bf16(matrix->data + row / LIZ_PANEL_ROWS * panel_bytes, n_units, half, n_units * LIZ_GROUP_LEN,
-                          n_tok, y + row, y_stride, liz_least(n_out - row, 2 * LIZ_PANEL_ROWS));
     kernel->tiles_end();
 }
 

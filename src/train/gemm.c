@@ -5,13 +5,9 @@
 
 #include <string.h>
 
-/* Rows of A that stay in the second-level cache while the panels pass: at most so many bytes. */
-enum {
-    ROWS_CACHED_BYTES = 512 * 1024,
-    PANELS_CACHED_BYTES = 1024 * 1024,
-    ROWS_UNIT = 32,
-    TWO_PANELS = 2 * LIZ_PANEL_ROWS
-};
+/* Bytes that stay in the second-level cache: rows of A while the panels pass, and panels while rows do. */
+enum { ROWS_CACHED_BYTES = 512 * 1024, PANELS_CACHED_BYTES = 1024 * 1024 };
+enum { ROWS_UNIT = 32, TWO_PANELS = 2 * LIZ_PANEL_ROWS };
 
 /* Outputs that are added to: rows and columns at a time. */
 enum { ADD_ROWS = 32, ADD_OUT = LIZ_GEMM_MUL_FLOATS / ADD_ROWS };
@@ -144,9 +140,20 @@ static void mul_block(const liz_gemm *g, const liz_rows *a, const liz_panels *b,
     }
 }
 
-/* c += rows [row, row + n_rows) times panels [begin, end): as many outputs at a time as fit `scratch`. */
-static void add_block(const liz_gemm *g, const liz_rows *a, const liz_panels *b, size_t row, size_t n_rows,
-                      size_t begin, size_t end, float *c, size_t stride, float *scratch)
+/* c = rows [row, row + n_rows) times panels [begin, end). */
+static void put_rows(const liz_gemm *g, const liz_rows *a, const liz_panels *b, size_t row, size_t n_rows, size_t begin,
+                     size_t end, float *c, size_t stride)
+{
+    for (size_t panel = begin; panel < end; panel += 2) {
+        size_t out = panel * LIZ_PANEL_ROWS;
+        size_t n_out = liz_least(liz_least(b->n, end * LIZ_PANEL_ROWS) - out, TWO_PANELS);
+        mul_block(g, a, b, row, n_rows, panel, n_out, c + row * stride + out, stride);
+    }
+}
+
+/* c += the same: as many outputs at a time as fit `scratch`. */
+static void add_rows(const liz_gemm *g, const liz_rows *a, const liz_panels *b, size_t row, size_t n_rows, size_t begin,
+                     size_t end, float *c, size_t stride, float *scratch)
 {
     for (size_t panel = begin; panel < end; panel += ADD_OUT / LIZ_PANEL_ROWS) {
         size_t out = panel * LIZ_PANEL_ROWS, n_out = liz_least(liz_least(b->n, end * LIZ_PANEL_ROWS) - out, ADD_OUT);
@@ -164,20 +171,16 @@ static void add_block(const liz_gemm *g, const liz_rows *a, const liz_panels *b,
 void liz_gemm_mul(const liz_gemm *g, const liz_rows *a, const liz_panels *b, size_t row_begin, size_t row_end,
                   size_t begin, size_t end, float *c, size_t stride, bool add, float *scratch)
 {
-    size_t n_cached = ROWS_CACHED_BYTES / row_bytes(g, a->k) / ROWS_UNIT * ROWS_UNIT;
-    n_cached = liz_most(n_cached, ROWS_UNIT);
+    size_t n_cached = liz_most(ROWS_CACHED_BYTES / row_bytes(g, a->k) / ROWS_UNIT * ROWS_UNIT, ROWS_UNIT);
     if (add && (end - begin) * panel_bytes(g, b->k) <= PANELS_CACHED_BYTES)
-        n_cached = ADD_ROWS; /* then it is c that should be walked through as it lies in memory */
+        n_cached = ADD_ROWS; /* then c is walked through as it lies in memory */
     g->kernel->tiles_begin();
     for (size_t row = row_begin; row < row_end; row += n_cached) {
         size_t n_rows = liz_least(row_end - row, n_cached);
         if (add)
-            add_block(g, a, b, row, n_rows, begin, end, c, stride, scratch);
-        for (size_t panel = begin; panel < end && !add; panel += 2) {
-            size_t out = panel * LIZ_PANEL_ROWS,
-                   n_out = liz_least(liz_least(b->n, end * LIZ_PANEL_ROWS) - out, TWO_PANELS);
-            mul_block(g, a, b, row, n_rows, panel, n_out, c + row * stride + out, stride);
-        }
+            add_rows(g, a, b, row, n_rows, begin, end, c, stride, scratch);
+        else
+            put_rows(g, a, b, row, n_rows, begin, end, c, stride);
     }
     g->kernel->tiles_end();
 }

@@ -115,7 +115,7 @@ void liz_tape_add_gradients(liz_tape *tape, const liz_param *w, const liz_param 
 {
     size_t begin, end;
     size_t rows[2] = {0, w->n_out}, panels[2] = {0, liz_panel_count(w->n_in)};
-    if (w->n_out >= LIZ_TAPE_ROWS * (size_t)n_members) /* by rows, which lie one after the other; adapters have few */
+    if (w->n_out >= LIZ_TAPE_ROWS * (size_t)n_members) /* rows lie one after the other in memory; adapters have few */
         liz_team_share(w->n_out, LIZ_TAPE_ROWS, member, n_members, &rows[0], &rows[1]);
     else
         liz_team_share(panels[1], 2, member, n_members, &panels[0], &panels[1]);

@@ -235,9 +235,7 @@ static void step_run(void *arg, int member, int n_members)
         size_t begin, end;
         if (takes_muon(o, p))
             muon(o, p, member, n_members);
-        /* Those of few rows, adapters, fall to the members in turn. */
-        liz_team_share(p->n_out, LIZ_TAPE_ROWS, (member + (int)(i % (size_t)n_members)) % n_members, n_members, &begin,
-                       &end);
+        liz_tape_share_rows(p, i, member, n_members, &begin, &end);
         for (size_t row = begin; row < end; row += LIZ_TAPE_ROWS)
             step_rows(o, p, row, liz_least(end - row, LIZ_TAPE_ROWS), member);
     }

@@ -244,8 +244,7 @@ static void refresh(void *arg, int member, int n_members)
         size_t begin, end;
         if (p->w == NULL)
             continue;
-        liz_team_share(p->n_out, LIZ_TAPE_ROWS, (member + (int)(i % (size_t)n_members)) % n_members, n_members, &begin,
-                       &end);
+        liz_tape_share_rows(p, i, member, n_members, &begin, &end);
         for (size_t row = begin; row < end; row += LIZ_TAPE_ROWS)
             liz_tape_refresh_rows(tape, p, row, liz_least(end, row + LIZ_TAPE_ROWS), member);
     }

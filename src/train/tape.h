@@ -128,8 +128,6 @@ LIZ_MUST_CHECK liz_status liz_tape_plan(liz_tape *tape, liz_error *err);
 
 /* Brings the operands of trained parameters up to date with w, after it was set from outside. */
 void liz_tape_refresh(liz_tape *tape);
-/* The same for rows [begin, end) of one, up to 32, `begin` a multiple of 32; by any member. */
-void liz_tape_refresh_rows(liz_tape *tape, const liz_param *p, size_t begin, size_t end, int member);
 
 /* The sum over targets of -log p, in double. */
 double liz_tape_forward(liz_tape *tape, const liz_train_batch *batch);

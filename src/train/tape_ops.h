@@ -105,6 +105,18 @@ static inline float *liz_tape_own(const liz_tape *tape, int member)
     return tape->space.member + (size_t)member * tape->space.member_floats;
 }
 
+/* A member's share of the rows of parameter `number`, in LIZ_TAPE_ROWS: those of few rows, adapters, fall to the
+ * members in turn. */
+static inline void liz_tape_share_rows(const liz_param *p, size_t number, int member, int n_members, size_t *begin,
+                                       size_t *end)
+{
+    int turn = (member + (int)(number % (size_t)n_members)) % n_members;
+    liz_team_share(p->n_out, LIZ_TAPE_ROWS, turn, n_members, begin, end);
+}
+
+/* liz_tape_refresh of rows [begin, end) of one parameter, up to LIZ_TAPE_ROWS, `begin` a multiple of it. */
+void liz_tape_refresh_rows(liz_tape *tape, const liz_param *p, size_t begin, size_t end, int member);
+
 #define DECLARE(upper, lower)                                                                                          \
     void liz_op_##lower##_forward(liz_tape *tape, const liz_op *op, int member, int n_members);                        \
     void liz_op_##lower##_backward(liz_tape *tape, const liz_op *op, int member, int n_members);

@@ -1,10 +1,10 @@
 /* decode_avx512.h - packed blocks to bytes in zmm registers, for the AVX-512 and AMX tiers.
  *
  * A decoder gives t as it is (for tiles) or t + 128 (unsigned, as VNNI wants one operand), 64 elements a register,
- * a decoder gives two registers, half a row of a block. In packed order each 128-bit lane of a register holds 16
- * elements of one sub-block, so a lane needs one scale. Two roads:
+ * half a row of a block at a time. In packed order each 128-bit lane of a register holds 16 elements of one sub-block,
+ * so a lane needs one scale. Two roads:
  * - up to five bits: the values that a sub-block's codes stand for are computed once, 16-bit, and looked up with
- *   vpshufb; registers 2 h and 2 h + 1 share the tables of sub-blocks of 32;
+ *   vpshufb; the two registers of a half share the tables of sub-blocks of 32;
  * - six bits: even and odd bytes are multiplied as 16-bit numbers, and the high bytes are the result.
  * What rows share (scales of 16 rows) is prepared once a block into a liz_scales512. `b` there includes `offset_of`. */
 #ifndef LIZ_KERNEL_DECODE_AVX512_H
@@ -63,46 +63,44 @@ LIZ_INLINE __m512i high_bytes(__m512i first, __m512i second, bool is_signed)
 
 /* ---- Nibbles, with or without a fifth bit: sub-blocks of 32 ---- */
 
-/* Two registers of what the nibbles in x stand for, by each lane's table of 16; `bits`, or NULL: two times 64 fifth
- * bits, which choose the table above. */
-LIZ_INLINE void lookup(__m512i x, __m512i table, const uint8_t *bits, __m512i above, __m512i *out)
+/* Two registers of what the nibbles in x stand for, by each lane's table of 16. */
+LIZ_INLINE void lookup(__m512i x, __m512i table, __m512i *out)
 {
-    __m512i low = low_nibbles(x), high = high_nibbles(x);
-    out[0] = _mm512_shuffle_epi8(table, low);
-    out[1] = _mm512_shuffle_epi8(table, high);
-    if (bits == NULL)
-        return;
+    out[0] = _mm512_shuffle_epi8(table, low_nibbles(x));
+    out[1] = _mm512_shuffle_epi8(table, high_nibbles(x));
+}
+
+/* By another table where the fifth bit is set, of two times 64. */
+LIZ_INLINE void lookup_fifth(__m512i x, const uint8_t *bits, __m512i table, __m512i *out)
+{
     uint64_t mask[2];
     __builtin_memcpy(mask, bits, sizeof mask);
-    out[0] = _mm512_mask_shuffle_epi8(out[0], mask[0], above, low);
-    out[1] = _mm512_mask_shuffle_epi8(out[1], mask[1], above, high);
+    out[0] = _mm512_mask_shuffle_epi8(out[0], mask[0], table, low_nibbles(x));
+    out[1] = _mm512_mask_shuffle_epi8(out[1], mask[1], table, high_nibbles(x));
 }
 
-/* The table of (a (from + i) + b) >> 8, i < 16, in each lane. */
-LIZ_INLINE __m512i table_with_min(__m512i a, __m512i b, int from, bool is_signed)
+/* The table of (a (from + i) + b) >> 8, i < 16, in each lane; b, a row of words or NULL, is 128 where there is none,
+ * and rounding the multiplication's then: (x y + 2^14) >> 15. */
+LIZ_INLINE __m512i table_of(__m512i a, const int16_t *b, int half, int from, bool is_signed)
 {
-    __m512i first = _mm512_add_epi16(_mm512_mullo_epi16(a, count_from(from, 1)), b);
-    return high_bytes(first, _mm512_add_epi16(first, _mm512_slli_epi16(a, 3)), is_signed);
-}
-
-/* The table of (a (from + i) + 128) >> 8: rounding is the multiplication's, (x y + 2^14) >> 15. */
-LIZ_INLINE __m512i table_of(__m512i a, int from, bool is_signed)
-{
+    if (b != NULL) {
+        __m512i first = _mm512_mullo_epi16(a, count_from(from, 1));
+        first = _mm512_add_epi16(first, spread_words(b, 4 * half));
+        return high_bytes(first, _mm512_add_epi16(first, _mm512_slli_epi16(a, 3)), is_signed);
+    }
     __m512i first = _mm512_mulhrs_epi16(a, count_from(from, 128));
     __m512i table = _mm512_packs_epi16(first, _mm512_mulhrs_epi16(a, count_from(from + 8, 128)));
     return is_signed ? table : _mm512_xor_si512(table, _mm512_set1_epi8(-128));
 }
 
-/* Half a row of words a and, unless NULL, b. */
+/* Half a row of words a and, unless NULL, b, with fifth bits unless `one` is NULL. */
 LIZ_INLINE void decode_steps(const uint8_t *four, const uint8_t *one, const int16_t *a, const int16_t *b, int zero,
                              int half, bool is_signed, __m512i *out)
 {
-    __m512i aw = spread_words(a, 4 * half), bw = b != NULL ? spread_words(b, 4 * half) : aw, table[2];
-    for (int i = 0; i < (one != NULL ? 2 : 1); i++)
-        table[i] =
-            b != NULL ? table_with_min(aw, bw, 16 * i - zero, is_signed) : table_of(aw, 16 * i - zero, is_signed);
-    lookup(_mm512_loadu_si512(four + 64 * half), table[0], one != NULL ? one + 16 * half : NULL,
-           table[one != NULL ? 1 : 0], out);
+    __m512i x = _mm512_loadu_si512(four + 64 * half), aw = spread_words(a, 4 * half);
+    lookup(x, table_of(aw, b, half, -zero, is_signed), out);
+    if (one != NULL)
+        lookup_fifth(x, one + 16 * half, table_of(aw, b, half, 16 - zero, is_signed), out);
 }
 
 LIZ_INLINE void prepare_none(const void *block, bool is_signed, liz_scales512 *to)
@@ -192,7 +190,7 @@ LIZ_INLINE void decode_i4t(const void *block, const liz_scales512 *scales, int r
     __m512i a = spread_words(scales->a[row], 4 * half), x = _mm512_loadu_si512(b->four[row] + 64 * half);
     __m512i first = _mm512_add_epi16(_mm512_mullo_epi16(a, scales->values[0]), offset_of(is_signed));
     __m512i second = _mm512_add_epi16(_mm512_mullo_epi16(a, scales->values[1]), offset_of(is_signed));
-    lookup(x, high_bytes(first, second, is_signed), NULL, x, out);
+    lookup(x, high_bytes(first, second, is_signed), out);
 }
 
 /* ---- Two, three and six bits: sub-blocks of 16, a register has four ---- */

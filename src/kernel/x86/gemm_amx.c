@@ -227,7 +227,6 @@ static void unit_alone(const unit *u) { run_unit(u, 2, ALONE, 0, 0, NULL, NULL);
 
 /* A form's copies. */
 typedef struct units {
-    size_t block_bytes;
     void (*start)(const block_pair *pair, work *w, int n_halves); /* decodes the first block, or half of it */
     void (*two_halves_16)(const unit *u), (*two_halves)(const unit *u), (*first_half)(const unit *u),
         (*second_half)(const unit *u);
@@ -237,13 +236,15 @@ typedef struct units {
 typedef struct walk {
     const uint8_t *panels;
     size_t block_bytes, n_blocks, n_panels, n_tok, n_rows;
-    size_t n_groups, n_sets, n_kept; /* groups of 16 tokens in a set; blocks that have tiles of their own */
+    size_t n_all;            /* blocks of all pairs */
+    size_t n_groups, n_sets; /* of 16 tokens in a set, of which there are so many */
+    size_t n_kept;           /* blocks that have tiles of their own */
 } walk;
 
 /* Block `at` of the walk; the last once more where there is none. */
 static block_pair block_at(const walk *k, size_t at, work *w)
 {
-    size_t n_all = (k->n_panels + 1) / 2 * k->n_blocks, i = least(at, n_all - 1), panel = i / k->n_blocks * 2;
+    size_t i = least(at, k->n_all - 1), panel = i / k->n_blocks * 2;
     const uint8_t *block = k->panels + (panel * k->n_blocks + i % k->n_blocks) * k->block_bytes;
     return (block_pair){{block, panel + 1 < k->n_panels ? block + k->n_blocks * k->block_bytes : block},
                         w->d_rows[at % 3],
@@ -254,8 +255,8 @@ static walk walk_of(const uint8_t *panels, size_t block_bytes, size_t n_blocks, 
 {
     size_t n_groups = n_tok <= TOKENS ? 1 : 2, set_tokens = n_groups * TOKENS,
            n_sets = (n_tok + set_tokens - 1) / set_tokens;
-    size_t n_panels = (n_rows + LIZ_PANEL_ROWS - 1) / LIZ_PANEL_ROWS;
-    return (walk){panels, block_bytes, n_blocks, n_panels, n_tok, n_rows, n_groups, n_sets, n_sets > 1 ? 2 : 1};
+    size_t n_panels = (n_rows + LIZ_PANEL_ROWS - 1) / LIZ_PANEL_ROWS, n_all = (n_panels + 1) / 2 * n_blocks;
+    return (walk){panels, block_bytes, n_blocks, n_panels, n_tok, n_rows, n_all, n_groups, n_sets, n_sets > 1 ? 2 : 1};
 }
 
 static void store_pair(const walk *k, size_t pair, const work *w, float *y, size_t y_stride)
@@ -275,21 +276,20 @@ static void gemm_integer(const walk *k, const units *of, const liz_act_i8 *act, 
               .d_tok = {none[0], none[0]},
               .s = w->sets};
     block_pair now, next = block_at(k, 0, w);
-    size_t n_all = (k->n_panels + 1) / 2 * k->n_blocks;
     memset(w->whole, 0, sizeof w->whole);
     memset(w->sets, 0, k->n_sets * sizeof(sums));
     of->start(&next, w, k->n_sets > 1 ? 2 : 1);
-    for (size_t at = 0; at <= n_all; at++) { /* one more, for the last sums */
+    for (size_t at = 0; at <= k->n_all; at++) { /* one more, for the last sums */
         now = next;
         next = block_at(k, at + 1, w);
         u.tiles = (const int8_t(*)[2][TILE_BYTES])now.tiles;
         u.decoded[0] = next;
         u.decoded[1] = k->n_sets > 1 ? next : now;
-        for (size_t set = 0; set < (at < n_all ? k->n_sets : 1); set++) {
+        for (size_t set = 0; set < (at < k->n_all ? k->n_sets : 1); set++) {
             size_t x_block = k->n_groups * set * k->n_blocks + at % k->n_blocks;
             u.x = act->tile + x_block * BLOCK_TILES * TILE_BYTES;
             sums_begin();
-            if (at == n_all || set > 1)
+            if (at == k->n_all || set > 1)
                 unit_alone(&u);
             else if (k->n_sets > 1)
                 (set == 0 ? of->first_half : of->second_half)(&u);
@@ -332,9 +332,9 @@ static void gemm_integer(const walk *k, const units *of, const liz_act_i8 *act, 
     static void gemm_##name(const void *panels, size_t n_blocks, const liz_act_i8 *act, size_t n_tok, void *scratch,   \
                             float *y, size_t y_stride, size_t n_rows)                                                  \
     {                                                                                                                  \
-        static const units of = {sizeof(liz_block_##name), start_##name,      two_halves_16_##name,                    \
-                                 two_halves_##name,        first_half_##name, second_half_##name};                     \
-        walk k = walk_of(panels, of.block_bytes, n_blocks, n_tok, n_rows);                                             \
+        static const units of = {start_##name, two_halves_16_##name, two_halves_##name, first_half_##name,             \
+                                 second_half_##name};                                                                  \
+        walk k = walk_of(panels, sizeof(liz_block_##name), n_blocks, n_tok, n_rows);                                   \
         gemm_integer(&k, &of, act, scratch, y, y_stride);                                                              \
     }
 
