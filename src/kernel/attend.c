@@ -50,7 +50,7 @@ void liz_attn_add(liz_attn *a, liz_attn_row row)
     a->rows[i] = row;
     a->kernel->attn_query[a->elem](row.q, a->n_embd_k, w.q + i * w.n_q);
     if (liz_attn_multiplies(a, LIZ_ATTN_ROWS))
-        a->kernel->lay_bf16(row.q, n_k, w.q_laid + i * n_k);
+        a->kernel->lay_bf16(row.q, n_k, LIZ_GROUP_LEN, w.q_laid + i * n_k);
 }
 
 /* The keys of a block, from its beginning, that a row sees: none where they end before they begin. */
@@ -136,20 +136,21 @@ static void meet_together(liz_attn *a, const space *w, size_t begin, size_t end,
     size_t n_k = (size_t)a->n_embd_k, n_v = (size_t)a->n_embd_v, n_rows = end - begin;
     size_t first_page = all.first / PAGE, end_page = liz_div_up(all.end, PAGE), n_keys = (end_page - first_page) * PAGE;
     float m[LIZ_ATTN_ROWS], l[LIZ_ATTN_ROWS];
+    liz_act_bf16 q = liz_act_rows(w->q_laid + begin * n_k, n_k), p = liz_act_rows(w->p, BLOCK);
     all = (seen){first_page * PAGE, end_page * PAGE};
     for (size_t page = first_page; page < end_page; page++) {
         ask_for(&b->v[page], 1, a->v_bytes, 0, 1);
-        kernel->gemm_bf16(b->k[page], n_k / LIZ_GROUP_LEN, w->q_laid + begin * n_k, n_k, n_rows, w->s + page * PAGE,
-                          BLOCK, PAGE);
+        kernel->gemm_bf16(b->k[page], LIZ_PANEL_ROWS * n_k * sizeof(uint16_t), n_k / LIZ_GROUP_LEN, &q, n_rows,
+                          w->s + page * PAGE, BLOCK, PAGE, LIZ_GEMM_PUT);
     }
     for (size_t i = 0; i < n_rows; i++) {
         float *s = w->s + i * BLOCK;
         ask_for(b->k + BLOCK / PAGE, b->n_next, a->k_bytes, i, n_rows);
         l[i] = weigh(a, seen_of(&a->rows[begin + i], b->at), all, s, &m[i]);
-        kernel->lay_bf16(s + all.first, n_keys, w->p + i * BLOCK);
+        kernel->lay_bf16(s + all.first, n_keys, LIZ_GROUP_LEN, w->p + i * BLOCK);
     }
-    kernel->gemm_bf16_pages(b->v + first_page, end_page - first_page, w->p, BLOCK, n_rows, w->o_block + begin * w->n_o,
-                            w->n_o, n_v);
+    kernel->gemm_bf16_pages(b->v + first_page, end_page - first_page, &p, n_rows, w->o_block + begin * w->n_o, w->n_o,
+                            n_v);
     for (size_t i = begin; i < end; i++) {
         liz_attn_row *row = &a->rows[i];
         if (l[i - begin] > 0 && row->l == 0)

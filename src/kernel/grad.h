@@ -36,10 +36,12 @@ typedef struct liz_grad_kernel {
     /* One step of Adam with decoupled decay (Loshchilov and Hutter 2019): g * scale into the averages m and v, w. */
     void (*adam)(const liz_adam *step, const float *g, size_t n, float *w, float *m, float *v);
 
-    /* A panel of 16 outputs, pairs of k together (pack.h), as floats: n <= 16 rows of k elements, `stride` apart
-     * (pack_rows), or n columns of k rows (pack_columns). k is padded with zeros to `k_pad`, a multiple of 32. */
-    void (*pack_rows)(const float *src, size_t stride, size_t n, size_t k, size_t k_pad, float *panel);
-    void (*pack_columns)(const float *src, size_t stride, size_t n, size_t k, size_t k_pad, float *panel);
+    /* A panel of 16 outputs (64-byte aligned), pairs of k together (pack.h), in bfloat16: n <= 16 rows of k elements,
+     * `stride` apart (pack_rows), or n columns of k rows (pack_columns). k is padded with zeros to `k_pad`, a multiple
+     * of 32. `stream`: past the caches, seen by others after a barrier. */
+    void (*pack_rows)(const float *src, size_t stride, size_t n, size_t k, size_t k_pad, bool stream, uint16_t *panel);
+    void (*pack_columns)(const float *src, size_t stride, size_t n, size_t k, size_t k_pad, bool stream,
+                         uint16_t *panel);
     /* dst[c * dst_stride + r] = src[r * stride + c] for 16 x 16 elements. */
     void (*transpose)(const float *src, size_t stride, float *dst, size_t dst_stride);
 } liz_grad_kernel;

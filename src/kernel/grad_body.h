@@ -184,25 +184,26 @@ static void GRAD(transpose)(const float *src, size_t stride, float *dst, size_t 
         liz_v16_store(dst + c * dst_stride, rows[c]);
 }
 
-/* Two vectors of 16, interleaved: a0 b0 a1 b1 ... */
-static void GRAD(pack_columns)(const float *src, size_t stride, size_t n, size_t k, size_t k_pad, float *panel)
+static void GRAD(pack_columns)(const float *src, size_t stride, size_t n, size_t k, size_t k_pad, bool stream,
+                               uint16_t *panel)
 {
     for (size_t i = 0; i < k_pad; i += 2, panel += 32) {
         liz_v16 a = i < k ? liz_v16_load_n(src + i * stride, n) : liz_v16_zero();
         liz_v16 b = i + 1 < k ? liz_v16_load_n(src + (i + 1) * stride, n) : liz_v16_zero();
-        liz_v16_store_pairs(panel, a, b);
+        liz_v16_store_bf16_pairs(panel, a, b, stream);
     }
 }
 
-static void GRAD(pack_rows)(const float *src, size_t stride, size_t n, size_t k, size_t k_pad, float *panel)
+static void GRAD(pack_rows)(const float *src, size_t stride, size_t n, size_t k, size_t k_pad, bool stream,
+                            uint16_t *panel)
 {
-    for (size_t i = 0; i < k_pad; i += 16, panel += 256) {
+    for (size_t i = 0; i < k_pad; i += 16) {
         liz_v16 rows[16];
         for (size_t r = 0; r < 16; r++)
             rows[r] = r < n && i < k ? liz_v16_load_n(src + r * stride + i, k - i) : liz_v16_zero();
         liz_v16_transpose(rows);
-        for (size_t p = 0; p < 8; p++)
-            liz_v16_store_pairs(panel + 32 * p, rows[2 * p], rows[2 * p + 1]);
+        for (size_t p = 0; p < 16; p += 2, panel += 32)
+            liz_v16_store_bf16_pairs(panel, rows[p], rows[p + 1], stream);
     }
 }
 

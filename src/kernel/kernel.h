@@ -52,14 +52,40 @@ typedef void liz_gemm_i8_fn(const void *panels, size_t n_blocks, const liz_act_i
                             float *y, size_t y_stride, size_t n_rows);
 #define LIZ_GEMM_SCRATCH_BYTES(n_tok) (((size_t)(n_tok) + 31) / 32 * 4096 + 36864)
 
-/* BF16 weights, many tokens: xh [n_tok rounded up to 16, x_stride] as lay_bf16 made it. NULL where the tier has nothing
+/* What becomes of a product: y =, y += or, past the caches, y =, which others see after a barrier. */
+typedef enum liz_gemm_to { LIZ_GEMM_PUT, LIZ_GEMM_ADD, LIZ_GEMM_STREAM } liz_gemm_to;
+
+/* Tokens in bfloat16 as lay_bf16 made them, rounded up to 16; elements from a token, 32 of k or 16 tokens to the next:
+ * in tiles of 16 x 32, which is what products of weights read fastest, or in rows. */
+typedef struct liz_act_bf16 {
+    const uint16_t *x;
+    size_t token, group, tile;
+} liz_act_bf16;
+
+enum { LIZ_ACT_TILE = 16 * LIZ_GROUP_LEN };
+
+static inline liz_act_bf16 liz_act_tiles(const uint16_t *x, size_t n_groups)
+{
+    return (liz_act_bf16){x, LIZ_GROUP_LEN, LIZ_ACT_TILE, n_groups * LIZ_ACT_TILE};
+}
+static inline liz_act_bf16 liz_act_rows(const uint16_t *x, size_t stride)
+{
+    return (liz_act_bf16){x, stride, LIZ_GROUP_LEN, 16 * stride};
+}
+/* Where token t begins in tiles of n_groups. */
+static inline size_t liz_act_tile_at(size_t n_groups, size_t t)
+{
+    return t / 16 * n_groups * LIZ_ACT_TILE + t % 16 * LIZ_GROUP_LEN;
+}
+
+/* BF16 weights, many tokens: panels `panel_bytes` apart, the first n_groups of each. NULL where the tier has nothing
  * better than dot_f32. */
-typedef void liz_gemm_bf16_fn(const void *panels, size_t n_groups, const uint16_t *xh, size_t x_stride, size_t n_tok,
-                              float *y, size_t y_stride, size_t n_rows);
+typedef void liz_gemm_bf16_fn(const void *panels, size_t panel_bytes, size_t n_groups, const liz_act_bf16 *act,
+                              size_t n_tok, float *y, size_t y_stride, size_t n_rows, liz_gemm_to to);
 
 /* The same where each group of all panels, 32 k of n_rows rows (whole panels, an even number), is a page by itself. */
-typedef void liz_gemm_bf16_pages_fn(const uint8_t *const *pages, size_t n_groups, const uint16_t *xh, size_t x_stride,
-                                    size_t n_tok, float *y, size_t y_stride, size_t n_rows);
+typedef void liz_gemm_bf16_pages_fn(const uint8_t *const *pages, size_t n_groups, const liz_act_bf16 *act, size_t n_tok,
+                                    float *y, size_t y_stride, size_t n_rows);
 
 typedef void liz_gated_fn(const float *gate, const float *up, size_t n, float *y);
 
@@ -97,8 +123,9 @@ typedef struct liz_kernel {
     void (*tile_i8)(const int8_t *q, size_t q_stride, int8_t *tile);
     void (*round_bf16)(const float *x, size_t n, float *y);
     void (*to_bf16)(const float *x, size_t n, uint16_t *y);
-    /* x [n] to bfloat16, in the order within each group of 32 that gemm_bf16 reads, zeros to the end of the last. */
-    void (*lay_bf16)(const float *x, size_t n, uint16_t *y);
+    /* x [n] to bfloat16, in the order within each group of 32 that gemm_bf16 reads, zeros to the end of the last;
+     * groups are `group` elements apart. */
+    void (*lay_bf16)(const float *x, size_t n, size_t group, uint16_t *y);
 
     /* y = x * (1 / sqrt(mean(x^2) + eps)) * weight; weight NULL is ones. In place is allowed, here and below. */
     void (*rms_norm)(const float *x, const float *weight, float eps, size_t n, float *y);

@@ -59,16 +59,6 @@ LIZ_LANE_FN void liz_v16_transpose(liz_v16 *x)
     for (int i = 0; i < 16; i++)
         x[i] = liz_v16_load(b[i]);
 }
-
-/* a0 b0 a1 b1 ... */
-LIZ_LANE_FN void liz_v16_store_pairs(float *p, liz_v16 a, liz_v16 b)
-{
-    float x[2][16];
-    liz_v16_store(x[0], a);
-    liz_v16_store(x[1], b);
-    for (int i = 0; i < 32; i++)
-        p[i] = x[i % 2][i / 2];
-}
 #endif
 
 /* The first n (1 or more) floats at `p`, zeros after them; nothing beyond is read. */

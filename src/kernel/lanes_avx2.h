@@ -84,6 +84,21 @@ LIZ_LANE_FN void liz_v16_store_bf16(uint16_t *p, liz_v16 x)
     _mm256_storeu_si256((__m256i *)(void *)p, words);
 }
 
+LIZ_LANE_FN void liz_v16_store_bf16_pairs(uint16_t *p, liz_v16 a, liz_v16 b, bool stream)
+{
+    liz_v16 low = liz_v16_round_bf16(a), high = liz_v16_round_bf16(b);
+    __m256i lo = _mm256_or_si256(_mm256_srli_epi32(_mm256_castps_si256(low.lo), 16), _mm256_castps_si256(high.lo));
+    __m256i hi = _mm256_or_si256(_mm256_srli_epi32(_mm256_castps_si256(low.hi), 16), _mm256_castps_si256(high.hi));
+    __m256i *to = (void *)p;
+    if (stream) {
+        _mm256_stream_si256(to, lo);
+        _mm256_stream_si256(to + 1, hi);
+    } else {
+        _mm256_store_si256(to, lo);
+        _mm256_store_si256(to + 1, hi);
+    }
+}
+
 LIZ_LANE_FN void liz_v16_store_i8(int8_t *p, liz_v16 x)
 {
     __m256i words = _mm256_packs_epi32(_mm256_cvtps_epi32(x.lo), _mm256_cvtps_epi32(x.hi));

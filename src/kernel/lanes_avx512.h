@@ -109,12 +109,14 @@ LIZ_LANE_FN void liz_v16_transpose(liz_v16 *x)
         x[i] = _mm512_castsi512_ps(words[i]);
 }
 
-/* a0 b0 a1 b1 ... */
-LIZ_LANE_FN void liz_v16_store_pairs(float *p, liz_v16 a, liz_v16 b)
+LIZ_LANE_FN void liz_v16_store_bf16_pairs(uint16_t *p, liz_v16 a, liz_v16 b, bool stream)
 {
-    const __m512i low = _mm512_set_epi32(23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
-    _mm512_storeu_ps(p, _mm512_permutex2var_ps(a, low, b));
-    _mm512_storeu_ps(p + 16, _mm512_permutex2var_ps(a, _mm512_add_epi32(low, _mm512_set1_epi32(8)), b));
+    __m512i low = _mm512_srli_epi32(_mm512_castps_si512(liz_v16_round_bf16(a)), 16);
+    __m512i pairs = _mm512_or_si512(low, _mm512_castps_si512(liz_v16_round_bf16(b)));
+    if (stream)
+        _mm512_stream_si512((void *)p, pairs);
+    else
+        _mm512_store_si512(p, pairs);
 }
 
 LIZ_LANE_FN liz_v16 liz_v16_load_bf16(const uint16_t *p)

@@ -81,6 +81,16 @@ LIZ_LANE_FN void liz_v16_store_bf16(uint16_t *p, liz_v16 x)
         p[i] = liz_f32_to_bf16(x.a[i]);
 }
 
+/* a0 b0 a1 b1 ... in bfloat16, at a multiple of 64 bytes; past the caches where a tier can, if `stream`. */
+LIZ_LANE_FN void liz_v16_store_bf16_pairs(uint16_t *p, liz_v16 a, liz_v16 b, bool stream)
+{
+    (void)stream;
+    for (int i = 0; i < 16; i++) {
+        p[2 * i] = liz_f32_to_bf16(a.a[i]);
+        p[2 * i + 1] = liz_f32_to_bf16(b.a[i]);
+    }
+}
+
 /* Whole numbers from -128 to 127. */
 LIZ_LANE_FN void liz_v16_store_i8(int8_t *p, liz_v16 x)
 {

@@ -115,7 +115,7 @@ static void prepare_float_row(const liz_kernel *kernel, liz_act *act, const floa
         kernel->round_bf16(x, n_in, act->rounded + t * stride);
         memset(act->rounded + t * stride + n_in, 0, n_pad * sizeof *x);
         if (kernel->gemm_bf16 != NULL)
-            kernel->lay_bf16(x, n_in, act->half + t * stride);
+            kernel->lay_bf16(x, n_in, LIZ_ACT_TILE, act->half + liz_act_tile_at(stride / LIZ_GROUP_LEN, t));
     }
 }
 
@@ -199,10 +199,9 @@ static void matmul_gemm(const liz_kernel *kernel, const liz_matrix *matrix, cons
         kernel->gemm_i8[matrix->pack](panels, n_units, &i8, n_tok, scratch, y + begin, y_stride,
                                       liz_least(end, n_out) - begin);
     } else {
-        const uint16_t *half = act->half + first * n_units * LIZ_GROUP_LEN;
-        for (size_t row = begin; row < end; row += 2 * LIZ_PANEL_ROWS, panels += 2 * panel_bytes)
-            kernel->gemm_bf16(panels, n_units, half, n_units * LIZ_GROUP_LEN, n_tok, y + row, y_stride,
-                              liz_least(n_out - row, 2 * LIZ_PANEL_ROWS));
+        liz_act_bf16 half = liz_act_tiles(act->half + liz_act_tile_at(n_units, first), n_units);
+        kernel->gemm_bf16(panels, panel_bytes, n_units, &half, n_tok, y + begin, y_stride,
+                          liz_least(end, n_out) - begin, LIZ_GEMM_PUT);
     }
     kernel->tiles_end();
 }

@@ -46,6 +46,14 @@ static void pause_cpu(void)
 #endif
 }
 
+/* Stores past the caches are not ordered by release. */
+static void settle_streams(void)
+{
+#if defined(__x86_64__)
+    _mm_sfence();
+#endif
+}
+
 /* Flush-to-zero and denormals-are-zero, as AMX has them. Returns the state before. */
 static unsigned denormals_off(void)
 {
@@ -110,6 +118,7 @@ static void *worker_main(void *arg)
         if (team->closing)
             return NULL;
         team->fn(team->arg, self->id, team->n_threads);
+        settle_streams();
         atomic_fetch_add_explicit(&team->n_done, 1, memory_order_release);
     }
 }
@@ -170,6 +179,7 @@ void liz_team_run(liz_team *team, liz_team_fn *fn, void *arg)
     if (team->n_threads > 1)
         futex_wake_all(&team->generation);
     fn(arg, 0, team->n_threads);
+    settle_streams();
     uint32_t n_workers = (uint32_t)team->n_threads - 1;
     for (int spins = 0; atomic_load_explicit(&team->n_done, memory_order_acquire) != n_workers; spins++) {
         if (spins < SPINS)
@@ -183,6 +193,7 @@ void liz_team_run(liz_team *team, liz_team_fn *fn, void *arg)
 void liz_team_barrier(liz_team *team)
 {
     uint32_t id = atomic_load_explicit(&team->barrier_id, memory_order_acquire);
+    settle_streams();
     uint32_t n_before = atomic_fetch_add_explicit(&team->n_arrived, 1, memory_order_acq_rel);
     if (n_before + 1 == (uint32_t)team->n_threads) {
         atomic_store_explicit(&team->n_arrived, 0, memory_order_relaxed);

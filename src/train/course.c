@@ -7,7 +7,7 @@
 
 /* Of the numbers that training computes: raised when an operation's order changes, so that no run mixes two. */
 enum {
-    CONTRACT = 2,
+    CONTRACT = 3,
     VALIDATIONS = 20,
     VALID_TOKENS = 1 << 17,
     BATCH_TOKENS = 1 << 14,

@@ -39,22 +39,20 @@ typedef struct liz_rows {
 size_t liz_panels_bytes(const liz_gemm *g, size_t n, size_t k);
 size_t liz_rows_bytes(const liz_gemm *g, size_t m, size_t k);
 
-/* Lays out panels [begin, end) of B, counted in panels of LIZ_PANEL_ROWS. `scratch`: LIZ_GEMM_PANEL_FLOATS(k). */
-void liz_panels_put(const liz_gemm *g, const liz_panels *b, liz_source from, size_t begin, size_t end, float *scratch);
+/* Lays out panels [begin, end) of B, counted in panels of LIZ_PANEL_ROWS. `stream`: past the caches, which others see
+ * after a barrier. */
+void liz_panels_put(const liz_gemm *g, const liz_panels *b, liz_source from, size_t begin, size_t end, bool stream);
 /* The same for k in [first, first + n_k) of all panels: `first` is a multiple of 32, and so is n_k but at the end of k.
- */
+ * `from` begins at `first`. */
 void liz_panels_put_part(const liz_gemm *g, const liz_panels *b, liz_source from, size_t first, size_t n_k,
-                         float *scratch);
-#define LIZ_GEMM_PANEL_FLOATS(k) (((size_t)(k) + 31) / 32 * 32 * LIZ_PANEL_ROWS)
+                         bool stream);
 
 /* Lays out rows [begin, end) of A; `begin` is a multiple of 16 where the source is read by columns. */
-void liz_rows_put(const liz_gemm *g, const liz_rows *a, liz_source from, size_t begin, size_t end, float *scratch);
+void liz_rows_put(const liz_gemm *g, const liz_rows *a, liz_source from, size_t begin, size_t end);
 
-/* c[i * stride + j] = or += for rows [row_begin, row_end), row_begin a multiple of 32, and panels [begin, end), begin
- * even. `scratch`: LIZ_GEMM_MUL_FLOATS, its own for each caller. */
+/* c[i * stride + j] for rows [row_begin, row_end), row_begin a multiple of 32, and panels [begin, end), begin even. */
 void liz_gemm_mul(const liz_gemm *g, const liz_rows *a, const liz_panels *b, size_t row_begin, size_t row_end,
-                  size_t begin, size_t end, float *c, size_t stride, bool add, float *scratch);
-enum { LIZ_GEMM_MUL_FLOATS = 32 * 128 };
+                  size_t begin, size_t end, float *c, size_t stride, liz_gemm_to to);
 
 /* Panels of an operand with n rows. */
 static inline size_t liz_panel_count(size_t n) { return (n + LIZ_PANEL_ROWS - 1) / LIZ_PANEL_ROWS; }

@@ -20,7 +20,6 @@ typedef struct item {
     liz_panels q_back, do_back;      /* [hd, queries] */
     liz_rows left, keys_left;        /* [queries, hd or n] and [n, queries] */
     float *s, *dp;                   /* [queries, n_pad] */
-    float *scratch;
 } item;
 
 /* Without a block only counts. */
@@ -38,9 +37,6 @@ static void item_space(item *it, liz_carver *b)
     it->keys_left.data = liz_carve(b, liz_rows_bytes(g, n, LIZ_TAPE_QUERIES), 1);
     it->s = liz_carve(b, n_scores, sizeof(float));
     it->dp = liz_carve(b, n_scores, sizeof(float));
-    it->scratch =
-        liz_carve(b, LIZ_GEMM_PANEL_FLOATS(longest) + LIZ_GEMM_PANEL_FLOATS(LIZ_TAPE_QUERIES) + LIZ_GEMM_MUL_FLOATS,
-                  sizeof(float));
 }
 
 static void item_init(item *it, liz_tape *tape, const liz_op *op, size_t begin, size_t n, int kv_head)
@@ -67,20 +63,21 @@ static void put_panels(item *it, liz_panels *b, size_t n, size_t k, liz_source f
 {
     b->n = n;
     b->k = k;
-    liz_panels_put(&it->tape->gemm, b, from, 0, liz_panel_count(n), it->scratch);
+    liz_panels_put(&it->tape->gemm, b, from, 0, liz_panel_count(n), false);
 }
 
 static void put_rows(item *it, liz_rows *a, size_t m, size_t k, liz_source from)
 {
     a->m = m;
     a->k = k;
-    liz_rows_put(&it->tape->gemm, a, from, 0, m, it->scratch);
+    liz_rows_put(&it->tape->gemm, a, from, 0, m);
 }
 
 /* c [left->m, ...] against the first n outputs of b. */
 static void mul(item *it, const liz_rows *left, const liz_panels *b, size_t n, float *c, size_t stride, bool add)
 {
-    liz_gemm_mul(&it->tape->gemm, left, b, 0, left->m, 0, liz_panel_count(n), c, stride, add, it->scratch);
+    liz_gemm_mul(&it->tape->gemm, left, b, 0, left->m, 0, liz_panel_count(n), c, stride,
+                 add ? LIZ_GEMM_ADD : LIZ_GEMM_PUT);
 }
 
 /* Where this item's key/value head, or query head `h` of its group, begins. */

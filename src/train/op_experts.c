@@ -202,14 +202,14 @@ static void adapt_back(liz_tape *tape, const matrix *m, const float *x, const fl
     liz_tape_put_gradients(tape, m->b, m->low, dy, r->n, r->member, r->n_members);
     liz_team_barrier(tape->team);
     liz_tape_mul_weight(tape, &tape->space.rows, m->b, true, dlow, false, r->member, r->n_members);
-    liz_tape_add_gradients(tape, m->b, NULL, dy, r->n, r->member, r->n_members);
+    liz_tape_add_gradients(tape, m->b, NULL, dy, r->n, false, r->member, r->n_members);
     liz_team_barrier(tape->team);
     scale_rows(tape, dlow, m->scale, m->a->n_out, r);
     put_rows(tape, dlow, m->a->n_out, r);
     liz_tape_put_gradients(tape, m->a, x, dlow, r->n, r->member, r->n_members);
     liz_team_barrier(tape->team);
     liz_tape_mul_weight(tape, &tape->space.rows, m->a, true, dx, true, r->member, r->n_members);
-    liz_tape_add_gradients(tape, m->a, NULL, dlow, r->n, r->member, r->n_members);
+    liz_tape_add_gradients(tape, m->a, NULL, dlow, r->n, false, r->member, r->n_members);
     liz_team_barrier(tape->team);
 }
 

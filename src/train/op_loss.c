@@ -64,7 +64,7 @@ static void block_logits(liz_tape *tape, const liz_op *op, const block *b, int m
     liz_team_barrier(tape->team);
 }
 
-static void block_back(liz_tape *tape, const liz_op *op, const block *b, int member, int n_members)
+static void block_back(liz_tape *tape, const liz_op *op, const block *b, bool fill, int member, int n_members)
 {
     const liz_tensor *x = liz_tape_at(tape, op->in[0]);
     const float *dz = tape->space.logits;
@@ -73,7 +73,7 @@ static void block_back(liz_tape *tape, const liz_op *op, const block *b, int mem
     liz_tape_put_gradients(tape, op->weight, tape->space.loss_x, dz, b->n, member, n_members);
     liz_team_barrier(tape->team);
     liz_tape_mul_weight(tape, &tape->space.rows, op->weight, true, tape->space.loss_dx, false, member, n_members);
-    liz_tape_add_gradients(tape, op->weight, op->bias, dz, b->n, member, n_members);
+    liz_tape_add_gradients(tape, op->weight, op->bias, dz, b->n, fill, member, n_members);
     liz_team_barrier(tape->team);
     liz_team_share(b->n, 1, member, n_members, &begin, &end);
     for (size_t i = begin; i < end; i++)
@@ -95,12 +95,16 @@ static void clear(liz_tape *tape, const liz_op *op, int member, int n_members)
 static void run(liz_tape *tape, const liz_op *op, int member, int n_members)
 {
     block b;
+    bool fill = !tape->wants_loss && liz_tape_fills(tape, op);
     clear(tape, op, member, n_members);
     for (size_t t = 0; block_next(tape->batch, &t, &b);) {
         block_logits(tape, op, &b, member, n_members);
         if (!tape->wants_loss)
-            block_back(tape, op, &b, member, n_members);
+            block_back(tape, op, &b, fill, member, n_members);
+        fill = false;
     }
+    if (fill && op->weight->is_trained) /* no token has a target */
+        liz_tape_clear_gradient(op->weight, member, n_members);
 }
 
 void liz_op_loss_forward(liz_tape *tape, const liz_op *op, int member, int n_members)

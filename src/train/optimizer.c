@@ -23,9 +23,6 @@ struct liz_optimizer {
     float *x, *square, *poly;
     liz_rows left;
     liz_panels right;
-    size_t longest;
-    float *own; /* [members, own_floats] */
-    size_t own_floats;
     uint8_t *memory;
     size_t memory_bytes;
     /* This step's. */
@@ -54,7 +51,6 @@ static size_t place(liz_optimizer *o, uint8_t *base)
         n_all += pieces_of(size_of(p));
         if (!takes_muon(o, p))
             continue;
-        o->longest = liz_most(o->longest, longer);
         n_x = liz_most(n_x, size_of(p));
         n_square = liz_most(n_square, shorter * shorter);
         left = liz_most(left,
@@ -62,14 +58,12 @@ static size_t place(liz_optimizer *o, uint8_t *base)
         right = liz_most(
             right, liz_most(liz_panels_bytes(o->gemm, longer, shorter), liz_panels_bytes(o->gemm, shorter, longer)));
     }
-    o->own_floats = LIZ_GEMM_MUL_FLOATS + LIZ_GEMM_PANEL_FLOATS(o->longest);
     o->pieces = liz_carve(&b, n_all, sizeof(double));
     o->x = liz_carve(&b, n_x, sizeof(float));
     o->square = liz_carve(&b, n_square, sizeof(float));
     o->poly = liz_carve(&b, n_square, sizeof(float));
     o->left.data = liz_carve(&b, left, 1);
     o->right.data = liz_carve(&b, right, 1);
-    o->own = liz_carve(&b, (size_t)liz_team_size(o->team) * o->own_floats, sizeof(float));
     return b.overflow ? SIZE_MAX : b.most;
 }
 
@@ -150,16 +144,15 @@ typedef struct side {
 static void product(liz_optimizer *o, side left, side right, float *c, int member, int n_members)
 {
     size_t begin, end;
-    float *own = o->own + (size_t)member * o->own_floats;
     o->left = (liz_rows){o->left.data, left.n, left.k};
     o->right = (liz_panels){o->right.data, right.n, right.k};
     liz_team_share(left.n, LIZ_PANEL_ROWS, member, n_members, &begin, &end);
-    liz_rows_put(o->gemm, &o->left, (liz_source){left.x, left.stride, left.by_columns}, begin, end, own);
+    liz_rows_put(o->gemm, &o->left, (liz_source){left.x, left.stride, left.by_columns}, begin, end);
     liz_team_share(liz_panel_count(right.n), 1, member, n_members, &begin, &end);
-    liz_panels_put(o->gemm, &o->right, (liz_source){right.x, right.stride, right.by_columns}, begin, end, own);
+    liz_panels_put(o->gemm, &o->right, (liz_source){right.x, right.stride, right.by_columns}, begin, end, false);
     liz_team_barrier(o->team);
     liz_team_share(liz_panel_count(right.n), 2, member, n_members, &begin, &end);
-    liz_gemm_mul(o->gemm, &o->left, &o->right, 0, left.n, begin, end, c, right.n, false, own);
+    liz_gemm_mul(o->gemm, &o->left, &o->right, 0, left.n, begin, end, c, right.n, LIZ_GEMM_PUT);
     liz_team_barrier(o->team);
 }
 
@@ -215,7 +208,7 @@ static void muon(liz_optimizer *o, liz_param *p, int member, int n_members)
 /* ---- The step ---- */
 
 /* Rows [row, row + n) from gradients to operands while they are in the cache. */
-static void step_rows(liz_optimizer *o, liz_param *p, size_t row, size_t n, int member)
+static void step_rows(liz_optimizer *o, liz_param *p, size_t row, size_t n)
 {
     size_t at = row * p->n_in, count = n * p->n_in;
     if (!takes_muon(o, p)) {
@@ -223,8 +216,7 @@ static void step_rows(liz_optimizer *o, liz_param *p, size_t row, size_t n, int 
         adam.decay = p->decays ? adam.decay : 0;
         o->gemm->grad->adam(&adam, p->grad + at, count, p->w + at, p->m + at, p->v + at);
     }
-    memset(p->grad + at, 0, count * sizeof *p->grad);
-    liz_tape_refresh_rows(o->tape, p, row, row + n, member);
+    liz_tape_refresh_rows(o->tape, p, row, row + n);
 }
 
 static void step_run(void *arg, int member, int n_members)
@@ -237,16 +229,14 @@ static void step_run(void *arg, int member, int n_members)
             muon(o, p, member, n_members);
         liz_tape_share_rows(p, i, member, n_members, &begin, &end);
         for (size_t row = begin; row < end; row += LIZ_TAPE_ROWS)
-            step_rows(o, p, row, liz_least(end - row, LIZ_TAPE_ROWS), member);
+            step_rows(o, p, row, liz_least(end - row, LIZ_TAPE_ROWS));
     }
 }
 
 float liz_optimizer_step(liz_optimizer *o, uint64_t step, float share)
 {
     liz_team_run(o->team, clip_run, o);
-    liz_param *p;
-    for (size_t i = 0; !isfinite(o->norm) && (p = liz_tape_trained(o->tape, &i)) != NULL;)
-        memset(p->grad, 0, size_of(p) * sizeof *p->grad);
+    liz_tape_clear(o->tape);
     if (!isfinite(o->norm))
         return o->norm;
     const liz_optimizer_opts *opts = &o->opts;

@@ -23,6 +23,7 @@ liz_status liz_tape_open(liz_tape **out, liz_team *team, liz_tier_id tier, const
     tape->opts = *opts;
     liz_kernel_init(&tape->kernel, tier);
     liz_grad_kernel_init(&tape->grad, tier);
+    tape->is_clear = true;
     tape->gemm = (liz_gemm){&tape->kernel, &tape->grad, opts->exact};
     *out = tape;
     return LIZ_OK;
@@ -189,7 +190,7 @@ void liz_tape_loss(liz_tape *tape, liz_tensor_id x, liz_param *head, liz_param *
 
 /* ---- Planning ---- */
 
-/* Who writes an input's gradient first when operations run backwards. */
+/* Who writes the gradient of an input or a weight first when operations run backwards. */
 static void mark_first(liz_tape *tape)
 {
     bool *written = calloc((size_t)tape->n_tensors + 1, sizeof *written);
@@ -203,6 +204,8 @@ static void mark_first(liz_tape *tape)
             op->first[j] = !written[op->in[j]];
             written[op->in[j]] = true;
         }
+        if (op->weight != NULL && (op->kind == LIZ_OP_LINEAR || op->kind == LIZ_OP_LOSS) && op->weight->filler == NULL)
+            op->weight->filler = op;
     }
     free(written);
 }
@@ -226,14 +229,14 @@ liz_status liz_tape_plan(liz_tape *tape, liz_error *err)
 
 /* ---- Running ---- */
 
-void liz_tape_refresh_rows(liz_tape *tape, const liz_param *p, size_t begin, size_t end, int member)
+void liz_tape_refresh_rows(liz_tape *tape, const liz_param *p, size_t begin, size_t end)
 {
-    float *own = liz_tape_own(tape, member);
     if (p->ahead.data == NULL)
         return;
     liz_panels_put(&tape->gemm, &p->ahead, (liz_source){p->w, p->n_in, false}, begin / LIZ_PANEL_ROWS,
-                   liz_panel_count(end), own);
-    liz_panels_put_part(&tape->gemm, &p->back, (liz_source){p->w, p->n_in, true}, begin, end - begin, own);
+                   liz_panel_count(end), true);
+    liz_panels_put_part(&tape->gemm, &p->back, (liz_source){p->w + begin * p->n_in, p->n_in, true}, begin, end - begin,
+                        true);
 }
 
 static void refresh(void *arg, int member, int n_members)
@@ -246,7 +249,7 @@ static void refresh(void *arg, int member, int n_members)
             continue;
         liz_tape_share_rows(p, i, member, n_members, &begin, &end);
         for (size_t row = begin; row < end; row += LIZ_TAPE_ROWS)
-            liz_tape_refresh_rows(tape, p, row, liz_least(end, row + LIZ_TAPE_ROWS), member);
+            liz_tape_refresh_rows(tape, p, row, liz_least(end, row + LIZ_TAPE_ROWS));
     }
 }
 
@@ -277,9 +280,27 @@ static void forward_run(void *arg, int member, int n_members)
     run_ahead(tape, 0, tape->n_ops, member, n_members);
 }
 
+void liz_tape_clear_gradient(const liz_param *p, int member, int n_members)
+{
+    size_t begin, end;
+    liz_team_share(p->n_out * p->n_in, 16, member, n_members, &begin, &end);
+    memset(p->grad + begin, 0, (end - begin) * sizeof *p->grad);
+}
+
+/* Of what no operation fills. */
+static void clear_gradients(const liz_tape *tape, int member, int n_members)
+{
+    const liz_param *p;
+    for (size_t i = 0; (p = liz_tape_trained(tape, &i)) != NULL;)
+        if (p->filler == NULL)
+            liz_tape_clear_gradient(p, member, n_members);
+}
+
 static void backward_run(void *arg, int member, int n_members)
 {
     liz_tape *tape = arg;
+    if (tape->is_clear)
+        clear_gradients(tape, member, n_members);
     run_ahead(tape, 0, tape->n_ops, member, n_members);
     for (int end = tape->n_ops, begin; end > 0; end = begin) {
         int block = tape->ops[end - 1].block;
@@ -309,7 +330,15 @@ static double run(liz_tape *tape, const liz_train_batch *batch, bool wants_loss)
 }
 
 double liz_tape_forward(liz_tape *tape, const liz_train_batch *batch) { return run(tape, batch, true); }
-double liz_tape_backward(liz_tape *tape, const liz_train_batch *batch) { return run(tape, batch, false); }
+
+double liz_tape_backward(liz_tape *tape, const liz_train_batch *batch)
+{
+    double loss = run(tape, batch, false);
+    tape->is_clear = false;
+    return loss;
+}
+
+void liz_tape_clear(liz_tape *tape) { tape->is_clear = true; }
 
 const float *liz_tape_next(liz_tape *tape, const int32_t *tokens, size_t n)
 {

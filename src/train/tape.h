@@ -32,6 +32,8 @@ typedef struct liz_param {
     float *grad, *m, *v;    /* trained: the gradient, added up over a step's batches, and Adam's averages */
     liz_panels ahead, back; /* W and its transpose as operands, of those that multiply and are kept */
     bool multiplies, decays;
+    const struct liz_op
+        *filler;    /* trained: whose backward writes all of grad before others add to it; NULL: nobody's */
     bool is_table;  /* its rows stand for tokens */
     bool of_expert; /* one of several of its name, which together are one tensor */
 } liz_param;
@@ -131,6 +133,8 @@ void liz_tape_refresh(liz_tape *tape);
 
 /* The sum over targets of -log p, in double. */
 double liz_tape_forward(liz_tape *tape, const liz_train_batch *batch);
+/* Forgets the gradients: the next backward begins with none. As they are in the beginning. */
+void liz_tape_clear(liz_tape *tape);
 /* Forward and backward: gradients are added to the parameters'. Returns as forward does. */
 double liz_tape_backward(liz_tape *tape, const liz_train_batch *batch);
 

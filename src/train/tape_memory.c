@@ -60,12 +60,11 @@ static void place_tensors(liz_tape *tape, liz_carver *b)
 static void need_linear(liz_tape *tape, liz_tape_space *s, const liz_param *p, size_t n_rows)
 {
     const liz_gemm *g = &tape->gemm;
-    size_t longest = liz_most(liz_most(p->n_in, n_rows), p->is_trained ? p->n_out : 0); /* of a panel */
     s->rows_bytes =
         liz_most(s->rows_bytes, liz_most(liz_rows_bytes(g, n_rows, p->n_in), liz_rows_bytes(g, n_rows, p->n_out)));
-    s->member_floats =
-        liz_most(s->member_floats, LIZ_GEMM_MUL_FLOATS + LIZ_GEMM_PANEL_FLOATS(longest) +
-                                       LIZ_GEMM_PANEL_FLOATS(p->n_in) + LIZ_TAPE_ROWS * LIZ_TAPE_COLUMNS);
+    if (p->file != NULL) /* what decoding it takes */
+        s->member_floats = liz_most(s->member_floats, LIZ_PANEL_ROWS * liz_div_up(p->n_in, 32) * 32);
+    s->member_floats = liz_most(s->member_floats, LIZ_TAPE_ROWS * LIZ_TAPE_COLUMNS);
     if (p->is_trained) {
         s->columns_bytes = liz_most(s->columns_bytes, liz_rows_bytes(g, p->n_out, n_rows));
         s->panels_bytes = liz_most(s->panels_bytes, liz_panels_bytes(g, p->n_in, n_rows));

@@ -92,6 +92,7 @@ struct liz_tape {
     size_t memory_bytes;
     const liz_train_batch *batch;
     bool wants_loss, is_decoded; /* what is kept of frozen weights */
+    bool is_clear;               /* gradients are none, whatever their arrays hold */
 };
 
 typedef struct liz_tape_op_fns {
@@ -100,6 +101,11 @@ typedef struct liz_tape_op_fns {
 } liz_tape_op_fns;
 
 static inline liz_tensor *liz_tape_at(const liz_tape *tape, liz_tensor_id id) { return &tape->tensors[id]; }
+/* Whether the backward of this operation finds no gradient of its weight. */
+static inline bool liz_tape_fills(const liz_tape *tape, const liz_op *op)
+{
+    return tape->is_clear && op->weight->filler == op;
+}
 static inline float *liz_tape_own(const liz_tape *tape, int member)
 {
     return tape->space.member + (size_t)member * tape->space.member_floats;
@@ -115,7 +121,10 @@ static inline void liz_tape_share_rows(const liz_param *p, size_t number, int me
 }
 
 /* liz_tape_refresh of rows [begin, end) of one parameter, up to LIZ_TAPE_ROWS, `begin` a multiple of it. */
-void liz_tape_refresh_rows(liz_tape *tape, const liz_param *p, size_t begin, size_t end, int member);
+void liz_tape_refresh_rows(liz_tape *tape, const liz_param *p, size_t begin, size_t end);
+
+/* This member's share of zeros. */
+void liz_tape_clear_gradient(const liz_param *p, int member, int n_members);
 
 #define DECLARE(upper, lower)                                                                                          \
     void liz_op_##lower##_forward(liz_tape *tape, const liz_op *op, int member, int n_members);                        \
@@ -140,6 +149,6 @@ void liz_tape_mul_weight(liz_tape *tape, const liz_rows *left, const liz_param *
 void liz_tape_put_gradients(liz_tape *tape, const liz_param *w, const float *x, const float *dy, size_t n_tok,
                             int member, int n_members);
 void liz_tape_add_gradients(liz_tape *tape, const liz_param *w, const liz_param *bias, const float *dy, size_t n_tok,
-                            int member, int n_members);
+                            bool fill, int member, int n_members);
 
 #endif

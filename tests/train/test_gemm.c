@@ -36,8 +36,12 @@ static float rounded(float x)
 
 typedef struct gemm_case {
     size_t m, n, k, k_panels; /* of A and of B */
-    bool by_columns, add;
+    bool by_columns;
+    liz_gemm_to to;
 } gemm_case;
+
+/* Of both arrays; those by columns have at most MOST of them. */
+static size_t stride_of(const gemm_case *t) { return t->k_panels > MOST ? t->k_panels : MOST; }
 
 static void product(liz_tier_id tier, const gemm_case *t, const float *a, const float *b, float *c)
 {
@@ -46,15 +50,12 @@ static void product(liz_tier_id tier, const gemm_case *t, const float *a, const 
     liz_kernel_init(&kernel, tier);
     liz_grad_kernel_init(&grad, tier);
     liz_gemm g = {.kernel = &kernel, .grad = &grad};
-    size_t longest = t->k_panels > t->n ? t->k_panels : t->n;
-    float *scratch = aligned_alloc(64, (LIZ_GEMM_MUL_FLOATS + LIZ_GEMM_PANEL_FLOATS(longest)) * sizeof(float));
     liz_rows rows = {aligned_alloc(64, (liz_rows_bytes(&g, t->m, t->k) + 63) / 64 * 64), t->m, t->k};
     liz_panels panels = {aligned_alloc(64, liz_panels_bytes(&g, t->n, t->k_panels)), t->n, t->k_panels};
     memset(rows.data, 0, liz_rows_bytes(&g, t->m, t->k)); /* tiles read whole groups of rows */
-    liz_rows_put(&g, &rows, (liz_source){a, MOST, t->by_columns}, 0, t->m, scratch);
-    liz_panels_put(&g, &panels, (liz_source){b, MOST, t->by_columns}, 0, liz_panel_count(t->n), scratch);
-    liz_gemm_mul(&g, &rows, &panels, 0, t->m, 0, liz_panel_count(t->n), c, MOST, t->add, scratch);
-    free(scratch);
+    liz_rows_put(&g, &rows, (liz_source){a, stride_of(t), t->by_columns}, 0, t->m);
+    liz_panels_put(&g, &panels, (liz_source){b, stride_of(t), t->by_columns}, 0, liz_panel_count(t->n), false);
+    liz_gemm_mul(&g, &rows, &panels, 0, t->m, 0, liz_panel_count(t->n), c, MOST, t->to);
     free(rows.data);
     free(panels.data);
 }
@@ -62,6 +63,7 @@ static void product(liz_tier_id tier, const gemm_case *t, const float *a, const 
 static void check(const gemm_case *t)
 {
     enum { N = MOST * MOST };
+    size_t stride = stride_of(t);
     static float a[N], b[N], first[N], wanted[N], got[N];
     fill_random(a, N);
     fill_random(b, N);
@@ -70,18 +72,18 @@ static void check(const gemm_case *t)
     product(LIZ_TIER_C, t, a, b, wanted);
     for (size_t i = 0; i < t->m; i++)
         for (size_t j = 0; j < t->n; j++) {
-            double sum = t->add ? (double)first[i * MOST + j] : 0;
+            double sum = t->to == LIZ_GEMM_ADD ? (double)first[i * MOST + j] : 0;
             for (size_t k = 0; k < t->k; k++)
-                sum += (double)rounded(a[t->by_columns ? k * MOST + i : i * MOST + k]) *
-                       (double)rounded(b[t->by_columns ? k * MOST + j : j * MOST + k]);
-            assert_true(fabs(sum - (double)wanted[i * MOST + j]) < 2e-5);
+                sum += (double)rounded(a[t->by_columns ? k * stride + i : i * stride + k]) *
+                       (double)rounded(b[t->by_columns ? k * stride + j : j * stride + k]);
+            assert_true(fabs(sum - (double)wanted[i * MOST + j]) < 2e-5 + 1e-8 * (double)t->k);
         }
     for (liz_tier_id tier = LIZ_TIER_AVX2; tier <= liz_cpu_tier_best(); tier++) {
         memcpy(got, first, sizeof got);
         product(tier, t, a, b, got);
         if (memcmp(got, wanted, sizeof got) != 0)
             fail_msg("tier %s: %zu x %zu x %zu of %zu%s%s", liz_cpu_tier_name(tier), t->m, t->n, t->k, t->k_panels,
-                     t->by_columns ? ", by columns" : "", t->add ? ", added" : "");
+                     t->by_columns ? ", by columns" : "", (const char *[]){"", ", added", ", streamed"}[t->to]);
     }
 }
 
@@ -92,10 +94,12 @@ static void test_products(void **state)
                                       {64, 64, 128, 300}, {33, 40, 65, 96},     {37, 80, 96, 97},  {64, 32, 31, 256},
                                       {70, 17, 257, 300}, {100, 300, 200, 300}, {300, 33, 32, 65}, {64, 48, 192, 256}};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-        for (int way = 0; way < 4; way++) {
+        for (int way = 0; way < 6; way++) {
             const size_t *s = sizes[i];
-            check(&(gemm_case){s[0], s[1], s[2], s[3], way % 2 == 1, way / 2 == 1});
+            check(&(gemm_case){s[0], s[1], s[2], s[3], way % 2 == 1, (liz_gemm_to)(way / 2)});
         }
+    for (int to = LIZ_GEMM_PUT; to <= LIZ_GEMM_STREAM; to++) /* sums of more k than are added up at once */
+        check(&(gemm_case){20, 18, 4200, 4201, false, (liz_gemm_to)to});
 }
 
 int main(void)

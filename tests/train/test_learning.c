@@ -115,7 +115,7 @@ static void test_blocks_of_targets(void **state)
 {
     (void)state;
     enum { N = 360, DOCUMENT = 60, N_TARGETS = 300 };
-    static int32_t tokens[N], targets[N];
+    static int32_t tokens[N], targets[N], targets_of_none[N];
     liz_segment segments[N / DOCUMENT];
     liz_team *team = NULL;
     liz_gguf *gguf = NULL;
@@ -146,7 +146,16 @@ static void test_blocks_of_targets(void **state)
     float *of_all = malloc(n * sizeof *of_all);
     assert_non_null(of_all);
     memcpy(of_all, p->grad, n * sizeof *of_all);
-    memset(p->grad, 0, n * sizeof *of_all);
+    memset(targets_of_none, -1, sizeof targets_of_none);
+    liz_train_batch none = {N, N / DOCUMENT, tokens, targets_of_none, segments, 1};
+    liz_tape_clear(tape); /* over what is there */
+    liz_tape_backward(tape, &none);
+    for (size_t k = 0; k < n; k++)
+        assert_true(p->grad[k] == 0);
+    liz_tape_clear(tape);
+    liz_tape_backward(tape, &all);
+    assert_memory_equal(of_all, p->grad, n * sizeof *of_all);
+    liz_tape_clear(tape);
     for (size_t d = 0; d < N; d += DOCUMENT) {
         liz_train_batch one = {DOCUMENT, 1, tokens + d, targets + d, segments, 1.0f / N_TARGETS};
         apart += liz_tape_backward(tape, &one);

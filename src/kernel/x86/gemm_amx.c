@@ -342,84 +342,178 @@ LIZ_PACKS_INTEGER(GEMM_I8)
 
 /* ---- bf16 ---- */
 
-static void store_bf16(const float (*c)[16], float *y, size_t y_stride, size_t n_tok, size_t n_rows)
-{
-    __mmask16 rows = n_rows >= 16 ? 0xFFFF : (__mmask16)((1u << n_rows) - 1);
-    for (size_t t = 0; t < n_tok; t++)
-        _mm512_mask_storeu_ps(y + t * y_stride, rows, _mm512_load_ps(c[t]));
-}
+/* A unit is a slice of k of two panels against 32 tokens. Both operands of one fit into the first-level cache, and the
+ * panels' stay there while the tokens of a pass go by; the slice that comes next is asked for meanwhile. */
+enum { SLICE_GROUPS = 8, UNIT_TOKENS = 2 * TOKENS, PASS_UNITS = 8, PASS_TOKENS = PASS_UNITS * UNIT_TOKENS };
 
-/* Group g of a panel and of the one beside it. */
-typedef struct groups {
+/* Of 32 tokens with two panels. */
+typedef struct products {
+    _Alignas(64) float c[UNIT_TOKENS][2][16];
+} products;
+
+/* What is multiplied, and where the results go. */
+typedef struct job {
     const uint8_t *panels;
-    const uint8_t *const *pages; /* each has a group of all panels; NULL: panels, group after group */
-    size_t n, row;               /* the first row; of `pages` only */
-    bool two;
-} groups;
+    const uint8_t *const *pages; /* each has a group of all panels; NULL: panel after panel */
+    size_t panel_bytes, n_groups, n_rows, n_tok, y_stride;
+    liz_act_bf16 act;
+    float *y;
+    liz_gemm_to to;
+} job;
 
-LIZ_INLINE const uint8_t *group_at(const groups *w, size_t which, size_t g)
+LIZ_INLINE const uint8_t *tile_at(const job *j, size_t panel, size_t group)
 {
-    which = w->two ? which : 0;
-    return w->pages != NULL ? w->pages[g] + (w->row / 16 + which) * TILE_BYTES
-                            : w->panels + (which * w->n + g) * TILE_BYTES;
+    return j->pages != NULL ? j->pages[group] + panel * TILE_BYTES
+                            : j->panels + panel * j->panel_bytes + group * TILE_BYTES;
 }
 
-/* Two panels, or one. */
-LIZ_INLINE void gemm_groups(groups w, const uint16_t *xh, size_t x_stride, size_t n_tok, float *y, size_t y_stride,
-                            size_t n_rows)
+/* Products on their way to y while the next unit is under way: those that are left. */
+typedef struct delivery {
+    const float (*from)[2][16];
+    float *y;
+    size_t y_stride, n_tok;
+    __mmask16 rows[2];
+    liz_gemm_to to;
+} delivery;
+
+LIZ_INLINE void deliver_panel(const float *from, float *y, __mmask16 rows, liz_gemm_to to)
 {
-    _Alignas(64) float c[4][16][16];
-    for (size_t t = 0; t < n_tok; t += 2 * TOKENS) {
-        const uint16_t *x0 = xh + t * x_stride, *x1 = n_tok - t > TOKENS ? x0 + TOKENS * x_stride : x0;
+    __m512 x = _mm512_load_ps(from);
+    if (to == LIZ_GEMM_STREAM && rows == 0xFFFF) {
+        _mm512_stream_ps(y, x);
+        return;
+    }
+    if (to == LIZ_GEMM_ADD)
+        x = _mm512_add_ps(_mm512_maskz_loadu_ps(rows, y), x);
+    _mm512_mask_storeu_ps(y, rows, x);
+}
+
+LIZ_INLINE void deliver(delivery *d, size_t n_tok)
+{
+    for (size_t n = least(n_tok, d->n_tok); n > 0; n--, d->n_tok--, d->from++, d->y += d->y_stride) {
+        deliver_panel(d->from[0][0], d->y, d->rows[0], d->to);
+        deliver_panel(d->from[0][1], d->y + 16, d->rows[1], d->to);
+    }
+}
+
+static __mmask16 rows_of(size_t n) { return n >= 16 ? 0xFFFF : (__mmask16)((1u << n) - 1); }
+
+/* Of n tokens at t with the two panels from row `row`. */
+static delivery delivery_of(const job *j, const products *from, size_t row, size_t t, size_t n)
+{
+    size_t n_rows = j->n_rows - row;
+    return (delivery){.from = (const float(*)[2][16])from->c,
+                      .y = j->y + t * j->y_stride + row,
+                      .y_stride = j->y_stride,
+                      .n_tok = n,
+                      .rows = {rows_of(n_rows), n_rows > 16 ? rows_of(n_rows - 16) : 0},
+                      .to = j->to};
+}
+
+typedef struct unit_bf16 {
+    const uint16_t *x[2]; /* 16 tokens each */
+    size_t panel, second, group, n_groups;
+    const uint8_t *next[2]; /* tiles of the slice to come, of which this unit asks for some lines a group */
+    size_t ask_begin, ask_end;
+} unit_bf16;
+
+/* Adds the unit's products to `before`, nothing if NULL, and leaves the sums at `to` [32, to_stride]. */
+LIZ_INLINE void multiply(const job *j, const unit_bf16 *u, const products *before, float *to, size_t to_stride,
+                         delivery *d)
+{
+    size_t n_tok = (d->n_tok + u->n_groups - 1) / u->n_groups, token_bytes = j->act.token * sizeof(uint16_t);
+    if (before == NULL) {
         _tile_zero(0);
         _tile_zero(1);
         _tile_zero(2);
         _tile_zero(3);
-        for (size_t g = 0; g < w.n; g++) {
-            _tile_loadd(4, x0 + g * 32, x_stride * 2);
-            _tile_loadd(5, x1 + g * 32, x_stride * 2);
-            _tile_loadd(6, group_at(&w, 0, g), 64);
-            _tile_loadd(7, group_at(&w, 1, g), 64);
-            _tile_dpbf16ps(0, 4, 6);
-            _tile_dpbf16ps(1, 4, 7);
-            _tile_dpbf16ps(2, 5, 6);
-            _tile_dpbf16ps(3, 5, 7);
+    } else {
+        _tile_loadd(0, before->c[0][0], sizeof before->c[0]);
+        _tile_loadd(1, before->c[0][1], sizeof before->c[0]);
+        _tile_loadd(2, before->c[TOKENS][0], sizeof before->c[0]);
+        _tile_loadd(3, before->c[TOKENS][1], sizeof before->c[0]);
+    }
+    for (size_t g = 0; g < u->n_groups; g++) {
+        _tile_loadd(4, u->x[0] + g * j->act.group, token_bytes);
+        _tile_loadd(5, u->x[1] + g * j->act.group, token_bytes);
+        _tile_loadd(6, tile_at(j, u->panel, u->group + g), LINE);
+        _tile_loadd(7, tile_at(j, u->second, u->group + g), LINE);
+        _tile_dpbf16ps(0, 4, 6);
+        _tile_dpbf16ps(1, 4, 7);
+        _tile_dpbf16ps(2, 5, 6);
+        _tile_dpbf16ps(3, 5, 7);
+        for (size_t i = u->ask_begin; i < u->ask_end; i++)
+            _mm_prefetch(u->next[i / 16] + g * TILE_BYTES + i % 16 * LINE, _MM_HINT_T1);
+        deliver(d, n_tok);
+    }
+    _tile_stored(0, to, to_stride * sizeof *to);
+    _tile_stored(1, to + 16, to_stride * sizeof *to);
+    _tile_stored(2, to + TOKENS * to_stride, to_stride * sizeof *to);
+    _tile_stored(3, to + TOKENS * to_stride + 16, to_stride * sizeof *to);
+}
+
+/* Two panels from row `row` against the tokens of a pass. Whole results that are put go straight to y, others through
+ * `done`, which `d` still reads when the next pass begins. */
+LIZ_INLINE void multiply_pass(const job *j, size_t row, size_t first_tok, products *done, delivery *d)
+{
+    size_t n_pass = least(j->n_tok - first_tok, PASS_TOKENS), n_units = (n_pass + UNIT_TOKENS - 1) / UNIT_TOKENS;
+    unit_bf16 u = {.panel = row / 16, .second = row / 16 + (j->n_rows - row > 16)};
+    for (; u.group < j->n_groups; u.group += SLICE_GROUPS) {
+        u.n_groups = least(j->n_groups - u.group, SLICE_GROUPS);
+        bool is_last = u.group + u.n_groups == j->n_groups;
+        if (n_units > 1 && j->pages == NULL) {
+            u.next[0] = is_last ? tile_at(j, u.panel + 2, 0) : tile_at(j, u.panel, u.group + u.n_groups);
+            u.next[1] = u.next[0] + (u.second - u.panel) * j->panel_bytes;
         }
-        _tile_stored(0, c[0], 64);
-        _tile_stored(1, c[1], 64);
-        _tile_stored(2, c[2], 64);
-        _tile_stored(3, c[3], 64);
-        for (size_t i = 0; i < 4; i++) {
-            size_t tok = t + i / 2 * TOKENS, row = i % 2 * 16;
-            if (tok < n_tok && row < n_rows)
-                store_bf16((const float(*)[16])c[i], y + tok * y_stride + row, y_stride, least(n_tok - tok, TOKENS),
-                           n_rows - row);
+        for (size_t i = 0; i < n_units; i++) {
+            size_t t = first_tok + i * UNIT_TOKENS, n = least(j->n_tok - t, UNIT_TOKENS);
+            u.x[0] = j->act.x + t / TOKENS * j->act.tile + u.group * j->act.group;
+            u.x[1] = n > TOKENS ? u.x[0] + j->act.tile : u.x[0];
+            u.ask_begin = u.next[0] != NULL ? i * 32 / n_units : 0;
+            u.ask_end = u.next[0] != NULL ? (i + 1) * 32 / n_units : 0;
+            const products *before = u.group > 0 ? &done[i] : NULL;
+            if (is_last && j->to == LIZ_GEMM_PUT && n == UNIT_TOKENS && j->n_rows - row >= 32) {
+                multiply(j, &u, before, j->y + t * j->y_stride + row, j->y_stride, d);
+                continue;
+            }
+            multiply(j, &u, before, done[i].c[0][0], 32, d);
+            if (is_last)
+                *d = delivery_of(j, &done[i], row, t, n);
         }
     }
 }
 
-static void gemm_bf16(const void *panels, size_t n_groups, const uint16_t *xh, size_t x_stride, size_t n_tok, float *y,
-                      size_t y_stride, size_t n_rows)
+LIZ_INLINE void gemm_floats(job *j)
 {
-    groups w = {.panels = panels, .n = n_groups, .two = n_rows > 16};
-    gemm_groups(w, xh, x_stride, n_tok, y, y_stride, n_rows);
+    products done[2][PASS_UNITS];
+    delivery d = {0};
+    size_t turn = 0;
+    if (((uintptr_t)j->y | j->y_stride * sizeof *j->y) % LINE != 0 && j->to == LIZ_GEMM_STREAM)
+        j->to = LIZ_GEMM_PUT;
+    for (size_t row = 0; row < j->n_rows; row += 32)
+        for (size_t t = 0; t < j->n_tok; t += PASS_TOKENS, turn = !turn)
+            multiply_pass(j, row, t, done[turn], &d);
+    deliver(&d, d.n_tok);
 }
 
-static void gemm_bf16_pages(const uint8_t *const *pages, size_t n_groups, const uint16_t *xh, size_t x_stride,
-                            size_t n_tok, float *y, size_t y_stride, size_t n_rows)
+static void gemm_bf16(const void *panels, size_t panel_bytes, size_t n_groups, const liz_act_bf16 *act, size_t n_tok,
+                      float *y, size_t y_stride, size_t n_rows, liz_gemm_to to)
 {
-    for (size_t row = 0; row < n_rows; row += 32) {
-        groups w = {.pages = pages, .n = n_groups, .row = row, .two = true};
-        gemm_groups(w, xh, x_stride, n_tok, y + row, y_stride, 32);
+    gemm_floats(&(job){panels, NULL, panel_bytes, n_groups, n_rows, n_tok, y_stride, *act, y, to});
+}
+
+static void gemm_bf16_pages(const uint8_t *const *pages, size_t n_groups, const liz_act_bf16 *act, size_t n_tok,
+                            float *y, size_t y_stride, size_t n_rows)
+{
+    gemm_floats(&(job){NULL, pages, 0, n_groups, n_rows, n_tok, y_stride, *act, y, LIZ_GEMM_PUT});
+}
+
+static void lay_bf16(const float *x, size_t n, size_t group, uint16_t *y)
+{
+    for (size_t i = 0; i < n; i += 32, y += group) {
+        liz_v16_store_bf16(y, liz_v16_load_n(x + i, n - i));
+        liz_v16_store_bf16(y + 16, n - i > 16 ? liz_v16_load_n(x + i + 16, n - i - 16) : liz_v16_zero());
     }
-}
-
-static void lay_bf16(const float *x, size_t n, uint16_t *y)
-{
-    for (size_t i = 0; i < n; i += 16)
-        liz_v16_store_bf16(y + i, liz_v16_load_n(x + i, n - i));
-    if ((n + 15) / 16 % 2 == 1)
-        memset(y + (n + 15) / 16 * 16, 0, 16 * sizeof *y);
 }
 
 void liz_kernel_gemm_amx(liz_kernel *kernel)

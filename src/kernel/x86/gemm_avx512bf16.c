@@ -17,16 +17,16 @@ typedef uint32_t __attribute__((may_alias)) pair;
 static __m512bh words(pair x) { return (__m512bh)_mm512_set1_epi32((int)x); }
 
 /* Of each four values the chain of even k has (2, 0), that of odd k (3, 1); what is added first is the upper half. */
-static void lay_bf16(const float *x, size_t n, uint16_t *y)
+static void lay_bf16(const float *x, size_t n, size_t group, uint16_t *y)
 {
     _Alignas(64) static const uint16_t order[32] = {2,  0,  3,  1,  6,  4,  7,  5,  10, 8,  11, 9,  14, 12, 15, 13,
                                                     18, 16, 19, 17, 22, 20, 23, 21, 26, 24, 27, 25, 30, 28, 31, 29};
     __m512i to = _mm512_load_si512(order);
-    for (size_t i = 0; i < n; i += 32) {
+    for (size_t i = 0; i < n; i += 32, y += group) {
         __mmask32 present = n - i < 32 ? (__mmask32)((1u << (n - i)) - 1) : 0xFFFFFFFF;
         __m512 low = _mm512_maskz_loadu_ps((__mmask16)present, x + i);
         __m512 high = _mm512_maskz_loadu_ps((__mmask16)(present >> 16), x + i + 16);
-        _mm512_storeu_si512(y + i, _mm512_permutexvar_epi16(to, (__m512i)_mm512_cvtne2ps_pbh(high, low)));
+        _mm512_storeu_si512(y, _mm512_permutexvar_epi16(to, (__m512i)_mm512_cvtne2ps_pbh(high, low)));
     }
 }
 
@@ -34,18 +34,18 @@ static void lay_bf16(const float *x, size_t n, uint16_t *y)
 typedef struct weights {
     const uint16_t *panels;
     const uint8_t *const *pages; /* NULL: panels */
-    size_t n_groups;
+    size_t n_groups, panel_bytes;
 } weights;
 
 LIZ_INLINE const uint16_t *group_at(const weights *w, size_t panel, size_t g)
 {
     return w->pages != NULL ? (const uint16_t *)(const void *)w->pages[g] + panel * PANEL_GROUP
-                            : w->panels + (panel * w->n_groups + g) * PANEL_GROUP;
+                            : w->panels + panel * w->panel_bytes / sizeof *w->panels + g * PANEL_GROUP;
 }
 
 /* One panel against n_tok tokens (a constant where this is inlined), to rows of y. */
-LIZ_INLINE void dot_block(const weights *w, size_t panel, const uint16_t *x, size_t x_stride, const size_t n_tok,
-                          float *y, size_t y_stride, __mmask16 rows)
+LIZ_INLINE void dot_block(const weights *w, size_t panel, liz_act_bf16 x, const size_t n_tok, float *y, size_t y_stride,
+                          __mmask16 rows, liz_gemm_to to)
 {
     __m512 sum[TOKENS];
     for (size_t t = 0; t < n_tok; t++) {
@@ -62,7 +62,7 @@ LIZ_INLINE void dot_block(const weights *w, size_t panel, const uint16_t *x, siz
             __m512bh w_even = (__m512bh)_mm512_mask_blend_epi16(0xAAAAAAAA, b, _mm512_slli_epi32(a, 16));
             __m512bh w_odd = (__m512bh)_mm512_mask_blend_epi16(0xAAAAAAAA, _mm512_srli_epi32(b, 16), a);
             for (size_t t = 0; t < n_tok; t++) {
-                const pair *at = (const void *)(x + t * x_stride + LIZ_GROUP_LEN * g + 4 * q);
+                const pair *at = (const void *)(x.x + t * x.token + g * x.group + 4 * q);
                 even[t] = _mm512_dpbf16_ps(even[t], w_even, words(at[0]));
                 odd[t] = _mm512_dpbf16_ps(odd[t], w_odd, words(at[1]));
             }
@@ -70,7 +70,13 @@ LIZ_INLINE void dot_block(const weights *w, size_t panel, const uint16_t *x, siz
         for (size_t t = 0; t < n_tok; t++)
             sum[t] = _mm512_add_ps(sum[t], _mm512_add_ps(even[t], odd[t]));
     }
-    if (rows == 0xFFFF)
+    if (to == LIZ_GEMM_ADD)
+        for (size_t t = 0; t < n_tok; t++)
+            sum[t] = _mm512_add_ps(_mm512_maskz_loadu_ps(rows, y + t * y_stride), sum[t]);
+    if (to == LIZ_GEMM_STREAM && rows == 0xFFFF)
+        for (size_t t = 0; t < n_tok; t++)
+            _mm512_stream_ps(y + t * y_stride, sum[t]);
+    else if (rows == 0xFFFF)
         for (size_t t = 0; t < n_tok; t++)
             _mm512_storeu_ps(y + t * y_stride, sum[t]);
     else
@@ -78,12 +84,12 @@ LIZ_INLINE void dot_block(const weights *w, size_t panel, const uint16_t *x, siz
             _mm512_mask_storeu_ps(y + t * y_stride, rows, sum[t]);
 }
 
-LIZ_INLINE void dot_tokens(const weights *w, size_t panel, const uint16_t *x, size_t x_stride, size_t n_tok, float *y,
-                           size_t y_stride, __mmask16 rows)
+LIZ_INLINE void dot_tokens(const weights *w, size_t panel, liz_act_bf16 x, size_t n_tok, float *y, size_t y_stride,
+                           __mmask16 rows, liz_gemm_to to)
 {
     switch (n_tok) {
 #define CASE(n)                                                                                                        \
-    case n: dot_block(w, panel, x, x_stride, n, y, y_stride, rows); break;
+    case n: dot_block(w, panel, x, n, y, y_stride, rows, to); break;
         CASE(1)
         CASE(2)
         CASE(3)
@@ -91,34 +97,37 @@ LIZ_INLINE void dot_tokens(const weights *w, size_t panel, const uint16_t *x, si
         CASE(5)
         CASE(6)
         CASE(7)
-    default: dot_block(w, panel, x, x_stride, TOKENS, y, y_stride, rows);
+    default: dot_block(w, panel, x, TOKENS, y, y_stride, rows, to);
     }
 #undef CASE
 }
 
-LIZ_INLINE void gemm(weights w, const uint16_t *xh, size_t x_stride, size_t n_tok, float *y, size_t y_stride,
-                     size_t n_rows)
+LIZ_INLINE void gemm(weights w, const liz_act_bf16 *act, size_t n_tok, float *y, size_t y_stride, size_t n_rows,
+                     liz_gemm_to to)
 {
+    if (((uintptr_t)y | y_stride * sizeof *y) % 64 != 0 && to == LIZ_GEMM_STREAM)
+        to = LIZ_GEMM_PUT;
     for (size_t t = 0; t < n_tok; t += TOKENS) {
         size_t n = n_tok - t < TOKENS ? n_tok - t : TOKENS;
+        liz_act_bf16 x = *act;
+        x.x += t / 16 * x.tile + t % 16 * x.token;
         for (size_t row = 0; row < n_rows; row += LIZ_PANEL_ROWS) {
             __mmask16 rows = n_rows - row < 16 ? (__mmask16)((1u << (n_rows - row)) - 1) : 0xFFFF;
-            dot_tokens(&w, row / LIZ_PANEL_ROWS, xh + t * x_stride, x_stride, n, y + t * y_stride + row, y_stride,
-                       rows);
+            dot_tokens(&w, row / LIZ_PANEL_ROWS, x, n, y + t * y_stride + row, y_stride, rows, to);
         }
     }
 }
 
-static void gemm_bf16(const void *panels, size_t n_groups, const uint16_t *xh, size_t x_stride, size_t n_tok, float *y,
-                      size_t y_stride, size_t n_rows)
+static void gemm_bf16(const void *panels, size_t panel_bytes, size_t n_groups, const liz_act_bf16 *act, size_t n_tok,
+                      float *y, size_t y_stride, size_t n_rows, liz_gemm_to to)
 {
-    gemm((weights){panels, NULL, n_groups}, xh, x_stride, n_tok, y, y_stride, n_rows);
+    gemm((weights){panels, NULL, n_groups, panel_bytes}, act, n_tok, y, y_stride, n_rows, to);
 }
 
-static void gemm_bf16_pages(const uint8_t *const *pages, size_t n_groups, const uint16_t *xh, size_t x_stride,
-                            size_t n_tok, float *y, size_t y_stride, size_t n_rows)
+static void gemm_bf16_pages(const uint8_t *const *pages, size_t n_groups, const liz_act_bf16 *act, size_t n_tok,
+                            float *y, size_t y_stride, size_t n_rows)
 {
-    gemm((weights){NULL, pages, n_groups}, xh, x_stride, n_tok, y, y_stride, n_rows);
+    gemm((weights){NULL, pages, n_groups, 0}, act, n_tok, y, y_stride, n_rows, LIZ_GEMM_PUT);
 }
 
 LIZ_PEAK(peak_bf16, __m512, 16, 2 * 32, __m512bh, words(0x3F803F80), words(0x3F003F00), _mm512_dpbf16_ps(sum, a, b))
