@@ -458,8 +458,9 @@ LIZ_INLINE void multiply_pass(const job *j, size_t row, size_t first_tok, produc
 {
     size_t n_pass = least(j->n_tok - first_tok, PASS_TOKENS), n_units = (n_pass + UNIT_TOKENS - 1) / UNIT_TOKENS;
     unit_bf16 u = {.panel = row / 16, .second = row / 16 + (j->n_rows - row > 16)};
-    for (; u.group < j->n_groups; u.group += SLICE_GROUPS) {
-        u.n_groups = least(j->n_groups - u.group, SLICE_GROUPS);
+    size_t slice = n_units > 1 ? SLICE_GROUPS : j->n_groups; /* one unit alone gains nothing by a slice */
+    for (; u.group < j->n_groups; u.group += slice) {
+        u.n_groups = least(j->n_groups - u.group, slice);
         bool is_last = u.group + u.n_groups == j->n_groups;
         if (n_units > 1 && j->pages == NULL) {
             u.next[0] = is_last ? tile_at(j, u.panel + 2, 0) : tile_at(j, u.panel, u.group + u.n_groups);
