@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-enum { MOST = 300 };
+enum { MOST = 300, OUT = 304 }; /* rows of results are whole cache lines, or nothing would be streamed */
 
 static uint64_t seed = 1;
 
@@ -55,28 +55,28 @@ static void product(liz_tier_id tier, const gemm_case *t, const float *a, const 
     memset(rows.data, 0, liz_rows_bytes(&g, t->m, t->k)); /* tiles read whole groups of rows */
     liz_rows_put(&g, &rows, (liz_source){a, stride_of(t), t->by_columns}, 0, t->m);
     liz_panels_put(&g, &panels, (liz_source){b, stride_of(t), t->by_columns}, 0, liz_panel_count(t->n), false);
-    liz_gemm_mul(&g, &rows, &panels, 0, t->m, 0, liz_panel_count(t->n), c, MOST, t->to);
+    liz_gemm_mul(&g, &rows, &panels, 0, t->m, 0, liz_panel_count(t->n), c, OUT, t->to);
     free(rows.data);
     free(panels.data);
 }
 
 static void check(const gemm_case *t)
 {
-    enum { N = MOST * MOST };
+    enum { N = MOST * MOST, N_OUT = MOST * OUT };
     size_t stride = stride_of(t);
-    static float a[N], b[N], first[N], wanted[N], got[N];
+    _Alignas(64) static float a[N], b[N], first[N_OUT], wanted[N_OUT], got[N_OUT];
     fill_random(a, N);
     fill_random(b, N);
-    fill_random(first, N);
+    fill_random(first, N_OUT);
     memcpy(wanted, first, sizeof wanted);
     product(LIZ_TIER_C, t, a, b, wanted);
     for (size_t i = 0; i < t->m; i++)
         for (size_t j = 0; j < t->n; j++) {
-            double sum = t->to == LIZ_GEMM_ADD ? (double)first[i * MOST + j] : 0;
+            double sum = t->to == LIZ_GEMM_ADD ? (double)first[i * OUT + j] : 0;
             for (size_t k = 0; k < t->k; k++)
                 sum += (double)rounded(a[t->by_columns ? k * stride + i : i * stride + k]) *
                        (double)rounded(b[t->by_columns ? k * stride + j : j * stride + k]);
-            assert_true(fabs(sum - (double)wanted[i * MOST + j]) < 2e-5 + 1e-8 * (double)t->k);
+            assert_true(fabs(sum - (double)wanted[i * OUT + j]) < 2e-5 + 1e-8 * (double)t->k);
         }
     for (liz_tier_id tier = LIZ_TIER_AVX2; tier <= liz_cpu_tier_best(); tier++) {
         memcpy(got, first, sizeof got);
