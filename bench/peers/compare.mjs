@@ -18,21 +18,33 @@ import { parseArgs } from "node:util";
 
 const here = path.dirname(new URL(import.meta.url).pathname);
 const passed = { threads: "2", sequences: "1,2,4,8,16,32", prefill: "512", depth: "64", steps: "24", rows: "64" };
-const { values: options, positionals } = parseArgs({
-    allowPositionals: true,
-    options: {
-        ...Object.fromEntries(Object.entries(passed).map(([name, value]) => [name, { type: "string", default: value }])),
-        rounds: { type: "string", default: "5" },
-        isa: { type: "string" },
-        own: { type: "boolean", default: false },
-        plot: { type: "string" },
-        build: { type: "string", default: path.join(here, "..", "..", "build") },
-    },
-});
-if (positionals.length !== 1) {
-    console.error("usage: node compare.mjs MODEL [--rounds N] [--threads N] [--sequences 1,8,32] [--isa amx,avx512,avx2]");
+const usage = "usage: node compare.mjs MODEL [--rounds N] [--threads N] [--sequences 1,8,32] [--isa amx,avx512,avx2]";
+
+function fail(message) {
+    console.error(message);
     process.exit(2);
 }
+
+function readOptions() {
+    try {
+        return parseArgs({
+            allowPositionals: true,
+            options: {
+                ...Object.fromEntries(Object.entries(passed).map(([name, value]) => [name, { type: "string", default: value }])),
+                rounds: { type: "string", default: "5" },
+                isa: { type: "string" },
+                own: { type: "boolean", default: false },
+                plot: { type: "string" },
+                build: { type: "string", default: path.join(here, "..", "..", "build") },
+            },
+        });
+    } catch (error) {
+        return fail(`compare: ${error.message}\n${usage}`);
+    }
+}
+
+const { values: options, positionals } = readOptions();
+if (positionals.length !== 1) fail(usage);
 
 // A tier of Lizzie, the CPU variant of llama.cpp for the same instructions, and the flag by which a machine has them.
 const tiers = {
@@ -45,8 +57,7 @@ const flags = new Set(readFileSync("/proc/cpuinfo", "utf8").match(/^flags\s*:(.*
 const isas = options.isa?.split(",") ?? Object.keys(tiers).filter((isa) => isa !== "c" && flags.has(tiers[isa].flag));
 for (const isa of isas) {
     if (isa in tiers && flags.has(tiers[isa].flag)) continue;
-    console.error(`compare: --isa ${isa}: is not one that this machine has of ${Object.keys(tiers).join(", ")}`);
-    process.exit(2);
+    fail(`compare: --isa ${isa}: is not one that this machine has of ${Object.keys(tiers).join(", ")}`);
 }
 const common = [positionals[0], ...Object.keys(passed).flatMap((name) => [`--${name}`, options[name]])];
 

@@ -52,7 +52,8 @@ typedef void liz_gemm_i8_fn(const void *panels, size_t n_blocks, const liz_act_i
                             float *y, size_t y_stride, size_t n_rows);
 #define LIZ_GEMM_SCRATCH_BYTES(n_tok) (((size_t)(n_tok) + 31) / 32 * 4096 + 36864)
 
-/* What becomes of a product: y =, y += or, past the caches, y =, which others see after a barrier. */
+/* What becomes of a product: y =, y += or, past the caches where lines are whole (y and its stride multiples of 64
+ * bytes), y =, which others see after a barrier. */
 typedef enum liz_gemm_to { LIZ_GEMM_PUT, LIZ_GEMM_ADD, LIZ_GEMM_STREAM } liz_gemm_to;
 
 /* Tokens in bfloat16 as lay_bf16 made them, rounded up to 16; elements from a token, 32 of k or 16 tokens to the next:
@@ -78,7 +79,8 @@ static inline size_t liz_act_tile_at(size_t n_groups, size_t t)
     return t / 16 * n_groups * LIZ_ACT_TILE + t % 16 * LIZ_GROUP_LEN;
 }
 
-/* BF16 weights, many tokens: panels `panel_bytes` apart, the first n_groups of each. NULL where the tier has nothing
+/* BF16 weights, many tokens, y[t * y_stride + r]: panels (64-byte aligned) `panel_bytes` apart, of each the first
+ * n_groups. NULL where the tier has nothing
  * better than dot_f32. */
 typedef void liz_gemm_bf16_fn(const void *panels, size_t panel_bytes, size_t n_groups, const liz_act_bf16 *act,
                               size_t n_tok, float *y, size_t y_stride, size_t n_rows, liz_gemm_to to);
@@ -122,7 +124,6 @@ typedef struct liz_kernel {
     /* Tokens' q (16 rows q_stride bytes apart, one block of 256) to four tiles; NULL without AMX. */
     void (*tile_i8)(const int8_t *q, size_t q_stride, int8_t *tile);
     void (*round_bf16)(const float *x, size_t n, float *y);
-    void (*to_bf16)(const float *x, size_t n, uint16_t *y);
     /* x [n] to bfloat16, in the order within each group of 32 that gemm_bf16 reads, zeros to the end of the last;
      * groups are `group` elements apart. */
     void (*lay_bf16)(const float *x, size_t n, size_t group, uint16_t *y);

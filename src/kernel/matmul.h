@@ -19,7 +19,7 @@ typedef struct liz_act {
     /* Rows of n_in rounded up to LIZ_GROUP_LEN: */
     float *rounded; /* for BF16 weights; values are bfloat16 */
     float *plain;   /* for F32 weights */
-    uint16_t *half; /* for BF16 weights on tiles; tokens rounded up to 32 */
+    uint16_t *half; /* liz_act_tiles for gemm_bf16; tokens rounded up to 32 */
     void *memory;
     size_t memory_bytes;
 } liz_act;

@@ -51,15 +51,6 @@ static void ROWS(round_bf16)(const float *x, size_t n, float *y)
         liz_v16_store_n(y + i, liz_v16_round_bf16(liz_v16_load_n(x + i, n - i)), n - i);
 }
 
-static void ROWS(to_bf16)(const float *x, size_t n, uint16_t *y)
-{
-    size_t i = 0;
-    for (; i + 16 <= n; i += 16)
-        liz_v16_store_bf16(y + i, liz_v16_load(x + i));
-    for (; i < n; i++)
-        y[i] = liz_f32_to_bf16(x[i]);
-}
-
 /* ---- Norms ---- */
 
 static void ROWS(rms_norm)(const float *x, const float *weight, float eps, size_t n, float *y)
@@ -286,7 +277,6 @@ void ROWS(liz_kernel_rows)(liz_kernel *kernel)
 {
     kernel->quantize_i8 = ROWS(quantize_i8);
     kernel->round_bf16 = ROWS(round_bf16);
-    kernel->to_bf16 = ROWS(to_bf16);
     kernel->rms_norm = ROWS(rms_norm);
     kernel->layer_norm = ROWS(layer_norm);
     kernel->add = ROWS(add);

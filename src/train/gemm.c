@@ -6,8 +6,8 @@
 #include <string.h>
 
 /* Bytes that stay in the second-level cache: rows of A while the panels pass, and panels while rows do. */
-enum { ROWS_CACHED_BYTES = 1024 * 1024, PANELS_CACHED_BYTES = 1024 * 1024 };
-enum { ROWS_UNIT = 32, SLICE_K = 2048 }; /* what is summed up before it is added to c: part of the order of sums */
+enum { ROWS_CACHED_BYTES = 768 * 1024, PANELS_CACHED_BYTES = 1024 * 1024 };
+enum { ROWS_UNIT = 32, SUMMED_K = 2048 }; /* what is summed up before it is added to c: part of the order of sums */
 
 static size_t pad_k(size_t k) { return liz_div_up(k, LIZ_GROUP_LEN) * LIZ_GROUP_LEN; }
 static bool has_tiles(const liz_gemm *g) { return g->kernel->gemm_bf16 != NULL && !g->exact; }
@@ -157,18 +157,19 @@ static void mul_block(const liz_gemm *g, const liz_rows *a, const liz_panels *b,
 void liz_gemm_mul(const liz_gemm *g, const liz_rows *a, const liz_panels *b, size_t row_begin, size_t row_end,
                   size_t begin, size_t end, float *c, size_t stride, liz_gemm_to to)
 {
-    size_t k_bytes = row_bytes(g, liz_least(a->k, SLICE_K)), n_cached = ROWS_CACHED_BYTES / k_bytes;
+    LIZ_DASSERT(a->k > 0);
+    size_t k_bytes = row_bytes(g, liz_least(a->k, SUMMED_K)), n_cached = ROWS_CACHED_BYTES / k_bytes;
     n_cached = liz_most(n_cached / ROWS_UNIT * ROWS_UNIT, ROWS_UNIT);
     if (to != LIZ_GEMM_PUT && (end - begin) * panel_bytes(g, b->k) <= PANELS_CACHED_BYTES)
         n_cached = ROWS_UNIT; /* then c is walked through as it lies in memory */
     if (begin == end)
         return;
-    if (to == LIZ_GEMM_STREAM && a->k > SLICE_K)
+    if (to == LIZ_GEMM_STREAM && a->k > SUMMED_K)
         to = LIZ_GEMM_PUT;
     g->kernel->tiles_begin();
     for (size_t row = row_begin; row < row_end; row += n_cached)
-        for (size_t k = 0; k < a->k; k += SLICE_K)
-            mul_block(g, a, b, row, liz_least(row_end - row, n_cached), begin, end, k, liz_least(a->k - k, SLICE_K), c,
+        for (size_t k = 0; k < a->k; k += SUMMED_K)
+            mul_block(g, a, b, row, liz_least(row_end - row, n_cached), begin, end, k, liz_least(a->k - k, SUMMED_K), c,
                       stride, k == 0 ? to : LIZ_GEMM_ADD);
     g->kernel->tiles_end();
 }

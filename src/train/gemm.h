@@ -1,9 +1,10 @@
 /* gemm.h - C [m, n] = A [m, k] B^T, B [n, k], for matrices that change all the time.
  *
  * Training multiplies in three directions: y = x W^T, dx = dy W, dW = dy^T x. Each is this product with operands read
- * by rows or by columns of the arrays they come from. Operands are laid out first (A as rows, B as panels of 16, both
- * bfloat16), then multiplied by the same kernels that run models with float weights, in their order (docs/kernels.md):
- * sums are f32, over k in ascending groups of 32. `exact` keeps operands in f32, for tests of gradients.
+ * by rows or by columns of the arrays they come from. Operands are laid out first (A as rows, in tiles where kernels
+ * want them, B as panels of 16, both bfloat16), then multiplied by the same kernels that run models with float weights,
+ * in their order (docs/kernels.md): sums are f32, over k in ascending groups of 32; what 2048 of k give is added to
+ * what those before gave. `exact` keeps operands in f32, for tests of gradients.
  *
  * Functions take ranges, so that members of a team share the work; none allocates. */
 #ifndef LIZ_TRAIN_GEMM_H
@@ -47,10 +48,11 @@ void liz_panels_put(const liz_gemm *g, const liz_panels *b, liz_source from, siz
 void liz_panels_put_part(const liz_gemm *g, const liz_panels *b, liz_source from, size_t first, size_t n_k,
                          bool stream);
 
-/* Lays out rows [begin, end) of A; `begin` is a multiple of 16 where the source is read by columns. */
+/* Lays out rows [begin, end) of A; where the source is read by columns both are multiples of 16, or the end of A. */
 void liz_rows_put(const liz_gemm *g, const liz_rows *a, liz_source from, size_t begin, size_t end);
 
-/* c[i * stride + j] for rows [row_begin, row_end), row_begin a multiple of 32, and panels [begin, end), begin even. */
+/* Makes c[i * stride + j], as `to` says, for rows [row_begin, row_end), row_begin a multiple of 32, and panels [begin,
+ * end), begin even. */
 void liz_gemm_mul(const liz_gemm *g, const liz_rows *a, const liz_panels *b, size_t row_begin, size_t row_end,
                   size_t begin, size_t end, float *c, size_t stride, liz_gemm_to to);
 

@@ -5,7 +5,10 @@
 
 #include <string.h>
 
-enum { STREAM_BYTES = 1 << 20 }; /* results that would only push other things out of the caches */
+static liz_gemm_to fill_of(size_t n_floats)
+{
+    return liz_tape_streams(n_floats * sizeof(float)) ? LIZ_GEMM_STREAM : LIZ_GEMM_PUT;
+}
 
 /* Panels [begin, end) of W at `to`: 16 rows of the file each. */
 static void decode_ahead(liz_tape *tape, const liz_param *p, size_t begin, size_t end, uint8_t *to, float *rows)
@@ -16,7 +19,7 @@ static void decode_ahead(liz_tape *tape, const liz_param *p, size_t begin, size_
         for (size_t r = 0; r < n; r++)
             liz_dequantize_row(p->dtype, p->file + (row + r) * p->file_row_bytes, rows + r * stride, p->n_in);
         liz_panels one = {to + (i - begin) * liz_panels_bytes(&tape->gemm, 1, p->n_in), n, p->n_in};
-        liz_panels_put(&tape->gemm, &one, (liz_source){rows, stride, false}, 0, 1, true);
+        liz_panels_put(&tape->gemm, &one, (liz_source){rows, stride, false}, 0, 1, false);
     }
 }
 
@@ -31,7 +34,7 @@ static void decode_square(liz_tape *tape, const liz_param *p, size_t row, size_t
         liz_dequantize_row(p->dtype, p->file + (row + r) * p->file_row_bytes + at, square + r * LIZ_TAPE_COLUMNS,
                            n_columns);
     liz_panels panels = {to, n_columns, p->n_out};
-    liz_panels_put_part(&tape->gemm, &panels, (liz_source){square, LIZ_TAPE_COLUMNS, true}, row, n, true);
+    liz_panels_put_part(&tape->gemm, &panels, (liz_source){square, LIZ_TAPE_COLUMNS, true}, row, n, false);
 }
 
 /* Panels [begin, end) of W's transpose at `to`; begin is a multiple of LIZ_TAPE_COLUMNS / 16. */
@@ -58,8 +61,7 @@ void liz_tape_mul_weight(liz_tape *tape, const liz_rows *left, const liz_param *
                          int member, int n_members)
 {
     size_t n = back ? p->n_in : p->n_out, k = back ? p->n_out : p->n_in, begin, end;
-    bool is_large = left->m * n * sizeof(float) > STREAM_BYTES;
-    liz_gemm_to to = add ? LIZ_GEMM_ADD : is_large ? LIZ_GEMM_STREAM : LIZ_GEMM_PUT;
+    liz_gemm_to to = add ? LIZ_GEMM_ADD : fill_of(left->m * n);
     float *own = liz_tape_own(tape, member);
     if (p->ahead.data != NULL) {
         liz_team_share(liz_panel_count(n), 2, member, n_members, &begin, &end);
@@ -114,7 +116,7 @@ void liz_tape_add_gradients(liz_tape *tape, const liz_param *w, const liz_param 
         liz_team_share(panels[1], 2, member, n_members, &panels[0], &panels[1]);
     if (w->is_trained)
         liz_gemm_mul(&tape->gemm, &tape->space.columns, &tape->space.panels, rows[0], rows[1], panels[0], panels[1],
-                     w->grad, w->n_in, fill ? LIZ_GEMM_STREAM : LIZ_GEMM_ADD);
+                     w->grad, w->n_in, fill ? fill_of(w->n_out * w->n_in) : LIZ_GEMM_ADD);
     liz_team_share(w->n_out, 16, member, n_members, &begin, &end);
     for (size_t t = 0; bias != NULL && bias->is_trained && t < n_tok; t++)
         tape->kernel.add(bias->grad + begin, dy + t * w->n_out + begin, end - begin, bias->grad + begin);

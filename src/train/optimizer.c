@@ -236,9 +236,10 @@ static void step_run(void *arg, int member, int n_members)
 float liz_optimizer_step(liz_optimizer *o, uint64_t step, float share)
 {
     liz_team_run(o->team, clip_run, o);
-    liz_tape_clear(o->tape);
-    if (!isfinite(o->norm))
+    if (!isfinite(o->norm)) {
+        liz_tape_clear(o->tape);
         return o->norm;
+    }
     const liz_optimizer_opts *opts = &o->opts;
     bool clips = opts->clip > 0 && o->norm > opts->clip;
     o->adam = (liz_adam){.rate = opts->rate * share,
@@ -250,5 +251,6 @@ float liz_optimizer_step(liz_optimizer *o, uint64_t step, float share)
                          .fix2 = (float)(1 / (1 - liz_angle_pow((double)beta2, (double)liz_least(step, 100000)))),
                          .scale = clips ? opts->clip / o->norm : 1};
     liz_team_run(o->team, step_run, o);
+    liz_tape_clear(o->tape);
     return o->norm;
 }

@@ -204,8 +204,9 @@ static void mark_first(liz_tape *tape)
             op->first[j] = !written[op->in[j]];
             written[op->in[j]] = true;
         }
-        if (op->weight != NULL && (op->kind == LIZ_OP_LINEAR || op->kind == LIZ_OP_LOSS) && op->weight->filler == NULL)
-            op->weight->filler = op;
+        if (op->weight != NULL && (op->kind == LIZ_OP_LINEAR || op->kind == LIZ_OP_LOSS) &&
+            op->weight->first_writer == NULL)
+            op->weight->first_writer = op;
     }
     free(written);
 }
@@ -231,12 +232,13 @@ liz_status liz_tape_plan(liz_tape *tape, liz_error *err)
 
 void liz_tape_refresh_rows(liz_tape *tape, const liz_param *p, size_t begin, size_t end)
 {
+    bool stream = liz_tape_streams(p->n_out * p->n_in * sizeof(uint16_t));
     if (p->ahead.data == NULL)
         return;
     liz_panels_put(&tape->gemm, &p->ahead, (liz_source){p->w, p->n_in, false}, begin / LIZ_PANEL_ROWS,
-                   liz_panel_count(end), true);
+                   liz_panel_count(end), stream);
     liz_panels_put_part(&tape->gemm, &p->back, (liz_source){p->w + begin * p->n_in, p->n_in, true}, begin, end - begin,
-                        true);
+                        stream);
 }
 
 static void refresh(void *arg, int member, int n_members)
@@ -287,12 +289,12 @@ void liz_tape_clear_gradient(const liz_param *p, int member, int n_members)
     memset(p->grad + begin, 0, (end - begin) * sizeof *p->grad);
 }
 
-/* Of what no operation fills. */
+/* Of what no operation writes whole; others write them after the barriers of the forward. */
 static void clear_gradients(const liz_tape *tape, int member, int n_members)
 {
     const liz_param *p;
     for (size_t i = 0; (p = liz_tape_trained(tape, &i)) != NULL;)
-        if (p->filler == NULL)
+        if (p->first_writer == NULL)
             liz_tape_clear_gradient(p, member, n_members);
 }
 

@@ -32,8 +32,9 @@ typedef struct liz_param {
     float *grad, *m, *v;    /* trained: the gradient, added up over a step's batches, and Adam's averages */
     liz_panels ahead, back; /* W and its transpose as operands, of those that multiply and are kept */
     bool multiplies, decays;
-    const struct liz_op
-        *filler;    /* trained: whose backward writes all of grad before others add to it; NULL: nobody's */
+    /* Trained: the operation whose backward writes all of grad before others add to it. NULL: none does, so it is
+     * cleared when a step begins. */
+    const struct liz_op *first_writer;
     bool is_table;  /* its rows stand for tokens */
     bool of_expert; /* one of several of its name, which together are one tensor */
 } liz_param;

@@ -62,9 +62,10 @@ static void need_linear(liz_tape *tape, liz_tape_space *s, const liz_param *p, s
     const liz_gemm *g = &tape->gemm;
     s->rows_bytes =
         liz_most(s->rows_bytes, liz_most(liz_rows_bytes(g, n_rows, p->n_in), liz_rows_bytes(g, n_rows, p->n_out)));
-    if (p->file != NULL) /* what decoding it takes */
-        s->member_floats = liz_most(s->member_floats, LIZ_PANEL_ROWS * liz_div_up(p->n_in, 32) * 32);
-    s->member_floats = liz_most(s->member_floats, LIZ_TAPE_ROWS * LIZ_TAPE_COLUMNS);
+    if (p->file != NULL) { /* what decoding it takes */
+        size_t rows = LIZ_PANEL_ROWS * liz_div_up(p->n_in, LIZ_GROUP_LEN) * LIZ_GROUP_LEN;
+        s->member_floats = liz_most(s->member_floats, liz_most(rows, LIZ_TAPE_ROWS * LIZ_TAPE_COLUMNS));
+    }
     if (p->is_trained) {
         s->columns_bytes = liz_most(s->columns_bytes, liz_rows_bytes(g, p->n_out, n_rows));
         s->panels_bytes = liz_most(s->panels_bytes, liz_panels_bytes(g, p->n_in, n_rows));

@@ -104,7 +104,7 @@ static inline liz_tensor *liz_tape_at(const liz_tape *tape, liz_tensor_id id) { 
 /* Whether the backward of this operation finds no gradient of its weight. */
 static inline bool liz_tape_fills(const liz_tape *tape, const liz_op *op)
 {
-    return tape->is_clear && op->weight->filler == op;
+    return tape->is_clear && op->weight->first_writer == op;
 }
 static inline float *liz_tape_own(const liz_tape *tape, int member)
 {
@@ -122,6 +122,9 @@ static inline void liz_tape_share_rows(const liz_param *p, size_t number, int me
 
 /* liz_tape_refresh of rows [begin, end) of one parameter, up to LIZ_TAPE_ROWS, `begin` a multiple of it. */
 void liz_tape_refresh_rows(liz_tape *tape, const liz_param *p, size_t begin, size_t end);
+
+/* Whether so much would only push other things out of the caches: it goes past them. */
+static inline bool liz_tape_streams(size_t n_bytes) { return n_bytes > 1 << 20; }
 
 /* This member's share of zeros. */
 void liz_tape_clear_gradient(const liz_param *p, int member, int n_members);
@@ -141,11 +144,11 @@ void liz_tape_put_rows(liz_tape *tape, const float *x, size_t n, size_t width, i
 /* Fills this member's share of the operands that are kept of a frozen weight. */
 void liz_tape_decode_kept(liz_tape *tape, const liz_param *p, int member, int n_members);
 /* c = or += left * W^T, or with `back` left * W. Frozen weights whose operands are not kept are decoded a slice at a
- * time, and barriers are met. */
+ * time, and barriers are met. The result is there for others after a barrier. */
 void liz_tape_mul_weight(liz_tape *tape, const liz_rows *left, const liz_param *p, bool back, float *c, bool add,
                          int member, int n_members);
-/* Of y = x W^T + bias: lays the operands of dW = dy^T x out; then, after a barrier, dW and the bias's gradient are
- * added to. Both only where the parameters are trained; `bias` may be NULL. */
+/* Of y = x W^T + bias: lays the operands of dW = dy^T x out; then, after a barrier, dW is added to, or with
+ * `fill` written, and the bias's gradient added to. Both only where the parameters are trained; `bias` may be NULL. */
 void liz_tape_put_gradients(liz_tape *tape, const liz_param *w, const float *x, const float *dy, size_t n_tok,
                             int member, int n_members);
 void liz_tape_add_gradients(liz_tape *tape, const liz_param *w, const liz_param *bias, const float *dy, size_t n_tok,

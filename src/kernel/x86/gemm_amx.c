@@ -7,7 +7,7 @@
  * which the loads of four tiles fill. What units work on has to stay in the first-level cache beside what streams
  * through it, so for up to 32 tokens weights are decoded only half a block ahead, into the tiles of the half just used.
  * bf16: tokens are the left operand; tiles accumulate in floating point over all of k, in the order that
- * docs/kernels.md takes as the definition, so nothing is left to do but store. */
+ * docs/kernels.md takes as the definition, put away and taken up again between slices of k. */
 #include "kernel/kernel_tiers.h"
 #include "kernel/lanes.h"
 #include "kernel/x86/decode_avx512.h"
@@ -453,7 +453,7 @@ LIZ_INLINE void multiply(const job *j, const unit_bf16 *u, const products *befor
 }
 
 /* Two panels from row `row` against the tokens of a pass. Whole results that are put go straight to y, others through
- * `done`, which `d` still reads when the next pass begins. */
+ * `done`: `d` has taken the last of them by the time that the next unit puts its own there. */
 LIZ_INLINE void multiply_pass(const job *j, size_t row, size_t first_tok, products *done, delivery *d)
 {
     size_t n_pass = least(j->n_tok - first_tok, PASS_TOKENS), n_units = (n_pass + UNIT_TOKENS - 1) / UNIT_TOKENS;
@@ -463,7 +463,8 @@ LIZ_INLINE void multiply_pass(const job *j, size_t row, size_t first_tok, produc
         u.n_groups = least(j->n_groups - u.group, slice);
         bool is_last = u.group + u.n_groups == j->n_groups;
         if (n_units > 1 && j->pages == NULL) {
-            u.next[0] = is_last ? tile_at(j, u.panel + 2, 0) : tile_at(j, u.panel, u.group + u.n_groups);
+            size_t next_panel = first_tok + n_pass < j->n_tok ? u.panel : u.panel + 2;
+            u.next[0] = is_last ? tile_at(j, next_panel, 0) : tile_at(j, u.panel, u.group + u.n_groups);
             u.next[1] = u.next[0] + (u.second - u.panel) * j->panel_bytes;
         }
         for (size_t i = 0; i < n_units; i++) {
@@ -486,14 +487,13 @@ LIZ_INLINE void multiply_pass(const job *j, size_t row, size_t first_tok, produc
 
 LIZ_INLINE void gemm_floats(job *j)
 {
-    products done[2][PASS_UNITS];
+    products done[PASS_UNITS];
     delivery d = {0};
-    size_t turn = 0;
     if (((uintptr_t)j->y | j->y_stride * sizeof *j->y) % LINE != 0 && j->to == LIZ_GEMM_STREAM)
         j->to = LIZ_GEMM_PUT;
     for (size_t row = 0; row < j->n_rows; row += 32)
-        for (size_t t = 0; t < j->n_tok; t += PASS_TOKENS, turn = !turn)
-            multiply_pass(j, row, t, done[turn], &d);
+        for (size_t t = 0; t < j->n_tok; t += PASS_TOKENS)
+            multiply_pass(j, row, t, done, &d);
     deliver(&d, d.n_tok);
 }
 

@@ -9,7 +9,12 @@
 
 #include <immintrin.h>
 
-enum { TOKENS = 8, QUADS = LIZ_GROUP_LEN / 4, PANEL_GROUP = LIZ_PANEL_ROWS * LIZ_GROUP_LEN };
+enum {
+    TOKENS = 8,
+    PASS_ROWS = 2 * LIZ_PANEL_ROWS,
+    QUADS = LIZ_GROUP_LEN / 4,
+    PANEL_GROUP = LIZ_PANEL_ROWS * LIZ_GROUP_LEN
+};
 
 /* Two bfloat16 as one word, wherever they stand. */
 typedef uint32_t __attribute__((may_alias)) pair;
@@ -49,7 +54,8 @@ LIZ_INLINE void dot_block(const weights *w, size_t panel, liz_act_bf16 x, const 
 {
     __m512 sum[TOKENS];
     for (size_t t = 0; t < n_tok; t++) {
-        __builtin_prefetch(y + t * y_stride, 1); /* stores to lines that are far wait for each other otherwise */
+        if (to != LIZ_GEMM_STREAM)
+            __builtin_prefetch(y + t * y_stride, 1); /* stores to lines that are far wait for each other otherwise */
         sum[t] = _mm512_setzero_ps();
     }
     for (size_t g = 0; g < w->n_groups; g++) {
@@ -107,15 +113,17 @@ LIZ_INLINE void gemm(weights w, const liz_act_bf16 *act, size_t n_tok, float *y,
 {
     if (((uintptr_t)y | y_stride * sizeof *y) % 64 != 0 && to == LIZ_GEMM_STREAM)
         to = LIZ_GEMM_PUT;
-    for (size_t t = 0; t < n_tok; t += TOKENS) {
-        size_t n = n_tok - t < TOKENS ? n_tok - t : TOKENS;
-        liz_act_bf16 x = *act;
-        x.x += t / 16 * x.tile + t % 16 * x.token;
-        for (size_t row = 0; row < n_rows; row += LIZ_PANEL_ROWS) {
-            __mmask16 rows = n_rows - row < 16 ? (__mmask16)((1u << (n_rows - row)) - 1) : 0xFFFF;
-            dot_tokens(&w, row / LIZ_PANEL_ROWS, x, n, y + t * y_stride + row, y_stride, rows, to);
+    for (size_t first = 0; first < n_rows; first += PASS_ROWS)
+        for (size_t t = 0; t < n_tok; t += TOKENS) {
+            size_t end = n_rows - first < PASS_ROWS ? n_rows : first + PASS_ROWS;
+            liz_act_bf16 x = *act;
+            x.x += t / 16 * x.tile + t % 16 * x.token;
+            for (size_t row = first; row < end; row += LIZ_PANEL_ROWS) {
+                __mmask16 rows = n_rows - row < 16 ? (__mmask16)((1u << (n_rows - row)) - 1) : 0xFFFF;
+                dot_tokens(&w, row / LIZ_PANEL_ROWS, x, n_tok - t < TOKENS ? n_tok - t : TOKENS, y + t * y_stride + row,
+                           y_stride, rows, to);
+            }
         }
-    }
 }
 
 static void gemm_bf16(const void *panels, size_t panel_bytes, size_t n_groups, const liz_act_bf16 *act, size_t n_tok,
