@@ -80,8 +80,7 @@ static inline size_t liz_act_tile_at(size_t n_groups, size_t t)
 }
 
 /* BF16 weights, many tokens, y[t * y_stride + r]: panels (64-byte aligned) `panel_bytes` apart, of each the first
- * n_groups. NULL where the tier has nothing
- * better than dot_f32. */
+ * n_groups. NULL where the tier has nothing better than dot_f32. */
 typedef void liz_gemm_bf16_fn(const void *panels, size_t panel_bytes, size_t n_groups, const liz_act_bf16 *act,
                               size_t n_tok, float *y, size_t y_stride, size_t n_rows, liz_gemm_to to);
 

@@ -157,13 +157,13 @@ static void mul_block(const liz_gemm *g, const liz_rows *a, const liz_panels *b,
 void liz_gemm_mul(const liz_gemm *g, const liz_rows *a, const liz_panels *b, size_t row_begin, size_t row_end,
                   size_t begin, size_t end, float *c, size_t stride, liz_gemm_to to)
 {
+    if (begin == end)
+        return;
     LIZ_DASSERT(a->k > 0);
     size_t k_bytes = row_bytes(g, liz_least(a->k, SUMMED_K)), n_cached = ROWS_CACHED_BYTES / k_bytes;
     n_cached = liz_most(n_cached / ROWS_UNIT * ROWS_UNIT, ROWS_UNIT);
     if (to != LIZ_GEMM_PUT && (end - begin) * panel_bytes(g, b->k) <= PANELS_CACHED_BYTES)
         n_cached = ROWS_UNIT; /* then c is walked through as it lies in memory */
-    if (begin == end)
-        return;
     if (to == LIZ_GEMM_STREAM && a->k > SUMMED_K)
         to = LIZ_GEMM_PUT;
     g->kernel->tiles_begin();

@@ -5,7 +5,8 @@
 
 #include <string.h>
 
-static liz_gemm_to fill_of(size_t n_floats)
+/* How a result of so many floats is written. */
+static liz_gemm_to put_of(size_t n_floats)
 {
     return liz_tape_streams(n_floats * sizeof(float)) ? LIZ_GEMM_STREAM : LIZ_GEMM_PUT;
 }
@@ -61,7 +62,7 @@ void liz_tape_mul_weight(liz_tape *tape, const liz_rows *left, const liz_param *
                          int member, int n_members)
 {
     size_t n = back ? p->n_in : p->n_out, k = back ? p->n_out : p->n_in, begin, end;
-    liz_gemm_to to = add ? LIZ_GEMM_ADD : fill_of(left->m * n);
+    liz_gemm_to to = add ? LIZ_GEMM_ADD : put_of(left->m * n);
     float *own = liz_tape_own(tape, member);
     if (p->ahead.data != NULL) {
         liz_team_share(liz_panel_count(n), 2, member, n_members, &begin, &end);
@@ -116,7 +117,7 @@ void liz_tape_add_gradients(liz_tape *tape, const liz_param *w, const liz_param 
         liz_team_share(panels[1], 2, member, n_members, &panels[0], &panels[1]);
     if (w->is_trained)
         liz_gemm_mul(&tape->gemm, &tape->space.columns, &tape->space.panels, rows[0], rows[1], panels[0], panels[1],
-                     w->grad, w->n_in, fill ? fill_of(w->n_out * w->n_in) : LIZ_GEMM_ADD);
+                     w->grad, w->n_in, fill ? put_of(w->n_out * w->n_in) : LIZ_GEMM_ADD);
     liz_team_share(w->n_out, 16, member, n_members, &begin, &end);
     for (size_t t = 0; bias != NULL && bias->is_trained && t < n_tok; t++)
         tape->kernel.add(bias->grad + begin, dy + t * w->n_out + begin, end - begin, bias->grad + begin);

@@ -103,7 +103,7 @@ static void run(liz_tape *tape, const liz_op *op, int member, int n_members)
             block_back(tape, op, &b, fill, member, n_members);
         fill = false;
     }
-    if (fill && op->weight->is_trained) /* no token has a target */
+    if (fill) /* no token has a target */
         liz_tape_clear_gradient(op->weight, member, n_members);
 }
 

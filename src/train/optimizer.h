@@ -23,9 +23,9 @@ LIZ_MUST_CHECK liz_status liz_optimizer_open(liz_optimizer **out, liz_tape *tape
                                              const liz_optimizer_opts *opts, liz_error *err);
 void liz_optimizer_close(liz_optimizer *optimizer);
 
-/* One step, counted from 1, at `share` of the peak rates; of the gradients of a backward; then they are forgotten
- * and operands are up to date. Gives the gradient's norm before clipping; not-a-number leaves the weights as they were.
- */
+/* One step, counted from 1, at `share` of the peak rates, by the gradients of the backwards since the last; these are
+ * forgotten then, and operands up to date. Gives the gradient's norm before clipping; not-a-number leaves the weights
+ * as they were. */
 float liz_optimizer_step(liz_optimizer *optimizer, uint64_t step, float share);
 
 #endif

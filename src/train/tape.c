@@ -204,8 +204,8 @@ static void mark_first(liz_tape *tape)
             op->first[j] = !written[op->in[j]];
             written[op->in[j]] = true;
         }
-        if (op->weight != NULL && (op->kind == LIZ_OP_LINEAR || op->kind == LIZ_OP_LOSS) &&
-            op->weight->first_writer == NULL)
+        bool writes_all = op->kind == LIZ_OP_LINEAR || op->kind == LIZ_OP_LOSS;
+        if (writes_all && op->weight->is_trained && op->weight->first_writer == NULL)
             op->weight->first_writer = op;
     }
     free(written);

@@ -11,6 +11,7 @@
 #include "kernel/kernel_tiers.h"
 #include "kernel/lanes.h"
 #include "kernel/x86/decode_avx512.h"
+#include "kernel/x86/put_avx512.h"
 
 #include <string.h>
 
@@ -376,27 +377,13 @@ typedef struct delivery {
     liz_gemm_to to;
 } delivery;
 
-LIZ_INLINE void deliver_panel(const float *from, float *y, __mmask16 rows, liz_gemm_to to)
-{
-    __m512 x = _mm512_load_ps(from);
-    if (to == LIZ_GEMM_STREAM && rows == 0xFFFF) {
-        _mm512_stream_ps(y, x);
-        return;
-    }
-    if (to == LIZ_GEMM_ADD)
-        x = _mm512_add_ps(_mm512_maskz_loadu_ps(rows, y), x);
-    _mm512_mask_storeu_ps(y, rows, x);
-}
-
 LIZ_INLINE void deliver(delivery *d, size_t n_tok)
 {
     for (size_t n = least(n_tok, d->n_tok); n > 0; n--, d->n_tok--, d->from++, d->y += d->y_stride) {
-        deliver_panel(d->from[0][0], d->y, d->rows[0], d->to);
-        deliver_panel(d->from[0][1], d->y + 16, d->rows[1], d->to);
+        liz_put_rows(d->y, _mm512_load_ps(d->from[0][0]), d->rows[0], d->to);
+        liz_put_rows(d->y + 16, _mm512_load_ps(d->from[0][1]), d->rows[1], d->to);
     }
 }
-
-static __mmask16 rows_of(size_t n) { return n >= 16 ? 0xFFFF : (__mmask16)((1u << n) - 1); }
 
 /* Of n tokens at t with the two panels from row `row`. */
 static delivery delivery_of(const job *j, const products *from, size_t row, size_t t, size_t n)
@@ -406,7 +393,7 @@ static delivery delivery_of(const job *j, const products *from, size_t row, size
                       .y = j->y + t * j->y_stride + row,
                       .y_stride = j->y_stride,
                       .n_tok = n,
-                      .rows = {rows_of(n_rows), n_rows > 16 ? rows_of(n_rows - 16) : 0},
+                      .rows = {liz_rows_mask(n_rows), n_rows > 16 ? liz_rows_mask(n_rows - 16) : 0},
                       .to = j->to};
 }
 
@@ -489,8 +476,7 @@ LIZ_INLINE void gemm_floats(job *j)
 {
     products done[PASS_UNITS];
     delivery d = {0};
-    if (((uintptr_t)j->y | j->y_stride * sizeof *j->y) % LINE != 0 && j->to == LIZ_GEMM_STREAM)
-        j->to = LIZ_GEMM_PUT;
+    j->to = liz_put_for(j->y, j->y_stride, j->to);
     for (size_t row = 0; row < j->n_rows; row += 32)
         for (size_t t = 0; t < j->n_tok; t += PASS_TOKENS)
             multiply_pass(j, row, t, done, &d);

@@ -6,6 +6,7 @@
  * of a block, and activations were laid out so before. Twice the rate of multiply-adds in float. */
 #include "kernel/kernel_tiers.h"
 #include "kernel/x86/peak.h"
+#include "kernel/x86/put_avx512.h"
 
 #include <immintrin.h>
 
@@ -76,18 +77,8 @@ LIZ_INLINE void dot_block(const weights *w, size_t panel, liz_act_bf16 x, const 
         for (size_t t = 0; t < n_tok; t++)
             sum[t] = _mm512_add_ps(sum[t], _mm512_add_ps(even[t], odd[t]));
     }
-    if (to == LIZ_GEMM_ADD)
-        for (size_t t = 0; t < n_tok; t++)
-            sum[t] = _mm512_add_ps(_mm512_maskz_loadu_ps(rows, y + t * y_stride), sum[t]);
-    if (to == LIZ_GEMM_STREAM && rows == 0xFFFF)
-        for (size_t t = 0; t < n_tok; t++)
-            _mm512_stream_ps(y + t * y_stride, sum[t]);
-    else if (rows == 0xFFFF)
-        for (size_t t = 0; t < n_tok; t++)
-            _mm512_storeu_ps(y + t * y_stride, sum[t]);
-    else
-        for (size_t t = 0; t < n_tok; t++)
-            _mm512_mask_storeu_ps(y + t * y_stride, rows, sum[t]);
+    for (size_t t = 0; t < n_tok; t++)
+        liz_put_rows(y + t * y_stride, sum[t], rows, to);
 }
 
 LIZ_INLINE void dot_tokens(const weights *w, size_t panel, liz_act_bf16 x, size_t n_tok, float *y, size_t y_stride,
@@ -111,17 +102,15 @@ LIZ_INLINE void dot_tokens(const weights *w, size_t panel, liz_act_bf16 x, size_
 LIZ_INLINE void gemm(weights w, const liz_act_bf16 *act, size_t n_tok, float *y, size_t y_stride, size_t n_rows,
                      liz_gemm_to to)
 {
-    if (((uintptr_t)y | y_stride * sizeof *y) % 64 != 0 && to == LIZ_GEMM_STREAM)
-        to = LIZ_GEMM_PUT;
+    to = liz_put_for(y, y_stride, to);
     for (size_t first = 0; first < n_rows; first += PASS_ROWS)
         for (size_t t = 0; t < n_tok; t += TOKENS) {
             size_t end = n_rows - first < PASS_ROWS ? n_rows : first + PASS_ROWS;
             liz_act_bf16 x = *act;
             x.x += t / 16 * x.tile + t % 16 * x.token;
             for (size_t row = first; row < end; row += LIZ_PANEL_ROWS) {
-                __mmask16 rows = n_rows - row < 16 ? (__mmask16)((1u << (n_rows - row)) - 1) : 0xFFFF;
                 dot_tokens(&w, row / LIZ_PANEL_ROWS, x, n_tok - t < TOKENS ? n_tok - t : TOKENS, y + t * y_stride + row,
-                           y_stride, rows, to);
+                           y_stride, liz_rows_mask(n_rows - row), to);
             }
         }
 }
