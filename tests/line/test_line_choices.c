@@ -50,7 +50,7 @@ static const char *check_probs(const liz_json *probs)
     size_t i = 0;
     assert_non_null(probs);
     for (const liz_json *m = probs->first_child; m != NULL; m = m->next, i++) {
-        double p;
+        double p = 0;
         assert_true(i < N_TEAMS && liz_str_is(m->key, teams[i]) && liz_json_double(m, &p));
         answer = p > best ? teams[i] : answer;
         best = p > best ? p : best;

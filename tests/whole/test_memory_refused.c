@@ -389,13 +389,14 @@ static void test_line(void **state)
 static void test_account(void **state)
 {
     (void)state;
+    char *(*volatile copy)(const char *) = strdup; /* a compiler knows that nobody looks at strdup's copies */
     size_t n_live = alloc_n_live();
-    char *kept = strdup("kept");
+    char *kept = copy("kept");
     assert_int_equal(alloc_n_live(), n_live + 1);
     free(kept);
     assert_int_equal(alloc_n_live(), n_live);
     alloc_fail_at(1);
-    assert_null(strdup("refused"));
+    assert_null(copy("refused"));
     assert_true(alloc_fail_stop());
 }
 
