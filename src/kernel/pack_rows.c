@@ -219,14 +219,12 @@ static void pack_fours(const uint8_t *q, uint8_t *plane)
 
 static void pack_twos(const uint8_t *q, int shift, uint8_t *plane)
 {
-    for (int k = 0; k < LIZ_BLOCK_LEN; k += 8) {
-        uint64_t bytes, put;
-        int at = liz_packed_index(k);
-        memcpy(&bytes, q + k, 8);
-        memcpy(&put, plane + at % 64, 8);
-        put |= (bytes >> shift & 0x0303030303030303u) << at / 64 * 2;
-        memcpy(plane + at % 64, &put, 8);
-    }
+    for (int j = 0; j < LIZ_BLOCK_LEN / 64; j++, q += 32, plane += 16)
+        for (int i = 0; i < 16; i++) {
+            int low = (q[i] >> shift & 3) | (q[16 + i] >> shift & 3) << 2;
+            int high = (q[128 + i] >> shift & 3) | (q[144 + i] >> shift & 3) << 2;
+            plane[i] = (uint8_t)(low | high << 4);
+        }
 }
 
 static void pack_ones(const uint8_t *q, int shift, uint8_t *plane)
