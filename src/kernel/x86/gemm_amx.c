@@ -92,14 +92,15 @@ LIZ_INLINE void settle(const int32_t *whole, float d_row, __m512 d_tok, float *a
     _mm512_store_ps(acc, _mm512_fmadd_ps(f, d, _mm512_load_ps(acc)));
 }
 
-/* One of four parts of a step: a step is the tiles of 64 k against those of one or two groups of 16 tokens. */
+/* One of four parts of a step: a step is the tiles of 64 k against those of one or two groups of 16 tokens. Tokens are
+ * met once a pair of panels, so they are loaded as what leaves the first-level cache to the rest. */
 LIZ_INLINE void multiply_part(int part, const int8_t (*tiles)[TILE_BYTES], const int8_t *x0, const int8_t *x1,
                               int n_groups)
 {
     switch (part) {
     case 0:
         _tile_loadd(4, tiles[0], 64);
-        _tile_loadd(6, x0, 64);
+        _tile_stream_loadd(6, x0, 64);
         break;
     case 1:
         _tile_dpbssd(0, 4, 6);
@@ -108,7 +109,7 @@ LIZ_INLINE void multiply_part(int part, const int8_t (*tiles)[TILE_BYTES], const
     case 2:
         _tile_dpbssd(2, 5, 6);
         if (n_groups == 2)
-            _tile_loadd(7, x1, 64);
+            _tile_stream_loadd(7, x1, 64);
         break;
     default:
         if (n_groups == 2) {
