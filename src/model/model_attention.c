@@ -204,17 +204,31 @@ static void attend(const liz_worker *w, int layer, const liz_crew *crew, int kv_
     liz_attn_finish(&attn);
 }
 
-/* Items go round the members, since later tokens see more keys. */
+/* The end of the crews from the c-th on that are of one sequence. */
+static size_t same_sequence(const liz_model *m, size_t c)
+{
+    int32_t seq = m->tokens[m->runs[m->crews[c].first].first].seq;
+    size_t end = c + 1;
+    while (end < m->n_crews && m->tokens[m->runs[m->crews[end].first].first].seq == seq)
+        end++;
+    return end;
+}
+
+/* Items, a crew and a kv head, go round the members, since later tokens see more keys; a sequence's crews head by head,
+ * so that the keys and values that they share stay in a cache. */
 static void attend_share(const liz_worker *w, int layer)
 {
     liz_model *m = w->m;
-    size_t n_head_kv = (size_t)m->h.n_head_kv, n_items = m->n_crews * n_head_kv;
     int n_group = m->h.n_head / m->h.n_head_kv;
     m->kernel.tiles_begin();
-    for (size_t i = (size_t)w->id; i < n_items; i += (size_t)w->n)
-        for (int first = 0, kv_head = (int)(i % n_head_kv); first < n_group; first += LIZ_ATTN_ROWS)
-            attend(w, layer, &m->crews[i / n_head_kv], kv_head, kv_head * n_group + first,
-                   liz_least_i32(n_group - first, LIZ_ATTN_ROWS));
+    for (size_t begin = 0, end, item = 0; begin < m->n_crews; begin = end) {
+        end = same_sequence(m, begin);
+        for (int kv_head = 0; kv_head < m->h.n_head_kv; kv_head++)
+            for (size_t c = begin; c < end; c++, item++)
+                for (int first = 0; first < n_group && item % (size_t)w->n == (size_t)w->id; first += LIZ_ATTN_ROWS)
+                    attend(w, layer, &m->crews[c], kv_head, kv_head * n_group + first,
+                           liz_least_i32(n_group - first, LIZ_ATTN_ROWS));
+    }
     m->kernel.tiles_end();
 }
 
