@@ -96,16 +96,26 @@ LIZ_LANE_FN liz_v16 liz_v16_rint(liz_v16 x)
     return liz_v16_sub(liz_v16_add(x, magic), magic);
 }
 
+#if !defined(__AVX512F__)
+/* x 2^n for whole n, rounded once: in two factors, so that n = 128 does not overflow on the way. An n beyond 200, or
+ * not-a-number, gives some number. */
+LIZ_LANE_FN liz_v16 liz_v16_scale2(liz_v16 x, liz_v16 n)
+{
+    liz_v16 low = liz_v16_set(-200.0f), high = liz_v16_set(200.0f);
+    n = liz_v16_select(liz_v16_lt(n, low), low, n);
+    n = liz_v16_select(liz_v16_lt(n, high), n, high);
+    liz_v16 half = liz_v16_rint(liz_v16_mul(n, liz_v16_set(0.5f)));
+    return liz_v16_mul(liz_v16_mul(x, liz_v16_pow2(half)), liz_v16_pow2(liz_v16_sub(n, half)));
+}
+#endif
+
 /* e^x within 2 units in the last place; 0 below -87.3, infinity above 88.73; not-a-number stays one.
- * x = n ln 2 + r with |r| <= ln 2 / 2, ln 2 in two parts (Cody and Waite); e^r by its Taylor polynomial of degree 7;
- * 2^n in two factors, so that n = 128 does not overflow on the way. */
+ * x = n ln 2 + r with |r| <= ln 2 / 2, ln 2 in two parts (Cody and Waite); e^r by its Taylor polynomial of degree 7.
+ * What comes of an x beyond -87.3 and 89 is replaced. */
 LIZ_LANE_FN liz_v16 liz_v16_exp(liz_v16 x)
 {
-    liz_v16 low = liz_v16_set(-88.0f), high = liz_v16_set(89.0f);
-    liz_v16 y = liz_v16_select(liz_v16_lt(x, low), low, x);
-    y = liz_v16_select(liz_v16_lt(y, high), y, high); /* not-a-number becomes 89 here and is put back below */
-    liz_v16 n = liz_v16_rint(liz_v16_mul(y, liz_v16_set(0x1.715476p+0f)));
-    liz_v16 r = liz_v16_fma(n, liz_v16_set(-0x1.62e4p-1f), y);
+    liz_v16 n = liz_v16_rint(liz_v16_mul(x, liz_v16_set(0x1.715476p+0f)));
+    liz_v16 r = liz_v16_fma(n, liz_v16_set(-0x1.62e4p-1f), x);
     r = liz_v16_fma(n, liz_v16_set(-0x1.7f7d1cp-20f), r);
     liz_v16 p = liz_v16_set(0x1.a01a02p-13f); /* 1 / 7! */
     p = liz_v16_fma(p, r, liz_v16_set(0x1.6c16c2p-10f));
@@ -115,10 +125,9 @@ LIZ_LANE_FN liz_v16 liz_v16_exp(liz_v16 x)
     p = liz_v16_fma(p, r, liz_v16_set(0.5f));
     p = liz_v16_fma(p, r, liz_v16_set(1.0f));
     p = liz_v16_fma(p, r, liz_v16_set(1.0f));
-    liz_v16 half = liz_v16_rint(liz_v16_mul(n, liz_v16_set(0.5f)));
-    p = liz_v16_mul(liz_v16_mul(p, liz_v16_pow2(half)), liz_v16_pow2(liz_v16_sub(n, half)));
+    p = liz_v16_scale2(p, n);
     p = liz_v16_select(liz_v16_lt(x, liz_v16_set(-87.3f)), liz_v16_zero(), p);
-    return liz_v16_select(liz_v16_lt(x, liz_v16_set(INFINITY)), p, liz_v16_mul(x, x)); /* inf, not-a-number */
+    return liz_v16_select(liz_v16_lt(x, liz_v16_set(89.0f)), p, liz_v16_mul(x, liz_v16_set(INFINITY)));
 }
 
 /* tanh x within 4 units in the last place: an odd polynomial near 0, 1 - 2 / (e^2|x| + 1) with x's sign elsewhere. */

@@ -32,11 +32,7 @@ LIZ_LANE_FN liz_m16 liz_v16_lt(liz_v16 a, liz_v16 b) { return _mm512_cmp_ps_mask
 LIZ_LANE_FN bool liz_m16_all(liz_m16 mask) { return mask == 0xFFFF; }
 LIZ_LANE_FN liz_v16 liz_v16_select(liz_m16 mask, liz_v16 a, liz_v16 b) { return _mm512_mask_blend_ps(mask, b, a); }
 
-LIZ_LANE_FN liz_v16 liz_v16_pow2(liz_v16 n)
-{
-    __m512i exponent = _mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127));
-    return _mm512_castsi512_ps(_mm512_slli_epi32(exponent, 23));
-}
+LIZ_LANE_FN liz_v16 liz_v16_scale2(liz_v16 x, liz_v16 n) { return _mm512_scalef_ps(x, n); }
 
 LIZ_LANE_FN liz_v16 liz_v16_round_bf16(liz_v16 x)
 {
