@@ -1,8 +1,8 @@
 // compare.mjs - Lizzie and llama.cpp on the same file, turn by turn, and the ratios.
 //
 //   node compare.mjs MODEL [--rounds N] [--threads N] [--sequences 1,8,32] [--isa amx,avx512,avx2] [--prefill N]
-//                    [--depth N] [--steps N] [--rows N] [--build DIR] [--own] [--warm GIB]
-//                    [--plot F.svg]
+//                    [--depth N] [--steps N] [--rows N] [--build DIR] [--own] [--plot F.svg]
+//                    [--warm GIB]
 //
 // The machine's speed drifts, so the two run alternately, a process each, `rounds` times, and each ratio is taken within
 // a round. The table gives medians over the rounds and the lowest and highest of the ratios. Its line `decode 32, against
@@ -11,8 +11,8 @@
 // caps both: Lizzie through LIZZIE_ISA, llama.cpp through the CPU variant it may load; that each used what it was told is
 // checked. With --own llama.cpp picks its variant itself, which the table then names. With --plot Lizzie runs once more,
 // on the last of these, and draws its curve of decode beside llama.cpp's. --warm touches so much memory before each
-// process: a virtual machine's host may hand out memory at 0.5 GB/s a core, which then is all that `open` shows. Lizzie is timed by `lizzie bench`, llama.cpp by
-// llamacpp.mjs, which prints the same members.
+// process: a virtual machine's host may hand out memory at 0.5 GB/s a core, which then is all that `open` shows. Lizzie
+// is timed by `lizzie bench`, llama.cpp by llamacpp.mjs, which prints the same members.
 import { execFileSync } from "node:child_process";
 import { readFileSync, unlinkSync, writeFileSync } from "node:fs";
 import path from "node:path";
@@ -62,13 +62,14 @@ for (const isa of isas) {
     if (isa in tiers && flags.has(tiers[isa].flag)) continue;
     fail(`compare: --isa ${isa}: is not one that this machine has of ${Object.keys(tiers).join(", ")}`);
 }
+if (!(Number(options.warm) >= 0)) fail(`compare: --warm ${options.warm}: is not a number of GiB`);
 const common = [positionals[0], ...Object.keys(passed).flatMap((name) => [`--${name}`, options[name]])];
 
-// A process of its own, so that what it took is free again, and the machine's.
+// For a process of its own, at whose end the memory is free again.
 const touchMemory = "for (let i = 0, kept = []; i < Number(process.argv[1]); i++) kept.push(Buffer.alloc(2 ** 30, 1));";
 
 function runJson(command, args, env, variant) {
-    execFileSync(process.execPath, ["-e", touchMemory, options.warm]);
+    if (Number(options.warm) > 0) execFileSync(process.execPath, ["-e", touchMemory, options.warm]);
     const output = execFileSync(command, args, { env: { ...process.env, ...env }, maxBuffer: 1 << 24 });
     const result = JSON.parse(output.toString());
     if (variant !== undefined && result.variant !== variant) throw new Error(`${result.engine} used ${result.variant} when told ${variant}`);

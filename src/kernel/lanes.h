@@ -127,7 +127,8 @@ LIZ_LANE_FN liz_v16 liz_v16_exp(liz_v16 x)
     p = liz_v16_fma(p, r, liz_v16_set(1.0f));
     p = liz_v16_scale2(p, n);
     p = liz_v16_select(liz_v16_lt(x, liz_v16_set(-87.3f)), liz_v16_zero(), p);
-    return liz_v16_select(liz_v16_lt(x, liz_v16_set(89.0f)), p, liz_v16_mul(x, liz_v16_set(INFINITY)));
+    liz_v16 beyond = liz_v16_mul(x, liz_v16_set(INFINITY)); /* infinity, or not-a-number as it is */
+    return liz_v16_select(liz_v16_lt(x, liz_v16_set(89.0f)), p, beyond);
 }
 
 /* tanh x within 4 units in the last place: an odd polynomial near 0, 1 - 2 / (e^2|x| + 1) with x's sign elsewhere. */

@@ -204,14 +204,17 @@ static void attend(const liz_worker *w, int layer, const liz_crew *crew, int kv_
     liz_attn_finish(&attn);
 }
 
-/* The end of the crews from the c-th on that are of one sequence. */
-static size_t same_sequence(const liz_model *m, size_t c)
+/* All query heads that share a kv head. */
+static void attend_group(const liz_worker *w, int layer, const liz_crew *crew, int kv_head)
 {
-    int32_t seq = m->tokens[m->runs[m->crews[c].first].first].seq;
-    size_t end = c + 1;
-    while (end < m->n_crews && m->tokens[m->runs[m->crews[end].first].first].seq == seq)
-        end++;
-    return end;
+    int n_group = w->m->h.n_head / w->m->h.n_head_kv;
+    for (int first = 0; first < n_group; first += LIZ_ATTN_ROWS)
+        attend(w, layer, crew, kv_head, kv_head * n_group + first, liz_least_i32(n_group - first, LIZ_ATTN_ROWS));
+}
+
+static int32_t sequence_of(const liz_model *m, size_t crew)
+{
+    return m->tokens[m->runs[m->crews[crew].first].first].seq;
 }
 
 /* Items, a crew and a kv head, go round the members, since later tokens see more keys; a sequence's crews head by head,
@@ -219,15 +222,14 @@ static size_t same_sequence(const liz_model *m, size_t c)
 static void attend_share(const liz_worker *w, int layer)
 {
     liz_model *m = w->m;
-    int n_group = m->h.n_head / m->h.n_head_kv;
     m->kernel.tiles_begin();
-    for (size_t begin = 0, end, item = 0; begin < m->n_crews; begin = end) {
-        end = same_sequence(m, begin);
+    for (size_t begin = 0, end = 0, item = 0; begin < m->n_crews; begin = end) {
+        while (end < m->n_crews && sequence_of(m, end) == sequence_of(m, begin))
+            end++;
         for (int kv_head = 0; kv_head < m->h.n_head_kv; kv_head++)
             for (size_t c = begin; c < end; c++, item++)
-                for (int first = 0; first < n_group && item % (size_t)w->n == (size_t)w->id; first += LIZ_ATTN_ROWS)
-                    attend(w, layer, &m->crews[c], kv_head, kv_head * n_group + first,
-                           liz_least_i32(n_group - first, LIZ_ATTN_ROWS));
+                if (item % (size_t)w->n == (size_t)w->id)
+                    attend_group(w, layer, &m->crews[c], kv_head);
     }
     m->kernel.tiles_end();
 }

@@ -92,8 +92,8 @@ LIZ_INLINE void settle(const int32_t *whole, float d_row, __m512 d_tok, float *a
     _mm512_store_ps(acc, _mm512_fmadd_ps(f, d, _mm512_load_ps(acc)));
 }
 
-/* One of four parts of a step: a step is the tiles of 64 k against those of one or two groups of 16 tokens. Tokens are
- * met once a pair of panels, so they are loaded as what leaves the first-level cache to the rest. */
+/* One of four parts of a step: a step is the tiles of 64 k against those of one or two groups of 16 tokens. A pair
+ * of panels uses a token tile once, so it is loaded without pushing the rest out of the first-level cache. */
 LIZ_INLINE void multiply_part(int part, const int8_t (*tiles)[TILE_BYTES], const int8_t *x0, const int8_t *x1,
                               int n_groups)
 {
