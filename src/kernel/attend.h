@@ -8,19 +8,21 @@
 
 #include "kernel/kernel.h"
 
-/* Rows together, and floats of their scratch: for each row q in two forms, a block's scores and p, both sums of values.
- * Products read rows by sixteens, so q has as many more. */
-enum { LIZ_ATTN_ROWS = 32, LIZ_ATTN_ROWS_READ = LIZ_ATTN_ROWS + 16 };
+/* Rows together, and of them those that meet a block at once. */
+enum { LIZ_ATTN_ROWS = 128, LIZ_ATTN_MEET = 32, LIZ_ATTN_ROWS_READ = LIZ_ATTN_ROWS + 16 };
+
+/* Floats of their scratch: for each row q in two forms and its sums; for those that meet a block scores, p and that
+ * block's sums of values. Rows are read by sixteens from any, so some have as many more. */
 #define LIZ_ATTN_SCRATCH_FLOATS(n_embd_k, n_embd_v)                                                                    \
-    (LIZ_ATTN_ROWS * (LIZ_ATTN_QUERY_FLOATS(n_embd_k) + LIZ_KEY_BLOCK * 3 / 2 + 2 * LIZ_ATTN_VALUE_FLOATS(n_embd_v)) + \
-     LIZ_ATTN_ROWS_READ * ((size_t)(n_embd_k) + 1) / 2)
+    (LIZ_ATTN_ROWS * (LIZ_ATTN_QUERY_FLOATS(n_embd_k) + LIZ_ATTN_VALUE_FLOATS(n_embd_v)) +                             \
+     LIZ_ATTN_MEET * (LIZ_KEY_BLOCK * 3 / 2 + LIZ_ATTN_VALUE_FLOATS(n_embd_v)) +                                       \
+     LIZ_ATTN_ROWS_READ * (((size_t)(n_embd_k) + 1) / 2 + 2))
 
 typedef struct liz_attn_row {
     const float *q;           /* [n_embd_k], rope applied */
     size_t first_key, n_keys; /* it sees positions [first_key, n_keys), at least one */
-    const float *sink;        /* a score it adds that has no value, or NULL */
+    const float *sink;        /* a score it adds that has no value; all rows have one, or NULL */
     float *out;               /* [n_embd_v] */
-    float m, l;               /* of the keys so far (attention.h); l = 0: there were none */
 } liz_attn_row;
 
 /* Set up by the caller but for the rows. Between tiles_begin and tiles_end. */
@@ -31,11 +33,11 @@ typedef struct liz_attn {
     size_t k_bytes, v_bytes; /* of a page */
     float scale, softcap;    /* softcap > 0: scores are bent to stay within it */
     float *scratch;          /* [LIZ_ATTN_SCRATCH_FLOATS(n_embd_k, n_embd_v)], 64-byte aligned */
+    liz_attn_row *rows;      /* [LIZ_ATTN_ROWS] to put them in */
     size_t n_rows;
-    liz_attn_row rows[LIZ_ATTN_ROWS];
 } liz_attn;
 
-/* Adds a row, of which q, keys, sink and out are given. */
+/* Adds a row. */
 void liz_attn_add(liz_attn *attn, liz_attn_row row);
 
 /* Rows [begin, end) look at keys [from, to), of which each sees its own. `k` and `v`: this layer's and kv head's bytes

@@ -236,51 +236,90 @@ LIZ_LANE_FN void value_page_i8(const int8_t *page, const float *p, int n_embd, f
 
 /* ---- The softmax, and blocks together ---- */
 
-/* Scores of a block become p; returns their sum and the greatest score. Keys [first, end) of it are seen; p of the
- * others in their pages is zero. */
-static float ROWS(softmax_block)(float *s, size_t first, size_t end, float scale, float softcap, bool round,
-                                 float *greatest)
+/* Scores of 16 keys from key `at`, scaled, minus infinity where the row does not see them. */
+LIZ_LANE_FN liz_v16 scaled(const float *s, size_t at, liz_attn_seen seen, float scale, float softcap)
 {
-    size_t t_begin = first / LIZ_GROUP_LEN * 2, t_end = (end + 15) / 16;
     const liz_v16 unseen = liz_v16_set(-INFINITY), cap = liz_v16_set(softcap);
-    liz_v16 most = unseen, sums = liz_v16_zero();
-    for (size_t t = t_begin; t < t_end; t++) {
-        liz_v16 v = liz_v16_mul(liz_v16_load(s + 16 * t), liz_v16_set(scale));
-        if (softcap > 0)
-            v = liz_v16_mul(liz_v16_tanh(liz_v16_div(v, cap)), cap);
-        v = liz_v16_keep_n(v, end - 16 * t, unseen);
-        if (first > 16 * t)
-            v = liz_v16_keep_n(unseen, first - 16 * t, v);
-        liz_v16_store(s + 16 * t, v);
-        most = liz_v16_max(v, most);
-    }
-    float m = liz_v16_max_lane(most);
-    for (size_t t = t_begin; t < t_end; t++) {
-        liz_v16 p = liz_v16_exp(liz_v16_sub(liz_v16_load(s + 16 * t), liz_v16_set(m)));
-        if (round)
-            p = liz_v16_round_bf16(p);
-        liz_v16_store(s + 16 * t, p);
-        sums = liz_v16_add(sums, p);
-    }
-    for (size_t i = 16 * t_end; i % LIZ_GROUP_LEN != 0; i++)
-        s[i] = 0;
-    *greatest = m;
-    return liz_v16_sum(sums);
+    liz_v16 v = liz_v16_mul(liz_v16_load(s + at), liz_v16_set(scale));
+    if (softcap > 0)
+        v = liz_v16_mul(liz_v16_tanh(liz_v16_div(v, cap)), cap);
+    v = seen.end > at ? liz_v16_keep_n(v, seen.end - at, unseen) : unseen;
+    return seen.first > at ? liz_v16_keep_n(unseen, seen.first - at, v) : v;
 }
 
-/* The running (m, l, o) takes in a block's. */
-static void ROWS(merge_block)(float *m, float *l, float *o, float m_block, float l_block, const float *o_block,
-                              int n_embd)
+/* First what is greatest in each row, then p: so that many rows are under way at once, not one from end to end. */
+LIZ_LANE_FN void softmax_rows(const liz_attn_scores *of, const bool whole, size_t begin, size_t end, float softcap,
+                              bool round, float *m, float *l)
 {
-    float greatest = *m > m_block ? *m : m_block;
-    float factors[16] = {*m - greatest, m_block - greatest};
-    liz_v16_store(factors, liz_v16_exp(liz_v16_load(factors)));
-    for (int i = 0; i < n_embd; i += 16) {
-        liz_v16 kept = liz_v16_mul(liz_v16_load(o + i), liz_v16_set(factors[0]));
-        liz_v16_store(o + i, liz_v16_fma(liz_v16_load(o_block + i), liz_v16_set(factors[1]), kept));
+    const liz_attn_seen all = {0, LIZ_KEY_BLOCK};
+    for (size_t i = 0; i < of->n_rows; i++) {
+        float *s = of->s + i * LIZ_KEY_BLOCK;
+        liz_v16 most = liz_v16_set(-INFINITY);
+        for (size_t at = begin; at < end; at += 16) {
+            liz_v16 v = scaled(s, at, whole ? all : of->seen[i], of->scale, softcap);
+            liz_v16_store(s + at, v);
+            most = liz_v16_max(v, most);
+        }
+        m[i] = liz_v16_max_lane(most);
     }
-    *l = *l * factors[0] + l_block * factors[1];
-    *m = greatest;
+    for (size_t i = 0; i < of->n_rows; i++) {
+        float *s = of->s + i * LIZ_KEY_BLOCK;
+        bool any = whole || of->seen[i].first < of->seen[i].end;
+        const liz_v16 greatest = liz_v16_set(m[i]);
+        liz_v16 sums = liz_v16_zero();
+        for (size_t at = begin; at < end; at += LIZ_GROUP_LEN) {
+            liz_v16 p[2];
+            for (int half = 0; half < 2; half++) {
+                p[half] = liz_v16_exp_below(liz_v16_sub(liz_v16_load(s + at + 16 * half), greatest));
+                p[half] = round ? liz_v16_round_bf16_positive(p[half]) : p[half];
+                p[half] = any ? p[half] : liz_v16_zero();
+                sums = liz_v16_add(sums, p[half]);
+                if (of->p == NULL)
+                    liz_v16_store(s + at + 16 * half, p[half]);
+            }
+            if (of->p != NULL)
+                liz_v16_store_upper(of->p + i * LIZ_KEY_BLOCK + at - begin, p[0], p[1], of->order);
+        }
+        l[i] = liz_v16_sum(sums);
+    }
+}
+
+/* Most blocks are seen whole, which spares their copy all masks. */
+static void ROWS(attn_softmax)(const liz_attn_scores *of, float *m, float *l)
+{
+    bool whole = of->begin == 0 && of->end == LIZ_KEY_BLOCK && !(of->softcap > 0) && of->round;
+    for (size_t i = 0; i < of->n_rows && whole; i++)
+        whole = of->seen[i].first == 0 && of->seen[i].end == LIZ_KEY_BLOCK;
+    if (whole)
+        softmax_rows(of, true, 0, LIZ_KEY_BLOCK, 0, true, m, l);
+    else
+        softmax_rows(of, false, of->begin, of->end, of->softcap, of->round, m, l);
+}
+
+/* Factors of sixteen rows at a time, then the rows. */
+static void ROWS(attn_merge)(const liz_attn_sums *run, const liz_attn_sums *block, size_t n_rows, int n_embd)
+{
+    for (size_t first = 0; first < n_rows; first += 16) {
+        float kept[16], added[16];
+        liz_v16 m = liz_v16_load(run->m + first), m_block = liz_v16_load(block->m + first);
+        liz_v16 l = liz_v16_load(run->l + first), l_block = liz_v16_load(block->l + first);
+        liz_v16 greatest = liz_v16_max(m, m_block);
+        liz_v16 f = liz_v16_exp(liz_v16_sub(m, greatest)), g = liz_v16_exp(liz_v16_sub(m_block, greatest));
+        liz_v16 sum = liz_v16_add(liz_v16_mul(l, f), liz_v16_mul(l_block, g));
+        liz_m16 met = liz_v16_lt(liz_v16_zero(), l_block);
+        liz_v16_store(run->m + first, liz_v16_select(met, greatest, m));
+        liz_v16_store(run->l + first, liz_v16_select(met, sum, l));
+        liz_v16_store(kept, f);
+        liz_v16_store(added, g);
+        for (size_t i = first; i < n_rows && i < first + 16; i++) {
+            float *o = run->o + i * run->o_stride;
+            const float *o_block = block->o + i * block->o_stride;
+            const liz_v16 old = liz_v16_set(kept[i - first]), new = liz_v16_set(added[i - first]);
+            for (int j = 0; j < n_embd && block->l[i] > 0; j += 16)
+                liz_v16_store(o + j,
+                              liz_v16_fma(liz_v16_load(o_block + j), new, liz_v16_mul(liz_v16_load(o + j), old)));
+        }
+    }
 }
 
 #define ATTEND_BLOCK(TYPE, ROUND)                                                                                      \
@@ -288,12 +327,21 @@ static void ROWS(merge_block)(float *m, float *l, float *o, float m_block, float
                                                                                                                        \
     static float ROWS(attn_block_##TYPE)(const liz_attn_block *b, float *m, float *o)                                  \
     {                                                                                                                  \
-        size_t first_page = b->first / LIZ_GROUP_LEN;                                                                  \
-        for (size_t t = 2 * first_page; 16 * t < b->end; t++)                                                          \
+        size_t first_page = b->seen.first / LIZ_GROUP_LEN, end_page = (b->seen.end + 31) / LIZ_GROUP_LEN;              \
+        float l;                                                                                                       \
+        for (size_t t = 2 * first_page; t < 2 * end_page; t++)                                                         \
             liz_v16_store(b->s + 16 * t, score_half_##TYPE((const void *)b->k[t / 2], t % 2, b->q, b->n_embd_k));      \
-        float l = ROWS(softmax_block)(b->s, b->first, b->end, b->scale, b->softcap, ROUND, m);                         \
+        liz_attn_scores scores = {.s = b->s,                                                                           \
+                                  .n_rows = 1,                                                                         \
+                                  .begin = first_page * LIZ_GROUP_LEN,                                                 \
+                                  .end = end_page * LIZ_GROUP_LEN,                                                     \
+                                  .seen = &b->seen,                                                                    \
+                                  .scale = b->scale,                                                                   \
+                                  .softcap = b->softcap,                                                               \
+                                  .round = ROUND};                                                                     \
+        ROWS(attn_softmax)(&scores, m, &l);                                                                            \
         memset(o, 0, (size_t)b->n_embd_v * sizeof *o);                                                                 \
-        for (size_t t = first_page; LIZ_GROUP_LEN * t < b->end; t++)                                                   \
+        for (size_t t = first_page; t < end_page; t++)                                                                 \
             value_page_##TYPE((const void *)b->v[t], b->s + LIZ_GROUP_LEN * t, b->n_embd_v, o);                        \
         return l;                                                                                                      \
     }
@@ -312,6 +360,6 @@ static void ROWS(liz_kernel_attention)(liz_kernel *kernel)
     ATTENTION_ENTRIES(BF16, bf16)
     ATTENTION_ENTRIES(F32, f32)
     ATTENTION_ENTRIES(I8, i8)
-    kernel->attn_softmax = ROWS(softmax_block);
-    kernel->attn_merge = ROWS(merge_block);
+    kernel->attn_softmax = ROWS(attn_softmax);
+    kernel->attn_merge = ROWS(attn_merge);
 }

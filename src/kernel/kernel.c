@@ -41,6 +41,7 @@ static void fill_avx512(liz_kernel *kernel)
 static void fill_amx(liz_kernel *kernel)
 {
     liz_kernel_gemm_amx(kernel);
+    liz_kernel_attention_amx(kernel);
     liz_kernel_peak_amx(kernel);
 }
 #endif

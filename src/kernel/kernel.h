@@ -69,10 +69,6 @@ static inline liz_act_bf16 liz_act_tiles(const uint16_t *x, size_t n_groups)
 {
     return (liz_act_bf16){x, LIZ_GROUP_LEN, LIZ_ACT_TILE, n_groups * LIZ_ACT_TILE};
 }
-static inline liz_act_bf16 liz_act_rows(const uint16_t *x, size_t stride)
-{
-    return (liz_act_bf16){x, stride, LIZ_GROUP_LEN, 16 * stride};
-}
 /* Where token t begins in tiles of n_groups. */
 static inline size_t liz_act_tile_at(size_t n_groups, size_t t)
 {
@@ -84,10 +80,6 @@ static inline size_t liz_act_tile_at(size_t n_groups, size_t t)
 typedef void liz_gemm_bf16_fn(const void *panels, size_t panel_bytes, size_t n_groups, const liz_act_bf16 *act,
                               size_t n_tok, float *y, size_t y_stride, size_t n_rows, liz_gemm_to to);
 
-/* The same where each group of all panels, 32 k of n_rows rows (whole panels, an even number), is a page by itself. */
-typedef void liz_gemm_bf16_pages_fn(const uint8_t *const *pages, size_t n_groups, const liz_act_bf16 *act, size_t n_tok,
-                                    float *y, size_t y_stride, size_t n_rows);
-
 typedef void liz_gated_fn(const float *gate, const float *up, size_t n, float *y);
 
 typedef struct liz_rope_shape {
@@ -95,15 +87,39 @@ typedef struct liz_rope_shape {
     bool neox;  /* pairs are (i, i + n_dims / 2) rather than (2 i, 2 i + 1) */
 } liz_rope_shape;
 
-/* One query against a block of LIZ_KEY_BLOCK keys (kernel/attention.h). */
+/* The keys of a block of LIZ_KEY_BLOCK that a row sees: none where they end before they begin. */
+typedef struct liz_attn_seen {
+    size_t first, end;
+} liz_attn_seen;
+
+/* One query against a block of keys (kernel/attention.h). */
 typedef struct liz_attn_block {
     const float *q;                     /* as attn_query leaves it */
     const uint8_t *const *k, *const *v; /* this layer's and kv head's bytes in each page of the block */
-    size_t first, end;                  /* the keys it sees, at least one; pages that hold none are not looked at */
+    liz_attn_seen seen;                 /* at least one key; pages that hold none are not looked at */
     int n_embd_k, n_embd_v;
     float scale, softcap; /* softcap > 0: scores are bent to stay within it */
     float *s;             /* [LIZ_KEY_BLOCK] scratch */
 } liz_attn_block;
+
+/* Scores of a block, of keys [begin, end), which are whole pages, in all rows. p of what a row does not see is 0. */
+typedef struct liz_attn_scores {
+    float *s;    /* [n_rows, LIZ_KEY_BLOCK]; p takes their place if it has none of its own */
+    uint16_t *p; /* [n_rows, LIZ_KEY_BLOCK] from key `begin` on, bfloat16, each 32 in `order`; or NULL */
+    const uint16_t *order;
+    size_t n_rows, begin, end;
+    const liz_attn_seen *seen; /* [n_rows] */
+    float scale, softcap;
+    bool round; /* p to bfloat16 */
+} liz_attn_scores;
+
+/* (m, l, o) of rows (kernel/attention.h): before the first block m = -infinity, l = 0, o = 0; a row that met no key of
+ * a block has l = 0 there and stays as it is. All rows' m and l are there for a multiple of 16 rows, l of a block being
+ * 0 beyond n_rows. */
+typedef struct liz_attn_sums {
+    float *m, *l, *o; /* [n_rows], [n_rows], [n_rows, o_stride] */
+    size_t o_stride;
+} liz_attn_sums;
 
 typedef struct liz_kernel {
     liz_tier_id tier;
@@ -113,7 +129,6 @@ typedef struct liz_kernel {
     liz_gemm_i8_fn *gemm_i8[LIZ_PACK_COUNT];
     size_t gemm_i8_min; /* tokens from which gemm_i8 pays */
     liz_gemm_bf16_fn *gemm_bf16;
-    liz_gemm_bf16_pages_fn *gemm_bf16_pages; /* where there is gemm_bf16 */
     void (*tiles_begin)(void); /* around gemm_*: configures this thread's tile registers, where there are any */
     void (*tiles_end)(void);
 
@@ -126,6 +141,7 @@ typedef struct liz_kernel {
     /* x [n] to bfloat16, in the order within each group of 32 that gemm_bf16 reads, zeros to the end of the last;
      * groups are `group` elements apart. */
     void (*lay_bf16)(const float *x, size_t n, size_t group, uint16_t *y);
+    const uint16_t *lay_order; /* [32]: which of a group of 32 stands at each place there */
 
     /* y = x * (1 / sqrt(mean(x^2) + eps)) * weight; weight NULL is ones. In place is allowed, here and below. */
     void (*rms_norm)(const float *x, const float *weight, float eps, size_t n, float *y);
@@ -150,11 +166,17 @@ typedef struct liz_kernel {
     void (*attn_query[LIZ_ATTN_ELEM_COUNT])(const float *x, int n_embd, float *q);
     /* Its (m, l, o) over a block: l is returned, o is [LIZ_ATTN_VALUE_FLOATS(n_embd_v)]. */
     float (*attn_block[LIZ_ATTN_ELEM_COUNT])(const liz_attn_block *block, float *m, float *o);
-    /* The steps of that. Scores of a key block become p, of which keys [first, end) are seen; p of the others in
-     * their pages is zero. Gives their sum and the greatest score. */
-    float (*attn_softmax)(float *s, size_t first, size_t end, float scale, float softcap, bool round, float *greatest);
-    /* The running (m, l, o) takes in a block's. */
-    void (*attn_merge)(float *m, float *l, float *o, float m_block, float l_block, const float *o_block, int n_embd);
+    /* The steps of that, for some rows at once. Products of bf16 (NULL where there is no gemm_bf16), rows being read
+     * and written by sixteens: s [n_rows, LIZ_KEY_BLOCK] = q k of a page of keys, q [n_rows, n_embd] as lay_bf16 made
+     * it; o [n_rows, o_stride] = p v, p as attn_softmax leaves it. n_embd in whole groups, of values in pairs of
+     * panels. */
+    void (*attn_scores)(const uint8_t *k, const uint16_t *q, int n_embd, size_t n_rows, float *s);
+    void (*attn_values)(const uint8_t *const *v, size_t n_pages, const uint16_t *p, int n_embd, size_t n_rows, float *o,
+                        size_t o_stride);
+    /* Scores become p, and give each row's m and l. */
+    void (*attn_softmax)(const liz_attn_scores *scores, float *m, float *l);
+    /* The running sums of some rows take in a block's. */
+    void (*attn_merge)(const liz_attn_sums *run, const liz_attn_sums *block, size_t n_rows, int n_embd);
 
     /* For measuring the machine: rounds of multiplications and additions that need nothing but registers, by the best
      * instruction of the tier; returns how many operations that were. Between tiles_begin and tiles_end. */

@@ -46,6 +46,7 @@ void liz_kernel_dot_avx512(liz_kernel *kernel);
 void liz_kernel_gemm_avx512(liz_kernel *kernel);
 void liz_kernel_gemm_avx512bf16(liz_kernel *kernel);
 void liz_kernel_gemm_amx(liz_kernel *kernel);
+void liz_kernel_attention_amx(liz_kernel *kernel);
 void liz_kernel_peak_avx2(liz_kernel *kernel);
 void liz_kernel_peak_avx512(liz_kernel *kernel);
 void liz_kernel_peak_amx(liz_kernel *kernel);

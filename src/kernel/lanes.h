@@ -61,6 +61,20 @@ LIZ_LANE_FN void liz_v16_transpose(liz_v16 *x)
 }
 #endif
 
+#if !defined(__AVX512F__)
+/* What is bfloat16 already: of a and b the 32 upper halves in some order. */
+LIZ_LANE_FN void liz_v16_store_upper(uint16_t *p, liz_v16 a, liz_v16 b, const uint16_t *order)
+{
+    float x[32];
+    uint32_t words[32];
+    liz_v16_store(x, a);
+    liz_v16_store(x + 16, b);
+    memcpy(words, x, sizeof words);
+    for (int i = 0; i < 32; i++)
+        p[i] = (uint16_t)(words[order[i]] >> 16);
+}
+#endif
+
 /* The first n (1 or more) floats at `p`, zeros after them; nothing beyond is read. */
 LIZ_LANE_FN liz_v16 liz_v16_load_n(const float *p, size_t n)
 {
@@ -109,10 +123,10 @@ LIZ_LANE_FN liz_v16 liz_v16_scale2(liz_v16 x, liz_v16 n)
 }
 #endif
 
-/* e^x within 2 units in the last place; 0 below -87.3, infinity above 88.73; not-a-number stays one.
+/* e^x for x below 89 within 2 units in the last place, 0 below -87.3; not-a-number stays one.
  * x = n ln 2 + r with |r| <= ln 2 / 2, ln 2 in two parts (Cody and Waite); e^r by its Taylor polynomial of degree 7.
- * What comes of an x beyond -87.3 and 89 is replaced. */
-LIZ_LANE_FN liz_v16 liz_v16_exp(liz_v16 x)
+ * What comes of an x beyond -87.3 is replaced. */
+LIZ_LANE_FN liz_v16 liz_v16_exp_below(liz_v16 x)
 {
     liz_v16 n = liz_v16_rint(liz_v16_mul(x, liz_v16_set(0x1.715476p+0f)));
     liz_v16 r = liz_v16_fma(n, liz_v16_set(-0x1.62e4p-1f), x);
@@ -126,9 +140,14 @@ LIZ_LANE_FN liz_v16 liz_v16_exp(liz_v16 x)
     p = liz_v16_fma(p, r, liz_v16_set(1.0f));
     p = liz_v16_fma(p, r, liz_v16_set(1.0f));
     p = liz_v16_scale2(p, n);
-    p = liz_v16_select(liz_v16_lt(x, liz_v16_set(-87.3f)), liz_v16_zero(), p);
+    return liz_v16_select(liz_v16_lt(x, liz_v16_set(-87.3f)), liz_v16_zero(), p);
+}
+
+/* The same of any x: infinity above 88.73. */
+LIZ_LANE_FN liz_v16 liz_v16_exp(liz_v16 x)
+{
     liz_v16 beyond = liz_v16_mul(x, liz_v16_set(INFINITY)); /* infinity, or not-a-number as it is */
-    return liz_v16_select(liz_v16_lt(x, liz_v16_set(89.0f)), p, beyond);
+    return liz_v16_select(liz_v16_lt(x, liz_v16_set(89.0f)), liz_v16_exp_below(x), beyond);
 }
 
 /* tanh x within 4 units in the last place: an odd polynomial near 0, 1 - 2 / (e^2|x| + 1) with x's sign elsewhere. */

@@ -75,6 +75,15 @@ LIZ_LANE_FN __m256 liz_v8_round_bf16(__m256 x)
 
 LIZ_LANE_FN liz_v16 liz_v16_round_bf16(liz_v16 x) { return LIZ_BOTH(liz_v8_round_bf16, x); }
 
+LIZ_LANE_FN __m256 liz_v8_round_bf16_positive(__m256 x)
+{
+    __m256i u = _mm256_castps_si256(x), tie = _mm256_and_si256(_mm256_srli_epi32(u, 16), _mm256_set1_epi32(1));
+    __m256i y = _mm256_add_epi32(u, _mm256_add_epi32(tie, _mm256_set1_epi32(0x7FFF)));
+    return _mm256_castsi256_ps(_mm256_and_si256(y, _mm256_set1_epi32((int)0xFFFF0000)));
+}
+
+LIZ_LANE_FN liz_v16 liz_v16_round_bf16_positive(liz_v16 x) { return LIZ_BOTH(liz_v8_round_bf16_positive, x); }
+
 LIZ_LANE_FN void liz_v16_store_bf16(uint16_t *p, liz_v16 x)
 {
     liz_v16 r = liz_v16_round_bf16(x);

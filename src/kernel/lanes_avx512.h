@@ -45,10 +45,24 @@ LIZ_LANE_FN liz_v16 liz_v16_round_bf16(liz_v16 x)
     return _mm512_castsi512_ps(_mm512_and_si512(y, _mm512_set1_epi32((int)0xFFFF0000)));
 }
 
+LIZ_LANE_FN liz_v16 liz_v16_round_bf16_positive(liz_v16 x)
+{
+    __m512i u = _mm512_castps_si512(x), y = _mm512_add_epi32(u, _mm512_set1_epi32(0x7FFF));
+    y = _mm512_mask_add_epi32(y, _mm512_test_epi32_mask(u, _mm512_set1_epi32(0x10000)), y, _mm512_set1_epi32(1));
+    return _mm512_castsi512_ps(_mm512_and_si512(y, _mm512_set1_epi32((int)0xFFFF0000)));
+}
+
 LIZ_LANE_FN void liz_v16_store_bf16(uint16_t *p, liz_v16 x)
 {
     __m512i y = _mm512_srli_epi32(_mm512_castps_si512(liz_v16_round_bf16(x)), 16);
     _mm256_storeu_si256((__m256i *)(void *)p, _mm512_cvtepi32_epi16(y));
+}
+
+LIZ_LANE_FN void liz_v16_store_upper(uint16_t *p, liz_v16 a, liz_v16 b, const uint16_t *order)
+{
+    __m512i words = _mm512_slli_epi16(_mm512_loadu_si512(order), 1);
+    words = _mm512_or_si512(words, _mm512_set1_epi16(1));
+    _mm512_storeu_si512(p, _mm512_permutex2var_epi16(_mm512_castps_si512(a), words, _mm512_castps_si512(b)));
 }
 
 LIZ_LANE_FN void liz_v16_store_i8(int8_t *p, liz_v16 x)

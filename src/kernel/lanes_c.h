@@ -74,6 +74,8 @@ LIZ_LANE_FN liz_v16 liz_v16_pow2(liz_v16 n)
 
 /* Rounded to bfloat16 and back, as liz_f32_to_bf16 does: ties to even, denormals to zero. */
 LIZ_LANE_FN liz_v16 liz_v16_round_bf16(liz_v16 x) { LIZ_EACH_LANE(liz_bf16_to_f32(liz_f32_to_bf16(x.a[i]))); }
+/* The same of 0, what is normal and positive, and not-a-number as operations make it. */
+LIZ_LANE_FN liz_v16 liz_v16_round_bf16_positive(liz_v16 x) { return liz_v16_round_bf16(x); }
 
 LIZ_LANE_FN void liz_v16_store_bf16(uint16_t *p, liz_v16 x)
 {

@@ -182,6 +182,7 @@ static void attend(const liz_worker *w, int layer, const liz_crew *crew, int kv_
     const liz_model *m = w->m;
     const liz_hparams *h = &m->h;
     const liz_cache_type type = liz_cache_elem_type(w->cache);
+    liz_attn_row rows[LIZ_ATTN_ROWS];
     liz_attn attn = {.kernel = &m->kernel,
                      .elem = (liz_attn_elem)type,
                      .n_embd_k = h->n_embd_k,
@@ -190,7 +191,8 @@ static void attend(const liz_worker *w, int layer, const liz_crew *crew, int kv_
                      .v_bytes = liz_cache_head_bytes(type, h->n_embd_v),
                      .scale = h->attn_scale,
                      .softcap = h->attn_softcap,
-                     .scratch = m->members[w->id].attn};
+                     .scratch = m->members[w->id].attn,
+                     .rows = rows};
     const liz_run *runs = &m->runs[crew->first];
     for (size_t i = 0; i < crew->n; i++)
         add_rows(w, layer, &runs[i], head, n_heads, &attn);

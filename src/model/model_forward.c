@@ -87,17 +87,19 @@ static void run_member(void *arg, int id, int n_members)
     output(&w);
 }
 
-/* Tokens of one sequence whose heads have room together. */
-static size_t run_most(const liz_model *m)
+/* Tokens whose heads attend together: as many as have room, so that keys are read seldom, but some items for each
+ * member. */
+static size_t run_most(const liz_model *m, size_t n_tok)
 {
-    size_t n_group = (size_t)(m->h.n_head / m->h.n_head_kv);
-    return n_group < LIZ_ATTN_ROWS ? LIZ_ATTN_ROWS / n_group : 1;
+    size_t n_group = (size_t)(m->h.n_head / m->h.n_head_kv), n_items = 8 * (size_t)liz_team_size(m->team);
+    size_t n_rows = liz_most(n_tok * (size_t)m->h.n_head / n_items, LIZ_ATTN_MEET);
+    return liz_most(liz_least(n_rows, LIZ_ATTN_ROWS) / n_group, 1);
 }
 
 /* Cuts a sequence's tokens of the step into runs, as long as there is room. */
-static void add_runs(liz_model *m, const liz_batch_seq *seq, size_t first)
+static void add_runs(liz_model *m, const liz_batch_seq *seq, size_t first, size_t most)
 {
-    size_t most = run_most(m), n_tok = (size_t)seq->n_tok;
+    size_t n_tok = (size_t)seq->n_tok;
     for (size_t t = 0; t < n_tok; t += most) {
         size_t n = liz_least(n_tok - t, most);
         bool whole = (size_t)seq->n_past + t + n >= LIZ_KEY_BLOCK;
@@ -130,10 +132,13 @@ static size_t keys_shared(const liz_worker *w, const liz_run *a, const liz_run *
 }
 
 /* Neighbouring runs that share keys attend together while there is room. */
-static void form_crews(const liz_worker *w)
+static void form_crews(const liz_worker *w, int n_seqs)
 {
     liz_model *m = w->m;
-    size_t room = 0, n_shared;
+    size_t most = run_most(m, w->n_tok), room = 0, first = 0, n_shared;
+    m->n_runs = 0;
+    for (int i = 0; i < n_seqs; first += (size_t)w->seqs[i++].n_tok)
+        add_runs(m, &w->seqs[i], first, most);
     sort_runs(m);
     m->n_crews = 0;
     for (size_t i = 0; i < m->n_runs; i++) {
@@ -145,7 +150,7 @@ static void form_crews(const liz_worker *w)
             room -= (size_t)run->n;
         } else {
             m->crews[m->n_crews++] = (liz_crew){i, 1, 0};
-            room = run_most(m) - (size_t)run->n;
+            room = most - (size_t)run->n;
         }
     }
 }
@@ -154,7 +159,6 @@ static void form_crews(const liz_worker *w)
 static bool gather_tokens(liz_worker *w, int n_seqs)
 {
     liz_model *m = w->m;
-    m->n_runs = 0;
     if (n_seqs > m->opts.n_seqs_max)
         return false;
     for (int i = 0; i < n_seqs; i++) {
@@ -163,7 +167,6 @@ static bool gather_tokens(liz_worker *w, int n_seqs)
             seq->n_logits > seq->n_tok || w->n_logits + (size_t)seq->n_logits > (size_t)m->opts.n_logits_max ||
             seq->n_past > m->opts.n_ctx - seq->n_tok)
             return false;
-        add_runs(m, seq, w->n_tok);
         for (int32_t t = 0; t < seq->n_tok; t++) {
             if (t >= seq->n_tok - seq->n_logits)
                 m->logit_rows[w->n_logits++] = (int32_t)w->n_tok;
@@ -179,7 +182,7 @@ liz_status liz_model_forward(liz_model *m, liz_cache *cache, const liz_batch_seq
     liz_worker step = {.m = m, .cache = cache, .seqs = seqs};
     if (!gather_tokens(&step, n_seqs))
         return liz_fail(err, LIZ_E_LIMIT, "a step of the model: more tokens than it was opened for");
-    form_crews(&step);
+    form_crews(&step, n_seqs);
     m->lap_us = m->profile != NULL ? liz_clock_us() : 0;
     liz_team_run(m->team, run_member, &step);
     *logits = m->buf.logits;

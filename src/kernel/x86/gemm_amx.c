@@ -356,7 +356,6 @@ typedef struct products {
 /* What is multiplied, and where the results go. */
 typedef struct job {
     const uint8_t *panels;
-    const uint8_t *const *pages; /* each has a group of all panels; NULL: panel after panel */
     size_t panel_bytes, n_groups, n_rows, n_tok, y_stride;
     liz_act_bf16 act;
     float *y;
@@ -365,8 +364,7 @@ typedef struct job {
 
 LIZ_INLINE const uint8_t *tile_at(const job *j, size_t panel, size_t group)
 {
-    return j->pages != NULL ? j->pages[group] + panel * TILE_BYTES
-                            : j->panels + panel * j->panel_bytes + group * TILE_BYTES;
+    return j->panels + panel * j->panel_bytes + group * TILE_BYTES;
 }
 
 /* Products on their way to y while the next unit is under way: those that are left. */
@@ -450,7 +448,7 @@ LIZ_INLINE void multiply_pass(const job *j, size_t row, size_t first_tok, produc
     for (; u.group < j->n_groups; u.group += slice) {
         u.n_groups = least(j->n_groups - u.group, slice);
         bool is_last = u.group + u.n_groups == j->n_groups;
-        if (n_units > 1 && j->pages == NULL) {
+        if (n_units > 1) {
             size_t next_panel = first_tok + n_pass < j->n_tok ? u.panel : u.panel + 2;
             u.next[0] = is_last ? tile_at(j, next_panel, 0) : tile_at(j, u.panel, u.group + u.n_groups);
             u.next[1] = u.next[0] + (u.second - u.panel) * j->panel_bytes;
@@ -487,13 +485,7 @@ LIZ_INLINE void gemm_floats(job *j)
 static void gemm_bf16(const void *panels, size_t panel_bytes, size_t n_groups, const liz_act_bf16 *act, size_t n_tok,
                       float *y, size_t y_stride, size_t n_rows, liz_gemm_to to)
 {
-    gemm_floats(&(job){panels, NULL, panel_bytes, n_groups, n_rows, n_tok, y_stride, *act, y, to});
-}
-
-static void gemm_bf16_pages(const uint8_t *const *pages, size_t n_groups, const liz_act_bf16 *act, size_t n_tok,
-                            float *y, size_t y_stride, size_t n_rows)
-{
-    gemm_floats(&(job){NULL, pages, 0, n_groups, n_rows, n_tok, y_stride, *act, y, LIZ_GEMM_PUT});
+    gemm_floats(&(job){panels, panel_bytes, n_groups, n_rows, n_tok, y_stride, *act, y, to});
 }
 
 static void lay_bf16(const float *x, size_t n, size_t group, uint16_t *y)
@@ -504,14 +496,18 @@ static void lay_bf16(const float *x, size_t n, size_t group, uint16_t *y)
     }
 }
 
+/* As they are. */
+static const uint16_t lay_order[32] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15,
+                                       16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31};
+
 void liz_kernel_gemm_amx(liz_kernel *kernel)
 {
 #define ENTRY(ID, name, types) kernel->gemm_i8[LIZ_PACK_##ID] = gemm_##name;
     LIZ_PACKS_INTEGER(ENTRY)
     kernel->gemm_i8_min = 4;
     kernel->gemm_bf16 = gemm_bf16;
-    kernel->gemm_bf16_pages = gemm_bf16_pages;
     kernel->lay_bf16 = lay_bf16;
+    kernel->lay_order = lay_order;
     kernel->tile_i8 = tile_i8;
     kernel->tiles_begin = tiles_begin;
     kernel->tiles_end = tiles_end;

@@ -23,11 +23,12 @@ typedef uint32_t __attribute__((may_alias)) pair;
 static __m512bh words(pair x) { return (__m512bh)_mm512_set1_epi32((int)x); }
 
 /* Of each four values the chain of even k has (2, 0), that of odd k (3, 1); what is added first is the upper half. */
+_Alignas(64) static const uint16_t lay_order[32] = {2,  0,  3,  1,  6,  4,  7,  5,  10, 8,  11, 9,  14, 12, 15, 13,
+                                                    18, 16, 19, 17, 22, 20, 23, 21, 26, 24, 27, 25, 30, 28, 31, 29};
+
 static void lay_bf16(const float *x, size_t n, size_t group, uint16_t *y)
 {
-    _Alignas(64) static const uint16_t order[32] = {2,  0,  3,  1,  6,  4,  7,  5,  10, 8,  11, 9,  14, 12, 15, 13,
-                                                    18, 16, 19, 17, 22, 20, 23, 21, 26, 24, 27, 25, 30, 28, 31, 29};
-    __m512i to = _mm512_load_si512(order);
+    __m512i to = _mm512_load_si512(lay_order);
     for (size_t i = 0; i < n; i += 32, y += group) {
         __mmask32 present = n - i < 32 ? (__mmask32)((1u << (n - i)) - 1) : 0xFFFFFFFF;
         __m512 low = _mm512_maskz_loadu_ps((__mmask16)present, x + i);
@@ -99,14 +100,19 @@ LIZ_INLINE void dot_tokens(const weights *w, size_t panel, liz_act_bf16 x, size_
 #undef CASE
 }
 
-LIZ_INLINE void gemm(weights w, const liz_act_bf16 *act, size_t n_tok, float *y, size_t y_stride, size_t n_rows,
+static liz_act_bf16 in_rows(const uint16_t *x, size_t stride)
+{
+    return (liz_act_bf16){x, stride, LIZ_GROUP_LEN, 16 * stride};
+}
+
+LIZ_INLINE void gemm(weights w, liz_act_bf16 act, size_t n_tok, float *y, size_t y_stride, size_t n_rows,
                      liz_gemm_to to)
 {
     to = liz_put_for(y, y_stride, to);
     for (size_t first = 0; first < n_rows; first += PASS_ROWS)
         for (size_t t = 0; t < n_tok; t += TOKENS) {
             size_t end = n_rows - first < PASS_ROWS ? n_rows : first + PASS_ROWS;
-            liz_act_bf16 x = *act;
+            liz_act_bf16 x = act;
             x.x += t / 16 * x.tile + t % 16 * x.token;
             for (size_t row = first; row < end; row += LIZ_PANEL_ROWS) {
                 dot_tokens(&w, row / LIZ_PANEL_ROWS, x, n_tok - t < TOKENS ? n_tok - t : TOKENS, y + t * y_stride + row,
@@ -118,13 +124,20 @@ LIZ_INLINE void gemm(weights w, const liz_act_bf16 *act, size_t n_tok, float *y,
 static void gemm_bf16(const void *panels, size_t panel_bytes, size_t n_groups, const liz_act_bf16 *act, size_t n_tok,
                       float *y, size_t y_stride, size_t n_rows, liz_gemm_to to)
 {
-    gemm((weights){panels, NULL, n_groups, panel_bytes}, act, n_tok, y, y_stride, n_rows, to);
+    gemm((weights){panels, NULL, n_groups, panel_bytes}, *act, n_tok, y, y_stride, n_rows, to);
 }
 
-static void gemm_bf16_pages(const uint8_t *const *pages, size_t n_groups, const liz_act_bf16 *act, size_t n_tok,
-                            float *y, size_t y_stride, size_t n_rows)
+static void scores(const uint8_t *k, const uint16_t *q, int n_embd, size_t n_rows, float *s)
 {
-    gemm((weights){NULL, pages, n_groups, 0}, act, n_tok, y, y_stride, n_rows, LIZ_GEMM_PUT);
+    size_t n = (size_t)n_embd;
+    weights page = {(const void *)k, NULL, n / LIZ_GROUP_LEN, LIZ_PANEL_ROWS * n * sizeof(uint16_t)};
+    gemm(page, in_rows(q, n), n_rows, s, LIZ_KEY_BLOCK, LIZ_ATTN_PAGE, LIZ_GEMM_PUT);
+}
+
+static void values(const uint8_t *const *v, size_t n_pages, const uint16_t *p, int n_embd, size_t n_rows, float *o,
+                   size_t o_stride)
+{
+    gemm((weights){NULL, v, n_pages, 0}, in_rows(p, LIZ_KEY_BLOCK), n_rows, o, o_stride, (size_t)n_embd, LIZ_GEMM_PUT);
 }
 
 LIZ_PEAK(peak_bf16, __m512, 16, 2 * 32, __m512bh, words(0x3F803F80), words(0x3F003F00), _mm512_dpbf16_ps(sum, a, b))
@@ -145,7 +158,9 @@ void liz_kernel_gemm_avx512bf16(liz_kernel *kernel)
     if (!adds_in_order())
         return;
     kernel->gemm_bf16 = gemm_bf16;
-    kernel->gemm_bf16_pages = gemm_bf16_pages;
+    kernel->attn_scores = scores;
+    kernel->attn_values = values;
     kernel->lay_bf16 = lay_bf16;
+    kernel->lay_order = lay_order;
     kernel->peak_bf16 = peak_bf16;
 }
