@@ -4,12 +4,12 @@
 #include "base/carve.h"
 #include "base/status.h"
 #include "sys/memory.h"
-#include "sys/team.h"
 
 #include <string.h>
 
 enum { TILE_TOKENS = 16, PAIR_TOKENS = 32, TILE_BYTES = 1024 };
 enum { GEMM_BF16_MIN = 4 /* tokens from which it pays */, ACT_CACHED_BYTES = 1 << 20 };
+enum { LEAST_PANELS = 8 }; /* fewer are not worth a beginning */
 
 static size_t round_up(size_t n, size_t unit) { return liz_div_up(n, unit) * unit; }
 
@@ -161,16 +161,17 @@ static void dot_panel(const liz_kernel *kernel, const liz_matrix *matrix, const 
 }
 
 static void matmul_dot(const liz_kernel *kernel, const liz_matrix *matrix, const liz_act *act, size_t first,
-                       size_t n_tok, float *y, size_t y_stride, int member, int n_members)
+                       size_t n_tok, float *y, size_t y_stride, liz_deal *deal)
 {
     size_t begin, end, panel_bytes = liz_pack_panel_bytes(matrix->pack, matrix->n_in), n_out = (size_t)matrix->n_out;
-    liz_team_share(n_out, LIZ_PANEL_ROWS, member, n_members, &begin, &end);
-    for (size_t row = begin; row < end; row += LIZ_PANEL_ROWS) {
-        const uint8_t *panel = matrix->data + row / LIZ_PANEL_ROWS * panel_bytes;
-        for (size_t t = 0; t < n_tok; t += LIZ_DOT_TOKENS_MAX)
-            dot_panel(kernel, matrix, act, panel, first + t, liz_least(n_tok - t, LIZ_DOT_TOKENS_MAX),
-                      y + t * y_stride + row, y_stride, n_out - row);
-    }
+    liz_deal_begin(deal, n_out, LIZ_PANEL_ROWS, LEAST_PANELS);
+    while (liz_deal_take(deal, &begin, &end))
+        for (size_t row = begin; row < end; row += LIZ_PANEL_ROWS) {
+            const uint8_t *panel = matrix->data + row / LIZ_PANEL_ROWS * panel_bytes;
+            for (size_t t = 0; t < n_tok; t += LIZ_DOT_TOKENS_MAX)
+                dot_panel(kernel, matrix, act, panel, first + t, liz_least(n_tok - t, LIZ_DOT_TOKENS_MAX),
+                          y + t * y_stride + row, y_stride, n_out - row);
+        }
 }
 
 /* Tokens that meet all of a member's weights before the next do: they pass the second-level cache once for each pair of
@@ -183,31 +184,29 @@ static size_t tokens_at_once(const liz_matrix *matrix, size_t n_tok)
 }
 
 static void matmul_gemm(const liz_kernel *kernel, const liz_matrix *matrix, const liz_act *act, size_t first,
-                        size_t n_tok, float *y, size_t y_stride, void *scratch, int member, int n_members)
+                        size_t n_tok, float *y, size_t y_stride, void *scratch, liz_deal *deal)
 {
-    size_t begin, end, panel_bytes = liz_pack_panel_bytes(matrix->pack, matrix->n_in), n_out = (size_t)matrix->n_out;
+    size_t begin, end, panel_bytes = liz_pack_panel_bytes(matrix->pack, matrix->n_in);
     size_t n_units = liz_pack_units(matrix->pack, matrix->n_in);
-    liz_team_share(n_out, 2 * LIZ_PANEL_ROWS, member, n_members, &begin, &end);
-    if (begin == end)
-        return;
-    const uint8_t *panels = matrix->data + begin / LIZ_PANEL_ROWS * panel_bytes;
+    liz_act_i8 i8 = act->i8;
+    i8.q += first * liz_act_stride(n_units) * LIZ_BLOCK_LEN, i8.d += first * n_units, i8.sum += first * n_units;
+    i8.tile += first * n_units * LIZ_BLOCK_LEN, i8.tile_d += first * n_units;
+    liz_act_bf16 half = liz_act_tiles(act->half + liz_act_tile_at(n_units, first), n_units);
+    liz_deal_begin(deal, (size_t)matrix->n_out, 2 * LIZ_PANEL_ROWS, LEAST_PANELS / 2);
     kernel->tiles_begin();
-    if (liz_pack_is_integer(matrix->pack)) {
-        liz_act_i8 i8 = act->i8;
-        i8.q += first * liz_act_stride(n_units) * LIZ_BLOCK_LEN, i8.d += first * n_units, i8.sum += first * n_units;
-        i8.tile += first * n_units * LIZ_BLOCK_LEN, i8.tile_d += first * n_units;
-        kernel->gemm_i8[matrix->pack](panels, n_units, &i8, n_tok, scratch, y + begin, y_stride,
-                                      liz_least(end, n_out) - begin);
-    } else {
-        liz_act_bf16 half = liz_act_tiles(act->half + liz_act_tile_at(n_units, first), n_units);
-        kernel->gemm_bf16(panels, panel_bytes, n_units, &half, n_tok, y + begin, y_stride,
-                          liz_least(end, n_out) - begin, LIZ_GEMM_PUT);
+    while (liz_deal_take(deal, &begin, &end)) {
+        const uint8_t *panels = matrix->data + begin / LIZ_PANEL_ROWS * panel_bytes;
+        if (liz_pack_is_integer(matrix->pack))
+            kernel->gemm_i8[matrix->pack](panels, n_units, &i8, n_tok, scratch, y + begin, y_stride, end - begin);
+        else
+            kernel->gemm_bf16(panels, panel_bytes, n_units, &half, n_tok, y + begin, y_stride, end - begin,
+                              LIZ_GEMM_PUT);
     }
     kernel->tiles_end();
 }
 
 void liz_matmul(const liz_kernel *kernel, const liz_matrix *matrix, const liz_act *act, size_t first, size_t n_tok,
-                float *y, size_t y_stride, void *scratch, int member, int n_members)
+                float *y, size_t y_stride, void *scratch, liz_deal *deal)
 {
     LIZ_DASSERT(first % LIZ_ACT_ALIGN == 0);
     bool is_many = liz_pack_is_integer(matrix->pack)
@@ -216,7 +215,7 @@ void liz_matmul(const liz_kernel *kernel, const liz_matrix *matrix, const liz_ac
     if (is_many)
         for (size_t t = 0, n = tokens_at_once(matrix, n_tok); t < n_tok; t += n)
             matmul_gemm(kernel, matrix, act, first + t, liz_least(n_tok - t, n), y + t * y_stride, y_stride, scratch,
-                        member, n_members);
+                        deal);
     else
-        matmul_dot(kernel, matrix, act, first, n_tok, y, y_stride, member, n_members);
+        matmul_dot(kernel, matrix, act, first, n_tok, y, y_stride, deal);
 }

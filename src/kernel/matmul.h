@@ -2,12 +2,13 @@
  *
  * Every member of a team calls these functions with its number; a barrier between `liz_act_prepare` and
  * `liz_matmul`, and after `liz_matmul`, is the caller's. Activations are prepared once for all the matrices of
- * one kind that they meet. Work is cut by outputs (panels of 16 rows, pairs where tiles are used), and so that a
- * panel's weights are read by one member only. */
+ * one kind that they meet. Work is cut by outputs (panels of 16 rows, pairs where many tokens meet them) and dealt out
+ * (sys/team.h), so that a panel's weights are read by one member only, and no member waits long for another. */
 #ifndef LIZ_KERNEL_MATMUL_H
 #define LIZ_KERNEL_MATMUL_H
 
 #include "kernel/kernel.h"
+#include "sys/team.h"
 
 /* The forms of activations that a matrix may ask for. */
 typedef enum liz_act_form { LIZ_ACT_I8 = 1, LIZ_ACT_BF16 = 2, LIZ_ACT_F32 = 4 } liz_act_form;
@@ -48,9 +49,9 @@ void liz_act_prepare(const liz_kernel *kernel, liz_act *act, liz_act_source sour
 enum { LIZ_ACT_ALIGN = 16 };
 
 /* y [n_tok, n_out], rows y_stride floats apart, = W x for the prepared tokens from `first`, a multiple of
- * LIZ_ACT_ALIGN. This member's share. `scratch`: this member's own, liz_matmul_scratch_bytes, 64-byte aligned. */
+ * LIZ_ACT_ALIGN. What this member gets to. `scratch`: this member's own, liz_matmul_scratch_bytes, 64-byte aligned. */
 void liz_matmul(const liz_kernel *kernel, const liz_matrix *matrix, const liz_act *act, size_t first, size_t n_tok,
-                float *y, size_t y_stride, void *scratch, int member, int n_members);
+                float *y, size_t y_stride, void *scratch, liz_deal *deal);
 
 size_t liz_matmul_scratch_bytes(size_t n_tok_max);
 

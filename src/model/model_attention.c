@@ -219,19 +219,32 @@ static int32_t sequence_of(const liz_model *m, size_t crew)
     return m->tokens[m->runs[m->crews[crew].first].first].seq;
 }
 
-/* Items, a crew and a kv head, go round the members, since later tokens see more keys; a sequence's crews head by head,
- * so that the keys and values that they share stay in a cache. */
-static void attend_share(const liz_worker *w, int layer)
+static size_t sequence_end(const liz_model *m, size_t begin)
+{
+    size_t end = begin + 1;
+    while (end < m->n_crews && sequence_of(m, end) == sequence_of(m, begin))
+        end++;
+    return end;
+}
+
+/* Items are a crew and a kv head, a sequence's crews head by head, so that the keys and values that they share stay in
+ * a cache. */
+static void attend_dealt(const liz_worker *w, int layer)
 {
     liz_model *m = w->m;
+    size_t n_heads = (size_t)m->h.n_head_kv, begin, end;
+    liz_deal_begin(w->deal, m->n_crews * n_heads, 1, 1);
     m->kernel.tiles_begin();
-    for (size_t begin = 0, end = 0, item = 0; begin < m->n_crews; begin = end) {
-        while (end < m->n_crews && sequence_of(m, end) == sequence_of(m, begin))
-            end++;
-        for (int kv_head = 0; kv_head < m->h.n_head_kv; kv_head++)
-            for (size_t c = begin; c < end; c++, item++)
-                if (item % (size_t)w->n == (size_t)w->id)
-                    attend_group(w, layer, &m->crews[c], kv_head);
+    while (liz_deal_take(w->deal, &begin, &end)) {
+        size_t first = 0, last = sequence_end(m, 0);
+        for (size_t i = begin; i < end; i++) {
+            while (i >= last * n_heads) {
+                first = last;
+                last = sequence_end(m, first);
+            }
+            size_t at = i - first * n_heads, n_crews = last - first;
+            attend_group(w, layer, &m->crews[first + at % n_crews], (int)(at / n_crews));
+        }
     }
     m->kernel.tiles_end();
 }
@@ -275,7 +288,7 @@ void liz_model_attention(const liz_worker *w, int layer)
         finish_qkv(w, layer, t);
     meet(w);
     lap(w, LIZ_PART_POSITION, 0);
-    attend_share(w, layer);
+    attend_dealt(w, layer);
     meet(w);
     lap(w, LIZ_PART_ATTENTION, read_bytes(w, layer));
     size_t n_attn = (size_t)l->o.matrix.n_in;

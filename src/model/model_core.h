@@ -1,9 +1,9 @@
 /* model_core.h - what a loaded model is made of, and how a member of the team works in a step; private to the room.
  *
- * A step is one run of the team: every member walks the same layers, takes its share of each operation
- * (liz_team_share) and meets the others at a barrier where the next operation reads what another member wrote.
- * Operations on rows are shared out by tokens, matrices by outputs, attention by (token, kv head). All buffers are
- * made at load; a step allocates nothing. */
+ * A step is one run of the team: every member walks the same layers, does its part of each operation and meets the
+ * others at a barrier where the next operation reads what another member wrote. Operations on rows are shared out by
+ * tokens (liz_team_share); matrices are dealt by outputs, attention by (rows together, kv head), to whoever gets to
+ * them (liz_deal). All buffers are made at load; a step allocates nothing. */
 #ifndef LIZ_MODEL_MODEL_CORE_H
 #define LIZ_MODEL_MODEL_CORE_H
 
@@ -89,6 +89,7 @@ typedef struct liz_worker {
     const liz_batch_seq *seqs;
     size_t n_tok, n_logits;
     int id, n;
+    liz_deal *deal;
     size_t begin, end; /* its tokens in operations on rows */
 } liz_worker;
 
@@ -216,7 +217,7 @@ static inline void linear(const liz_worker *w, const liz_linear *l, size_t n_tok
         return;
     show_input(w, l, 0, 0, n_tok);
     liz_matmul(&w->m->kernel, &l->matrix, &w->m->act, 0, n_tok, y, (size_t)l->matrix.n_out, w->m->members[w->id].matmul,
-               w->id, w->n);
+               w->deal);
 }
 
 #endif

@@ -53,8 +53,7 @@ static void prepare_pairs(const liz_worker *w, const float *x, const int32_t *ro
     prepare_here(w, (liz_act_source){.x = x, .stride = n_in, .rows = rows}, w->m->moe.n_act, n_in, forms);
 }
 
-/* y [pairs, n_out]: each run meets its expert's matrix, which is read once. Members take turns at the first panels, so
- * that what does not divide evenly falls to another one each time. */
+/* y [pairs, n_out]: each run meets its expert's matrix, which is read once. */
 static void linear_runs(const liz_worker *w, const liz_linear *l, float *y)
 {
     liz_model *m = w->m;
@@ -66,7 +65,7 @@ static void linear_runs(const liz_worker *w, const liz_linear *l, float *y)
         size_t n_out = (size_t)matrix.n_out;
         show_input(w, l, run->expert, run->act_row, run->n);
         liz_matmul(&m->kernel, &matrix, &m->act, run->act_row, run->n, y + run->pair * n_out, n_out,
-                   m->members[w->id].matmul, (int)(((size_t)w->id + i) % (size_t)w->n), w->n);
+                   m->members[w->id].matmul, w->deal);
     }
 }
 

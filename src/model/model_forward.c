@@ -74,8 +74,10 @@ static void output(const liz_worker *w)
 static void run_member(void *arg, int id, int n_members)
 {
     liz_worker w = *(const liz_worker *)arg;
+    liz_deal deal = liz_deal_none(w.m->team, id);
     w.id = id;
     w.n = n_members;
+    w.deal = &deal;
     liz_team_share(w.n_tok, 1, id, n_members, &w.begin, &w.end);
     for (size_t t = w.begin; t < w.end; t++)
         embed(&w, t);

@@ -8,6 +8,9 @@
 
 #include "base/status.h"
 
+#include <stdbool.h>
+#include <stdint.h>
+
 typedef struct liz_team liz_team;
 typedef void liz_team_fn(void *arg, int member, int n_members);
 
@@ -23,5 +26,23 @@ void liz_team_barrier(liz_team *team);
 
 /* Member's share [*begin, *end) of `n` items in units of `unit`, contiguous and balanced. */
 void liz_team_share(size_t n, size_t unit, int member, int n_members, size_t *begin, size_t *end);
+
+/* Items that members take as they get to them, so that none waits long for one that is slower or was held up. A run has
+ * as many deals as it likes (up to 2^22 from barrier to barrier); every member begins each of them, in the same order.
+ */
+typedef struct liz_deal {
+    liz_team *team;
+    int member;
+    uint32_t number;             /* of the deal in this run */
+    size_t n, unit, least_units; /* items, those that go together, and how many such are worth taking */
+} liz_deal;
+
+/* Inside a run: what the first deal of a member begins from. */
+liz_deal liz_deal_none(liz_team *team, int member);
+void liz_deal_begin(liz_deal *deal, size_t n, size_t unit, size_t least_units);
+
+/* The items [*begin, *end) to do next: two thirds of what is left of the member's own share, from the front; once that
+ * is gone, half of what another has left, from the back. False: no member has any left. */
+bool liz_deal_take(const liz_deal *deal, size_t *begin, size_t *end);
 
 #endif

@@ -334,7 +334,34 @@ static void test_dot(void **state)
     }
 }
 
-enum { MATMUL_TOKENS_MAX = 80 };
+enum { MATMUL_TOKENS_MAX = 80, MATMUL_MEMBERS_MAX = 4 };
+
+/* A product and what a team needs to share it out. */
+typedef struct product {
+    const liz_kernel *kernel;
+    const liz_matrix *matrix;
+    const liz_act *act;
+    size_t first, n_tok;
+    float *y;
+    void *scratch[MATMUL_MEMBERS_MAX];
+    liz_team *team;
+} product;
+
+static void multiply_dealt(void *arg, int member, int n_members)
+{
+    (void)n_members;
+    const product *p = arg;
+    liz_deal deal = liz_deal_none(p->team, member);
+    liz_matmul(p->kernel, p->matrix, p->act, p->first, p->n_tok, p->y, (size_t)p->matrix->n_out, p->scratch[member],
+               &deal);
+}
+
+static void multiply(product *p, int n_members)
+{
+    assert_int_equal(liz_team_open(&p->team, n_members, NULL), LIZ_OK);
+    liz_team_run(p->team, multiply_dealt, p);
+    liz_team_close(p->team);
+}
 
 /* The whole driver, which picks tiles where it can: any token count, rows that fill no panel, any number of members. */
 static void check_matmul(liz_dtype dtype, int32_t n_out, int32_t n_in, size_t n_tok)
@@ -346,13 +373,15 @@ static void check_matmul(liz_dtype dtype, int32_t n_out, int32_t n_in, size_t n_
     size_t n_y = n_tok * (size_t)n_out;
     float *x = random_floats(n_tok * (size_t)n_in), *want = guarded(n_y * sizeof *want);
     uint8_t *got = canaries_new(n_y * sizeof *want);
-    void *scratch = guarded(liz_matmul_scratch_bytes(n_tok));
     liz_act act;
+    product p = {.kernel = &ref, .matrix = &m, .act = &act, .n_tok = n_tok, .y = want};
+    for (int i = 0; i < MATMUL_MEMBERS_MAX; i++)
+        p.scratch[i] = guarded(liz_matmul_scratch_bytes(n_tok));
     assert_true(liz_act_open(&act, n_tok + 2 * LIZ_ACT_ALIGN, (size_t)n_in, form));
     entry = liz_pack_name(m.pack);
     liz_act_source all = {.x = x, .stride = (size_t)n_in};
     liz_act_prepare(&ref, &act, all, n_tok, (size_t)n_in, form, 0, 1);
-    liz_matmul(&ref, &m, &act, 0, n_tok, want, (size_t)n_out, scratch, 0, 1);
+    multiply(&p, 1);
     /* The same tokens after a gap, from a copy in which they stand in reverse. */
     int32_t order[LIZ_ACT_ALIGN + MATMUL_TOKENS_MAX];
     assert_true(n_tok <= MATMUL_TOKENS_MAX);
@@ -362,14 +391,13 @@ static void check_matmul(liz_dtype dtype, int32_t n_out, int32_t n_in, size_t n_
     for (size_t t = 0; t < n_tok; t++)
         memcpy(reversed + t * (size_t)n_in, x + (n_tok - 1 - t) * (size_t)n_in, (size_t)n_in * sizeof *x);
     liz_act_source listed = {.x = reversed, .stride = (size_t)n_in, .rows = order};
-    for (int n_members = 1; n_members <= 4; n_members++) {
+    for (int n_members = 1; n_members <= MATMUL_MEMBERS_MAX; n_members++) {
         size_t first = n_members == 4 ? LIZ_ACT_ALIGN : 0;
         for (int member = 0; member < n_members; member++)
             liz_act_prepare(&tested, &act, first > 0 ? listed : all, first + n_tok, (size_t)n_in, form, member,
                             n_members);
-        for (int member = 0; member < n_members; member++)
-            liz_matmul(&tested, &m, &act, first, n_tok, (float *)(void *)got, (size_t)n_out, scratch, member,
-                       n_members);
+        p.kernel = &tested, p.first = first, p.y = (float *)(void *)got;
+        multiply(&p, n_members);
         compare(want, (float *)(void *)got, n_y, "matmul", (size_t)n_in, n_tok);
         memset(got, 0, n_y * sizeof *want);
     }
@@ -815,14 +843,15 @@ static void bench_matmul(liz_dtype dtype, int32_t n_out, int32_t n_in, size_t n_
         memcpy(m.data + at, m.data, bytes - at < first ? bytes - at : first);
     liz_act_form form = liz_act_form_of(m.pack);
     float *x = random_floats(n_tok * (size_t)n_in), *y = guarded(4 * n_tok * (size_t)n_out);
-    void *scratch = guarded(liz_matmul_scratch_bytes(n_tok));
     liz_act act;
+    product p = {&tested, &m, &act, 0, n_tok, y, {guarded(liz_matmul_scratch_bytes(n_tok))}, NULL};
+    assert_int_equal(liz_team_open(&p.team, 1, NULL), LIZ_OK);
     assert_true(liz_act_open(&act, n_tok, (size_t)n_in, form));
     double best = 1e9;
     for (int r = 0; r < 7; r++) {
         liz_act_prepare(&tested, &act, (liz_act_source){x, (size_t)n_in, NULL}, n_tok, (size_t)n_in, form, 0, 1);
         double t = seconds();
-        liz_matmul(&tested, &m, &act, 0, n_tok, y, (size_t)n_out, scratch, 0, 1);
+        liz_team_run(p.team, multiply_dealt, &p);
         t = seconds() - t;
         best = t < best ? t : best;
     }
@@ -831,6 +860,7 @@ static void bench_matmul(liz_dtype dtype, int32_t n_out, int32_t n_in, size_t n_
            liz_dtype_info_get(dtype)->name, n_out, n_in, n_tok, cache, best * 1e9, (double)bytes / best / 1e9,
            ops / best / 1e9);
     fflush(stdout);
+    liz_team_close(p.team);
     liz_act_close(&act);
     guards_release();
 }
