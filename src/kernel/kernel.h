@@ -45,16 +45,16 @@ typedef void liz_dot_i8_fn(const void *panel, size_t n_blocks, const int8_t *q, 
 typedef void liz_dot_f32_fn(const void *panel, size_t n_groups, const float *x, size_t x_stride, size_t n_tok, float *y,
                             size_t y_stride);
 
-/* Panels against many tokens at once; `scratch` [LIZ_GEMM_SCRATCH_BYTES(n_tok)], 64-byte aligned. The activations carry
- * tiles where the tier makes them. y[t * y_stride + r], r < n_rows, at least one. NULL where the tier has nothing
- * better than dot_i8. */
-typedef void liz_gemm_i8_fn(const void *panels, size_t n_blocks, const liz_act_i8 *act, size_t n_tok, void *scratch,
-                            float *y, size_t y_stride, size_t n_rows);
-#define LIZ_GEMM_SCRATCH_BYTES(n_tok) (((size_t)(n_tok) + 31) / 32 * 4096 + 36864)
-
-/* What becomes of a product: y =, y += or, past the caches where lines are whole (y and its stride multiples of 64
- * bytes), y =, which others see after a barrier. */
+/* What becomes of a product: y =, y += or, past the caches where a tier can and lines are whole (y and its stride
+ * multiples of 64 bytes), y =, which others see after a barrier. */
 typedef enum liz_gemm_to { LIZ_GEMM_PUT, LIZ_GEMM_ADD, LIZ_GEMM_STREAM } liz_gemm_to;
+
+/* Panels against many tokens at once; `scratch` [LIZ_GEMM_SCRATCH_BYTES(n_tok)], 64-byte aligned. The activations carry
+ * tiles where the tier makes them. y[t * y_stride + r], r < n_rows, at least one, put or streamed. NULL where the tier
+ * has nothing better than dot_i8. */
+typedef void liz_gemm_i8_fn(const void *panels, size_t n_blocks, const liz_act_i8 *act, size_t n_tok, void *scratch,
+                            float *y, size_t y_stride, size_t n_rows, liz_gemm_to to);
+#define LIZ_GEMM_SCRATCH_BYTES(n_tok) (((size_t)(n_tok) + 31) / 32 * 4096 + 36864)
 
 /* Tokens in bfloat16 as lay_bf16 made them, rounded up to 16; elements from a token, 32 of k or 16 tokens to the next:
  * in tiles of 16 x 32, which is what products of weights read fastest, or in rows. */

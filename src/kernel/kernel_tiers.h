@@ -21,13 +21,13 @@ LIZ_INLINE void liz_prefetch_row(const uint8_t *block, size_t block_bytes, int r
 /* gemm_NAME, a liz_gemm_i8_fn: a file's gemm_integer with its decode_block_NAME. */
 #define LIZ_GEMM_I8(name)                                                                                              \
     static void gemm_##name(const void *panels, size_t n_blocks, const liz_act_i8 *act, size_t n_tok, void *scratch,   \
-                            float *y, size_t y_stride, size_t n_rows)                                                  \
+                            float *y, size_t y_stride, size_t n_rows, liz_gemm_to to)                                  \
     {                                                                                                                  \
         const size_t bytes = sizeof(liz_block_##name), pair = 2 * LIZ_PANEL_ROWS;                                      \
         for (size_t row = 0; row < n_rows; row += pair)                                                                \
             gemm_integer((const uint8_t *)panels + row / LIZ_PANEL_ROWS * n_blocks * bytes, bytes, n_blocks, act,      \
                          n_tok, scratch, y + row, y_stride, n_rows - row < pair ? n_rows - row : pair,                 \
-                         decode_block_##name);                                                                         \
+                         decode_block_##name, to);                                                                     \
     }
 
 void liz_kernel_rows_ref(liz_kernel *kernel);

@@ -11,6 +11,10 @@ enum { TILE_TOKENS = 16, PAIR_TOKENS = 32, TILE_BYTES = 1024 };
 enum { GEMM_BF16_MIN = 4 /* tokens from which it pays */, ACT_CACHED_BYTES = 1 << 20 };
 enum { LEAST_PANELS = 8 }; /* fewer are not worth a beginning */
 
+/* Results of so many bytes leave the second-level cache before they are read; to put them there first reads them from
+ * memory. */
+enum { STREAM_BYTES = 3 << 20 };
+
 static size_t round_up(size_t n, size_t unit) { return liz_div_up(n, unit) * unit; }
 
 liz_act_form liz_act_form_of(liz_pack pack)
@@ -192,15 +196,16 @@ static void matmul_gemm(const liz_kernel *kernel, const liz_matrix *matrix, cons
     i8.q += first * liz_act_stride(n_units) * LIZ_BLOCK_LEN, i8.d += first * n_units, i8.sum += first * n_units;
     i8.tile += first * n_units * LIZ_BLOCK_LEN, i8.tile_d += first * n_units;
     liz_act_bf16 half = liz_act_tiles(act->half + liz_act_tile_at(n_units, first), n_units);
+    liz_gemm_to to = n_tok * (size_t)matrix->n_out * sizeof *y > STREAM_BYTES ? LIZ_GEMM_STREAM : LIZ_GEMM_PUT;
     liz_deal_begin(deal, (size_t)matrix->n_out, 2 * LIZ_PANEL_ROWS, LEAST_PANELS / 2);
     kernel->tiles_begin();
     while (liz_deal_take(deal, &begin, &end)) {
         const uint8_t *panels = matrix->data + begin / LIZ_PANEL_ROWS * panel_bytes;
         if (liz_pack_is_integer(matrix->pack))
-            kernel->gemm_i8[matrix->pack](panels, n_units, &i8, n_tok, scratch, y + begin, y_stride, end - begin);
+            kernel->gemm_i8[matrix->pack](panels, n_units, &i8, n_tok, scratch, y + begin, y_stride, end - begin, to);
         else
             kernel->gemm_bf16(panels, panel_bytes, n_units, &half, n_tok, y + begin, y_stride, end - begin,
-                              LIZ_GEMM_PUT);
+                              to);
     }
     kernel->tiles_end();
 }

@@ -430,8 +430,13 @@ static void test_matmul_walk(void **state)
         check_matmul(types[i], 71, 1280, 20);
         check_matmul(types[i], 71, 1280, 70);
     }
-    if (getenv("LIZZIE_TEST_SHORT") == NULL)
-        check_matmul(LIZ_DTYPE_Q4_K, 16, 16384, 66);
+    if (getenv("LIZZIE_TEST_SHORT") != NULL)
+        return;
+    check_matmul(LIZ_DTYPE_Q4_K, 16, 16384, 66);
+    for (int i = 0; i < 2; i++) { /* results that go past the caches: in whole lines, and not */
+        check_matmul(types[i], 12352, 256, 66);
+        check_matmul(types[i], 12359, 256, 66);
+    }
 }
 
 /* The reference against double sums, within the rounding that its formula allows. */

@@ -121,8 +121,10 @@ static void multiply_block(work *w, const liz_act_i8 *act, size_t n_blocks, size
 }
 
 static void gemm_integer(const uint8_t *panels, size_t block_bytes, size_t n_blocks, const liz_act_i8 *act,
-                         size_t n_tok, work *w, float *y, size_t y_stride, size_t n_rows, decode_block_fn *decode)
+                         size_t n_tok, work *w, float *y, size_t y_stride, size_t n_rows, decode_block_fn *decode,
+                         liz_gemm_to to)
 {
+    (void)to;
     size_t n_panels = n_rows > LIZ_PANEL_ROWS ? 2 : 1;
     memset(w, 0, sizeof *w + n_tok * sizeof *w->sums); /* a panel that is not there is multiplied as zeros */
     w->ahead_bytes = block_bytes;

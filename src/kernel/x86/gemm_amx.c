@@ -167,18 +167,19 @@ static void sums_end(int32_t (*whole)[2][16][TOKENS])
 }
 
 /* acc [panel][row][token] to y [token][row]. */
-LIZ_INLINE void store_group(const sums *s, size_t g, float *y, size_t y_stride, size_t n_tok, size_t n_rows)
+LIZ_INLINE void store_group(const sums *s, size_t g, float *y, size_t y_stride, size_t n_tok, size_t n_rows,
+                            liz_gemm_to to)
 {
+    __mmask16 rows[] = {liz_rows_mask(n_rows), n_rows > 16 ? liz_rows_mask(n_rows - 16) : 0};
     __m512i columns[2][16];
     for (int panel = 0; panel < 2; panel++) {
         for (int r = 0; r < 16; r++)
             columns[panel][r] = _mm512_load_si512(s->acc[panel][g][r]);
         liz_transpose_words(columns[panel]);
     }
-    uint32_t rows = n_rows >= 32 ? 0xFFFFFFFFu : (1u << n_rows) - 1;
     for (size_t t = 0; t < n_tok; t++) {
-        _mm512_mask_storeu_epi32(y + t * y_stride, (__mmask16)rows, columns[0][t]);
-        _mm512_mask_storeu_epi32(y + t * y_stride + 16, (__mmask16)(rows >> 16), columns[1][t]);
+        liz_put_rows(y + t * y_stride, _mm512_castsi512_ps(columns[0][t]), rows[0], to);
+        liz_put_rows(y + t * y_stride + 16, _mm512_castsi512_ps(columns[1][t]), rows[1], to);
     }
 }
 
@@ -261,15 +262,16 @@ static walk walk_of(const uint8_t *panels, size_t block_bytes, size_t n_blocks, 
     return (walk){panels, block_bytes, n_blocks, n_panels, n_tok, n_rows, n_all, n_groups, n_sets, n_sets > 1 ? 2 : 1};
 }
 
-static void store_pair(const walk *k, size_t pair, const work *w, float *y, size_t y_stride)
+static void store_pair(const walk *k, size_t pair, const work *w, float *y, size_t y_stride, liz_gemm_to to)
 {
     size_t row = pair * 2 * LIZ_PANEL_ROWS;
     for (size_t t = 0; t < k->n_tok; t += TOKENS)
         store_group(&w->sets[t / TOKENS / k->n_groups], t / TOKENS % k->n_groups, y + row + t * y_stride, y_stride,
-                    least(k->n_tok - t, TOKENS), k->n_rows - row);
+                    least(k->n_tok - t, TOKENS), k->n_rows - row, to);
 }
 
-static void gemm_integer(const walk *k, const units *of, const liz_act_i8 *act, work *w, float *y, size_t y_stride)
+static void gemm_integer(const walk *k, const units *of, const liz_act_i8 *act, work *w, float *y, size_t y_stride,
+                         liz_gemm_to to)
 {
     _Alignas(64) static const float none[2][16]; /* nothing is added up beside the first unit */
     unit u = {.w = w,
@@ -298,7 +300,7 @@ static void gemm_integer(const walk *k, const units *of, const liz_act_i8 *act, 
             else
                 (k->n_groups == 1 ? of->two_halves_16 : of->two_halves)(&u);
             if (at > 0 && at % k->n_blocks == 0 && set == 0) {
-                store_pair(k, at / k->n_blocks - 1, w, y, y_stride);
+                store_pair(k, at / k->n_blocks - 1, w, y, y_stride, to);
                 memset(w->sets, 0, k->n_sets * sizeof(sums));
             }
             sums_end(w->whole);
@@ -332,12 +334,12 @@ static void gemm_integer(const walk *k, const units *of, const liz_act_i8 *act, 
     static void second_half_##name(const unit *u) { RUN_UNIT(name, 2, ONE_HALF, 1); }                                  \
                                                                                                                        \
     static void gemm_##name(const void *panels, size_t n_blocks, const liz_act_i8 *act, size_t n_tok, void *scratch,   \
-                            float *y, size_t y_stride, size_t n_rows)                                                  \
+                            float *y, size_t y_stride, size_t n_rows, liz_gemm_to to)                                  \
     {                                                                                                                  \
         static const units of = {start_##name, two_halves_16_##name, two_halves_##name, first_half_##name,             \
                                  second_half_##name};                                                                  \
         walk k = walk_of(panels, sizeof(liz_block_##name), n_blocks, n_tok, n_rows);                                   \
-        gemm_integer(&k, &of, act, scratch, y, y_stride);                                                              \
+        gemm_integer(&k, &of, act, scratch, y, y_stride, liz_put_for(y, y_stride, to));                                \
     }
 
 LIZ_PACKS_INTEGER(GEMM_I8)

@@ -8,6 +8,7 @@
 #include "kernel/kernel_tiers.h"
 #include "kernel/lanes.h"
 #include "kernel/x86/decode_avx512.h"
+#include "kernel/x86/put_avx512.h"
 
 #include <string.h>
 
@@ -96,7 +97,8 @@ static void multiply_block(work *w, const liz_act_i8 *act, size_t n_blocks, size
 }
 
 static void gemm_integer(const uint8_t *panels, size_t block_bytes, size_t n_blocks, const liz_act_i8 *act,
-                         size_t n_tok, work *w, float *y, size_t y_stride, size_t n_rows, decode_block_fn *decode)
+                         size_t n_tok, work *w, float *y, size_t y_stride, size_t n_rows, decode_block_fn *decode,
+                         liz_gemm_to to)
 {
     size_t n_panels = n_rows > LIZ_PANEL_ROWS ? 2 : 1, panel_bytes = n_blocks * block_bytes;
     memset(w, 0, sizeof *w + n_tok * sizeof *w->sums); /* a panel that is not there is multiplied as zeros */
@@ -111,10 +113,11 @@ static void gemm_integer(const uint8_t *panels, size_t block_bytes, size_t n_blo
         }
         multiply_block(w, act, n_blocks, b, n_tok);
     }
-    uint32_t rows = n_rows >= 32 ? 0xFFFFFFFFu : (1u << n_rows) - 1;
+    __mmask16 rows[] = {liz_rows_mask(n_rows), n_panels > 1 ? liz_rows_mask(n_rows - LIZ_PANEL_ROWS) : 0};
+    to = liz_put_for(y, y_stride, to);
     for (size_t t = 0; t < n_tok; t++, y += y_stride) {
-        _mm512_mask_storeu_ps(y, (__mmask16)rows, w->sums[t][0]);
-        _mm512_mask_storeu_ps(y + LIZ_PANEL_ROWS, (__mmask16)(rows >> 16), w->sums[t][1]);
+        liz_put_rows(y, w->sums[t][0], rows[0], to);
+        liz_put_rows(y + LIZ_PANEL_ROWS, w->sums[t][1], rows[1], to);
     }
 }
 
