@@ -200,7 +200,7 @@ size_t liz_engine_profile_get(liz_engine *engine, liz_profile_part *parts)
                                         [LIZ_PART_ATTENTION_OUT] = "attention's output",
                                         [LIZ_PART_ROUTE] = "routing",
                                         [LIZ_PART_GATE_UP] = "gate and up",
-                                        [LIZ_PART_ACTIVATE] = "activation",
+                                        [LIZ_PART_ACTIVATE] = "activation, rounding",
                                         [LIZ_PART_DOWN] = "down",
                                         [LIZ_PART_RESIDUAL] = "residual",
                                         [LIZ_PART_OUTPUT] = "logits"};

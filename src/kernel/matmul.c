@@ -63,12 +63,23 @@ void liz_act_close(liz_act *act)
     *act = (liz_act){0};
 }
 
-/* Token t's floats; NULL past the end and in a gap. */
-static const float *source_row(liz_act_source source, size_t n_tok, size_t t)
+static bool is_there(liz_act_source source, size_t n_tok, size_t t)
 {
-    if (t >= n_tok || (source.rows != NULL && source.rows[t] < 0))
+    return t < n_tok && (source.rows == NULL || source.rows[t] >= 0);
+}
+
+/* Token t's n floats from `first` on, made if they have to be; NULL past the end and in a gap. */
+static const float *source_part(liz_act_source source, size_t n_tok, size_t t, size_t first, size_t n)
+{
+    if (!is_there(source, n_tok, t))
         return NULL;
-    return source.x + (source.rows != NULL ? (size_t)source.rows[t] : t) * source.stride;
+    size_t at = (source.rows != NULL ? (size_t)source.rows[t] : t) * source.stride + first;
+    float *x = source.x + at;
+    if (source.activate != NULL && source.gate != NULL)
+        source.activate(source.gate + at, x, n, x);
+    else if (source.activate != NULL)
+        source.activate(x, NULL, n, x);
+    return x;
 }
 
 /* One block of 256 of up to 16 tokens, and its tiles, where tokens that are not there become zeros. */
@@ -80,16 +91,16 @@ static void prepare_i8_block(const liz_kernel *kernel, liz_act *act, liz_act_sou
     const size_t q_stride = liz_act_stride(n_blocks) * LIZ_BLOCK_LEN;
     size_t n = liz_least(n_in - block * LIZ_BLOCK_LEN, LIZ_BLOCK_LEN);
     for (size_t t = first; t < liz_least(first + TILE_TOKENS, n_tok); t++) {
-        const float *x = source_row(source, n_tok, t);
+        const float *x = source_part(source, n_tok, t, block * LIZ_BLOCK_LEN, n);
         size_t at = t * n_blocks + block;
         if (x != NULL)
-            kernel->quantize_i8(x + block * LIZ_BLOCK_LEN, n, q + t * q_stride, &act->i8.d[at], &act->i8.sum[at]);
+            kernel->quantize_i8(x, n, q + t * q_stride, &act->i8.d[at], &act->i8.sum[at]);
     }
     if (kernel->tile_i8 == NULL)
         return;
     float *tile_d = act->i8.tile_d + (group * n_blocks + block) * TILE_TOKENS;
     for (size_t i = 0; i < TILE_TOKENS; i++) {
-        bool present = source_row(source, n_tok, first + i) != NULL;
+        bool present = is_there(source, n_tok, first + i);
         if (!present)
             memset(q + (first + i) * q_stride, 0, LIZ_BLOCK_LEN);
         tile_d[i] = present ? act->i8.d[(first + i) * n_blocks + block] : 0;
@@ -128,13 +139,14 @@ void liz_act_prepare(const liz_kernel *kernel, liz_act *act, liz_act_source sour
 {
     LIZ_DASSERT(round_up(n_tok, LIZ_ACT_ALIGN) * liz_act_stride(liz_div_up(n_in, LIZ_BLOCK_LEN)) <=
                 round_up(act->n_tok_max, PAIR_TOKENS) * liz_act_stride(liz_div_up(act->n_in_max, LIZ_BLOCK_LEN)));
+    LIZ_DASSERT(source.activate == NULL || (forms & (forms - 1)) == 0); /* once */
     if (forms & LIZ_ACT_I8)
         prepare_i8(kernel, act, source, n_tok, n_in, member, n_members);
     if (forms & (LIZ_ACT_F32 | LIZ_ACT_BF16)) {
         size_t begin, end;
         liz_team_share(n_tok, 1, member, n_members, &begin, &end);
         for (size_t t = begin; t < end; t++) {
-            const float *x = source_row(source, n_tok, t);
+            const float *x = source_part(source, n_tok, t, 0, n_in);
             if (x != NULL)
                 prepare_float_row(kernel, act, x, t, n_in, forms);
         }
@@ -204,8 +216,7 @@ static void matmul_gemm(const liz_kernel *kernel, const liz_matrix *matrix, cons
         if (liz_pack_is_integer(matrix->pack))
             kernel->gemm_i8[matrix->pack](panels, n_units, &i8, n_tok, scratch, y + begin, y_stride, end - begin, to);
         else
-            kernel->gemm_bf16(panels, panel_bytes, n_units, &half, n_tok, y + begin, y_stride, end - begin,
-                              to);
+            kernel->gemm_bf16(panels, panel_bytes, n_units, &half, n_tok, y + begin, y_stride, end - begin, to);
     }
     kernel->tiles_end();
 }

@@ -34,11 +34,14 @@ bool liz_act_open(liz_act *act, size_t n_tok_max, size_t n_in_max, unsigned form
 void liz_act_close(liz_act *act);
 
 /* Activations to prepare: floats x [.., n_in], rows `stride` apart. Token t is row t, or row rows[t] where there is a
- * list; -1 leaves a gap. */
+ * list; -1 leaves a gap. With `activate`, x is made first, in place and row by row of those named: of `gate`, laid out
+ * like x, and x, or of x alone where that is NULL. */
 typedef struct liz_act_source {
-    const float *x;
+    float *x;
     size_t stride;
     const int32_t *rows; /* [n_tok] or NULL */
+    liz_gated_fn *activate;
+    const float *gate;
 } liz_act_source;
 
 /* Brings n_tok tokens into the forms asked for. This member's share. */

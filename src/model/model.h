@@ -100,7 +100,7 @@ typedef enum liz_model_part {
     LIZ_PART_ATTENTION_OUT,
     LIZ_PART_ROUTE, /* which experts */
     LIZ_PART_GATE_UP,
-    LIZ_PART_ACTIVATE,
+    LIZ_PART_ACTIVATE, /* and what makes it ready for `down` */
     LIZ_PART_DOWN,
     LIZ_PART_RESIDUAL, /* biases, back into the stream */
     LIZ_PART_OUTPUT,   /* logits */

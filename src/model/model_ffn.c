@@ -2,18 +2,32 @@
  */
 #include "model/model_core.h"
 
-/* Row `row` of gate and up, of the i-th expert where there are experts, to what `down` takes, in up's place. */
-static void activate(liz_model *m, const liz_layer *l, int i, size_t row)
+/* Whether gate and up get more than their products before the activation. */
+static bool gets_more(const liz_model *m, const liz_layer *l)
+{
+    return m->n_adapters > 0 || liz_linear_bias(&l->up, 0) != NULL || liz_linear_bias(&l->gate, 0) != NULL;
+}
+
+/* Row `row` of gate and up, of the i-th expert where there are experts. */
+static void add_biases(liz_model *m, const liz_layer *l, int i, size_t row)
 {
     size_t n = (size_t)l->up.matrix.n_out;
-    float *up = m->buf.up + row * n, *gate = m->buf.gate + row * n;
-    add_bias(m, &l->up, i, up);
-    if (l->gate.tensor == NULL) {
-        m->activate(up, NULL, n, up);
-        return;
-    }
-    add_bias(m, &l->gate, i, gate);
-    m->activate(gate, up, n, up);
+    add_bias(m, &l->up, i, m->buf.up + row * n);
+    if (l->gate.tensor != NULL)
+        add_bias(m, &l->gate, i, m->buf.gate + row * n);
+}
+
+/* Activations for `down`, complete on return: what becomes of gate and up, in up's place, rows [n] as listed. */
+static void prepare_activated(const liz_worker *w, const liz_layer *l, const int32_t *rows, size_t n)
+{
+    liz_model *m = w->m;
+    size_t n_ff = (size_t)l->up.matrix.n_out;
+    liz_act_source source = {.x = m->buf.up,
+                             .stride = n_ff,
+                             .rows = rows,
+                             .activate = m->activate,
+                             .gate = l->gate.tensor != NULL ? m->buf.gate : NULL};
+    prepare_here(w, source, n, n_ff, form_of(&l->down));
 }
 
 void liz_model_feed_forward(const liz_worker *w, int layer)
@@ -21,18 +35,20 @@ void liz_model_feed_forward(const liz_worker *w, int layer)
     liz_model *m = w->m;
     const liz_layer *l = &m->w.layers[layer];
     size_t n = (size_t)m->h.n_embd;
-    const float *in = stream_in(w, &l->ffn_norm);
+    float *in = stream_in(w, &l->ffn_norm);
     prepare(w, in, w->n_tok, n, form_of(&l->gate) | form_of(&l->up));
     linear(w, &l->gate, w->n_tok, m->buf.gate);
     linear(w, &l->up, w->n_tok, m->buf.up);
     meet(w);
     lap(w, LIZ_PART_GATE_UP, linear_bytes(&l->gate) + linear_bytes(&l->up));
-    adapt(w, &l->gate, in, m->buf.gate);
-    adapt(w, &l->up, in, m->buf.up);
-    for (size_t t = w->begin; t < w->end; t++)
-        activate(m, l, 0, t);
-    lap(w, LIZ_PART_ACTIVATE, 0);
-    prepare(w, m->buf.up, w->n_tok, (size_t)l->up.matrix.n_out, form_of(&l->down));
+    if (gets_more(m, l)) {
+        adapt(w, &l->gate, in, m->buf.gate);
+        adapt(w, &l->up, in, m->buf.up);
+        for (size_t t = w->begin; t < w->end; t++)
+            add_biases(m, l, 0, t);
+        meet(w);
+    }
+    prepare_activated(w, l, NULL, w->n_tok);
     linear(w, &l->down, w->n_tok, m->buf.h);
     meet(w);
     lap(w, LIZ_PART_DOWN, linear_bytes(&l->down));
@@ -46,14 +62,7 @@ void liz_model_feed_forward(const liz_worker *w, int layer)
 
 /* ---- Experts ---- */
 
-/* The pairs' activations by runs, each beginning where a matrix may begin to read. */
-static void prepare_pairs(const liz_worker *w, const float *x, const int32_t *rows, size_t n_in, unsigned forms)
-{
-    meet(w);
-    prepare_here(w, (liz_act_source){.x = x, .stride = n_in, .rows = rows}, w->m->moe.n_act, n_in, forms);
-}
-
-/* y [pairs, n_out]: each run meets its expert's matrix, which is read once. */
+/* y [pairs, n_out]: each run, which begins where a matrix may begin to read, meets its expert's matrix once. */
 static void linear_runs(const liz_worker *w, const liz_linear *l, float *y)
 {
     liz_model *m = w->m;
@@ -109,28 +118,32 @@ void liz_model_experts(const liz_worker *w, int layer)
 {
     liz_model *m = w->m;
     const liz_layer *l = &m->w.layers[layer];
-    const float *in = stream_in(w, &l->ffn_norm);
-    size_t begin, end;
-    prepare(w, in, w->n_tok, (size_t)m->h.n_embd, form_of(&l->router));
+    float *in = stream_in(w, &l->ffn_norm);
+    size_t begin, end, n_embd = (size_t)m->h.n_embd;
+    prepare(w, in, w->n_tok, n_embd, form_of(&l->router));
     linear(w, &l->router, w->n_tok, m->moe.logits);
     meet(w);
     choose_experts(w, l, in);
     meet(w);
     if (w->id == 0)
         liz_moe_group(&m->moe, &m->h, w->n_tok);
+    meet(w);
     lap(w, LIZ_PART_ROUTE, linear_bytes(&l->router));
-    prepare_pairs(w, in, m->moe.act_token, (size_t)m->h.n_embd, form_of(&l->gate) | form_of(&l->up));
+    prepare_here(w, (liz_act_source){.x = in, .stride = n_embd, .rows = m->moe.act_token}, m->moe.n_act, n_embd,
+                 form_of(&l->gate) | form_of(&l->up));
     linear_runs(w, &l->gate, m->buf.gate);
     linear_runs(w, &l->up, m->buf.up);
     meet(w);
     lap(w, LIZ_PART_GATE_UP, m->moe.n_runs * (linear_bytes(&l->gate) + linear_bytes(&l->up)));
     liz_team_share(m->moe.n_pairs, 1, w->id, w->n, &begin, &end);
-    adapt_pairs(w, &l->gate, in, false, m->buf.gate, begin, end);
-    adapt_pairs(w, &l->up, in, false, m->buf.up, begin, end);
-    for (size_t pair = begin; pair < end; pair++)
-        activate(m, l, m->moe.pair_expert[pair], pair);
-    lap(w, LIZ_PART_ACTIVATE, 0);
-    prepare_pairs(w, m->buf.up, m->moe.act_pair, (size_t)l->up.matrix.n_out, form_of(&l->down));
+    if (gets_more(m, l)) {
+        adapt_pairs(w, &l->gate, in, false, m->buf.gate, begin, end);
+        adapt_pairs(w, &l->up, in, false, m->buf.up, begin, end);
+        for (size_t pair = begin; pair < end; pair++)
+            add_biases(m, l, m->moe.pair_expert[pair], pair);
+        meet(w);
+    }
+    prepare_activated(w, l, m->moe.act_pair, m->moe.n_act);
     linear_runs(w, &l->down, m->buf.expert);
     meet(w);
     if (l->down.low != NULL) {

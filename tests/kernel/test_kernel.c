@@ -371,7 +371,10 @@ static void check_matmul(liz_dtype dtype, int32_t n_out, int32_t n_in, size_t n_
     liz_matrix m = pack_random(dtype, n_out, n_in, &rows, &row_bytes);
     liz_act_form form = liz_act_form_of(m.pack);
     size_t n_y = n_tok * (size_t)n_out;
-    float *x = random_floats(n_tok * (size_t)n_in), *want = guarded(n_y * sizeof *want);
+    size_t n_x = n_tok * (size_t)n_in;
+    float *x = guarded(n_x * sizeof *x), *want = guarded(n_y * sizeof *want);
+    float *gate = random_floats(n_x), *up = random_floats(n_x), *made = guarded(n_x * sizeof *x);
+    ref.silu_mul(gate, up, n_x, x);
     uint8_t *got = canaries_new(n_y * sizeof *want);
     liz_act act;
     product p = {.kernel = &ref, .matrix = &m, .act = &act, .n_tok = n_tok, .y = want};
@@ -382,20 +385,22 @@ static void check_matmul(liz_dtype dtype, int32_t n_out, int32_t n_in, size_t n_
     liz_act_source all = {.x = x, .stride = (size_t)n_in};
     liz_act_prepare(&ref, &act, all, n_tok, (size_t)n_in, form, 0, 1);
     multiply(&p, 1);
-    /* The same tokens after a gap, from a copy in which they stand in reverse. */
+    /* The same tokens made as they are prepared; and after a gap, from a copy in which they stand in reverse. */
     int32_t order[LIZ_ACT_ALIGN + MATMUL_TOKENS_MAX];
     assert_true(n_tok <= MATMUL_TOKENS_MAX);
-    float *reversed = guarded(n_tok * (size_t)n_in * sizeof *x);
+    float *reversed = guarded(n_x * sizeof *x);
     for (size_t t = 0; t < LIZ_ACT_ALIGN + n_tok; t++)
         order[t] = t < LIZ_ACT_ALIGN ? -1 : (int32_t)(n_tok - 1 - (t - LIZ_ACT_ALIGN));
     for (size_t t = 0; t < n_tok; t++)
         memcpy(reversed + t * (size_t)n_in, x + (n_tok - 1 - t) * (size_t)n_in, (size_t)n_in * sizeof *x);
     liz_act_source listed = {.x = reversed, .stride = (size_t)n_in, .rows = order};
+    liz_act_source activated = {.x = made, .stride = (size_t)n_in, .activate = tested.silu_mul, .gate = gate};
     for (int n_members = 1; n_members <= MATMUL_MEMBERS_MAX; n_members++) {
         size_t first = n_members == 4 ? LIZ_ACT_ALIGN : 0;
+        liz_act_source source = n_members == 4 ? listed : n_members == 3 ? activated : all;
+        memcpy(made, up, n_x * sizeof *up);
         for (int member = 0; member < n_members; member++)
-            liz_act_prepare(&tested, &act, first > 0 ? listed : all, first + n_tok, (size_t)n_in, form, member,
-                            n_members);
+            liz_act_prepare(&tested, &act, source, first + n_tok, (size_t)n_in, form, member, n_members);
         p.kernel = &tested, p.first = first, p.y = (float *)(void *)got;
         multiply(&p, n_members);
         compare(want, (float *)(void *)got, n_y, "matmul", (size_t)n_in, n_tok);
@@ -854,7 +859,8 @@ static void bench_matmul(liz_dtype dtype, int32_t n_out, int32_t n_in, size_t n_
     assert_true(liz_act_open(&act, n_tok, (size_t)n_in, form));
     double best = 1e9;
     for (int r = 0; r < 7; r++) {
-        liz_act_prepare(&tested, &act, (liz_act_source){x, (size_t)n_in, NULL}, n_tok, (size_t)n_in, form, 0, 1);
+        liz_act_prepare(&tested, &act, (liz_act_source){.x = x, .stride = (size_t)n_in}, n_tok, (size_t)n_in, form, 0,
+                        1);
         double t = seconds();
         liz_team_run(p.team, multiply_dealt, &p);
         t = seconds() - t;
