@@ -163,9 +163,9 @@ $(FUZZ_LINE_BIN): $(BUILD)/fuzz/%: $(BUILD)/fuzz/fuzz_%.o $(filter %.o,$(FUZZ_MA
 
 # Tests of instructions that a machine lacks: the machine code of every build, whose instructions are done in software.
 SOFTWARE_OBJ = $(BUILD)/tests/lib/x86/illegal.o
-AMX_TESTS = kernel/test_kernel model/test_reference model/test_moe model/test_settings model/test_shared_keys whole/test_adapters \
-    train/test_gemm train/test_gradients cli/test_score_tiers cli/test_same_bytes.
-AVXVNNI_TESTS = kernel/test_kernel
+AMX_TESTS = kernel/test_kernel kernel/test_attention model/test_reference model/test_moe model/test_settings model/test_shared_keys \
+    whole/test_adapters train/test_gemm train/test_gradients cli/test_score_tiers cli/test_same_bytes.
+AVXVNNI_TESTS = kernel/test_kernel kernel/test_attention
 software_tests = $(foreach t,$2,$(patsubst $(BUILD)/%,$(BUILD)/$1/%,$(filter $(BUILD)/tests/$t,$(TEST_BIN))))
 define software
 $(BUILD)/$1/lizzie: $(BUILD)/tests/lib/x86/$2.o $$(SOFTWARE_OBJ) $$(CLI_OBJ) $(BUILD)/libabove.a $(BUILD)/liblizzie.a

@@ -3,9 +3,9 @@
  * By products: a page of keys lies like two panels of weights, a row a key, so scores are a product of the queries with
  * it, in the order that attention.h defines: chains of even and odd elements for each 32. A page of values lies like
  * one group of panels, a row an element, so p times values is the next product. Keys that a row does not see have p =
- * 0, which adds nothing to a sum. The steps between the products are the tier's own, for a few rows at a time, so that
- * these are found in the nearest cache by the next step; and a block is met by 32 rows after 32, whose scores have room
- * there.
+ * 0, which adds nothing to a sum of numbers. The steps between the products are the tier's own, for a few rows at a
+ * time, so that these are found in the nearest cache by the next step; and a block is met by 32 rows after 32, whose
+ * scores have room there.
  *
  * Pages are a few KiB each and lie far apart, so that no processor guesses the next one: each is asked for by hand
  * while another is computed with. */

@@ -306,16 +306,18 @@ static void ROWS(attn_merge)(const liz_attn_sums *run, const liz_attn_sums *bloc
         liz_v16 greatest = liz_v16_max(m, m_block);
         liz_v16 f = liz_v16_exp(liz_v16_sub(m, greatest)), g = liz_v16_exp(liz_v16_sub(m_block, greatest));
         liz_v16 sum = liz_v16_add(liz_v16_mul(l, f), liz_v16_mul(l_block, g));
-        liz_m16 met = liz_v16_lt(liz_v16_zero(), l_block);
-        liz_v16_store(run->m + first, liz_v16_select(met, greatest, m));
-        liz_v16_store(run->l + first, liz_v16_select(met, sum, l));
+        liz_m16 unmet = liz_v16_lt(l_block, liz_v16_set(0.5f)); /* what is greatest has p = 1, or nothing is a number */
+        liz_v16_store(run->m + first, liz_v16_select(unmet, m, greatest));
+        liz_v16_store(run->l + first, liz_v16_select(unmet, l, sum));
         liz_v16_store(kept, f);
         liz_v16_store(added, g);
         for (size_t i = first; i < n_rows && i < first + 16; i++) {
             float *o = run->o + i * run->o_stride;
             const float *o_block = block->o + i * block->o_stride;
             const liz_v16 old = liz_v16_set(kept[i - first]), new = liz_v16_set(added[i - first]);
-            for (int j = 0; j < n_embd && block->l[i] > 0; j += 16)
+            if (block->l[i] == 0)
+                continue;
+            for (int j = 0; j < n_embd; j += 16)
                 liz_v16_store(o + j,
                               liz_v16_fma(liz_v16_load(o_block + j), new, liz_v16_mul(liz_v16_load(o + j), old)));
         }

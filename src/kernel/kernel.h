@@ -114,8 +114,8 @@ typedef struct liz_attn_scores {
 } liz_attn_scores;
 
 /* (m, l, o) of rows (kernel/attention.h): before the first block m = -infinity, l = 0, o = 0; a row that met no key of
- * a block has l = 0 there and stays as it is. All rows' m and l are there for a multiple of 16 rows, l of a block being
- * 0 beyond n_rows. */
+ * a block has l = 0 there, at least 1 otherwise, and stays as it is. All rows' m and l are there for a multiple of 16
+ * rows, l of a block being 0 beyond n_rows. */
 typedef struct liz_attn_sums {
     float *m, *l, *o; /* [n_rows], [n_rows], [n_rows, o_stride] */
     size_t o_stride;
@@ -129,7 +129,8 @@ typedef struct liz_kernel {
     liz_gemm_i8_fn *gemm_i8[LIZ_PACK_COUNT];
     size_t gemm_i8_min; /* tokens from which gemm_i8 pays */
     liz_gemm_bf16_fn *gemm_bf16;
-    void (*tiles_begin)(void); /* around gemm_*: configures this thread's tile registers, where there are any */
+    void (*tiles_begin)(void); /* around gemm_* and products of attention: configures this thread's tile registers,
+                                  where there are any */
     void (*tiles_end)(void);
 
     /* x [n] to one token's q [nb, 256], d [nb], sum [nb]; what lies past n in the last block is zero. A block with a

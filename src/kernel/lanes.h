@@ -59,9 +59,7 @@ LIZ_LANE_FN void liz_v16_transpose(liz_v16 *x)
     for (int i = 0; i < 16; i++)
         x[i] = liz_v16_load(b[i]);
 }
-#endif
 
-#if !defined(__AVX512F__)
 /* What is bfloat16 already: of a and b the 32 upper halves in some order. */
 LIZ_LANE_FN void liz_v16_store_upper(uint16_t *p, liz_v16 a, liz_v16 b, const uint16_t *order)
 {

@@ -11,8 +11,8 @@ enum { TILE_TOKENS = 16, PAIR_TOKENS = 32, TILE_BYTES = 1024 };
 enum { GEMM_BF16_MIN = 4 /* tokens from which it pays */, ACT_CACHED_BYTES = 1 << 20 };
 enum { LEAST_PANELS = 8 }; /* fewer are not worth a beginning */
 
-/* Results of so many bytes leave the second-level cache before they are read; to put them there first reads them from
- * memory. */
+/* Results of a pass of so many bytes leave the second-level cache before they are read; to put them there first reads
+ * them from memory. */
 enum { STREAM_BYTES = 3 << 20 };
 
 static size_t round_up(size_t n, size_t unit) { return liz_div_up(n, unit) * unit; }
@@ -74,12 +74,11 @@ static const float *source_part(liz_act_source source, size_t n_tok, size_t t, s
     if (!is_there(source, n_tok, t))
         return NULL;
     size_t at = (source.rows != NULL ? (size_t)source.rows[t] : t) * source.stride + first;
-    float *x = source.x + at;
     if (source.activate != NULL && source.gate != NULL)
-        source.activate(source.gate + at, x, n, x);
+        source.activate(source.gate + at, source.up + at, n, source.up + at);
     else if (source.activate != NULL)
-        source.activate(x, NULL, n, x);
-    return x;
+        source.activate(source.up + at, NULL, n, source.up + at);
+    return source.x + at;
 }
 
 /* One block of 256 of up to 16 tokens, and its tiles, where tokens that are not there become zeros. */
@@ -139,7 +138,7 @@ void liz_act_prepare(const liz_kernel *kernel, liz_act *act, liz_act_source sour
 {
     LIZ_DASSERT(round_up(n_tok, LIZ_ACT_ALIGN) * liz_act_stride(liz_div_up(n_in, LIZ_BLOCK_LEN)) <=
                 round_up(act->n_tok_max, PAIR_TOKENS) * liz_act_stride(liz_div_up(act->n_in_max, LIZ_BLOCK_LEN)));
-    LIZ_DASSERT(source.activate == NULL || (forms & (forms - 1)) == 0); /* once */
+    LIZ_DASSERT(source.activate == NULL || (forms & (forms - 1)) == 0);
     if (forms & LIZ_ACT_I8)
         prepare_i8(kernel, act, source, n_tok, n_in, member, n_members);
     if (forms & (LIZ_ACT_F32 | LIZ_ACT_BF16)) {

@@ -1,6 +1,6 @@
 /* matmul.h - y = W x for a step's tokens, shared out over the team.
  *
- * Every member of a team calls these functions with its number; a barrier between `liz_act_prepare` and
+ * Every member of a team calls these functions; a barrier between `liz_act_prepare` and
  * `liz_matmul`, and after `liz_matmul`, is the caller's. Activations are prepared once for all the matrices of
  * one kind that they meet. Work is cut by outputs (panels of 16 rows, pairs where many tokens meet them) and dealt out
  * (sys/team.h), so that a panel's weights are read by one member only, and no member waits long for another. */
@@ -34,14 +34,15 @@ bool liz_act_open(liz_act *act, size_t n_tok_max, size_t n_in_max, unsigned form
 void liz_act_close(liz_act *act);
 
 /* Activations to prepare: floats x [.., n_in], rows `stride` apart. Token t is row t, or row rows[t] where there is a
- * list; -1 leaves a gap. With `activate`, x is made first, in place and row by row of those named: of `gate`, laid out
- * like x, and x, or of x alone where that is NULL. */
+ * list; -1 leaves a gap. With `activate`, x lies in `up` and is made there first, of gate and up laid out alike (`gate`
+ * NULL: of up alone): no row may be listed twice then, and one form be asked for. */
 typedef struct liz_act_source {
-    float *x;
+    const float *x;
     size_t stride;
     const int32_t *rows; /* [n_tok] or NULL */
     liz_gated_fn *activate;
     const float *gate;
+    float *up;
 } liz_act_source;
 
 /* Brings n_tok tokens into the forms asked for. This member's share. */

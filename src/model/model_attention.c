@@ -274,7 +274,7 @@ void liz_model_attention(const liz_worker *w, int layer)
 {
     liz_model *m = w->m;
     const liz_layer *l = &m->w.layers[layer];
-    float *in = stream_in(w, &l->attn_norm);
+    const float *in = stream_in(w, &l->attn_norm);
     prepare(w, in, w->n_tok, (size_t)m->h.n_embd, form_of(&l->q) | form_of(&l->k) | form_of(&l->v));
     linear(w, &l->q, w->n_tok, m->buf.q);
     linear(w, &l->k, w->n_tok, m->buf.k);

@@ -141,7 +141,7 @@ static inline void norm_row(const liz_model *m, const liz_norm *norm, const floa
 }
 
 /* The residual stream as a half of a layer sees it: normed by this member for its tokens, or as it is. */
-static inline float *stream_in(const liz_worker *w, const liz_norm *norm)
+static inline const float *stream_in(const liz_worker *w, const liz_norm *norm)
 {
     liz_model *m = w->m;
     size_t n = (size_t)m->h.n_embd;
@@ -192,7 +192,7 @@ static inline void prepare_here(const liz_worker *w, liz_act_source source, size
 }
 
 /* Activations x [n_tok, n_in], which members have just written. */
-static inline void prepare(const liz_worker *w, float *x, size_t n_tok, size_t n_in, unsigned forms)
+static inline void prepare(const liz_worker *w, const float *x, size_t n_tok, size_t n_in, unsigned forms)
 {
     meet(w);
     prepare_here(w, (liz_act_source){.x = x, .stride = n_in}, n_tok, n_in, forms);

@@ -23,6 +23,7 @@ static void prepare_activated(const liz_worker *w, const liz_layer *l, const int
     liz_model *m = w->m;
     size_t n_ff = (size_t)l->up.matrix.n_out;
     liz_act_source source = {.x = m->buf.up,
+                             .up = m->buf.up,
                              .stride = n_ff,
                              .rows = rows,
                              .activate = m->activate,
@@ -35,7 +36,7 @@ void liz_model_feed_forward(const liz_worker *w, int layer)
     liz_model *m = w->m;
     const liz_layer *l = &m->w.layers[layer];
     size_t n = (size_t)m->h.n_embd;
-    float *in = stream_in(w, &l->ffn_norm);
+    const float *in = stream_in(w, &l->ffn_norm);
     prepare(w, in, w->n_tok, n, form_of(&l->gate) | form_of(&l->up));
     linear(w, &l->gate, w->n_tok, m->buf.gate);
     linear(w, &l->up, w->n_tok, m->buf.up);
@@ -118,7 +119,7 @@ void liz_model_experts(const liz_worker *w, int layer)
 {
     liz_model *m = w->m;
     const liz_layer *l = &m->w.layers[layer];
-    float *in = stream_in(w, &l->ffn_norm);
+    const float *in = stream_in(w, &l->ffn_norm);
     size_t begin, end, n_embd = (size_t)m->h.n_embd;
     prepare(w, in, w->n_tok, n_embd, form_of(&l->router));
     linear(w, &l->router, w->n_tok, m->moe.logits);

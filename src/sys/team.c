@@ -260,6 +260,7 @@ void liz_deal_begin(liz_deal *deal, size_t n, size_t unit, size_t least_units)
     _Atomic uint64_t *left = &deal->team->cursors[deal->member].left;
     uint64_t word = atomic_load_explicit(left, memory_order_relaxed);
     size_t begin, end;
+    LIZ_DASSERT(unit > 0 && least_units > 0);
     deal->number = (deal->number + 1) & NUMBER_MASK;
     deal->n = n;
     deal->unit = unit * (n / unit / UNIT_MASK + 1);

@@ -28,13 +28,13 @@ void liz_team_barrier(liz_team *team);
 void liz_team_share(size_t n, size_t unit, int member, int n_members, size_t *begin, size_t *end);
 
 /* Items that members take as they get to them, so that none waits long for one that is slower or was held up. A run has
- * as many deals as it likes (up to 2^22 from barrier to barrier); every member begins each of them, in the same order.
- */
+ * as many deals as it likes (up to 2^22 from barrier to barrier); every member begins each of them, in the same order,
+ * and takes until nothing is left before it begins the next. */
 typedef struct liz_deal {
     liz_team *team;
     int member;
     uint32_t number;             /* of the deal in this run */
-    size_t n, unit, least_units; /* items, those that go together, and how many such are worth taking */
+    size_t n, unit, least_units; /* items, those that go together, and how many such, at least 1, are worth taking */
 } liz_deal;
 
 /* Inside a run: what the first deal of a member begins from. */

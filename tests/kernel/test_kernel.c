@@ -1,45 +1,25 @@
-/* test_kernel.c - every entry of every tier against the C reference, bit for bit.
+/* test_kernel.c - every entry of every tier but attention's against the C reference, bit for bit.
  *
  * In the manner of dav1d's checkasm: random and nasty inputs from a printed seed, odd and tail sizes, canaries around
  * outputs, an unreadable page after inputs, and the name of the entry when one crashes. The C reference itself is held
  * against sums in double. `--bench [TYPE]` times the entries instead. A tier that this machine lacks is a skip, not a
  * pass. */
 #include "../lib/guarded.h"
+#include "../lib/tiers.h"
 
 #include "base/half.h"
-#include "kernel/attend.h"
-#include "kernel/kernel.h"
-#include "kernel/kernel_tiers.h"
 #include "kernel/matmul.h"
 #include "sys/team.h"
 #include "tensor/quant.h"
 
 #include <math.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #include <cmocka.h>
-
-/* ---- Tiers ---- */
-
-static liz_kernel ref, tested;
-static const char *entry = "";
-
-static void crashed(int sig)
-{
-    char text[128];
-    int n = snprintf(text, sizeof text, "not ok - crashed by signal %d in %s of tier %s, seed %llu\n", sig, entry,
-                     liz_cpu_tier_name(tested.tier), (unsigned long long)rng_seed);
-    if (write(1, text, (size_t)n) < 0)
-        _exit(2);
-    _exit(1);
-}
 
 static const liz_dtype dtypes[] = {
     LIZ_DTYPE_F32,  LIZ_DTYPE_F16,   LIZ_DTYPE_BF16,  LIZ_DTYPE_Q4_0,   LIZ_DTYPE_Q4_1,   LIZ_DTYPE_Q5_0,
@@ -120,24 +100,6 @@ static liz_matrix pack_random(liz_dtype dtype, int32_t n_out, int32_t n_in, uint
     for (size_t i = 0; i * LIZ_PANEL_ROWS < (size_t)n_out; i++)
         liz_pack_panel(&m, dtype, *rows, i);
     return m;
-}
-
-static float *random_floats(size_t n)
-{
-    float *x = guarded(n * sizeof *x);
-    for (size_t i = 0; i < n; i++) {
-        uint32_t kind = rnd() % 64;
-        x[i] = kind == 0 ? 0 : kind == 1 ? 20 * rnd_gauss() : kind == 2 ? ldexpf(rnd_gauss(), -128) : rnd_gauss();
-    }
-    return x;
-}
-
-static float *gauss_floats(size_t n)
-{
-    float *x = guarded(n * sizeof *x);
-    for (size_t i = 0; i < n; i++)
-        x[i] = rnd_gauss();
-    return x;
 }
 
 /* ---- Packing ---- */
@@ -246,15 +208,6 @@ static acts random_acts(const liz_kernel *kernel, size_t n_tok, size_t n_in)
         kernel->quantize_i8(a.x + t * n_in, n_in, a.q + t * liz_act_stride(a.n_blocks) * 256, a.d + t * a.n_blocks,
                             a.sum + t * a.n_blocks);
     return a;
-}
-
-static void compare(const float *a, const float *b, size_t n, const char *what, size_t n_in, size_t n_tok)
-{
-    for (size_t i = 0; i < n; i++)
-        if (memcmp(&a[i], &b[i], 4) != 0 && !(isnan(a[i]) && isnan(b[i])))
-            fail_msg("%s %s: element %zu is %a, the reference says %a (n_in %zu, n_tok %zu, seed %llu)",
-                     liz_cpu_tier_name(tested.tier), what, i, (double)b[i], (double)a[i], n_in, n_tok,
-                     (unsigned long long)rng_seed);
 }
 
 /* Every bit pattern a file can hold: no undefined behaviour in packing, the same numbers on every tier. */
@@ -394,13 +347,16 @@ static void check_matmul(liz_dtype dtype, int32_t n_out, int32_t n_in, size_t n_
     for (size_t t = 0; t < n_tok; t++)
         memcpy(reversed + t * (size_t)n_in, x + (n_tok - 1 - t) * (size_t)n_in, (size_t)n_in * sizeof *x);
     liz_act_source listed = {.x = reversed, .stride = (size_t)n_in, .rows = order};
-    liz_act_source activated = {.x = made, .stride = (size_t)n_in, .activate = tested.silu_mul, .gate = gate};
+    liz_act_source activated = {
+        .x = made, .up = made, .stride = (size_t)n_in, .activate = tested.silu_mul, .gate = gate};
     for (int n_members = 1; n_members <= MATMUL_MEMBERS_MAX; n_members++) {
         size_t first = n_members == 4 ? LIZ_ACT_ALIGN : 0;
         liz_act_source source = n_members == 4 ? listed : n_members == 3 ? activated : all;
         memcpy(made, up, n_x * sizeof *up);
         for (int member = 0; member < n_members; member++)
             liz_act_prepare(&tested, &act, source, first + n_tok, (size_t)n_in, form, member, n_members);
+        if (source.activate != NULL)
+            compare(x, made, n_x, "activation", (size_t)n_in, n_tok);
         p.kernel = &tested, p.first = first, p.y = (float *)(void *)got;
         multiply(&p, n_members);
         compare(want, (float *)(void *)got, n_y, "matmul", (size_t)n_in, n_tok);
@@ -582,260 +538,7 @@ static void test_rope(void **state)
         }
 }
 
-/* ---- Attention ---- */
-
-static size_t attn_page_bytes(liz_attn_elem elem, size_t n)
-{
-    size_t scales = (n + LIZ_GROUP_LEN - 1) / LIZ_GROUP_LEN * 2;
-    return LIZ_ATTN_PAGE * (elem == LIZ_ATTN_F32 ? 4 * n : elem == LIZ_ATTN_BF16 ? 2 * n : n + scales);
-}
-
-/* Pages of x [n, n_embd] by the tier's own store, which must be the reference's. What is not stored is finite, but for
- * scales of int8, which may be anything. */
-static void fill_pages(liz_attn_elem elem, size_t n, int n_embd, bool values, const float *x, const uint8_t **pages)
-{
-    size_t bytes = attn_page_bytes(elem, (size_t)n_embd);
-    uint8_t *page[2] = {NULL, NULL};
-    for (size_t t = 0; t < n; t++) {
-        int slot = (int)(t % LIZ_ATTN_PAGE);
-        for (int i = 0; i < 2; i++) {
-            const liz_kernel *kernel = i ? &tested : &ref;
-            if (slot == 0) {
-                page[i] = guarded(bytes);
-                memset(page[i], elem == LIZ_ATTN_I8 ? 0xFF : 0, bytes);
-            }
-            entry = values ? "store_value" : "store_key";
-            (values ? kernel->store_value : kernel->store_key)[elem](x + t * (size_t)n_embd, n_embd, slot, page[i]);
-        }
-        if (slot == LIZ_ATTN_PAGE - 1 || t == n - 1) {
-            assert_memory_equal(page[0], page[1], bytes);
-            pages[t / LIZ_ATTN_PAGE] = page[0];
-        }
-    }
-}
-
-/* What a case of attention varies: runs of n_tok tokens from `pos` on (each run seven later than the one before), whose
- * first n_shared keys are the same. */
-typedef struct attn_case {
-    liz_attn_elem elem;
-    bool sinks;
-    size_t pos, window, n_shared;
-    int n_runs, n_tok, n_group, n_embd;
-    float softcap;
-} attn_case;
-
-enum { ATTN_PAGES_MAX = 16 };
-
-/* Keys and values of a run. */
-typedef struct attn_keys {
-    float *k, *v;
-    const uint8_t *k_pages[ATTN_PAGES_MAX], *v_pages[ATTN_PAGES_MAX];
-} attn_keys;
-
-static size_t run_pos(const attn_case *c, size_t run) { return c->pos + 7 * run; }
-static size_t run_rows(const attn_case *c) { return (size_t)(c->n_tok * c->n_group); }
-
-/* Row i of all, heads within tokens within runs. */
-static liz_attn_row attn_row(const attn_case *c, size_t i, const float *q, const float *sinks, float *out)
-{
-    size_t head = i % (size_t)c->n_group, tok = i / (size_t)c->n_group % (size_t)c->n_tok;
-    size_t n_keys = run_pos(c, i / run_rows(c)) + tok + 1, at = i * (size_t)c->n_embd;
-    return (liz_attn_row){.q = q + at,
-                          .first_key = n_keys > c->window ? n_keys - c->window : 0,
-                          .n_keys = n_keys,
-                          .sink = c->sinks ? sinks + head : NULL,
-                          .out = out + at};
-}
-
-/* One head in double: the value that element i of the result must have, for each i. */
-static void attend_double(const attn_case *c, const liz_attn_row *row, const attn_keys *keys, double *out)
-{
-    double total = 0, most = -1e300, sums[256] = {0};
-    for (int pass = 0; pass < 2; pass++)
-        for (size_t t = row->first_key; t < row->n_keys; t++) {
-            double s = 0;
-            for (int i = 0; i < c->n_embd; i++)
-                s += (double)row->q[i] * (double)keys->k[t * (size_t)c->n_embd + (size_t)i];
-            s *= 0.125;
-            if (c->softcap > 0)
-                s = (double)c->softcap * tanh(s / (double)c->softcap);
-            if (pass == 0) {
-                most = s > most ? s : most;
-                continue;
-            }
-            double p = exp(s - most);
-            total += p;
-            for (int i = 0; i < c->n_embd; i++)
-                sums[i] += p * (double)keys->v[t * (size_t)c->n_embd + (size_t)i];
-        }
-    if (row->sink != NULL)
-        total += exp((double)*row->sink - most);
-    for (int i = 0; i < c->n_embd; i++)
-        out[i] = sums[i] / total;
-}
-
-static liz_attn attn_of(const attn_case *c, const liz_kernel *kernel)
-{
-    static liz_attn_row rows[LIZ_ATTN_ROWS];
-    return (liz_attn){.kernel = kernel,
-                      .elem = c->elem,
-                      .n_embd_k = c->n_embd,
-                      .n_embd_v = c->n_embd,
-                      .k_bytes = LIZ_ATTN_PAGE * (size_t)c->n_embd,
-                      .v_bytes = LIZ_ATTN_PAGE * (size_t)c->n_embd,
-                      .scale = 0.125f,
-                      .softcap = c->softcap,
-                      .scratch = guarded(4 * LIZ_ATTN_SCRATCH_FLOATS(c->n_embd, c->n_embd)),
-                      .rows = rows};
-}
-
-/* All rows together, as a model does it. */
-static void attend_crew(const attn_case *c, const attn_keys *keys, const float *q, const float *sinks, float *out)
-{
-    liz_attn attn = attn_of(c, &tested);
-    for (size_t i = 0; i < (size_t)c->n_runs * run_rows(c); i++)
-        liz_attn_add(&attn, attn_row(c, i, q, sinks, out));
-    assert_true(liz_attn_multiplies(&attn, attn.n_rows) ==
-                (tested.gemm_bf16 != NULL && c->elem == LIZ_ATTN_BF16 && c->n_embd % 32 == 0 && attn.n_rows > 1));
-    tested.tiles_begin();
-    if (c->n_shared > 0)
-        liz_attn_look(&attn, 0, attn.n_rows, keys->k_pages, keys->v_pages, 0, c->n_shared);
-    for (size_t run = 0; run < (size_t)c->n_runs; run++)
-        liz_attn_look(&attn, run * run_rows(c), (run + 1) * run_rows(c), keys[run].k_pages, keys[run].v_pages,
-                      c->n_shared, run_pos(c, run) + (size_t)c->n_tok);
-    liz_attn_finish(&attn);
-    tested.tiles_end();
-}
-
-/* Keys of each run; those that are shared are the first run's pages, and pages outside all windows must not be looked
- * at. */
-static void fill_keys(const attn_case *c, attn_keys *keys)
-{
-    for (size_t run = 0; run < (size_t)c->n_runs; run++) {
-        attn_keys *at = &keys[run];
-        size_t pos = run_pos(c, run), n_keys = pos + (size_t)c->n_tok, n = (size_t)c->n_embd;
-        size_t n_unseen = pos + 1 > c->window ? pos + 1 - c->window : 0;
-        at->k = gauss_floats((n_keys + LIZ_ATTN_PAGE) * n);
-        at->v = gauss_floats((n_keys + LIZ_ATTN_PAGE) * n);
-        memcpy(at->k, keys->k, c->n_shared * n * sizeof(float));
-        memcpy(at->v, keys->v, c->n_shared * n * sizeof(float));
-        fill_pages(c->elem, n_keys, c->n_embd, false, at->k, at->k_pages);
-        fill_pages(c->elem, n_keys, c->n_embd, true, at->v, at->v_pages);
-        for (size_t p = 0; p < n_unseen / LIZ_ATTN_PAGE; p++)
-            at->k_pages[p] = at->v_pages[p] = NULL;
-    }
-}
-
-/* Rows together against the reference row by row, and that against double. */
-static void check_attention(attn_case c)
-{
-    static const char *const names[] = {"attend bf16", "attend f32", "attend int8"};
-    size_t n_embd = (size_t)c.n_embd, n_rows = (size_t)c.n_runs * run_rows(&c), n_out = n_rows * n_embd;
-    attn_keys keys[LIZ_ATTN_ROWS];
-    fill_keys(&c, keys);
-    float *q = gauss_floats(n_out), *sinks = gauss_floats((size_t)c.n_group), *want = guarded(n_out * 4);
-    uint8_t *got = canaries_new(n_out * 4);
-    entry = names[c.elem];
-    for (size_t i = 0; i < n_rows; i++) {
-        const attn_keys *own = &keys[i / run_rows(&c)];
-        liz_attn attn = attn_of(&c, &ref);
-        liz_attn_row row = attn_row(&c, i, q, sinks, want);
-        double right[256];
-        liz_attn_add(&attn, row);
-        liz_attn_look(&attn, 0, 1, own->k_pages, own->v_pages, 0, row.n_keys);
-        liz_attn_finish(&attn);
-        attend_double(&c, &row, own, right);
-        for (size_t j = 0; j < n_embd; j++)
-            assert_true(fabs(right[j] - (double)want[i * n_embd + j]) < (c.elem == LIZ_ATTN_F32 ? 2e-5 : 0.05));
-    }
-    attend_crew(&c, keys, q, sinks, (float *)(void *)got);
-    compare(want, (float *)(void *)got, n_out, entry, c.pos, n_rows);
-    canaries_check(got, n_out * 4, entry);
-    guards_release();
-}
-
-static void test_attention(void **state)
-{
-    (void)state;
-    static const size_t lengths[] = {1, 2, 15, 16, 17, 31, 32, 33, 100, 128, 129, 160, 257, 300};
-    static const size_t windows[] = {SIZE_MAX, 1, 16, 17, 40, 130};
-    static const struct {
-        int n_group, n_embd;
-        bool sinks;
-        float softcap;
-    } shapes[] = {{1, 64, false, 0}, {3, 32, true, 0}, {1, 16, false, 1.5f}, {2, 80, true, 0}, {2, 32, false, 50}};
-    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++)
-        for (int elem = 0; elem < LIZ_ATTN_ELEM_COUNT; elem++)
-            for (size_t w = 0; w < sizeof windows / sizeof *windows; w++)
-                for (size_t j = w % 2; j < sizeof shapes / sizeof *shapes; j += 2)
-                    check_attention((attn_case){.elem = (liz_attn_elem)elem,
-                                                .pos = lengths[i] - 1,
-                                                .window = windows[w],
-                                                .n_runs = 1,
-                                                .n_tok = 1,
-                                                .n_group = shapes[j].n_group,
-                                                .n_embd = shapes[j].n_embd,
-                                                .sinks = shapes[j].sinks,
-                                                .softcap = shapes[j].softcap});
-}
-
-/* Neighbouring tokens. */
-static void test_attention_runs(void **state)
-{
-    (void)state;
-    static const size_t begins[] = {0, 1, 15, 31, 32, 100, 120, 127, 128, 250, 380};
-    for (size_t i = 0; i < sizeof begins / sizeof *begins; i++)
-        for (int n_group = 1; n_group <= 8; n_group *= 2)
-            for (int n_tok = 1; n_tok * n_group <= LIZ_ATTN_ROWS; n_tok += n_tok < 3 ? 1 : n_tok < 30 ? 5 : 31) {
-                attn_case c = {.elem = n_tok % 3 == 2 ? (liz_attn_elem)(i % LIZ_ATTN_ELEM_COUNT) : LIZ_ATTN_BF16,
-                               .pos = begins[i],
-                               .window = SIZE_MAX,
-                               .n_runs = 1,
-                               .n_tok = n_tok,
-                               .n_group = n_group,
-                               .n_embd = n_tok % 2 ? 64 : 32,
-                               .sinks = i % 3 == 1,
-                               .softcap = i % 4 == 2 ? 30 : 0};
-                check_attention(c);
-                c.window = 1 + (i * 37 + (size_t)n_tok) % 170;
-                check_attention(c);
-            }
-}
-
-/* Sequences that begin alike. */
-static void test_attention_crews(void **state)
-{
-    (void)state;
-    for (size_t n_shared = 128; n_shared <= 256; n_shared += 128)
-        for (int elem = 0; elem < LIZ_ATTN_ELEM_COUNT; elem++)
-            for (int n_group = 1; n_group <= 4; n_group++)
-                for (int n_tok = 1; n_tok <= 3; n_tok++) {
-                    attn_case c = {.elem = (liz_attn_elem)elem,
-                                   .pos = n_shared + (size_t)(elem * 20 + n_tok),
-                                   .window = SIZE_MAX,
-                                   .n_shared = n_shared,
-                                   .n_runs =
-                                       LIZ_ATTN_ROWS / (n_group * n_tok) < 9 ? LIZ_ATTN_ROWS / (n_group * n_tok) : 9,
-                                   .n_tok = n_tok,
-                                   .n_group = n_group,
-                                   .n_embd = n_group == 3 ? 80 : 64,
-                                   .sinks = n_tok == 2,
-                                   .softcap = n_group == 2 ? 30 : 0};
-                    assert_true(c.n_runs > 1);
-                    check_attention(c);
-                    c.window = 150;
-                    check_attention(c);
-                }
-}
-
 /* ---- Benchmark ---- */
-
-static double seconds(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static void bench_matmul(liz_dtype dtype, int32_t n_out, int32_t n_in, size_t n_tok, const char *cache)
 {
@@ -876,70 +579,23 @@ static void bench_matmul(liz_dtype dtype, int32_t n_out, int32_t n_in, size_t n_
     guards_release();
 }
 
-/* One token's group of four heads, and eight tokens', over 4,096 keys of one kv head. */
-static void bench_attention(liz_attn_elem elem, int n_embd)
+/* `type`: the only weight type to time, or NULL. */
+static void bench(liz_tier_id tier, const char *type)
 {
-    enum { N_KEYS = 4096, N_GROUP = 4 };
-    static const char *const names[] = {"bf16", "f32", "int8"};
-    static const uint8_t *k_pages[N_KEYS / LIZ_ATTN_PAGE], *v_pages[N_KEYS / LIZ_ATTN_PAGE];
-    attn_case c = {.elem = elem, .window = SIZE_MAX, .n_runs = 1, .n_group = N_GROUP, .n_embd = n_embd};
-    size_t n = (size_t)n_embd, bytes = 2 * N_KEYS / LIZ_ATTN_PAGE * attn_page_bytes(elem, n);
-    fill_pages(elem, N_KEYS, n_embd, false, gauss_floats(N_KEYS * n), k_pages);
-    fill_pages(elem, N_KEYS, n_embd, true, gauss_floats(N_KEYS * n), v_pages);
-    float *q = gauss_floats(LIZ_ATTN_ROWS * n), *out = guarded(4 * LIZ_ATTN_ROWS * n);
-    for (c.n_tok = 1; c.n_tok <= LIZ_ATTN_ROWS / N_GROUP; c.n_tok *= LIZ_ATTN_ROWS / N_GROUP) {
-        double best = 1e9;
-        c.pos = N_KEYS - (size_t)c.n_tok;
-        tested.tiles_begin();
-        for (int r = 0; r < 9; r++) {
-            liz_attn attn = attn_of(&c, &tested);
-            double t = seconds();
-            for (size_t i = 0; i < run_rows(&c); i++)
-                liz_attn_add(&attn, attn_row(&c, i, q, NULL, out));
-            liz_attn_look(&attn, 0, attn.n_rows, k_pages, v_pages, 0, N_KEYS);
-            liz_attn_finish(&attn);
-            t = seconds() - t;
-            best = t < best ? t : best;
-        }
-        tested.tiles_end();
-        printf("%s,attend %s,%d keys x %d,%zu,warm,%.0f,%.2f,%.1f\n", liz_cpu_tier_name(tested.tier), names[elem],
-               N_KEYS, n_embd, run_rows(&c), best * 1e9, (double)bytes / best / 1e9,
-               4.0 * (double)run_rows(&c) * N_KEYS * (double)n / best / 1e9);
-    }
-    guards_release();
-}
-
-/* `arg`: the only weight type to time, or "attend", or NULL. */
-static void bench(void *arg, int member, int n_members)
-{
-    (void)member, (void)n_members;
-    printf("tier,entry,shape,tokens,cache,ns,GB/s,GFLOP/s\n");
     static const size_t tokens[] = {1, 4, 8, 16, 32, 64, 512};
-    for (int tier = LIZ_TIER_C; tier <= (int)liz_cpu_tier_best(); tier++) {
-        liz_kernel_init(&tested, (liz_tier_id)tier);
-        for (int elem = 0; elem < LIZ_ATTN_ELEM_COUNT && (arg == NULL || strcmp(arg, "attend") == 0); elem++)
-            for (int n_embd = 64; n_embd <= 128; n_embd *= 2)
-                bench_attention((liz_attn_elem)elem, n_embd);
-        for (int i = 0; i < N_DTYPES; i++)
-            for (size_t t = 0; t < sizeof tokens / sizeof *tokens; t++) {
-                bool chosen = arg == NULL || strcmp(arg, liz_dtype_info_get(dtypes[i])->name) == 0;
-                if (!chosen || (tier == LIZ_TIER_C && tokens[t] > 1))
-                    continue;
-                bench_matmul(dtypes[i], 512, 2048, tokens[t], "warm");
-                if ((tokens[t] == 1 || tokens[t] == 32) && tier > LIZ_TIER_C)
-                    bench_matmul(dtypes[i], 65536, 2048, tokens[t], "cold");
-            }
-    }
+    for (int i = 0; i < N_DTYPES; i++)
+        for (size_t t = 0; t < sizeof tokens / sizeof *tokens; t++) {
+            bool chosen = type == NULL || strcmp(type, liz_dtype_info_get(dtypes[i])->name) == 0;
+            if (!chosen || (tier == LIZ_TIER_C && tokens[t] > 1))
+                continue;
+            bench_matmul(dtypes[i], 512, 2048, tokens[t], "warm");
+            if ((tokens[t] == 1 || tokens[t] == 32) && tier > LIZ_TIER_C)
+                bench_matmul(dtypes[i], 65536, 2048, tokens[t], "cold");
+        }
 }
 
-/* ---- Running ---- */
-
-static int test_result;
-
-/* Tests run where kernels run: with denormals flushed to zero. */
-static void run_all(void *arg, int member, int n_members)
+int main(int argc, char **argv)
 {
-    (void)arg, (void)member, (void)n_members;
     const struct CMUnitTest once[] = {
         cmocka_unit_test(test_packed_index_is_a_permutation),
         cmocka_unit_test(test_pack_means_the_weights),
@@ -947,53 +603,10 @@ static void run_all(void *arg, int member, int n_members)
         cmocka_unit_test(test_reference_is_right),
     };
     const struct CMUnitTest each[] = {
-        cmocka_unit_test(test_dot),
-        cmocka_unit_test(test_any_bytes),
-        cmocka_unit_test(test_matmul),
-        cmocka_unit_test(test_matmul_walk),
-        cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_quantize),
+        cmocka_unit_test(test_dot),         cmocka_unit_test(test_any_bytes), cmocka_unit_test(test_matmul),
+        cmocka_unit_test(test_matmul_walk), cmocka_unit_test(test_rows),      cmocka_unit_test(test_quantize),
         cmocka_unit_test(test_rope),
-        cmocka_unit_test(test_attention),
-        cmocka_unit_test(test_attention_runs),
-        cmocka_unit_test(test_attention_crews),
     };
-    liz_kernel_init(&tested, LIZ_TIER_C);
-    test_result |= cmocka_run_group_tests_name("kernel c", once, NULL, NULL);
-    for (int tier = LIZ_TIER_AVX2; tier <= LIZ_TIER_AMX; tier++) {
-        const char *name = liz_cpu_tier_name((liz_tier_id)tier);
-        if (tier > (int)liz_cpu_tier_best()) {
-            fprintf(stderr, "# SKIPPED: kernel tier %s: NOT RUN, this machine lacks it\n", name);
-            continue;
-        }
-        liz_kernel_init(&tested, (liz_tier_id)tier);
-        test_result |= cmocka_run_group_tests_name(name, each, NULL, NULL);
-    }
-#if defined(__x86_64__)
-    if (liz_cpu_has_avxvnni()) {
-        liz_kernel_init(&tested, LIZ_TIER_AVX2);
-        liz_kernel_dot_avx2(&tested);
-        liz_kernel_gemm_avx2(&tested);
-        test_result |= cmocka_run_group_tests_name("avx2 without vnni", each, NULL, NULL);
-    }
-#endif
-}
-
-int main(int argc, char **argv)
-{
-    const char *seed = getenv("LIZZIE_TEST_SEED");
-    rng_seed = seed ? strtoull(seed, NULL, 10) : (uint64_t)time(NULL);
-    fprintf(stderr, "# seed %llu\n", (unsigned long long)rng_seed);
-    signal(SIGSEGV, crashed);
-    signal(SIGILL, crashed);
-    signal(SIGBUS, crashed);
-    liz_kernel_init(&ref, LIZ_TIER_C);
-    liz_cpu_tier_best(); /* asks for AMX before the first tile */
-    liz_team *team;
-    if (liz_team_open(&team, 1, NULL) != LIZ_OK)
-        return 1;
-    bool benching = argc > 1 && strcmp(argv[1], "--bench") == 0;
-    liz_team_run(team, benching ? bench : run_all, argc > 2 ? argv[2] : NULL);
-    liz_team_close(team);
-    return test_result;
+    return tiers_main(argc, argv,
+                      &(tiers_tests){once, sizeof once / sizeof *once, each, sizeof each / sizeof *each, bench});
 }

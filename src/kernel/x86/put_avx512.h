@@ -1,4 +1,4 @@
-/* put_avx512.h - how float products reach y: 16 rows of a token at a time, as a liz_gemm_to says. */
+/* put_avx512.h - how products reach y: 16 rows of a token at a time, as a liz_gemm_to says. */
 #ifndef LIZ_KERNEL_PUT_AVX512_H
 #define LIZ_KERNEL_PUT_AVX512_H
 
