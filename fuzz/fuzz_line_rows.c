@@ -68,11 +68,12 @@ static void read_record(const liz_line_cut *cut, const liz_line_header *header)
     row.index = cut->index;
     if (liz_line_record_read(&record, cut, header, &arena, &row)) {
         check_fields(&record);
-        liz_line_record_json(&record, "id", &row.id);
         if (header == NULL && liz_line_openai_is(&record)) {
             form = LIZ_LINE_FORM_OPENAI;
             bool read = liz_line_openai_read(&record, &arena, &row, &ask);
             FUZZ_CHECK(read == (row.error_code == NULL));
+        } else {
+            liz_line_record_json(&record, "id", &row.id);
         }
     }
     check_out(&row, form);
