@@ -21,7 +21,7 @@ enum { LIZ_ATTN_ROWS = 128, LIZ_ATTN_MEET = 32, LIZ_ATTN_ROWS_READ = LIZ_ATTN_RO
 typedef struct liz_attn_row {
     const float *q;           /* [n_embd_k], rope applied */
     size_t first_key, n_keys; /* it sees positions [first_key, n_keys), at least one */
-    const float *sink;        /* a score it adds that has no value; all rows have one, or NULL */
+    const float *sink;        /* a score it adds that has no value; NULL for all rows or for none */
     float *out;               /* [n_embd_v] */
 } liz_attn_row;
 

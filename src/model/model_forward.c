@@ -74,7 +74,7 @@ static void output(const liz_worker *w)
 static void run_member(void *arg, int id, int n_members)
 {
     liz_worker w = *(const liz_worker *)arg;
-    liz_deal deal = liz_deal_none(w.m->team, id);
+    liz_deal deal = {.team = w.m->team, .member = id};
     w.id = id;
     w.n = n_members;
     w.deal = &deal;

@@ -2,7 +2,8 @@
  *
  * A run publishes fn and arg, then bumps `generation`; workers see it (spinning for a short while, then on a
  * futex) and run. Barriers and the end of a run count arrivals in one counter each. Spinning is bounded by
- * SPINS so that a team wider than the machine still makes progress: a member that waited long yields. */
+ * SPINS so that a team wider than the machine still makes progress: a member that waited long yields. Of a deal there
+ * is one word for each member, changed by compare and swap; nobody waits for it. */
 #include "sys/team.h"
 
 #include <pthread.h>
@@ -228,8 +229,6 @@ void liz_team_share(size_t n, size_t unit, int member_id, int n_members, size_t 
     *begin = first < n ? first : n;
     *end = last < n ? last : n;
 }
-
-liz_deal liz_deal_none(liz_team *team, int member_id) { return (liz_deal){.team = team, .member = member_id}; }
 
 static uint64_t word_of(uint32_t number, size_t begin, size_t end)
 {

@@ -37,8 +37,7 @@ typedef struct liz_deal {
     size_t n, unit, least_units; /* items, those that go together, and how many such, at least 1, are worth taking */
 } liz_deal;
 
-/* Inside a run: what the first deal of a member begins from. */
-liz_deal liz_deal_none(liz_team *team, int member);
+/* Inside a run; the first time with `team` and `member` set and zeros in the rest. */
 void liz_deal_begin(liz_deal *deal, size_t n, size_t unit, size_t least_units);
 
 /* The items [*begin, *end) to do next: two thirds of what is left of the member's own share, from the front; once that

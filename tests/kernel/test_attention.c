@@ -332,5 +332,5 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_attention_crews),
         cmocka_unit_test(test_attention_nan),
     };
-    return tiers_main(argc, argv, &(tiers_tests){NULL, 0, each, sizeof each / sizeof *each, bench});
+    return tiers_main(argc, argv, &(tiers_tests){.each = each, .n_each = sizeof each / sizeof *each, .bench = bench});
 }

@@ -304,7 +304,7 @@ static void multiply_dealt(void *arg, int member, int n_members)
 {
     (void)n_members;
     const product *p = arg;
-    liz_deal deal = liz_deal_none(p->team, member);
+    liz_deal deal = {.team = p->team, .member = member};
     liz_matmul(p->kernel, p->matrix, p->act, p->first, p->n_tok, p->y, (size_t)p->matrix->n_out, p->scratch[member],
                &deal);
 }
@@ -608,5 +608,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_rope),
     };
     return tiers_main(argc, argv,
-                      &(tiers_tests){once, sizeof once / sizeof *once, each, sizeof each / sizeof *each, bench});
+                      &(tiers_tests){.once = once,
+                                     .n_once = sizeof once / sizeof *once,
+                                     .each = each,
+                                     .n_each = sizeof each / sizeof *each,
+                                     .bench = bench});
 }

@@ -60,15 +60,13 @@ double seconds(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static int result;
-
 static void run_all(void *arg, int member, int n_members)
 {
     (void)member, (void)n_members;
-    const tiers_tests *tests = arg;
+    tiers_tests *tests = arg;
     liz_kernel_init(&tested, LIZ_TIER_C);
     if (tests->n_once > 0)
-        result |= _cmocka_run_group_tests("kernel c", tests->once, tests->n_once, NULL, NULL);
+        tests->result |= _cmocka_run_group_tests("kernel c", tests->once, tests->n_once, NULL, NULL);
     for (int tier = LIZ_TIER_AVX2; tier <= LIZ_TIER_AMX; tier++) {
         const char *name = liz_cpu_tier_name((liz_tier_id)tier);
         if (tier > (int)liz_cpu_tier_best()) {
@@ -76,19 +74,17 @@ static void run_all(void *arg, int member, int n_members)
             continue;
         }
         liz_kernel_init(&tested, (liz_tier_id)tier);
-        result |= _cmocka_run_group_tests(name, tests->each, tests->n_each, NULL, NULL);
+        tests->result |= _cmocka_run_group_tests(name, tests->each, tests->n_each, NULL, NULL);
     }
 #if defined(__x86_64__)
     if (liz_cpu_has_avxvnni()) {
         liz_kernel_init(&tested, LIZ_TIER_AVX2);
         liz_kernel_dot_avx2(&tested);
         liz_kernel_gemm_avx2(&tested);
-        result |= _cmocka_run_group_tests("avx2 without vnni", tests->each, tests->n_each, NULL, NULL);
+        tests->result |= _cmocka_run_group_tests("avx2 without vnni", tests->each, tests->n_each, NULL, NULL);
     }
 #endif
 }
-
-static const char *bench_arg;
 
 static void bench_all(void *arg, int member, int n_members)
 {
@@ -97,14 +93,13 @@ static void bench_all(void *arg, int member, int n_members)
     printf("tier,entry,shape,tokens,cache,ns,GB/s,GFLOP/s\n");
     for (int tier = LIZ_TIER_C; tier <= (int)liz_cpu_tier_best(); tier++) {
         liz_kernel_init(&tested, (liz_tier_id)tier);
-        tests->bench((liz_tier_id)tier, bench_arg);
+        tests->bench((liz_tier_id)tier, tests->bench_arg);
     }
 }
 
-int tiers_main(int argc, char **argv, const tiers_tests *tests)
+int tiers_main(int argc, char **argv, tiers_tests *tests)
 {
     const char *seed = getenv("LIZZIE_TEST_SEED");
-    tiers_tests own = *tests;
     rng_seed = seed ? strtoull(seed, NULL, 10) : (uint64_t)time(NULL);
     fprintf(stderr, "# seed %llu\n", (unsigned long long)rng_seed);
     signal(SIGSEGV, crashed);
@@ -116,8 +111,8 @@ int tiers_main(int argc, char **argv, const tiers_tests *tests)
     if (liz_team_open(&team, 1, NULL) != LIZ_OK)
         return 1;
     bool benching = argc > 1 && strcmp(argv[1], "--bench") == 0;
-    bench_arg = argc > 2 ? argv[2] : NULL;
-    liz_team_run(team, benching ? bench_all : run_all, &own);
+    tests->bench_arg = argc > 2 ? argv[2] : NULL;
+    liz_team_run(team, benching ? bench_all : run_all, tests);
     liz_team_close(team);
-    return result;
+    return tests->result;
 }

@@ -20,7 +20,7 @@ extern const char *entry; /* under test */
 float *random_floats(size_t n);
 float *gauss_floats(size_t n);
 
-/* Fails unless they are the same bits; the rest is for the message. */
+/* Fails unless they are the same bits, or both not a number; the rest is for the message. */
 void compare(const float *a, const float *b, size_t n, const char *what, size_t n_in, size_t n_tok);
 
 double seconds(void);
@@ -31,8 +31,10 @@ typedef struct tiers_tests {
     const struct CMUnitTest *each; /* with every other */
     size_t n_each;
     void (*bench)(liz_tier_id tier, const char *arg); /* what --bench [ARG] does with each tier */
+    const char *bench_arg;                            /* these two are tiers_main's */
+    int result;
 } tiers_tests;
 
-int tiers_main(int argc, char **argv, const tiers_tests *tests);
+int tiers_main(int argc, char **argv, tiers_tests *tests);
 
 #endif

@@ -29,7 +29,7 @@ static tally all;
 static void take_all(void *arg, int member, int n_members)
 {
     tally *t = arg;
-    liz_deal deal = liz_deal_none(t->team, member);
+    liz_deal deal = {.team = t->team, .member = member};
     for (int i = 0; i < t->n_deals; i++) {
         size_t begin, end;
         liz_deal_begin(&deal, t->n, t->unit, t->least);
@@ -111,7 +111,7 @@ static void test_deal_alone(void **state)
 static void take_huge(void *arg, int member, int n_members)
 {
     (void)n_members;
-    liz_deal deal = liz_deal_none(all.team, member);
+    liz_deal deal = {.team = all.team, .member = member};
     size_t begin, end, n = (size_t)1 << 40;
     liz_deal_begin(&deal, n, 16, 8);
     while (liz_deal_take(&deal, &begin, &end)) {

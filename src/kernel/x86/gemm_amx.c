@@ -12,10 +12,11 @@
 #include "kernel/lanes.h"
 #include "kernel/x86/decode_avx512.h"
 #include "kernel/x86/put_avx512.h"
+#include "kernel/x86/tiles_amx.h"
 
 #include <string.h>
 
-enum { TILE_BYTES = 1024, BLOCK_TILES = 4, TOKENS = 16, LINE = 64, NEAR_BYTES = 1280, FAR_BYTES = 4096 };
+enum { TILE_BYTES = LIZ_TILE_BYTES, BLOCK_TILES = 4, TOKENS = 16, LINE = 64, NEAR_BYTES = 1280, FAR_BYTES = 4096 };
 
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
@@ -145,17 +146,10 @@ LIZ_INLINE void start_block(const block_pair *pair, int panel, work *w, liz_prep
     _mm512_store_ps(pair->d_rows[panel], _mm512_load_ps(pair->panel[panel]));
 }
 
-/* GCC's tile loads do not say that they read memory: stores from before must not move behind them, nor those after
- * before them. */
-LIZ_INLINE void keep_order(void) { __asm__ volatile("" : : : "memory"); }
-
 static void sums_begin(void)
 {
-    keep_order();
-    _tile_zero(0);
-    _tile_zero(1);
-    _tile_zero(2);
-    _tile_zero(3);
+    liz_tiles_keep_order();
+    liz_tiles_zero_sums();
 }
 
 static void sums_end(int32_t (*whole)[2][16][TOKENS])
@@ -197,7 +191,7 @@ LIZ_INLINE void run_unit(const unit *u, int n_groups, const int n_decoded, const
         const int half = n_decoded == TWO_HALVES ? 1 - h : one_half;
         const block_pair *pair = &u->decoded[half];
         __m512 d_tok = _mm512_load_ps(u->d_tok[h]);
-        keep_order();
+        liz_tiles_keep_order();
 #pragma GCC unroll 1
         for (int p = 0; p < 2; p++) {
             const int panel = n_decoded == TWO_HALVES ? p : h, first = n_decoded == TWO_HALVES ? 0 : 8 * p;
@@ -411,10 +405,7 @@ LIZ_INLINE void multiply(const job *j, const unit_bf16 *u, const products *befor
 {
     size_t n_tok = (d->n_tok + u->n_groups - 1) / u->n_groups, token_bytes = j->act.token * sizeof(uint16_t);
     if (before == NULL) {
-        _tile_zero(0);
-        _tile_zero(1);
-        _tile_zero(2);
-        _tile_zero(3);
+        liz_tiles_zero_sums();
     } else {
         _tile_loadd(0, before->c[0][0], sizeof before->c[0]);
         _tile_loadd(1, before->c[0][1], sizeof before->c[0]);
