@@ -5,8 +5,8 @@
  * that the cache has nothing to give, which is checked; tokens that end a text are forbidden, so that every sequence is
  * as long as asked; nothing is guessed ahead.
  * - prefill: from liz_submit to the first token of a prompt; a first one warms up.
- * - decode with n sequences: the tokens between the moment when the last of them has its first token and the moment
- *   when the first has its last: while all n run together. The profile is of the same steps.
+ * - decode with n sequences: --steps steps in which all n generate, from the fourth on after the last of them began.
+ *   The profile is of the same steps.
  * - line: rows of 100 tokens after 500 that they share, 40 tokens out; from the open model to the last row on disk. */
 #include "cli/cli_bench.h"
 
@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 enum { N_TOKENS = 500, SLACK_TOKENS = 32, LINE_SHARED = 500, LINE_ROW = 100, LINE_OUT = 40 };
+enum { WARM_STEPS = 3 };
 
 typedef struct bench {
     const cli_args *args;
@@ -29,11 +30,13 @@ typedef struct bench {
     uint32_t random, n_prompts;
 } bench;
 
-/* The steps in which all sequences generate: from the first token of the last of them to the last one of the first. */
+/* The steps that are timed: all sequences generate, and did so for WARM_STEPS, in which each gets a page that no
+ * earlier sequence had. The sequence that begins last is told last of a step, so its tokens bound the steps. */
 typedef struct window {
     bench *b;
     int n_waiting; /* sequences without a token */
-    bool over;
+    const struct trace *last;
+    double begin_s, end_s;
     cli_bench_profile before, *sum;
 } window;
 
@@ -80,15 +83,19 @@ static void profile_add_since(bench *b, const cli_bench_profile *before, cli_ben
     }
 }
 
-static void window_note(window *w, bool is_first, bool is_last)
+static void window_note(window *w, const trace *t)
 {
-    if (is_first && --w->n_waiting == 0)
-        profile_now(w->b, &w->before);
-    if (!is_last || w->over)
+    if (t->n_at == 1 && --w->n_waiting == 0)
+        w->last = t;
+    if (t != w->last)
         return;
-    w->over = true;
-    if (w->n_waiting == 0)
+    if (t->n_at == 1 + WARM_STEPS) {
+        w->begin_s = t->at_s[t->n_at - 1];
+        profile_now(w->b, &w->before);
+    } else if (t->n_at == 1 + WARM_STEPS + w->b->args->bench.n_steps) {
+        w->end_s = t->at_s[t->n_at - 1];
         profile_add_since(w->b, &w->before, w->sum);
+    }
 }
 
 static void on_event(void *user, const liz_event *event)
@@ -97,7 +104,7 @@ static void on_event(void *user, const liz_event *event)
     if (event->type == LIZ_EVENT_TOKEN && t->n_at < t->n_at_max) {
         t->at_s[t->n_at++] = now_s();
         if (t->together != NULL)
-            window_note(t->together, t->n_at == 1, t->n_at == t->n_at_max);
+            window_note(t->together, t);
     }
     if (event->type == LIZ_EVENT_DONE && event->finish == LIZ_FINISH_FAILED)
         liz_fail(&t->err, event->status, "%s", event->message);
@@ -156,34 +163,30 @@ static liz_status time_prompt(bench *b, int n_shared, int n_prompt, double *took
     return status;
 }
 
-/* Steps until the last of `n` prompts is computed, in which the others generate already. */
-static int steps_apart(const bench *b, int n)
+/* Tokens that one generates: in the steps that are timed and those before, until the last of `n` prompts is computed,
+ * during which the others generate already. */
+static int predict_together(const bench *b, int n)
 {
     const cli_bench_args *set = &b->args->bench;
-    return n * (set->n_depth - set->n_shared) / b->times->n_prefill_chunk + n / 4 + 4;
+    return 1 + WARM_STEPS + set->n_steps + n * (set->n_depth - set->n_shared) / b->times->n_prefill_chunk + n / 4 + 4;
 }
 
-static liz_status rate_together(const trace *traces, int n, double *tok_s, liz_error *err)
+static liz_status rate_together(const window *w, const trace *traces, int n, double *tok_s, liz_error *err)
 {
-    double begin = 0, end = INFINITY;
     long n_tokens = 0;
-    for (int i = 0; i < n; i++) {
-        begin = fmax(begin, traces[i].at_s[0]);
-        end = fmin(end, traces[i].at_s[traces[i].n_at - 1]);
-    }
     for (int i = 0; i < n; i++)
         for (int k = 0; k < traces[i].n_at; k++)
-            n_tokens += traces[i].at_s[k] > begin && traces[i].at_s[k] <= end;
-    if (n_tokens < n)
-        return liz_fail(err, LIZ_E_STATE, "--steps: %d sequences did not run together: give more", n);
-    *tok_s = (double)n_tokens / (end - begin);
+            n_tokens += traces[i].at_s[k] > w->begin_s && traces[i].at_s[k] <= w->end_s;
+    if (w->end_s <= w->begin_s || n_tokens != (long)n * w->b->args->bench.n_steps)
+        return liz_fail(err, LIZ_E_STATE, "--sequences %d: they did not run together all the time: ask for fewer", n);
+    *tok_s = (double)n_tokens / (w->end_s - w->begin_s);
     return LIZ_OK;
 }
 
 static liz_status time_decode(bench *b, int n, double *tok_s, cli_bench_profile *profile, liz_error *err)
 {
     window together = {.b = b, .n_waiting = n, .sum = profile};
-    const int n_predict = b->args->bench.n_steps + steps_apart(b, n);
+    const int n_predict = predict_together(b, n);
     const int n_shared = b->args->bench.n_shared;
     double took_s;
     trace *traces = calloc((size_t)n, sizeof *traces);
@@ -194,7 +197,7 @@ static liz_status time_decode(bench *b, int n, double *tok_s, cli_bench_profile 
         status = submit(b, n_shared, b->args->bench.n_depth, n_predict, &together, &traces[i], err);
     for (int i = 0; status == LIZ_OK && i < n; i++)
         status = collect(&traces[i], err);
-    status = status ?: rate_together(traces, n, tok_s, err);
+    status = status ?: rate_together(&together, traces, n, tok_s, err);
     for (int i = 0; traces != NULL && i < n; i++)
         trace_close(&traces[i]);
     free(traces);
@@ -385,7 +388,7 @@ static void opts_settle(bench *b)
     b->times->n_prefill_chunk = b->opts.n_prefill_chunk > 0 ? b->opts.n_prefill_chunk : 512;
     for (int i = 0; i < set->n_counts; i++) {
         b->opts.n_parallel = max_int(b->opts.n_parallel, set->counts[i]);
-        n_ctx = max_int(n_ctx, set->n_depth + set->n_steps + steps_apart(b, set->counts[i]));
+        n_ctx = max_int(n_ctx, set->n_depth + predict_together(b, set->counts[i]));
     }
     b->opts.n_ctx = n_ctx;
 }

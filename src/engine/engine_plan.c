@@ -127,7 +127,10 @@ static liz_status plan_begin(liz_engine_plan *plan, const liz_model *model, cons
     LIZ_TRY(liz_cpu_tier(&plan->tier, err));
     plan->n_threads = o->n_threads != 0 ? o->n_threads : liz_cpu_count();
     plan->n_ctx = o->n_ctx != 0 ? o->n_ctx : params->n_ctx_train;
-    plan->n_prefill_chunk = liz_least_i32(o->n_prefill_chunk != 0 ? o->n_prefill_chunk : CHUNK_DEFAULT, plan->n_ctx);
+    int32_t n_parallel = o->n_parallel != 0 ? o->n_parallel : N_PARALLEL_DEFAULT;
+    int64_t n_prompts = (int64_t)plan->n_ctx * n_parallel; /* no step has more */
+    int32_t n_chunk = o->n_prefill_chunk != 0 ? o->n_prefill_chunk : CHUNK_DEFAULT;
+    plan->n_prefill_chunk = n_chunk < n_prompts ? n_chunk : (int32_t)n_prompts;
     liz_cache_opts cache = liz_engine_plan_cache_opts(plan, model, o);
     if (!liz_cache_page_bytes(&cache, &plan->page_bytes))
         return liz_fail(err, LIZ_E_LIMIT, "a page of the attention cache is larger than memory can be");
@@ -135,7 +138,7 @@ static liz_status plan_begin(liz_engine_plan *plan, const liz_model *model, cons
         plan->available_bytes = o->memory_max_bytes;
     else
         plan->available_bytes = liz_memory_available() / 16 * 15;
-    return step_plan(plan, model, o->n_parallel != 0 ? o->n_parallel : N_PARALLEL_DEFAULT, err);
+    return step_plan(plan, model, n_parallel, err);
 }
 
 static liz_status refuse(const liz_engine_plan *plan, liz_error *err)

@@ -44,6 +44,21 @@ static void test_defaults(void **state)
     liz_model_close(model);
 }
 
+/* A step may hold the prompts of many short sequences, but no more than all of them are. */
+static void test_chunks(void **state)
+{
+    (void)state;
+    liz_engine_plan plan;
+    liz_model *model = model_of(mib, 1000, 2048);
+    liz_engine_opts opts = {.n_ctx = 100, .n_parallel = 8, .n_prefill_chunk = 512};
+    assert_int_equal(liz_engine_plan_make(&plan, model, &opts, NULL), LIZ_OK);
+    assert_int_equal(plan.n_prefill_chunk, 512);
+    opts.n_parallel = 2;
+    assert_int_equal(liz_engine_plan_make(&plan, model, &opts, NULL), LIZ_OK);
+    assert_int_equal(plan.n_prefill_chunk, 200);
+    liz_model_close(model);
+}
+
 /* Less and less memory: never more than allowed, always one whole context, first fewer pages, then fewer sequences,
  * then no. */
 static void test_less_and_less(void **state)
@@ -119,6 +134,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_chunks),
         cmocka_unit_test(test_less_and_less),
         cmocka_unit_test(test_options_out_of_range),
         cmocka_unit_test(test_absurd_models),
