@@ -72,6 +72,7 @@ _Static_assert(sizeof(work) <= LIZ_GEMM_SCRATCH_BYTES(0) &&
 /* A block of two panels, and where it is decoded to. */
 typedef struct block_pair {
     const uint8_t *panel[2]; /* the same twice where there is no second */
+    size_t n_left, n_panel;  /* bytes from here to the panel's end, and of a whole one */
     float (*d_rows)[16];
     int8_t (*tiles)[2][TILE_BYTES]; /* [k][panel] */
 } block_pair;
@@ -129,15 +130,23 @@ LIZ_INLINE void decode_row(const uint8_t *block, const liz_scales512 *scales, in
     _mm512_store_si512(to + 64 * row + 2 * TILE_BYTES, x[1]);
 }
 
-/* Asks for a part, of n, of a block's length from some way into it: what is near for the first-level cache; what is far
- * for the second, which has more requests under way at a time. */
-LIZ_INLINE void ask_ahead(const uint8_t *block, size_t block_bytes, size_t part, size_t n)
+/* Where a panel goes on so many bytes from a block's beginning: past its end in the next pair, behind the other panel.
+ */
+LIZ_INLINE const char *further(const block_pair *pair, int panel, size_t at)
 {
-    const char *at = (const char *)block + part * (block_bytes / n);
+    return (const char *)pair->panel[panel] + at + (at < pair->n_left ? 0 : pair->n_panel);
+}
+
+/* Asks for a part, of n, of a block's length from some way into it: what is near for the first-level cache; what is far
+ * for the second, which has more requests under way at a time and, asked for one line, gets its neighbours too. */
+LIZ_INLINE void ask_ahead(const block_pair *pair, int panel, size_t block_bytes, size_t part, size_t n)
+{
+    size_t begin = part * (block_bytes / n);
+    const char *near = further(pair, panel, begin + NEAR_BYTES), *far = further(pair, panel, begin + FAR_BYTES);
     for (size_t i = 0; i < block_bytes / n; i += LINE)
-        _mm_prefetch(at + i + NEAR_BYTES, _MM_HINT_T0);
-    for (size_t i = 0; i < block_bytes / n; i += 2 * LINE)
-        _mm_prefetch(at + i + FAR_BYTES, _MM_HINT_T1);
+        _mm_prefetch(near + i, _MM_HINT_T0);
+    for (size_t i = 0; i < block_bytes / n; i += 4 * LINE)
+        _mm_prefetch(far + i, _MM_HINT_T1);
 }
 
 LIZ_INLINE void start_block(const block_pair *pair, int panel, work *w, liz_prepare512_fn *prepare)
@@ -202,9 +211,9 @@ LIZ_INLINE void run_unit(const unit *u, int n_groups, const int n_decoded, const
             for (int part = 0; part < 4; part++) {
                 multiply_part(part, tiles, x, x + u->x_group, n_groups);
                 if (n_decoded == TWO_HALVES)
-                    ask_ahead(u->decoded[0].panel[panel], block_bytes, (size_t)(4 * h + part), 8);
+                    ask_ahead(&u->decoded[0], panel, block_bytes, (size_t)(4 * h + part), 8);
                 else if (n_decoded == ONE_HALF)
-                    ask_ahead(pair->panel[panel], block_bytes, (size_t)(8 * half + 4 * p + part), 16);
+                    ask_ahead(pair, panel, block_bytes, (size_t)(8 * half + 4 * p + part), 16);
 #pragma GCC unroll 4
                 for (int r = 0; r < 4; r++) {
                     if (r < n_decoded)
@@ -241,9 +250,11 @@ typedef struct walk {
 /* Block `at` of the walk; the last once more where there is none. */
 static block_pair block_at(const walk *k, size_t at, work *w)
 {
-    size_t i = least(at, k->n_all - 1), panel = i / k->n_blocks * 2;
-    const uint8_t *block = k->panels + (panel * k->n_blocks + i % k->n_blocks) * k->block_bytes;
-    return (block_pair){{block, panel + 1 < k->n_panels ? block + k->n_blocks * k->block_bytes : block},
+    size_t i = least(at, k->n_all - 1), panel = i / k->n_blocks * 2, n_panel = k->n_blocks * k->block_bytes;
+    const uint8_t *block = k->panels + panel * n_panel + i % k->n_blocks * k->block_bytes;
+    return (block_pair){{block, panel + 1 < k->n_panels ? block + n_panel : block},
+                        n_panel - i % k->n_blocks * k->block_bytes,
+                        n_panel,
                         w->d_rows[at % 3],
                         w->tiles[at % k->n_kept]};
 }
