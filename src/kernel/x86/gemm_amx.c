@@ -169,15 +169,17 @@ static void sums_end(int32_t (*whole)[2][16][TOKENS])
     _tile_stored(3, whole[1][1], 64);
 }
 
-/* acc [panel][row][token] to y [token][row]. */
-LIZ_INLINE void store_group(const sums *s, size_t g, float *y, size_t y_stride, size_t n_tok, size_t n_rows,
+/* acc [panel][row][token] to y [token][row]; acc begins anew. */
+LIZ_INLINE void store_group(sums *s, size_t g, float *y, size_t y_stride, size_t n_tok, size_t n_rows,
                             liz_gemm_to to)
 {
     __mmask16 rows[] = {liz_rows_mask(n_rows), n_rows > 16 ? liz_rows_mask(n_rows - 16) : 0};
     __m512i columns[2][16];
     for (int panel = 0; panel < 2; panel++) {
-        for (int r = 0; r < 16; r++)
+        for (int r = 0; r < 16; r++) {
             columns[panel][r] = _mm512_load_si512(s->acc[panel][g][r]);
+            _mm512_store_si512(s->acc[panel][g][r], _mm512_setzero_si512());
+        }
         liz_transpose_words(columns[panel]);
     }
     for (size_t t = 0; t < n_tok; t++) {
@@ -267,7 +269,7 @@ static walk walk_of(const uint8_t *panels, size_t block_bytes, size_t n_blocks, 
     return (walk){panels, block_bytes, n_blocks, n_panels, n_tok, n_rows, n_all, n_groups, n_sets, n_sets > 1 ? 2 : 1};
 }
 
-static void store_pair(const walk *k, size_t pair, const work *w, float *y, size_t y_stride, liz_gemm_to to)
+static void store_pair(const walk *k, size_t pair, work *w, float *y, size_t y_stride, liz_gemm_to to)
 {
     size_t row = pair * 2 * LIZ_PANEL_ROWS;
     for (size_t t = 0; t < k->n_tok; t += TOKENS)
@@ -304,10 +306,8 @@ static void gemm_integer(const walk *k, const units *of, const liz_act_i8 *act, 
                 (set == 0 ? of->first_half : of->second_half)(&u);
             else
                 (k->n_groups == 1 ? of->two_halves_16 : of->two_halves)(&u);
-            if (at > 0 && at % k->n_blocks == 0 && set == 0) {
+            if (at > 0 && at % k->n_blocks == 0 && set == 0)
                 store_pair(k, at / k->n_blocks - 1, w, y, y_stride, to);
-                memset(w->sets, 0, k->n_sets * sizeof(sums));
-            }
             sums_end(w->whole);
             u.d_rows = (const float(*)[16])now.d_rows;
             u.d_tok[0] = act->tile_d + x_block * TOKENS;
