@@ -6,6 +6,7 @@
  * d_row * d_token, acc). The three are interleaved finely, by hand: a processor looks some 500 instructions ahead,
  * which the loads of four tiles fill. What units work on has to stay in the first-level cache beside what streams
  * through it, so for up to 32 tokens weights are decoded only half a block ahead, into the tiles of the half just used.
+ * Bytes (i8) are multiplied where they lie.
  * bf16: tokens are the left operand; tiles accumulate in floating point over all of k, in the order that
  * docs/kernels.md takes as the definition, put away and taken up again between slices of k. */
 #include "kernel/kernel_tiers.h"
@@ -79,7 +80,7 @@ typedef struct block_pair {
 
 typedef struct unit {
     work *w;
-    const int8_t (*tiles)[2][TILE_BYTES];
+    const int8_t *tiles[2];    /* of each panel: decoded, or the rows of the block itself */
     const int8_t *x;           /* the first 16 tokens' tiles, */
     size_t x_group;            /* and how many bytes from them the second's are */
     const float (*d_rows)[16]; /* of the unit before, as are d_tok and s */
@@ -96,17 +97,17 @@ LIZ_INLINE void settle(const int32_t *whole, float d_row, __m512 d_tok, float *a
 
 /* One of four parts of a step: a step is the tiles of 64 k against those of one or two groups of 16 tokens. A pair
  * of panels uses a token tile once, so it is loaded without pushing the rest out of the first-level cache. */
-LIZ_INLINE void multiply_part(int part, const int8_t (*tiles)[TILE_BYTES], const int8_t *x0, const int8_t *x1,
-                              int n_groups)
+LIZ_INLINE void multiply_part(int part, const int8_t *w0, const int8_t *w1, size_t row_bytes, const int8_t *x0,
+                              const int8_t *x1, int n_groups)
 {
     switch (part) {
     case 0:
-        _tile_loadd(4, tiles[0], 64);
+        _tile_loadd(4, w0, row_bytes);
         _tile_stream_loadd(6, x0, 64);
         break;
     case 1:
         _tile_dpbssd(0, 4, 6);
-        _tile_loadd(5, tiles[1], 64);
+        _tile_loadd(5, w1, row_bytes);
         break;
     case 2:
         _tile_dpbssd(2, 5, 6);
@@ -170,8 +171,7 @@ static void sums_end(int32_t (*whole)[2][16][TOKENS])
 }
 
 /* acc [panel][row][token] to y [token][row]; acc begins anew. */
-LIZ_INLINE void store_group(sums *s, size_t g, float *y, size_t y_stride, size_t n_tok, size_t n_rows,
-                            liz_gemm_to to)
+LIZ_INLINE void store_group(sums *s, size_t g, float *y, size_t y_stride, size_t n_tok, size_t n_rows, liz_gemm_to to)
 {
     __mmask16 rows[] = {liz_rows_mask(n_rows), n_rows > 16 ? liz_rows_mask(n_rows - 16) : 0};
     __m512i columns[2][16];
@@ -192,10 +192,12 @@ LIZ_INLINE void store_group(sums *s, size_t g, float *y, size_t y_stride, size_t
  * the next. In rows beside each part of a step. */
 enum { ALONE = 0, ONE_HALF = 2, TWO_HALVES = 4 };
 
-/* All that says what is done when is a constant in each copy. `one_half` is what ONE_HALF decodes. */
-LIZ_INLINE void run_unit(const unit *u, int n_groups, const int n_decoded, const int one_half, size_t block_bytes,
-                         liz_prepare512_fn *prepare, liz_decode512_fn *decode)
+/* All that says what is done when is a constant in each copy. `one_half` is what ONE_HALF decodes; `in_place`: nothing
+ * is decoded, only what comes is asked for. */
+LIZ_INLINE void run_unit(const unit *u, int n_groups, const int n_decoded, const int one_half, const bool in_place,
+                         size_t block_bytes, liz_prepare512_fn *prepare, liz_decode512_fn *decode)
 {
+    const size_t row_bytes = in_place ? LIZ_BLOCK_LEN : LINE, step = in_place ? LINE : 2 * TILE_BYTES;
     work *w = u->w;
 #pragma GCC unroll 2
     for (int h = 0; h < 2; h++) {
@@ -206,19 +208,20 @@ LIZ_INLINE void run_unit(const unit *u, int n_groups, const int n_decoded, const
 #pragma GCC unroll 1
         for (int p = 0; p < 2; p++) {
             const int panel = n_decoded == TWO_HALVES ? p : h, first = n_decoded == TWO_HALVES ? 0 : 8 * p;
-            const int8_t(*tiles)[TILE_BYTES] = u->tiles[2 * h + p], *x = u->x + (2 * h + p) * TILE_BYTES;
+            const int8_t *x = u->x + (2 * h + p) * TILE_BYTES;
+            const int8_t *w0 = u->tiles[0] + (size_t)(2 * h + p) * step, *w1 = u->tiles[1] + (size_t)(2 * h + p) * step;
             if (n_decoded != ALONE && half == 0 && first == 0)
                 start_block(pair, panel, w, prepare);
 #pragma GCC unroll 4
             for (int part = 0; part < 4; part++) {
-                multiply_part(part, tiles, x, x + u->x_group, n_groups);
+                multiply_part(part, w0, w1, row_bytes, x, x + u->x_group, n_groups);
                 if (n_decoded == TWO_HALVES)
                     ask_ahead(&u->decoded[0], panel, block_bytes, (size_t)(4 * h + part), 8);
                 else if (n_decoded == ONE_HALF)
                     ask_ahead(pair, panel, block_bytes, (size_t)(8 * half + 4 * p + part), 16);
 #pragma GCC unroll 4
                 for (int r = 0; r < 4; r++) {
-                    if (r < n_decoded)
+                    if (r < n_decoded && !in_place)
                         decode_row(pair->panel[panel], &w->scales[panel], first + n_decoded * part + r, half,
                                    pair->tiles[2 * half][panel], decode);
                     if (h < n_groups) {
@@ -231,10 +234,12 @@ LIZ_INLINE void run_unit(const unit *u, int n_groups, const int n_decoded, const
     }
 }
 
-static void unit_alone(const unit *u) { run_unit(u, 2, ALONE, 0, 0, NULL, NULL); }
+static void alone(const unit *u) { run_unit(u, 2, ALONE, 0, false, 0, NULL, NULL); }
+static void alone_in_place(const unit *u) { run_unit(u, 2, ALONE, 0, true, 0, NULL, NULL); }
 
 /* A form's copies. */
 typedef struct units {
+    bool in_place;
     void (*start)(const block_pair *pair, work *w, int n_halves); /* decodes the first block, or half of it */
     void (*two_halves_16)(const unit *u), (*two_halves)(const unit *u), (*first_half)(const unit *u),
         (*second_half)(const unit *u);
@@ -293,7 +298,8 @@ static void gemm_integer(const walk *k, const units *of, const liz_act_i8 *act, 
     for (size_t at = 0; at <= k->n_all; at++) { /* one more, for the last sums */
         now = next;
         next = block_at(k, at + 1, w);
-        u.tiles = (const int8_t(*)[2][TILE_BYTES])now.tiles;
+        for (int p = 0; p < 2; p++)
+            u.tiles[p] = of->in_place ? ((const liz_block_i8 *)(const void *)now.panel[p])->t[0] : now.tiles[0][p];
         u.decoded[0] = next;
         u.decoded[1] = k->n_sets > 1 ? next : now;
         for (size_t set = 0; set < (at < k->n_all ? k->n_sets : 1); set++) {
@@ -301,7 +307,7 @@ static void gemm_integer(const walk *k, const units *of, const liz_act_i8 *act, 
             u.x = act->tile + x_block * BLOCK_TILES * TILE_BYTES;
             sums_begin();
             if (at == k->n_all || set > 1)
-                unit_alone(&u);
+                (of->in_place ? alone_in_place : alone)(&u);
             else if (k->n_sets > 1)
                 (set == 0 ? of->first_half : of->second_half)(&u);
             else
@@ -317,15 +323,18 @@ static void gemm_integer(const walk *k, const units *of, const liz_act_i8 *act, 
     }
 }
 
-#define RUN_UNIT(name, n_groups, n_decoded, half)                                                                      \
-    run_unit(u, n_groups, n_decoded, half, sizeof(liz_block_##name), prepare_##name, decode_##name)
+/* Bytes of a row lie together, as a tile wants them. */
+#define IN_PLACE(ID) (LIZ_PACK_##ID == LIZ_PACK_I8)
+
+#define RUN_UNIT(ID, name, n_groups, n_decoded, half)                                                                  \
+    run_unit(u, n_groups, n_decoded, half, IN_PLACE(ID), sizeof(liz_block_##name), prepare_##name, decode_##name)
 
 #define GEMM_I8(ID, name, types)                                                                                       \
     static void start_##name(const block_pair *pair, work *w, int n_halves)                                            \
     {                                                                                                                  \
         for (int panel = 0; panel < 2; panel++) {                                                                      \
             start_block(pair, panel, w, prepare_##name);                                                               \
-            for (int row = 0; row < LIZ_PANEL_ROWS; row++) {                                                           \
+            for (int row = 0; row < LIZ_PANEL_ROWS && !IN_PLACE(ID); row++) {                                          \
                 decode_row(pair->panel[panel], &w->scales[panel], row, 0, pair->tiles[0][panel], decode_##name);       \
                 if (n_halves == 2)                                                                                     \
                     decode_row(pair->panel[panel], &w->scales[panel], row, 1, pair->tiles[2][panel], decode_##name);   \
@@ -333,16 +342,16 @@ static void gemm_integer(const walk *k, const units *of, const liz_act_i8 *act, 
         }                                                                                                              \
     }                                                                                                                  \
                                                                                                                        \
-    static void two_halves_16_##name(const unit *u) { RUN_UNIT(name, 1, TWO_HALVES, 0); }                              \
-    static void two_halves_##name(const unit *u) { RUN_UNIT(name, 2, TWO_HALVES, 0); }                                 \
-    static void first_half_##name(const unit *u) { RUN_UNIT(name, 2, ONE_HALF, 0); }                                   \
-    static void second_half_##name(const unit *u) { RUN_UNIT(name, 2, ONE_HALF, 1); }                                  \
+    static void two_halves_16_##name(const unit *u) { RUN_UNIT(ID, name, 1, TWO_HALVES, 0); }                          \
+    static void two_halves_##name(const unit *u) { RUN_UNIT(ID, name, 2, TWO_HALVES, 0); }                             \
+    static void first_half_##name(const unit *u) { RUN_UNIT(ID, name, 2, ONE_HALF, 0); }                               \
+    static void second_half_##name(const unit *u) { RUN_UNIT(ID, name, 2, ONE_HALF, 1); }                              \
                                                                                                                        \
     static void gemm_##name(const void *panels, size_t n_blocks, const liz_act_i8 *act, size_t n_tok, void *scratch,   \
                             float *y, size_t y_stride, size_t n_rows, liz_gemm_to to)                                  \
     {                                                                                                                  \
-        static const units of = {start_##name, two_halves_16_##name, two_halves_##name, first_half_##name,             \
-                                 second_half_##name};                                                                  \
+        static const units of = {IN_PLACE(ID),      start_##name,      two_halves_16_##name,                           \
+                                 two_halves_##name, first_half_##name, second_half_##name};                            \
         walk k = walk_of(panels, sizeof(liz_block_##name), n_blocks, n_tok, n_rows);                                   \
         gemm_integer(&k, &of, act, scratch, y, y_stride, liz_put_for(y, y_stride, to));                                \
     }
