@@ -5,8 +5,8 @@
  * weights that come later are decoded, and the sums of the unit before are converted and added up: acc = fma(float(I),
  * d_row * d_token, acc). The three are interleaved finely, by hand: a processor looks some 500 instructions ahead,
  * which the loads of four tiles fill. What units work on has to stay in the first-level cache beside what streams
- * through it, so for up to 32 tokens weights are decoded only half a block ahead, into the tiles of the half just used.
- * Bytes (i8) are multiplied where they lie.
+ * through it, so weights are decoded only half a block ahead, into the tiles of the half that was used last; bytes (i8)
+ * are multiplied where they lie.
  * bf16: tokens are the left operand; tiles accumulate in floating point over all of k, in the order that
  * docs/kernels.md takes as the definition, put away and taken up again between slices of k. */
 #include "kernel/kernel_tiers.h"
@@ -56,10 +56,10 @@ typedef struct sums {
     float acc[2][2][16][TOKENS]; /* panel, token group, row, token */
 } sums;
 
-/* Scratch: tiles of two blocks, or of one where weights are decoded half a block ahead; what the rows of the block that
- * is decoded share; row scales, needed until a block's sums are added up; whole sums of a unit; running sums of all. */
+/* Scratch: tiles of a block; what the rows of the block that is decoded share; row scales, needed until a block's sums
+ * are added up; whole sums of a unit; running sums of all. */
 typedef struct work {
-    int8_t tiles[2][BLOCK_TILES][2][TILE_BYTES]; /* block, k, panel */
+    int8_t tiles[BLOCK_TILES][2][TILE_BYTES]; /* k, panel */
     liz_scales512 scales[2];
     float d_rows[3][2][16];
     int32_t whole[2][2][16][TOKENS];
@@ -70,12 +70,11 @@ _Static_assert(sizeof(work) <= LIZ_GEMM_SCRATCH_BYTES(0) &&
                    sizeof(sums) == LIZ_GEMM_SCRATCH_BYTES(32) - LIZ_GEMM_SCRATCH_BYTES(0),
                "scratch is what kernel.h says");
 
-/* A block of two panels, and where it is decoded to. */
+/* A block of two panels. */
 typedef struct block_pair {
     const uint8_t *panel[2]; /* the same twice where there is no second */
     size_t n_left, n_panel;  /* bytes from here to the panel's end, and of a whole one */
     float (*d_rows)[16];
-    int8_t (*tiles)[2][TILE_BYTES]; /* [k][panel] */
 } block_pair;
 
 typedef struct unit {
@@ -188,42 +187,39 @@ LIZ_INLINE void store_group(sums *s, size_t g, float *y, size_t y_stride, size_t
     }
 }
 
-/* What is decoded beside a unit: nothing; half a block of both panels; the second half of this block and the first of
- * the next. In rows beside each part of a step. */
-enum { ALONE = 0, ONE_HALF = 2, TWO_HALVES = 4 };
+/* What is decoded beside a unit's two halves of k: in the first the second half of its block, in the second the first
+ * half of the block that comes next, whose place nobody reads any more then if the unit is the last of the block's. */
+enum { NOTHING = 0, FIRST = 1, LAST = 2 };
 
-/* All that says what is done when is a constant in each copy. `one_half` is what ONE_HALF decodes; `in_place`: nothing
- * is decoded, only what comes is asked for. */
-LIZ_INLINE void run_unit(const unit *u, int n_groups, const int n_decoded, const int one_half, const bool in_place,
-                         size_t block_bytes, liz_prepare512_fn *prepare, liz_decode512_fn *decode)
+/* All that says what is done when is a constant in each copy. `decoding`: FIRST, LAST or both; `in_place`: nothing is
+ * decoded, only what comes is asked for. */
+LIZ_INLINE void run_unit(const unit *u, int n_groups, const int decoding, const bool in_place, size_t block_bytes,
+                         liz_prepare512_fn *prepare, liz_decode512_fn *decode)
 {
     const size_t row_bytes = in_place ? LIZ_BLOCK_LEN : LINE, step = in_place ? LINE : 2 * TILE_BYTES;
     work *w = u->w;
 #pragma GCC unroll 2
     for (int h = 0; h < 2; h++) {
-        const int half = n_decoded == TWO_HALVES ? 1 - h : one_half;
+        const int half = 1 - h;
+        const bool decodes = decoding & (h == 0 ? FIRST : LAST);
         const block_pair *pair = &u->decoded[half];
         __m512 d_tok = _mm512_load_ps(u->d_tok[h]);
         liz_tiles_keep_order();
 #pragma GCC unroll 1
         for (int p = 0; p < 2; p++) {
-            const int panel = n_decoded == TWO_HALVES ? p : h, first = n_decoded == TWO_HALVES ? 0 : 8 * p;
             const int8_t *x = u->x + (2 * h + p) * TILE_BYTES;
             const int8_t *w0 = u->tiles[0] + (size_t)(2 * h + p) * step, *w1 = u->tiles[1] + (size_t)(2 * h + p) * step;
-            if (n_decoded != ALONE && half == 0 && first == 0)
-                start_block(pair, panel, w, prepare);
+            if (decodes && half == 0)
+                start_block(pair, p, w, prepare);
 #pragma GCC unroll 4
             for (int part = 0; part < 4; part++) {
                 multiply_part(part, w0, w1, row_bytes, x, x + u->x_group, n_groups);
-                if (n_decoded == TWO_HALVES)
-                    ask_ahead(&u->decoded[0], panel, block_bytes, (size_t)(4 * h + part), 8);
-                else if (n_decoded == ONE_HALF)
-                    ask_ahead(pair, panel, block_bytes, (size_t)(8 * half + 4 * p + part), 16);
+                if (decodes)
+                    ask_ahead(&u->decoded[0], p, block_bytes, (size_t)(4 * h + part), 8);
 #pragma GCC unroll 4
                 for (int r = 0; r < 4; r++) {
-                    if (r < n_decoded && !in_place)
-                        decode_row(pair->panel[panel], &w->scales[panel], first + n_decoded * part + r, half,
-                                   pair->tiles[2 * half][panel], decode);
+                    if (decodes && !in_place)
+                        decode_row(pair->panel[p], &w->scales[p], 4 * part + r, half, w->tiles[2 * half][p], decode);
                     if (h < n_groups) {
                         int row = 4 * part + r;
                         settle(w->whole[p][h][row], u->d_rows[p][row], d_tok, u->s->acc[p][h][row]);
@@ -234,15 +230,14 @@ LIZ_INLINE void run_unit(const unit *u, int n_groups, const int n_decoded, const
     }
 }
 
-static void alone(const unit *u) { run_unit(u, 2, ALONE, 0, false, 0, NULL, NULL); }
-static void alone_in_place(const unit *u) { run_unit(u, 2, ALONE, 0, true, 0, NULL, NULL); }
+static void alone(const unit *u) { run_unit(u, 2, NOTHING, false, 0, NULL, NULL); }
+static void alone_in_place(const unit *u) { run_unit(u, 2, NOTHING, true, 0, NULL, NULL); }
 
 /* A form's copies. */
 typedef struct units {
     bool in_place;
-    void (*start)(const block_pair *pair, work *w, int n_halves); /* decodes the first block, or half of it */
-    void (*two_halves_16)(const unit *u), (*two_halves)(const unit *u), (*first_half)(const unit *u),
-        (*second_half)(const unit *u);
+    void (*start)(const block_pair *pair, work *w); /* decodes the first half of the first block */
+    void (*only_16)(const unit *u), (*only)(const unit *u), (*first)(const unit *u), (*last)(const unit *u);
 } units;
 
 /* A matrix's panels and tokens, in units: blocks of a pair of panels in turn, each against all sets of tokens. */
@@ -251,7 +246,6 @@ typedef struct walk {
     size_t block_bytes, n_blocks, n_panels, n_tok, n_rows;
     size_t n_all;            /* blocks of all pairs */
     size_t n_groups, n_sets; /* of 16 tokens in a set, of which there are so many */
-    size_t n_kept;           /* blocks that have tiles of their own */
 } walk;
 
 /* Block `at` of the walk; the last once more where there is none. */
@@ -262,8 +256,7 @@ static block_pair block_at(const walk *k, size_t at, work *w)
     return (block_pair){{block, panel + 1 < k->n_panels ? block + n_panel : block},
                         n_panel - i % k->n_blocks * k->block_bytes,
                         n_panel,
-                        w->d_rows[at % 3],
-                        w->tiles[at % k->n_kept]};
+                        w->d_rows[at % 3]};
 }
 
 static walk walk_of(const uint8_t *panels, size_t block_bytes, size_t n_blocks, size_t n_tok, size_t n_rows)
@@ -271,7 +264,7 @@ static walk walk_of(const uint8_t *panels, size_t block_bytes, size_t n_blocks, 
     size_t n_groups = n_tok <= TOKENS ? 1 : 2, set_tokens = n_groups * TOKENS,
            n_sets = (n_tok + set_tokens - 1) / set_tokens;
     size_t n_panels = (n_rows + LIZ_PANEL_ROWS - 1) / LIZ_PANEL_ROWS, n_all = (n_panels + 1) / 2 * n_blocks;
-    return (walk){panels, block_bytes, n_blocks, n_panels, n_tok, n_rows, n_all, n_groups, n_sets, n_sets > 1 ? 2 : 1};
+    return (walk){panels, block_bytes, n_blocks, n_panels, n_tok, n_rows, n_all, n_groups, n_sets};
 }
 
 static void store_pair(const walk *k, size_t pair, work *w, float *y, size_t y_stride, liz_gemm_to to)
@@ -294,24 +287,24 @@ static void gemm_integer(const walk *k, const units *of, const liz_act_i8 *act, 
     block_pair now, next = block_at(k, 0, w);
     memset(w->whole, 0, sizeof w->whole);
     memset(w->sets, 0, k->n_sets * sizeof(sums));
-    of->start(&next, w, k->n_sets > 1 ? 2 : 1);
+    of->start(&next, w);
     for (size_t at = 0; at <= k->n_all; at++) { /* one more, for the last sums */
         now = next;
         next = block_at(k, at + 1, w);
         for (int p = 0; p < 2; p++)
-            u.tiles[p] = of->in_place ? ((const liz_block_i8 *)(const void *)now.panel[p])->t[0] : now.tiles[0][p];
+            u.tiles[p] = of->in_place ? ((const liz_block_i8 *)(const void *)now.panel[p])->t[0] : w->tiles[0][p];
         u.decoded[0] = next;
-        u.decoded[1] = k->n_sets > 1 ? next : now;
+        u.decoded[1] = now;
         for (size_t set = 0; set < (at < k->n_all ? k->n_sets : 1); set++) {
             size_t x_block = k->n_groups * set * k->n_blocks + at % k->n_blocks;
             u.x = act->tile + x_block * BLOCK_TILES * TILE_BYTES;
             sums_begin();
-            if (at == k->n_all || set > 1)
+            if (at == k->n_all || (set > 0 && set + 1 < k->n_sets))
                 (of->in_place ? alone_in_place : alone)(&u);
             else if (k->n_sets > 1)
-                (set == 0 ? of->first_half : of->second_half)(&u);
+                (set == 0 ? of->first : of->last)(&u);
             else
-                (k->n_groups == 1 ? of->two_halves_16 : of->two_halves)(&u);
+                (k->n_groups == 1 ? of->only_16 : of->only)(&u);
             if (at > 0 && at % k->n_blocks == 0 && set == 0)
                 store_pair(k, at / k->n_blocks - 1, w, y, y_stride, to);
             sums_end(w->whole);
@@ -326,32 +319,28 @@ static void gemm_integer(const walk *k, const units *of, const liz_act_i8 *act, 
 /* Bytes of a row lie together, as a tile wants them. */
 #define IN_PLACE(ID) (LIZ_PACK_##ID == LIZ_PACK_I8)
 
-#define RUN_UNIT(ID, name, n_groups, n_decoded, half)                                                                  \
-    run_unit(u, n_groups, n_decoded, half, IN_PLACE(ID), sizeof(liz_block_##name), prepare_##name, decode_##name)
+#define RUN_UNIT(ID, name, n_groups, decoding)                                                                         \
+    run_unit(u, n_groups, decoding, IN_PLACE(ID), sizeof(liz_block_##name), prepare_##name, decode_##name)
 
 #define GEMM_I8(ID, name, types)                                                                                       \
-    static void start_##name(const block_pair *pair, work *w, int n_halves)                                            \
+    static void start_##name(const block_pair *pair, work *w)                                                          \
     {                                                                                                                  \
         for (int panel = 0; panel < 2; panel++) {                                                                      \
             start_block(pair, panel, w, prepare_##name);                                                               \
-            for (int row = 0; row < LIZ_PANEL_ROWS && !IN_PLACE(ID); row++) {                                          \
-                decode_row(pair->panel[panel], &w->scales[panel], row, 0, pair->tiles[0][panel], decode_##name);       \
-                if (n_halves == 2)                                                                                     \
-                    decode_row(pair->panel[panel], &w->scales[panel], row, 1, pair->tiles[2][panel], decode_##name);   \
-            }                                                                                                          \
+            for (int row = 0; row < LIZ_PANEL_ROWS && !IN_PLACE(ID); row++)                                            \
+                decode_row(pair->panel[panel], &w->scales[panel], row, 0, w->tiles[0][panel], decode_##name);          \
         }                                                                                                              \
     }                                                                                                                  \
                                                                                                                        \
-    static void two_halves_16_##name(const unit *u) { RUN_UNIT(ID, name, 1, TWO_HALVES, 0); }                          \
-    static void two_halves_##name(const unit *u) { RUN_UNIT(ID, name, 2, TWO_HALVES, 0); }                             \
-    static void first_half_##name(const unit *u) { RUN_UNIT(ID, name, 2, ONE_HALF, 0); }                               \
-    static void second_half_##name(const unit *u) { RUN_UNIT(ID, name, 2, ONE_HALF, 1); }                              \
+    static void only_16_##name(const unit *u) { RUN_UNIT(ID, name, 1, FIRST | LAST); }                                 \
+    static void only_##name(const unit *u) { RUN_UNIT(ID, name, 2, FIRST | LAST); }                                    \
+    static void first_##name(const unit *u) { RUN_UNIT(ID, name, 2, FIRST); }                                          \
+    static void last_##name(const unit *u) { RUN_UNIT(ID, name, 2, LAST); }                                            \
                                                                                                                        \
     static void gemm_##name(const void *panels, size_t n_blocks, const liz_act_i8 *act, size_t n_tok, void *scratch,   \
                             float *y, size_t y_stride, size_t n_rows, liz_gemm_to to)                                  \
     {                                                                                                                  \
-        static const units of = {IN_PLACE(ID),      start_##name,      two_halves_16_##name,                           \
-                                 two_halves_##name, first_half_##name, second_half_##name};                            \
+        static const units of = {IN_PLACE(ID), start_##name, only_16_##name, only_##name, first_##name, last_##name};  \
         walk k = walk_of(panels, sizeof(liz_block_##name), n_blocks, n_tok, n_rows);                                   \
         gemm_integer(&k, &of, act, scratch, y, y_stride, liz_put_for(y, y_stride, to));                                \
     }
