@@ -385,8 +385,8 @@ static void test_matmul(void **state)
 static void test_matmul_walk(void **state)
 {
     (void)state;
-    static const liz_dtype types[] = {LIZ_DTYPE_Q4_K, LIZ_DTYPE_BF16};
-    for (int i = 0; i < 2; i++) {
+    static const liz_dtype types[] = {LIZ_DTYPE_Q4_K, LIZ_DTYPE_BF16, LIZ_DTYPE_Q8_0};
+    for (int i = 0; i < 3; i++) {
         check_matmul(types[i], 71, 1280, 16);
         check_matmul(types[i], 71, 1280, 20);
         check_matmul(types[i], 71, 1280, 70);
