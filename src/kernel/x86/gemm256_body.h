@@ -25,7 +25,7 @@ typedef struct work {
     __m256i weights[PANELS][STEPS][HALVES];
     __m256i tokens[TOKENS][STEPS / ROWS];
     __m256 d_rows[PANELS][HALVES];
-    const uint8_t *ahead[PANELS]; /* the blocks that come next, perhaps past the end */
+    const uint8_t *ahead[PANELS]; /* the blocks that come next, after the last the next pair's; they need not exist */
     size_t ahead_bytes;
     __m256 sums[][PANELS][HALVES];
 } work;
@@ -134,7 +134,7 @@ static void gemm_integer(const uint8_t *panels, size_t block_bytes, size_t n_blo
             const uint8_t *block = panels + (p * n_blocks + b) * block_bytes;
             decode(block, w->weights[p]);
             memcpy(w->d_rows[p], block, sizeof w->d_rows[p]);
-            w->ahead[p] = block + block_bytes;
+            w->ahead[p] = block + block_bytes + (b + 1 == n_blocks ? n_blocks * block_bytes : 0);
         }
         multiply_block(w, act, n_blocks, b, n_tok);
     }

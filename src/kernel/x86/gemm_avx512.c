@@ -18,7 +18,7 @@ enum { TOKENS = 8, PANELS = 2, WORDS = LIZ_BLOCK_LEN / 4, LINE = 64 };
 typedef struct work {
     __m512i weights[PANELS][WORDS];
     __m512 d_rows[PANELS];
-    const uint8_t *ahead[PANELS]; /* the blocks that come next, perhaps past the end; as many bytes */
+    const uint8_t *ahead[PANELS]; /* the blocks that come next, after the last the next pair's; they need not exist */
     size_t ahead_bytes;
     __m512 sums[][PANELS];
 } work;
@@ -109,7 +109,7 @@ static void gemm_integer(const uint8_t *panels, size_t block_bytes, size_t n_blo
             const uint8_t *block = panels + p * panel_bytes + b * block_bytes;
             decode(block, w->weights[p]);
             w->d_rows[p] = _mm512_load_ps(block);
-            w->ahead[p] = block + block_bytes;
+            w->ahead[p] = block + block_bytes + (b + 1 == n_blocks ? panel_bytes : 0);
         }
         multiply_block(w, act, n_blocks, b, n_tok);
     }
