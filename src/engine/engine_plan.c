@@ -87,10 +87,12 @@ liz_cache_opts liz_engine_plan_cache_opts(const liz_engine_plan *plan, const liz
                             .sharing_off = opts != NULL && opts->prefix_cache_off};
 }
 
-/* What `n_parallel` sequences take beside the pool. */
+/* What `n_parallel` sequences take beside the pool. No step has more prompt tokens than all their contexts hold. */
 static liz_status step_plan(liz_engine_plan *plan, const liz_model *model, int n_parallel, liz_error *err)
 {
     plan->n_parallel = n_parallel;
+    int64_t n_prompts = (int64_t)plan->n_ctx * n_parallel;
+    plan->n_prefill_chunk = n_prompts < plan->n_prefill_chunk ? (int32_t)n_prompts : plan->n_prefill_chunk;
     int32_t n_vocab = liz_model_params_get(model)->n_vocab;
     int32_t n_rows = (int32_t)(ROWS_BYTES / ((int64_t)n_vocab * (int64_t)sizeof(float)));
     n_rows = liz_least_i32(n_rows < ROWS_LEAST ? ROWS_LEAST : n_rows, ROWS_MOST);
@@ -127,10 +129,7 @@ static liz_status plan_begin(liz_engine_plan *plan, const liz_model *model, cons
     LIZ_TRY(liz_cpu_tier(&plan->tier, err));
     plan->n_threads = o->n_threads != 0 ? o->n_threads : liz_cpu_count();
     plan->n_ctx = o->n_ctx != 0 ? o->n_ctx : params->n_ctx_train;
-    int32_t n_parallel = o->n_parallel != 0 ? o->n_parallel : N_PARALLEL_DEFAULT;
-    int64_t n_prompts = (int64_t)plan->n_ctx * n_parallel; /* no step has more */
-    int32_t n_chunk = o->n_prefill_chunk != 0 ? o->n_prefill_chunk : CHUNK_DEFAULT;
-    plan->n_prefill_chunk = n_chunk < n_prompts ? n_chunk : (int32_t)n_prompts;
+    plan->n_prefill_chunk = o->n_prefill_chunk != 0 ? o->n_prefill_chunk : CHUNK_DEFAULT;
     liz_cache_opts cache = liz_engine_plan_cache_opts(plan, model, o);
     if (!liz_cache_page_bytes(&cache, &plan->page_bytes))
         return liz_fail(err, LIZ_E_LIMIT, "a page of the attention cache is larger than memory can be");
@@ -138,7 +137,7 @@ static liz_status plan_begin(liz_engine_plan *plan, const liz_model *model, cons
         plan->available_bytes = o->memory_max_bytes;
     else
         plan->available_bytes = liz_memory_available() / 16 * 15;
-    return step_plan(plan, model, n_parallel, err);
+    return step_plan(plan, model, o->n_parallel != 0 ? o->n_parallel : N_PARALLEL_DEFAULT, err);
 }
 
 static liz_status refuse(const liz_engine_plan *plan, liz_error *err)

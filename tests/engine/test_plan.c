@@ -49,13 +49,17 @@ static void test_chunks(void **state)
 {
     (void)state;
     liz_engine_plan plan;
-    liz_model *model = model_of(mib, 1000, 2048);
+    liz_model *model = model_of(mib, mib / 16, 2048);
     liz_engine_opts opts = {.n_ctx = 100, .n_parallel = 8, .n_prefill_chunk = 512};
     assert_int_equal(liz_engine_plan_make(&plan, model, &opts, NULL), LIZ_OK);
     assert_int_equal(plan.n_prefill_chunk, 512);
     opts.n_parallel = 2;
     assert_int_equal(liz_engine_plan_make(&plan, model, &opts, NULL), LIZ_OK);
     assert_int_equal(plan.n_prefill_chunk, 200);
+    opts.n_parallel = 8;
+    for (opts.memory_max_bytes = 64 * mib; plan.n_parallel > 1; opts.memory_max_bytes -= mib / 32)
+        assert_int_equal(liz_engine_plan_make(&plan, model, &opts, NULL), LIZ_OK);
+    assert_int_equal(plan.n_prefill_chunk, 100); /* memory left one sequence */
     liz_model_close(model);
 }
 
@@ -133,10 +137,8 @@ static void test_absurd_models(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_chunks),
-        cmocka_unit_test(test_less_and_less),
-        cmocka_unit_test(test_options_out_of_range),
+        cmocka_unit_test(test_defaults),      cmocka_unit_test(test_chunks),
+        cmocka_unit_test(test_less_and_less), cmocka_unit_test(test_options_out_of_range),
         cmocka_unit_test(test_absurd_models),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
