@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 enum { N_TOKENS = 500, SLACK_TOKENS = 32, LINE_SHARED = 500, LINE_ROW = 100, LINE_OUT = 40 };
-enum { WARM_STEPS = 3, TRIES = 20 };
+enum { WARM_STEPS = 3, TRIES = 5 };
 
 typedef struct bench {
     const cli_args *args;

@@ -130,22 +130,22 @@ LIZ_INLINE void decode_row(const uint8_t *block, const liz_scales512 *scales, in
     _mm512_store_si512(to + 64 * row + 2 * TILE_BYTES, x[1]);
 }
 
-/* Where a panel goes on so many bytes from a block's beginning: past its end in the next pair, behind the other panel.
- */
+/* Where a panel goes on so many bytes from a block's beginning: past its end in the next pair's, behind the other. */
 LIZ_INLINE const char *further(const block_pair *pair, int panel, size_t at)
 {
     return (const char *)pair->panel[panel] + at + (at < pair->n_left ? 0 : pair->n_panel);
 }
 
-/* Asks for a part, of n, of a block's length from some way into it: what is near for the first-level cache; what is far
- * for the second, which has more requests under way at a time and, asked for one line, gets its neighbours too. */
-LIZ_INLINE void ask_ahead(const block_pair *pair, int panel, size_t block_bytes, size_t part, size_t n)
+/* Asks for an eighth of a block's length from some way into it: what is near for the first-level cache; what is far for
+ * the second, which has more requests under way at a time and for which one line of four is enough. */
+LIZ_INLINE void ask_ahead(const block_pair *pair, int panel, size_t block_bytes, size_t eighth)
 {
-    size_t begin = part * (block_bytes / n);
-    const char *near = further(pair, panel, begin + NEAR_BYTES), *far = further(pair, panel, begin + FAR_BYTES);
-    for (size_t i = 0; i < block_bytes / n; i += LINE)
+    const size_t n = block_bytes / 8;
+    const char *near = further(pair, panel, eighth * n + NEAR_BYTES);
+    const char *far = further(pair, panel, eighth * n + FAR_BYTES);
+    for (size_t i = 0; i < n; i += LINE)
         _mm_prefetch(near + i, _MM_HINT_T0);
-    for (size_t i = 0; i < block_bytes / n; i += 4 * LINE)
+    for (size_t i = 0; i < n; i += 4 * LINE)
         _mm_prefetch(far + i, _MM_HINT_T1);
 }
 
@@ -215,7 +215,7 @@ LIZ_INLINE void run_unit(const unit *u, int n_groups, const int decoding, const 
             for (int part = 0; part < 4; part++) {
                 multiply_part(part, w0, w1, row_bytes, x, x + u->x_group, n_groups);
                 if (decodes)
-                    ask_ahead(&u->decoded[0], p, block_bytes, (size_t)(4 * h + part), 8);
+                    ask_ahead(&u->decoded[0], p, block_bytes, (size_t)(4 * h + part));
 #pragma GCC unroll 4
                 for (int r = 0; r < 4; r++) {
                     if (decodes && !in_place)
