@@ -17,7 +17,7 @@
 
 #include <string.h>
 
-enum { TILE_BYTES = LIZ_TILE_BYTES, BLOCK_TILES = 4, TOKENS = 16, LINE = 64, NEAR_BYTES = 1280, FAR_BYTES = 4096 };
+enum { TILE_BYTES = LIZ_TILE_BYTES, BLOCK_TILES = 4, TOKENS = 16, LINE = 64, AHEAD_BYTES = 4096 };
 
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
@@ -73,7 +73,6 @@ _Static_assert(sizeof(work) <= LIZ_GEMM_SCRATCH_BYTES(0) &&
 /* A block of two panels. */
 typedef struct block_pair {
     const uint8_t *panel[2]; /* the same twice where there is no second */
-    size_t n_left, n_panel;  /* bytes from here to the panel's end, and of a whole one */
     float (*d_rows)[16];
 } block_pair;
 
@@ -85,7 +84,8 @@ typedef struct unit {
     const float (*d_rows)[16]; /* of the unit before, as are d_tok and s */
     const float *d_tok[2];
     sums *s;
-    block_pair decoded[2]; /* whose first and whose second half is decoded meanwhile */
+    block_pair decoded[2];   /* whose first and whose second half is decoded meanwhile */
+    const uint8_t *asked[2]; /* of each panel, what is asked for meanwhile */
 } unit;
 
 LIZ_INLINE void settle(const int32_t *whole, float d_row, __m512 d_tok, float *acc)
@@ -130,23 +130,12 @@ LIZ_INLINE void decode_row(const uint8_t *block, const liz_scales512 *scales, in
     _mm512_store_si512(to + 64 * row + 2 * TILE_BYTES, x[1]);
 }
 
-/* Where a panel goes on so many bytes from a block's beginning: past its end in the next pair's, behind the other. */
-LIZ_INLINE const char *further(const block_pair *pair, int panel, size_t at)
+/* Part `i` of `n` of a block. */
+LIZ_INLINE void ask_for(const uint8_t *block, size_t block_bytes, size_t i, size_t n)
 {
-    return (const char *)pair->panel[panel] + at + (at < pair->n_left ? 0 : pair->n_panel);
-}
-
-/* Asks for an eighth of a block's length from some way into it: what is near for the first-level cache; what is far for
- * the second, which has more requests under way at a time and for which one line of four is enough. */
-LIZ_INLINE void ask_ahead(const block_pair *pair, int panel, size_t block_bytes, size_t eighth)
-{
-    const size_t n = block_bytes / 8;
-    const char *near = further(pair, panel, eighth * n + NEAR_BYTES);
-    const char *far = further(pair, panel, eighth * n + FAR_BYTES);
-    for (size_t i = 0; i < n; i += LINE)
-        _mm_prefetch(near + i, _MM_HINT_T0);
-    for (size_t i = 0; i < n; i += 4 * LINE)
-        _mm_prefetch(far + i, _MM_HINT_T1);
+    const size_t n_lines = block_bytes / LINE;
+    for (size_t line = i * n_lines / n; line < (i + 1) * n_lines / n; line++)
+        _mm_prefetch((const char *)block + line * LINE, _MM_HINT_T0);
 }
 
 LIZ_INLINE void start_block(const block_pair *pair, int panel, work *w, liz_prepare512_fn *prepare)
@@ -192,38 +181,38 @@ LIZ_INLINE void store_group(sums *s, size_t g, float *y, size_t y_stride, size_t
 enum { NOTHING = 0, FIRST = 1, LAST = 2 };
 
 /* All that says what is done when is a constant in each copy. `decoding`: FIRST, LAST or both; `in_place`: nothing is
- * decoded, only what comes is asked for. */
-LIZ_INLINE void run_unit(const unit *u, int n_groups, const int decoding, const bool in_place, size_t block_bytes,
+ * decoded. Memory is asked for as steadily as may be, a block to come by all units that decode. */
+LIZ_INLINE void run_unit(const unit *from, int n_groups, const int decoding, const bool in_place, size_t block_bytes,
                          liz_prepare512_fn *prepare, liz_decode512_fn *decode)
 {
     const size_t row_bytes = in_place ? LIZ_BLOCK_LEN : LINE, step = in_place ? LINE : 2 * TILE_BYTES;
-    work *w = u->w;
+    const size_t n_parts = decoding == (FIRST | LAST) ? 8 : 16, first_part = decoding == LAST ? 8 : 0;
+    const unit u = *from; /* nothing that is stored can change it */
 #pragma GCC unroll 2
     for (int h = 0; h < 2; h++) {
         const int half = 1 - h;
-        const bool decodes = decoding & (h == 0 ? FIRST : LAST);
-        const block_pair *pair = &u->decoded[half];
-        __m512 d_tok = _mm512_load_ps(u->d_tok[h]);
+        const bool decodes = !in_place && decoding & (h == 0 ? FIRST : LAST);
+        const block_pair *pair = &u.decoded[half];
+        __m512 d_tok = _mm512_load_ps(u.d_tok[h]);
         liz_tiles_keep_order();
 #pragma GCC unroll 1
         for (int p = 0; p < 2; p++) {
-            const int8_t *x = u->x + (2 * h + p) * TILE_BYTES;
-            const int8_t *w0 = u->tiles[0] + (size_t)(2 * h + p) * step, *w1 = u->tiles[1] + (size_t)(2 * h + p) * step;
-            if (decodes && half == 0)
-                start_block(pair, p, w, prepare);
+            const int8_t *x = u.x + (2 * h + p) * TILE_BYTES;
+            const int8_t *w0 = u.tiles[0] + (size_t)(2 * h + p) * step, *w1 = u.tiles[1] + (size_t)(2 * h + p) * step;
+            if (decoding & LAST && half == 0)
+                start_block(pair, p, u.w, prepare);
 #pragma GCC unroll 4
             for (int part = 0; part < 4; part++) {
-                multiply_part(part, w0, w1, row_bytes, x, x + u->x_group, n_groups);
-                if (decodes)
-                    ask_ahead(&u->decoded[0], p, block_bytes, (size_t)(4 * h + part));
+                multiply_part(part, w0, w1, row_bytes, x, x + u.x_group, n_groups);
+                if (decoding != NOTHING)
+                    ask_for(u.asked[p], block_bytes, first_part + (size_t)(4 * h + part), n_parts);
 #pragma GCC unroll 4
                 for (int r = 0; r < 4; r++) {
-                    if (decodes && !in_place)
-                        decode_row(pair->panel[p], &w->scales[p], 4 * part + r, half, w->tiles[2 * half][p], decode);
-                    if (h < n_groups) {
-                        int row = 4 * part + r;
-                        settle(w->whole[p][h][row], u->d_rows[p][row], d_tok, u->s->acc[p][h][row]);
-                    }
+                    int row = 4 * part + r;
+                    if (decodes)
+                        decode_row(pair->panel[p], &u.w->scales[p], row, half, u.w->tiles[2 * half][p], decode);
+                    if (h < n_groups)
+                        settle(u.w->whole[p][h][row], u.d_rows[p][row], d_tok, u.s->acc[p][h][row]);
                 }
             }
         }
@@ -248,15 +237,19 @@ typedef struct walk {
     size_t n_groups, n_sets; /* of 16 tokens in a set, of which there are so many */
 } walk;
 
+/* The first panel's block `at` of the walk. */
+static const uint8_t *block_of(const walk *k, size_t at)
+{
+    return k->panels + (at / k->n_blocks * 2 * k->n_blocks + at % k->n_blocks) * k->block_bytes;
+}
+
 /* Block `at` of the walk; the last once more where there is none. */
 static block_pair block_at(const walk *k, size_t at, work *w)
 {
-    size_t i = least(at, k->n_all - 1), panel = i / k->n_blocks * 2, n_panel = k->n_blocks * k->block_bytes;
-    const uint8_t *block = k->panels + panel * n_panel + i % k->n_blocks * k->block_bytes;
-    return (block_pair){{block, panel + 1 < k->n_panels ? block + n_panel : block},
-                        n_panel - i % k->n_blocks * k->block_bytes,
-                        n_panel,
-                        w->d_rows[at % 3]};
+    size_t i = least(at, k->n_all - 1);
+    bool has_second = i / k->n_blocks * 2 + 1 < k->n_panels;
+    const uint8_t *first = block_of(k, i);
+    return (block_pair){{first, has_second ? first + k->n_blocks * k->block_bytes : first}, w->d_rows[at % 3]};
 }
 
 static walk walk_of(const uint8_t *panels, size_t block_bytes, size_t n_blocks, size_t n_tok, size_t n_rows)
@@ -284,6 +277,7 @@ static void gemm_integer(const walk *k, const units *of, const liz_act_i8 *act, 
               .d_rows = none,
               .d_tok = {none[0], none[0]},
               .s = w->sets};
+    const size_t n_ahead = (AHEAD_BYTES + k->block_bytes - 1) / k->block_bytes;
     block_pair now, next = block_at(k, 0, w);
     memset(w->whole, 0, sizeof w->whole);
     memset(w->sets, 0, k->n_sets * sizeof(sums));
@@ -295,6 +289,8 @@ static void gemm_integer(const walk *k, const units *of, const liz_act_i8 *act, 
             u.tiles[p] = of->in_place ? ((const liz_block_i8 *)(const void *)now.panel[p])->t[0] : w->tiles[0][p];
         u.decoded[0] = next;
         u.decoded[1] = now;
+        u.asked[0] = block_of(k, at + n_ahead); /* past the last block too: more panels may follow, and none is read */
+        u.asked[1] = u.asked[0] + k->n_blocks * k->block_bytes;
         for (size_t set = 0; set < (at < k->n_all ? k->n_sets : 1); set++) {
             size_t x_block = k->n_groups * set * k->n_blocks + at % k->n_blocks;
             u.x = act->tile + x_block * BLOCK_TILES * TILE_BYTES;
