@@ -120,6 +120,15 @@ static void write_row(const report *r, const figure *f, liz_buf *out)
 /* The figure that profile `i` is of. */
 static const char *profile_name(const report *r, int i) { return r->figures[2 + i].name; }
 
+/* Whether any of n profiles knows part k. */
+static bool has_part(const cli_bench_profile *all, int n, size_t k)
+{
+    for (int i = 0; i < n; i++)
+        if (all[i].parts[k].us > 0)
+            return true;
+    return false;
+}
+
 static void write_profile(const report *r, liz_buf *out)
 {
     const cli_bench_profile *all = r->times->profiles;
@@ -128,7 +137,7 @@ static void write_profile(const report *r, liz_buf *out)
     for (int i = 0; i < n; i++)
         liz_buf_printf(out, "%-20s", profile_name(r, i));
     for (size_t k = 0; k < all->n_parts; k++) {
-        if (all->parts[k].us + all[n - 1].parts[k].us == 0) /* nothing this model does */
+        if (!has_part(all, n, k)) /* nothing this model does */
             continue;
         liz_buf_printf(out, "\n%-24s", all->parts[k].name);
         for (int i = 0; i < n; i++) {

@@ -56,6 +56,12 @@ typedef void liz_gemm_i8_fn(const void *panels, size_t n_blocks, const liz_act_i
                             float *y, size_t y_stride, size_t n_rows, liz_gemm_to to);
 #define LIZ_GEMM_SCRATCH_BYTES(n_tok) (((size_t)(n_tok) + 31) / 32 * 4096 + 36864)
 
+typedef void liz_gated_fn(const float *gate, const float *up, size_t n, float *y);
+
+/* The same with two matrices of the same shape and form at once: y = activate(gate x, up x). */
+typedef void liz_gemm_gated_fn(const void *gate, const void *up, size_t n_blocks, const liz_act_i8 *act, size_t n_tok,
+                               liz_gated_fn *activate, void *scratch, float *y, size_t y_stride, size_t n_rows);
+
 /* Tokens in bfloat16 as lay_bf16 made them, rounded up to 16; elements from a token, 32 of k or 16 tokens to the next:
  * in tiles of 16 x 32, which is what products of weights read fastest, or in rows. */
 typedef struct liz_act_bf16 {
@@ -79,8 +85,6 @@ static inline size_t liz_act_tile_at(size_t n_groups, size_t t)
  * n_groups. NULL where the tier has nothing better than dot_f32. */
 typedef void liz_gemm_bf16_fn(const void *panels, size_t panel_bytes, size_t n_groups, const liz_act_bf16 *act,
                               size_t n_tok, float *y, size_t y_stride, size_t n_rows, liz_gemm_to to);
-
-typedef void liz_gated_fn(const float *gate, const float *up, size_t n, float *y);
 
 typedef struct liz_rope_shape {
     int n_dims; /* elements of a head that turn, even */
@@ -127,7 +131,8 @@ typedef struct liz_kernel {
     liz_dot_i8_fn *dot_i8[LIZ_PACK_COUNT];
     liz_dot_f32_fn *dot_f32[LIZ_PACK_COUNT];
     liz_gemm_i8_fn *gemm_i8[LIZ_PACK_COUNT];
-    size_t gemm_i8_min; /* tokens from which gemm_i8 pays */
+    liz_gemm_gated_fn *gemm_gated[LIZ_PACK_COUNT]; /* NULL, or beside gemm_i8 */
+    size_t gemm_i8_min;                            /* tokens from which gemm_i8 pays */
     liz_gemm_bf16_fn *gemm_bf16;
     void (*tiles_begin)(void); /* around gemm_* and products of attention: configures this thread's tile registers,
                                   where there are any */

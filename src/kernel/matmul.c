@@ -3,13 +3,15 @@
 
 #include "base/carve.h"
 #include "base/status.h"
+#include "base/tiny.h"
 #include "sys/memory.h"
 
 #include <string.h>
 
 enum { TILE_TOKENS = 16, PAIR_TOKENS = 32, TILE_BYTES = 1024 };
 enum { GEMM_BF16_MIN = 4 /* tokens from which it pays */, ACT_CACHED_BYTES = 1 << 20 };
-enum { LEAST_PANELS = 8 }; /* fewer are not worth a beginning */
+enum { LEAST_PANELS = 8 };                /* fewer are not worth a beginning */
+enum { BLOCKS_EACH = LIZ_OR_TINY(8, 2) }; /* of outputs for a member, or one would wait long for another's last */
 
 /* Results of a pass of so many bytes leave the second-level cache before they are read; to put them there first reads
  * them from memory. */
@@ -50,6 +52,8 @@ bool liz_act_open(liz_act *act, size_t n_tok_max, size_t n_in_max, unsigned form
 {
     *act = (liz_act){.n_tok_max = n_tok_max, .n_in_max = n_in_max};
     act->memory_bytes = liz_act_bytes(n_tok_max, n_in_max, forms);
+    if (act->memory_bytes == 0)
+        return true;
     act->memory = liz_memory_map(act->memory_bytes);
     if (act->memory == NULL)
         return false;
@@ -73,7 +77,7 @@ static const float *source_part(liz_act_source source, size_t n_tok, size_t t, s
 {
     if (!is_there(source, n_tok, t))
         return NULL;
-    size_t at = (source.rows != NULL ? (size_t)source.rows[t] : t) * source.stride + first;
+    size_t at = (source.rows != NULL ? (size_t)source.rows[t] : t) * source.stride + first - source.origin;
     if (source.activate != NULL && source.gate != NULL)
         source.activate(source.gate + at, source.up + at, n, source.up + at);
     else if (source.activate != NULL)
@@ -189,13 +193,27 @@ static void matmul_dot(const liz_kernel *kernel, const liz_matrix *matrix, const
         }
 }
 
-/* Tokens that meet all of a member's weights before the next do: they pass the second-level cache once for each pair of
- * panels, and too many would not stay in it. Equal shares, since weights are decoded anew for each. */
-static size_t tokens_at_once(const liz_matrix *matrix, size_t n_tok)
+static size_t row_bytes(const liz_matrix *matrix)
 {
-    size_t row_bytes = (liz_pack_is_integer(matrix->pack) ? sizeof(int8_t) : sizeof(uint16_t)) * (size_t)matrix->n_in;
-    size_t most = liz_most(ACT_CACHED_BYTES / row_bytes, 2 * PAIR_TOKENS);
+    return (liz_pack_is_integer(matrix->pack) ? sizeof(int8_t) : sizeof(uint16_t)) * (size_t)matrix->n_in;
+}
+
+/* Tokens that meet all of a member's weights before the next do: they pass the second-level cache once for each pair of
+ * panels, and too many, of so many bytes each, would not stay in it. Equal shares, since weights are decoded anew for
+ * each. */
+static size_t tokens_at_once(size_t token_bytes, size_t n_tok)
+{
+    size_t most = liz_most(ACT_CACHED_BYTES / token_bytes, 2 * PAIR_TOKENS);
     return round_up(liz_div_up(n_tok, liz_div_up(n_tok, most)), 2 * PAIR_TOKENS);
+}
+
+/* Int8 activations from token `first` on. */
+static liz_act_i8 i8_from(const liz_act *act, size_t first, size_t n_blocks)
+{
+    liz_act_i8 i8 = act->i8;
+    i8.q += first * liz_act_stride(n_blocks) * LIZ_BLOCK_LEN, i8.d += first * n_blocks, i8.sum += first * n_blocks;
+    i8.tile += first * n_blocks * LIZ_BLOCK_LEN, i8.tile_d += first * n_blocks;
+    return i8;
 }
 
 static void matmul_gemm(const liz_kernel *kernel, const liz_matrix *matrix, const liz_act *act, size_t first,
@@ -203,9 +221,7 @@ static void matmul_gemm(const liz_kernel *kernel, const liz_matrix *matrix, cons
 {
     size_t begin, end, panel_bytes = liz_pack_panel_bytes(matrix->pack, matrix->n_in);
     size_t n_units = liz_pack_units(matrix->pack, matrix->n_in);
-    liz_act_i8 i8 = act->i8;
-    i8.q += first * liz_act_stride(n_units) * LIZ_BLOCK_LEN, i8.d += first * n_units, i8.sum += first * n_units;
-    i8.tile += first * n_units * LIZ_BLOCK_LEN, i8.tile_d += first * n_units;
+    liz_act_i8 i8 = i8_from(act, first, n_units);
     liz_act_bf16 half = liz_act_tiles(act->half + liz_act_tile_at(n_units, first), n_units);
     liz_gemm_to to = n_tok * (size_t)matrix->n_out * sizeof *y > STREAM_BYTES ? LIZ_GEMM_STREAM : LIZ_GEMM_PUT;
     liz_deal_begin(deal, (size_t)matrix->n_out, 2 * LIZ_PANEL_ROWS, LEAST_PANELS / 2);
@@ -228,9 +244,48 @@ void liz_matmul(const liz_kernel *kernel, const liz_matrix *matrix, const liz_ac
                        ? kernel->gemm_i8[matrix->pack] != NULL && n_tok >= kernel->gemm_i8_min
                        : matrix->pack == LIZ_PACK_BF16 && kernel->gemm_bf16 != NULL && n_tok >= GEMM_BF16_MIN;
     if (is_many)
-        for (size_t t = 0, n = tokens_at_once(matrix, n_tok); t < n_tok; t += n)
+        for (size_t t = 0, n = tokens_at_once(row_bytes(matrix), n_tok); t < n_tok; t += n)
             matmul_gemm(kernel, matrix, act, first + t, liz_least(n_tok - t, n), y + t * y_stride, y_stride, scratch,
                         deal);
     else
         matmul_dot(kernel, matrix, act, first, n_tok, y, y_stride, deal);
+}
+
+bool liz_matmul_gates(const liz_kernel *kernel, const liz_matrix *gate, const liz_matrix *up, const liz_matrix *down,
+                      size_t n_tok, int n_members)
+{
+    return kernel->gemm_gated[up->pack] != NULL && n_tok >= kernel->gemm_i8_min && gate->pack == up->pack &&
+           liz_pack_is_integer(down->pack) &&
+           liz_div_up((size_t)up->n_out, LIZ_BLOCK_LEN) >= BLOCKS_EACH * (size_t)n_members;
+}
+
+/* Block `block` of what is made, for tokens [first, end), whose activations `i8` are. */
+static void make_block(const liz_kernel *kernel, const liz_gated *gated, const liz_act_i8 *i8, size_t first, size_t end,
+                       size_t block, liz_act *made, void *scratch)
+{
+    const liz_matrix *up = gated->up;
+    size_t n_out = (size_t)up->n_out, row = block * LIZ_BLOCK_LEN;
+    size_t skip = row / LIZ_PANEL_ROWS * liz_pack_panel_bytes(up->pack, up->n_in);
+    kernel->gemm_gated[up->pack](gated->gate->data + skip, up->data + skip, liz_pack_units(up->pack, up->n_in), i8,
+                                 end - first, gated->activate, scratch, gated->own, LIZ_GATED_STRIDE,
+                                 liz_least(n_out - row, LIZ_BLOCK_LEN));
+    liz_act_source source = {.x = gated->own, .stride = LIZ_GATED_STRIDE, .origin = first * LIZ_GATED_STRIDE + row};
+    for (size_t group = first / TILE_TOKENS; group < liz_div_up(end, TILE_TOKENS); group++)
+        prepare_i8_block(kernel, made, source, end, n_out, group, block);
+}
+
+void liz_matmul_gated(const liz_kernel *kernel, const liz_gated *gated, const liz_act *act, size_t n_tok, liz_act *made,
+                      void *scratch, liz_deal *deal)
+{
+    size_t n_units = liz_pack_units(gated->up->pack, gated->up->n_in), begin, end;
+    size_t n = tokens_at_once(row_bytes(gated->up) + LIZ_GATED_STRIDE * sizeof *gated->own, n_tok);
+    kernel->tiles_begin();
+    for (size_t first = 0; first < n_tok; first += n) {
+        liz_act_i8 i8 = i8_from(act, first, n_units);
+        liz_deal_begin(deal, liz_div_up((size_t)gated->up->n_out, LIZ_BLOCK_LEN), 1, 1);
+        while (liz_deal_take(deal, &begin, &end))
+            for (size_t block = begin; block < end; block++)
+                make_block(kernel, gated, &i8, first, liz_least(first + n, n_tok), block, made, scratch);
+    }
+    kernel->tiles_end();
 }

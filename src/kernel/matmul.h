@@ -38,8 +38,8 @@ void liz_act_close(liz_act *act);
  * NULL: of up alone): no row may be listed twice then, and one form be asked for. */
 typedef struct liz_act_source {
     const float *x;
-    size_t stride;
-    const int32_t *rows; /* [n_tok] or NULL */
+    size_t stride, origin; /* x, gate and up begin with float `origin` of the rows */
+    const int32_t *rows;   /* [n_tok] or NULL */
     liz_gated_fn *activate;
     const float *gate;
     float *up;
@@ -58,5 +58,24 @@ void liz_matmul(const liz_kernel *kernel, const liz_matrix *matrix, const liz_ac
                 float *y, size_t y_stride, void *scratch, liz_deal *deal);
 
 size_t liz_matmul_scratch_bytes(size_t n_tok_max);
+
+/* Two matrices of the same shape, and what becomes of their products. */
+typedef struct liz_gated {
+    const liz_matrix *gate, *up;
+    liz_gated_fn *activate;
+    float *own; /* [n_tok, LIZ_GATED_STRIDE], this member's */
+} liz_gated;
+
+/* Rows a line more than a block apart: a KiB would put 64 of them into four sets of the cache. */
+enum { LIZ_GATED_STRIDE = LIZ_BLOCK_LEN + 16 };
+
+/* Whether `liz_matmul_gated` can and pays, for n_tok tokens on their way to `down`. */
+bool liz_matmul_gates(const liz_kernel *kernel, const liz_matrix *gate, const liz_matrix *up, const liz_matrix *down,
+                      size_t n_tok, int n_members);
+
+/* What `liz_matmul` by each and `liz_act_prepare` make of them, without a barrier between or a row in memory: a member
+ * computes the blocks of `made` that it gets to, in the form of int8. */
+void liz_matmul_gated(const liz_kernel *kernel, const liz_gated *gated, const liz_act *act, size_t n_tok, liz_act *made,
+                      void *scratch, liz_deal *deal);
 
 #endif

@@ -53,6 +53,7 @@ void liz_model_close(liz_model *m)
     if (m == NULL)
         return;
     liz_act_close(&m->act);
+    liz_act_close(&m->made);
     liz_memory_unmap(m->scratch, m->scratch_bytes);
     liz_weights_close(&m->w);
     free(m->members);
@@ -164,6 +165,9 @@ static size_t act_tokens(const liz_model *m, const liz_model_opts *o)
     return n_rows > n_tok ? n_rows : n_tok;
 }
 
+/* What dense feed-forwards make of their own products. */
+static unsigned made_forms(const liz_model *m) { return m->h.n_ff > 0 ? m->w.act_forms & LIZ_ACT_I8 : 0; }
+
 /* Members counted when memory is planned before there is a team. */
 enum { MEMBERS_PLANNED = 64 };
 
@@ -173,7 +177,8 @@ liz_status liz_model_memory(const liz_model *model, const liz_model_opts *opts, 
     liz_model plan = *model;
     liz_carver c = {0};
     carve_all(&plan, opts, NULL, MEMBERS_PLANNED, &c);
-    uint64_t act = liz_act_bytes(act_tokens(model, opts), model->w.n_in_max, model->w.act_forms);
+    uint64_t act = liz_act_bytes(act_tokens(model, opts), model->w.n_in_max, model->w.act_forms) +
+                   liz_act_bytes((size_t)opts->n_batch_max, (size_t)model->h.n_ff, made_forms(model));
     if (c.overflow || !liz_u64_add(c.used, act, scratch_bytes))
         return liz_fail(err, LIZ_E_LIMIT, "%s: the batch is too large for this machine's addresses",
                         liz_gguf_path(model->gguf));
@@ -189,7 +194,8 @@ static liz_status scratch_open(liz_model *m, liz_error *err)
     carve_all(m, &m->opts, NULL, n_members, &count);
     m->scratch_bytes = count.used;
     m->scratch = count.overflow || m->members == NULL ? NULL : liz_memory_map(count.used);
-    if (m->scratch == NULL || !liz_act_open(&m->act, act_tokens(m, &m->opts), m->w.n_in_max, m->w.act_forms))
+    if (m->scratch == NULL || !liz_act_open(&m->act, act_tokens(m, &m->opts), m->w.n_in_max, m->w.act_forms) ||
+        !liz_act_open(&m->made, (size_t)m->opts.n_batch_max, (size_t)m->h.n_ff, made_forms(m)))
         return liz_fail(err, LIZ_E_MEMORY, "%s: the system refused memory for a step", liz_gguf_path(m->gguf));
     liz_carver c = {.base = m->scratch};
     carve_all(m, &m->opts, m->members, n_members, &c);

@@ -63,6 +63,7 @@ struct liz_model {
     liz_kernel kernel;
     liz_gated_fn *activate; /* the family's */
     liz_act act;
+    liz_act made;                 /* what members make of their own products */
     liz_act_source prepared;      /* what `act` was made from */
     liz_model_on_input *on_input; /* NULL: nobody watches */
     void *on_input_user;
@@ -210,14 +211,20 @@ static inline void show_input(const liz_worker *w, const liz_linear *l, int i, s
 
 static inline unsigned form_of(const liz_linear *l) { return l->tensor != NULL ? liz_act_form_of(l->matrix.pack) : 0; }
 
-/* y [n_tok, n_out] = W x for the prepared activations, this member's share; the bias is for `add_bias`. */
+/* y [n_tok, n_out] = W x for the activations in `act`, this member's share; the bias is for `add_bias`. */
+static inline void linear_of(const liz_worker *w, const liz_linear *l, const liz_act *act, size_t n_tok, float *y)
+{
+    liz_matmul(&w->m->kernel, &l->matrix, act, 0, n_tok, y, (size_t)l->matrix.n_out, w->m->members[w->id].matmul,
+               w->deal);
+}
+
+/* For the prepared activations. */
 static inline void linear(const liz_worker *w, const liz_linear *l, size_t n_tok, float *y)
 {
     if (l->tensor == NULL)
         return;
     show_input(w, l, 0, 0, n_tok);
-    liz_matmul(&w->m->kernel, &l->matrix, &w->m->act, 0, n_tok, y, (size_t)l->matrix.n_out, w->m->members[w->id].matmul,
-               w->deal);
+    linear_of(w, l, &w->m->act, n_tok, y);
 }
 
 #endif

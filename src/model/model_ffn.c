@@ -31,13 +31,31 @@ static void prepare_activated(const liz_worker *w, const liz_layer *l, const int
     prepare_here(w, source, n, n_ff, form_of(&l->down));
 }
 
-void liz_model_feed_forward(const liz_worker *w, int layer)
+/* Whether members can activate their own products of gate and up, which nobody else is to see. */
+static bool activates_own(const liz_worker *w, const liz_layer *l)
+{
+    const liz_model *m = w->m;
+    return l->gate.tensor != NULL && !gets_more(m, l) && m->on_input == NULL &&
+           liz_matmul_gates(&m->kernel, &l->gate.matrix, &l->up.matrix, &l->down.matrix, w->n_tok, w->n);
+}
+
+/* buf.h = down of what gate and up make of the prepared tokens. A member keeps a block of that in its part of buf.up.
+ */
+static void feed_own(const liz_worker *w, const liz_layer *l)
 {
     liz_model *m = w->m;
-    const liz_layer *l = &m->w.layers[layer];
-    size_t n = (size_t)m->h.n_embd;
-    const float *in = stream_in(w, &l->ffn_norm);
-    prepare(w, in, w->n_tok, n, form_of(&l->gate) | form_of(&l->up));
+    liz_gated gated = {&l->gate.matrix, &l->up.matrix, m->activate,
+                       m->buf.up + (size_t)w->id * w->n_tok * LIZ_GATED_STRIDE};
+    liz_matmul_gated(&m->kernel, &gated, &m->act, w->n_tok, &m->made, m->members[w->id].matmul, w->deal);
+    meet(w);
+    lap(w, LIZ_PART_GATE_UP, linear_bytes(&l->gate) + linear_bytes(&l->up));
+    linear_of(w, &l->down, &m->made, w->n_tok, m->buf.h);
+}
+
+/* The same where gate and up are seen, or get more than products. `in` is what was prepared. */
+static void feed_by_rows(const liz_worker *w, const liz_layer *l, const float *in)
+{
+    liz_model *m = w->m;
     linear(w, &l->gate, w->n_tok, m->buf.gate);
     linear(w, &l->up, w->n_tok, m->buf.up);
     meet(w);
@@ -51,6 +69,19 @@ void liz_model_feed_forward(const liz_worker *w, int layer)
     }
     prepare_activated(w, l, NULL, w->n_tok);
     linear(w, &l->down, w->n_tok, m->buf.h);
+}
+
+void liz_model_feed_forward(const liz_worker *w, int layer)
+{
+    liz_model *m = w->m;
+    const liz_layer *l = &m->w.layers[layer];
+    size_t n = (size_t)m->h.n_embd;
+    const float *in = stream_in(w, &l->ffn_norm);
+    prepare(w, in, w->n_tok, n, form_of(&l->gate) | form_of(&l->up));
+    if (activates_own(w, l))
+        feed_own(w, l);
+    else
+        feed_by_rows(w, l, in);
     meet(w);
     lap(w, LIZ_PART_DOWN, linear_bytes(&l->down));
     adapt(w, &l->down, m->buf.up, m->buf.h);

@@ -6,7 +6,8 @@ set -u
 tap_folder
 lizzie=$PWD/$BUILD/lizzie
 few=(--prefill 40 --depth 8 --steps 300 --sequences 1,5 --rows 6 --repeat 2)
-"$BUILD/bench/write_model" tiny Q4_0 "$tap_dir/tiny.gguf" && "$BUILD/bench/write_model" tiny-qwen3 BF16 "$tap_dir/bf16.gguf"
+"$BUILD/bench/write_model" tiny Q4_0 "$tap_dir/tiny.gguf" && "$BUILD/bench/write_model" tiny-qwen3 BF16 "$tap_dir/bf16.gguf" &&
+    "$BUILD/bench/write_model" tiny-qwen3 Q4_0 "$tap_dir/gated.gguf"
 ok $? 'models of random weights'
 cd "$tap_dir" || exit 1
 
@@ -50,7 +51,7 @@ has "$out" '"variant":"c"' 'is the one used, for the machine too'
 is "$(figure line)" '' '--rows 0: no line'
 is "$(figure 'decode 1')" '' '--sequences: no other'
 run 'a profile' 0 tiny.gguf "${few[@]}" --rows 0 --profile
-for row in '^ms a step \(GB/s\) +prefill +decode 1 +decode 5' '^gate and up +[0-9.]+ \([0-9.]+\) ' '^attention +[0-9.]+ \(' \
+for row in '^ms a step \(GB/s\) +prefill +decode 1 +decode 5' '^gate and up +[0-9.]+ .*\([0-9.]+\) ' '^attention +[0-9.]+ .*\(' \
     '^choosing tokens +[0-9.]+ '; do
     grep -qE "$row" out.txt
     ok $? "it says $row"
@@ -59,6 +60,17 @@ run 'and in JSON' 0 tiny.gguf "${few[@]}" --rows 0 --profile --json
 profile() { grep -oE "\"profile\":.*" out.txt | grep -oE "\"decode 5\":.*" | grep -oE "\"$1\":\{\"us\":[0-9]+,\"bytes\":[0-9]+" | grep -oE '[0-9]+$'; }
 steps() { grep -oE '"profile":.*' out.txt | grep -oE '"decode 5":\{"steps":[0-9]+' | grep -oE '[0-9]+$'; }
 is "$(($(profile down) % $(steps))) $(($(profile down) / $(steps) > 0))" '0 1' 'each step reads the same weights'
+# Many tokens through gate and up are activated by the member that multiplies them, where it has tiles and blocks enough.
+part() { grep -oE "\"$1\":\{\"steps\":[0-9]+.*" out.txt | grep -oE '"activation, rounding":\{"us":[0-9]+' | head -n 1 | grep -oE '[0-9]+$'; }
+if tap_tiers | grep -q amx && [[ $BUILD != *-tiny ]]; then
+    for threads in 1 2; do
+        LIZZIE_ISA=amx run "gate and up, $threads threads" 0 gated.gguf --threads $threads --prefill 300 --depth 8 --steps 60 \
+            --sequences 1 --rows 0 --repeat 1 --profile --json
+        is "$(($(part prefill) > 0)) $(($(part 'decode 1') > 0))" "$((threads > 1)) 1" 'many tokens are activated as they are multiplied by one'
+    done
+else
+    skipped 'gate and up by one member' 'no AMX, or steps of three rows'
+fi
 run 'sequences that share their beginning' 0 tiny.gguf "${few[@]}" --rows 0 --depth 1200 --shared 1152 --profile --json
 shared=$(($(profile attention) / $(steps)))
 run 'and as many that share nothing' 0 tiny.gguf "${few[@]}" --rows 0 --depth 1200 --profile --json

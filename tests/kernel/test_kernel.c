@@ -7,6 +7,7 @@
 #include "../lib/guarded.h"
 #include "../lib/tiers.h"
 
+#include "base/checked.h"
 #include "base/half.h"
 #include "kernel/matmul.h"
 #include "sys/team.h"
@@ -400,6 +401,105 @@ static void test_matmul_walk(void **state)
     }
 }
 
+/* ---- Gate and up at once ---- */
+
+/* What becomes of tokens' x by two matrices. */
+typedef struct gating {
+    liz_matrix gate, up;
+    const liz_act *act;
+    liz_act made;
+    size_t n_tok;
+    float *own[MATMUL_MEMBERS_MAX];
+    void *scratch[MATMUL_MEMBERS_MAX];
+    liz_team *team;
+} gating;
+
+static void gate_dealt(void *arg, int member, int n_members)
+{
+    (void)n_members;
+    gating *g = arg;
+    liz_deal deal = {.team = g->team, .member = member};
+    liz_gated gated = {&g->gate, &g->up, tested.silu_mul, g->own[member]};
+    liz_matmul_gated(&tested, &gated, g->act, g->n_tok, &g->made, g->scratch[member], &deal);
+}
+
+/* Rows by one product after the other, then made into activations: what `gating` has to come to. */
+static void gate_by_rows(const gating *g, liz_act *want)
+{
+    size_t n_out = (size_t)g->up.n_out, n_y = g->n_tok * n_out;
+    float *y[2];
+    for (int i = 0; i < 2; i++) {
+        y[i] = guarded(n_y * sizeof *y[i]);
+        product p = {.kernel = &tested, .matrix = i == 0 ? &g->gate : &g->up, .act = g->act, .n_tok = g->n_tok};
+        p.y = y[i], p.scratch[0] = g->scratch[0];
+        multiply(&p, 1);
+    }
+    liz_act_source source = {.x = y[1], .up = y[1], .gate = y[0], .stride = n_out, .activate = tested.silu_mul};
+    liz_act_prepare(&tested, want, source, g->n_tok, n_out, LIZ_ACT_I8, 0, 1);
+}
+
+static void compare_acts(const liz_act *want, const liz_act *got, size_t n_tok, size_t n_in)
+{
+    size_t n_blocks = liz_div_up(n_in, LIZ_BLOCK_LEN), n_all = n_tok * n_blocks;
+    size_t n_tiles = liz_div_up(n_tok, LIZ_ACT_ALIGN) * n_blocks, stride = liz_act_stride(n_blocks) * LIZ_BLOCK_LEN;
+    for (size_t t = 0; t < n_tok; t++)
+        assert_memory_equal(want->i8.q + t * stride, got->i8.q + t * stride, n_blocks * LIZ_BLOCK_LEN);
+    assert_memory_equal(want->i8.d, got->i8.d, n_all * sizeof *want->i8.d);
+    assert_memory_equal(want->i8.sum, got->i8.sum, n_all * sizeof *want->i8.sum);
+    assert_memory_equal(want->i8.tile, got->i8.tile, n_tiles * LIZ_ACT_ALIGN * LIZ_BLOCK_LEN);
+    assert_memory_equal(want->i8.tile_d, got->i8.tile_d, n_tiles * LIZ_ACT_ALIGN * sizeof *want->i8.tile_d);
+}
+
+static void check_gated(liz_dtype dtype, int32_t n_out, int32_t n_in, size_t n_tok)
+{
+    uint8_t *rows;
+    size_t row_bytes;
+    liz_act act, want;
+    gating g = {.gate = pack_random(dtype, n_out, n_in, &rows, &row_bytes),
+                .up = pack_random(dtype, n_out, n_in, &rows, &row_bytes),
+                .act = &act,
+                .n_tok = n_tok};
+    for (int i = 0; i < MATMUL_MEMBERS_MAX; i++) {
+        g.own[i] = guarded(n_tok * LIZ_GATED_STRIDE * sizeof(float));
+        g.scratch[i] = guarded(liz_matmul_scratch_bytes(n_tok));
+    }
+    entry = liz_pack_name(g.up.pack);
+    assert_true(liz_act_open(&act, n_tok, (size_t)n_in, LIZ_ACT_I8));
+    assert_true(liz_act_open(&want, n_tok, (size_t)n_out, LIZ_ACT_I8));
+    assert_true(liz_act_open(&g.made, n_tok, (size_t)n_out, LIZ_ACT_I8));
+    liz_act_source x = {.x = random_floats(n_tok * (size_t)n_in), .stride = (size_t)n_in};
+    liz_act_prepare(&tested, &act, x, n_tok, (size_t)n_in, LIZ_ACT_I8, 0, 1);
+    gate_by_rows(&g, &want);
+    for (int n_members = 1; n_members <= MATMUL_MEMBERS_MAX; n_members++) {
+        memset(g.made.memory, 0x55, g.made.memory_bytes);
+        assert_int_equal(liz_team_open(&g.team, n_members, NULL), LIZ_OK);
+        liz_team_run(g.team, gate_dealt, &g);
+        liz_team_close(g.team);
+        compare_acts(&want, &g.made, n_tok, (size_t)n_out);
+    }
+    liz_act_close(&act), liz_act_close(&want), liz_act_close(&g.made);
+    guards_release();
+}
+
+/* Outputs that fill no panel and no block, tokens that fill no tile, more of them than pass at a time. */
+static void test_gated(void **state)
+{
+    (void)state;
+    bool is_short = getenv("LIZZIE_TEST_SHORT") != NULL, any = false;
+    for (int i = 0; i < N_DTYPES; i++) {
+        liz_pack pack;
+        if (!liz_pack_of(dtypes[i], &pack) || tested.gemm_gated[pack] == NULL)
+            continue;
+        any = true;
+        check_gated(dtypes[i], 300, 512, 33);
+        for (size_t n_tok = 4; n_tok <= 70 && !is_short; n_tok += 22)
+            check_gated(dtypes[i], 555, 256, n_tok);
+    }
+    assert_true(any == (tested.tier == LIZ_TIER_AMX));
+    if (any && !is_short)
+        check_gated(LIZ_DTYPE_Q4_0, 272, 16384, 66);
+}
+
 /* The reference against double sums, within the rounding that its formula allows. */
 static void test_reference_is_right(void **state)
 {
@@ -605,7 +705,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest each[] = {
         cmocka_unit_test(test_dot),         cmocka_unit_test(test_any_bytes), cmocka_unit_test(test_matmul),
         cmocka_unit_test(test_matmul_walk), cmocka_unit_test(test_rows),      cmocka_unit_test(test_quantize),
-        cmocka_unit_test(test_rope),
+        cmocka_unit_test(test_rope),        cmocka_unit_test(test_gated),
     };
     return tiers_main(argc, argv,
                       &(tiers_tests){.once = once,

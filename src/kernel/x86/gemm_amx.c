@@ -158,22 +158,19 @@ static void sums_end(int32_t (*whole)[2][16][TOKENS])
     _tile_stored(3, whole[1][1], 64);
 }
 
-/* acc [panel][row][token] to y [token][row]; acc begins anew. */
-LIZ_INLINE void store_group(sums *s, size_t g, float *y, size_t y_stride, size_t n_tok, size_t n_rows, liz_gemm_to to)
+/* acc [row][token] to y [token][row]; acc begins anew. */
+LIZ_INLINE void store_panel(float (*acc)[TOKENS], float *y, size_t y_stride, size_t n_tok, size_t n_rows,
+                            liz_gemm_to to)
 {
-    __mmask16 rows[] = {liz_rows_mask(n_rows), n_rows > 16 ? liz_rows_mask(n_rows - 16) : 0};
-    __m512i columns[2][16];
-    for (int panel = 0; panel < 2; panel++) {
-        for (int r = 0; r < 16; r++) {
-            columns[panel][r] = _mm512_load_si512(s->acc[panel][g][r]);
-            _mm512_store_si512(s->acc[panel][g][r], _mm512_setzero_si512());
-        }
-        liz_transpose_words(columns[panel]);
+    __mmask16 rows = liz_rows_mask(n_rows);
+    __m512i columns[16];
+    for (int r = 0; r < 16; r++) {
+        columns[r] = _mm512_load_si512(acc[r]);
+        _mm512_store_si512(acc[r], _mm512_setzero_si512());
     }
-    for (size_t t = 0; t < n_tok; t++) {
-        liz_put_rows(y + t * y_stride, _mm512_castsi512_ps(columns[0][t]), rows[0], to);
-        liz_put_rows(y + t * y_stride + 16, _mm512_castsi512_ps(columns[1][t]), rows[1], to);
-    }
+    liz_transpose_words(columns);
+    for (size_t t = 0; t < n_tok; t++)
+        liz_put_rows(y + t * y_stride, _mm512_castsi512_ps(columns[t]), rows, to);
 }
 
 /* What is decoded beside a unit's two halves of k: in the first the second half of its block, in the second the first
@@ -229,43 +226,68 @@ typedef struct units {
     void (*only_16)(const unit *u), (*only)(const unit *u), (*first)(const unit *u), (*last)(const unit *u);
 } units;
 
-/* A matrix's panels and tokens, in units: blocks of a pair of panels in turn, each against all sets of tokens. */
+/* Pairs of panels and tokens, in units: blocks of a pair in turn, each against all sets of tokens. */
 typedef struct walk {
-    const uint8_t *panels;
-    size_t block_bytes, n_blocks, n_panels, n_tok, n_rows;
+    const uint8_t *panel[2]; /* of the first pair: neighbours, or of gate and up where there is an activation */
+    liz_gated_fn *activate;
+    size_t pair_bytes, pair_rows; /* from a pair to the next, of panels and of results */
+    size_t block_bytes, n_blocks, n_tok, n_rows;
     size_t n_all;            /* blocks of all pairs */
     size_t n_groups, n_sets; /* of 16 tokens in a set, of which there are so many */
 } walk;
 
-/* The first panel's block `at` of the walk. */
-static const uint8_t *block_of(const walk *k, size_t at)
+/* Block `at` of the walk, of a pair's first or second panel. */
+static const uint8_t *block_of(const walk *k, int panel, size_t at)
 {
-    return k->panels + (at / k->n_blocks * 2 * k->n_blocks + at % k->n_blocks) * k->block_bytes;
+    return k->panel[panel] + at / k->n_blocks * k->pair_bytes + at % k->n_blocks * k->block_bytes;
+}
+
+static bool has_second(const walk *k, size_t pair)
+{
+    return k->activate != NULL || pair * k->pair_rows + LIZ_PANEL_ROWS < k->n_rows;
 }
 
 /* Block `at` of the walk; the last once more where there is none. */
 static block_pair block_at(const walk *k, size_t at, work *w)
 {
     size_t i = least(at, k->n_all - 1);
-    bool has_second = i / k->n_blocks * 2 + 1 < k->n_panels;
-    const uint8_t *first = block_of(k, i);
-    return (block_pair){{first, has_second ? first + k->n_blocks * k->block_bytes : first}, w->d_rows[at % 3]};
+    return (block_pair){{block_of(k, 0, i), block_of(k, has_second(k, i / k->n_blocks), i)}, w->d_rows[at % 3]};
 }
 
-static walk walk_of(const uint8_t *panels, size_t block_bytes, size_t n_blocks, size_t n_tok, size_t n_rows)
+/* The rows of a matrix, or, with `activate`, of gate and up. */
+static walk walk_of(const uint8_t *panels, const uint8_t *up, liz_gated_fn *activate, size_t block_bytes,
+                    size_t n_blocks, size_t n_tok, size_t n_rows)
 {
-    size_t n_groups = n_tok <= TOKENS ? 1 : 2, set_tokens = n_groups * TOKENS,
-           n_sets = (n_tok + set_tokens - 1) / set_tokens;
-    size_t n_panels = (n_rows + LIZ_PANEL_ROWS - 1) / LIZ_PANEL_ROWS, n_all = (n_panels + 1) / 2 * n_blocks;
-    return (walk){panels, block_bytes, n_blocks, n_panels, n_tok, n_rows, n_all, n_groups, n_sets};
+    size_t panel_bytes = n_blocks * block_bytes, n_panels = activate != NULL ? 1 : 2;
+    walk k = {.panel = {panels, activate != NULL ? up : panels + panel_bytes},
+              .activate = activate,
+              .pair_bytes = n_panels * panel_bytes,
+              .pair_rows = n_panels * LIZ_PANEL_ROWS,
+              .block_bytes = block_bytes,
+              .n_blocks = n_blocks,
+              .n_tok = n_tok,
+              .n_rows = n_rows,
+              .n_groups = n_tok <= TOKENS ? 1 : 2};
+    k.n_all = (n_rows + k.pair_rows - 1) / k.pair_rows * n_blocks;
+    k.n_sets = (n_tok + k.n_groups * TOKENS - 1) / (k.n_groups * TOKENS);
+    return k;
 }
 
 static void store_pair(const walk *k, size_t pair, work *w, float *y, size_t y_stride, liz_gemm_to to)
 {
-    size_t row = pair * 2 * LIZ_PANEL_ROWS;
-    for (size_t t = 0; t < k->n_tok; t += TOKENS)
-        store_group(&w->sets[t / TOKENS / k->n_groups], t / TOKENS % k->n_groups, y + row + t * y_stride, y_stride,
-                    least(k->n_tok - t, TOKENS), k->n_rows - row, to);
+    size_t row = pair * k->pair_rows, n_rows = k->n_rows - row;
+    for (size_t t = 0; t < k->n_tok; t += TOKENS) {
+        sums *s = &w->sets[t / TOKENS / k->n_groups];
+        size_t g = t / TOKENS % k->n_groups, n = least(k->n_tok - t, TOKENS);
+        float *to_row = y + t * y_stride + row, (*first)[TOKENS] = s->acc[0][g], (*second)[TOKENS] = s->acc[1][g];
+        if (k->activate != NULL) {
+            k->activate(first[0], second[0], LIZ_PANEL_ROWS * TOKENS, first[0]);
+            memset(second, 0, sizeof s->acc[1][g]);
+        }
+        store_panel(first, to_row, y_stride, n, n_rows, to);
+        if (k->activate == NULL && has_second(k, pair))
+            store_panel(second, to_row + LIZ_PANEL_ROWS, y_stride, n, n_rows - LIZ_PANEL_ROWS, to);
+    }
 }
 
 static void gemm_integer(const walk *k, const units *of, const liz_act_i8 *act, work *w, float *y, size_t y_stride,
@@ -289,8 +311,8 @@ static void gemm_integer(const walk *k, const units *of, const liz_act_i8 *act, 
             u.tiles[p] = of->in_place ? ((const liz_block_i8 *)(const void *)now.panel[p])->t[0] : w->tiles[0][p];
         u.decoded[0] = next;
         u.decoded[1] = now;
-        u.asked[0] = block_of(k, at + n_ahead); /* past the last block too: more panels may follow, and none is read */
-        u.asked[1] = u.asked[0] + k->n_blocks * k->block_bytes;
+        for (int p = 0; p < 2; p++) /* past the last block too: more panels may follow, and none is read */
+            u.asked[p] = block_of(k, p, at + n_ahead);
         for (size_t set = 0; set < (at < k->n_all ? k->n_sets : 1); set++) {
             size_t x_block = k->n_groups * set * k->n_blocks + at % k->n_blocks;
             u.x = act->tile + x_block * BLOCK_TILES * TILE_BYTES;
@@ -333,12 +355,21 @@ static void gemm_integer(const walk *k, const units *of, const liz_act_i8 *act, 
     static void first_##name(const unit *u) { RUN_UNIT(ID, name, 2, FIRST); }                                          \
     static void last_##name(const unit *u) { RUN_UNIT(ID, name, 2, LAST); }                                            \
                                                                                                                        \
+    static const units units_##name = {IN_PLACE(ID), start_##name, only_16_##name,                                     \
+                                       only_##name,  first_##name, last_##name};                                       \
+                                                                                                                       \
     static void gemm_##name(const void *panels, size_t n_blocks, const liz_act_i8 *act, size_t n_tok, void *scratch,   \
                             float *y, size_t y_stride, size_t n_rows, liz_gemm_to to)                                  \
     {                                                                                                                  \
-        static const units of = {IN_PLACE(ID), start_##name, only_16_##name, only_##name, first_##name, last_##name};  \
-        walk k = walk_of(panels, sizeof(liz_block_##name), n_blocks, n_tok, n_rows);                                   \
-        gemm_integer(&k, &of, act, scratch, y, y_stride, liz_put_for(y, y_stride, to));                                \
+        walk k = walk_of(panels, NULL, NULL, sizeof(liz_block_##name), n_blocks, n_tok, n_rows);                       \
+        gemm_integer(&k, &units_##name, act, scratch, y, y_stride, liz_put_for(y, y_stride, to));                      \
+    }                                                                                                                  \
+                                                                                                                       \
+    static void gated_##name(const void *gate, const void *up, size_t n_blocks, const liz_act_i8 *act, size_t n_tok,   \
+                             liz_gated_fn *activate, void *scratch, float *y, size_t y_stride, size_t n_rows)          \
+    {                                                                                                                  \
+        walk k = walk_of(gate, up, activate, sizeof(liz_block_##name), n_blocks, n_tok, n_rows);                       \
+        gemm_integer(&k, &units_##name, act, scratch, y, y_stride, LIZ_GEMM_PUT);                                      \
     }
 
 LIZ_PACKS_INTEGER(GEMM_I8)
@@ -500,7 +531,9 @@ static const uint16_t lay_order[32] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  1
 
 void liz_kernel_gemm_amx(liz_kernel *kernel)
 {
-#define ENTRY(ID, name, types) kernel->gemm_i8[LIZ_PACK_##ID] = gemm_##name;
+#define ENTRY(ID, name, types)                                                                                         \
+    kernel->gemm_i8[LIZ_PACK_##ID] = gemm_##name;                                                                      \
+    kernel->gemm_gated[LIZ_PACK_##ID] = gated_##name;
     LIZ_PACKS_INTEGER(ENTRY)
     kernel->gemm_i8_min = 4;
     kernel->gemm_bf16 = gemm_bf16;
