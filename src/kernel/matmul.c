@@ -193,6 +193,7 @@ static void matmul_dot(const liz_kernel *kernel, const liz_matrix *matrix, const
         }
 }
 
+/* Of a token's activations. */
 static size_t row_bytes(const liz_matrix *matrix)
 {
     return (liz_pack_is_integer(matrix->pack) ? sizeof(int8_t) : sizeof(uint16_t)) * (size_t)matrix->n_in;
@@ -251,8 +252,8 @@ void liz_matmul(const liz_kernel *kernel, const liz_matrix *matrix, const liz_ac
         matmul_dot(kernel, matrix, act, first, n_tok, y, y_stride, deal);
 }
 
-bool liz_matmul_gates(const liz_kernel *kernel, const liz_matrix *gate, const liz_matrix *up, const liz_matrix *down,
-                      size_t n_tok, int n_members)
+bool liz_matmul_gated_pays(const liz_kernel *kernel, const liz_matrix *gate, const liz_matrix *up,
+                           const liz_matrix *down, size_t n_tok, int n_members)
 {
     return kernel->gemm_gated[up->pack] != NULL && n_tok >= kernel->gemm_i8_min && gate->pack == up->pack &&
            liz_pack_is_integer(down->pack) &&

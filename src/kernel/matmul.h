@@ -69,9 +69,10 @@ typedef struct liz_gated {
 /* Rows a line more than a block apart: a KiB would put 64 of them into four sets of the cache. */
 enum { LIZ_GATED_STRIDE = LIZ_BLOCK_LEN + 16 };
 
-/* Whether `liz_matmul_gated` can and pays, for n_tok tokens on their way to `down`. */
-bool liz_matmul_gates(const liz_kernel *kernel, const liz_matrix *gate, const liz_matrix *up, const liz_matrix *down,
-                      size_t n_tok, int n_members);
+/* Whether `liz_matmul_gated` can be used and pays, for n_tok tokens on their way to `down`. All members' `own` have
+ * room in rows of n_out floats then. */
+bool liz_matmul_gated_pays(const liz_kernel *kernel, const liz_matrix *gate, const liz_matrix *up,
+                           const liz_matrix *down, size_t n_tok, int n_members);
 
 /* What `liz_matmul` by each and `liz_act_prepare` make of them, without a barrier between or a row in memory: a member
  * computes the blocks of `made` that it gets to, in the form of int8. */

@@ -36,7 +36,7 @@ static bool activates_own(const liz_worker *w, const liz_layer *l)
 {
     const liz_model *m = w->m;
     return l->gate.tensor != NULL && !gets_more(m, l) && m->on_input == NULL &&
-           liz_matmul_gates(&m->kernel, &l->gate.matrix, &l->up.matrix, &l->down.matrix, w->n_tok, w->n);
+           liz_matmul_gated_pays(&m->kernel, &l->gate.matrix, &l->up.matrix, &l->down.matrix, w->n_tok, w->n);
 }
 
 /* buf.h = down of what gate and up make of the prepared tokens. A member keeps a block of that in its part of buf.up.
@@ -44,6 +44,7 @@ static bool activates_own(const liz_worker *w, const liz_layer *l)
 static void feed_own(const liz_worker *w, const liz_layer *l)
 {
     liz_model *m = w->m;
+    LIZ_DASSERT((size_t)w->n * LIZ_GATED_STRIDE <= (size_t)l->up.matrix.n_out);
     liz_gated gated = {&l->gate.matrix, &l->up.matrix, m->activate,
                        m->buf.up + (size_t)w->id * w->n_tok * LIZ_GATED_STRIDE};
     liz_matmul_gated(&m->kernel, &gated, &m->act, w->n_tok, &m->made, m->members[w->id].matmul, w->deal);

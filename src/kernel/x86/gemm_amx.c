@@ -1,12 +1,12 @@
 /* gemm_amx.c - panels against many tokens, on AMX tiles.
  *
  * Integers: weights are the left operand, so a tile row is 64 consecutive (packed order) bytes of one weight row,
- * and tokens are columns. A unit of work is a block of 256 of two panels against 32 tokens, in 2 x 2 tiles. Beside it
- * weights that come later are decoded, and the sums of the unit before are converted and added up: acc = fma(float(I),
- * d_row * d_token, acc). The three are interleaved finely, by hand: a processor looks some 500 instructions ahead,
- * which the loads of four tiles fill. What units work on has to stay in the first-level cache beside what streams
- * through it, so weights are decoded only half a block ahead, into the tiles of the half that was used last; bytes (i8)
- * are multiplied where they lie.
+ * and tokens are columns. A unit of work is a block of 256 of two panels (neighbours, or one of gate and one of up)
+ * against 32 tokens, in 2 x 2 tiles. Beside it weights that come later are decoded, and the sums of the unit before are
+ * converted and added up: acc = fma(float(I), d_row * d_token, acc). The three are interleaved finely, by hand: a
+ * processor looks some 500 instructions ahead, which the loads of four tiles fill. What units work on has to stay in
+ * the first-level cache beside what streams through it, so weights are decoded only half a block ahead, into the tiles
+ * of the half that was used last; bytes (i8) are multiplied where they lie.
  * bf16: tokens are the left operand; tiles accumulate in floating point over all of k, in the order that
  * docs/kernels.md takes as the definition, put away and taken up again between slices of k. */
 #include "kernel/kernel_tiers.h"
