@@ -1,9 +1,10 @@
 /* line_energy.h - the joules of a job, and each row's share of them.
  *
  * What the machine uses flows into a pot, as do the tokens that the engine computes. A row that is written takes out
- * its own tokens, and of the joules what these are of all tokens in the pot. So shares add up to what was used, a row
- * is charged by what it made the engine compute (not by what the prefix cache saved), and rows that ran together at a
- * time of high power share it. The writer's thread alone uses it. */
+ * its own tokens, and of the joules what these are of all tokens in the pot. So shares add up to what was used until
+ * then, a row is charged by what it made the engine compute (not by what the prefix cache saved), and rows that ran
+ * together at a time of high power share it. What stays in the pot belongs to no row: to those that were begun and not
+ * written, and to the time after the last one. The writer's thread alone uses it. */
 #ifndef LIZ_LINE_LINE_ENERGY_H
 #define LIZ_LINE_LINE_ENERGY_H
 
