@@ -51,7 +51,9 @@ static void check_out(liz_line_row *row, liz_line_form form)
     FUZZ_CHECK(!liz_buf_failed(&out) && memchr(out.data, '\n', out.len) == out.data + out.len - 1);
     check_json(&out);
     FUZZ_CHECK(liz_line_row_matches((liz_str){out.data, out.len - 1}, form, row->index));
-    FUZZ_CHECK(liz_line_row_is_error((liz_str){out.data, out.len - 1}) == (row->error_code != NULL));
+    bool is_error;
+    FUZZ_CHECK(liz_line_row_is_error((liz_str){out.data, out.len - 1}, &is_error, NULL) == LIZ_OK);
+    FUZZ_CHECK(is_error == (row->error_code != NULL));
     liz_buf_free(&out);
 }
 

@@ -16,12 +16,14 @@ void liz_buf_free(liz_buf *buf)
     *buf = (liz_buf){.len_max = buf->len_max};
 }
 
-void liz_buf_clear(liz_buf *buf)
+void liz_buf_clear(liz_buf *buf) { liz_buf_cut(buf, 0); }
+
+void liz_buf_cut(liz_buf *buf, size_t len)
 {
-    buf->len = 0;
+    buf->len = len;
     buf->failed = buf->is_full = false;
     if (buf->data != NULL)
-        buf->data[0] = '\0';
+        buf->data[len] = '\0';
 }
 
 bool liz_buf_reserve(liz_buf *buf, size_t n_more)

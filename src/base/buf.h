@@ -23,6 +23,9 @@ void liz_buf_free(liz_buf *buf);
 /* Empties the buffer and forgets a failure; keeps its memory. */
 void liz_buf_clear(liz_buf *buf);
 
+/* Takes back all that was appended since it held `len` bytes, with a failure on the way. */
+void liz_buf_cut(liz_buf *buf, size_t len);
+
 bool liz_buf_reserve(liz_buf *buf, size_t n_more);
 void liz_buf_append(liz_buf *buf, const char *text, size_t n);
 void liz_buf_append_str(liz_buf *buf, liz_str text);

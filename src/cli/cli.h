@@ -139,6 +139,8 @@ LIZ_MUST_CHECK liz_status cli_flush(liz_buf *out, liz_error *err);
 LIZ_MUST_CHECK liz_status cli_check_written(const cli_args *args, const char *path, liz_error *err);
 /* Appends what standard input still has. */
 LIZ_MUST_CHECK liz_status cli_read_stdin(liz_buf *text, liz_error *err);
+/* Appends a text of the command line. LIZ_E_MEMORY. */
+LIZ_MUST_CHECK liz_status cli_text_given(const char *given, liz_buf *text, liz_error *err);
 
 /* The first SIGINT or SIGTERM sets `cli_stop` where a command has set `cli_at_work`, having something to bring to an
  * end; the second, and any before, ends the program at once, whatever it waits for. */

@@ -51,6 +51,14 @@ static void all_messages(const chat *c, liz_buf *out)
         liz_json_put(out, NULL, liz_buf_str(&c->messages));
 }
 
+/* LIZ_E_MEMORY where the conversation, or its system text, is not all there. */
+static liz_status check_kept(const chat *c, liz_error *err)
+{
+    return liz_buf_failed(&c->messages) || liz_buf_failed(&c->system)
+               ? liz_fail(err, LIZ_E_MEMORY, "no memory to keep that in the conversation")
+               : LIZ_OK;
+}
+
 static liz_status answer(chat *c, liz_buf *text, liz_error *err)
 {
     liz_buf messages = {.len_max = MESSAGES_MAX};
@@ -77,11 +85,13 @@ static void take_turn(chat *c, const char *line)
     cli_at_work = true; /* an interrupt stops this answer from here on */
     liz_status status = answer(c, &text, &err);
     cli_at_work = false;
-    if (status == LIZ_OK) {
+    if (status == LIZ_OK)
         cli_message_add(&c->messages, "assistant", liz_buf_str(&text));
+    status = status ?: check_kept(c, &err);
+    if (status == LIZ_OK) {
         say(cli_stop ? "\n" : "");
     } else {
-        c->messages.len = before;
+        liz_buf_cut(&c->messages, before);
         say_error(&err);
     }
     c->over = cli_stop != 0 && cli_stop != SIGINT;
@@ -133,7 +143,7 @@ static liz_status take_messages(chat *c, const liz_json *list, const char *path,
     }
     for (; m != NULL; m = m->next)
         liz_json_put(&c->messages, NULL, m->source);
-    return LIZ_OK;
+    return check_kept(c, err);
 }
 
 static liz_status load(chat *c, const char *path, liz_error *err)
@@ -157,9 +167,9 @@ static liz_status set(chat *c, char *rest, liz_error *err)
         return cli_option_change(c->args, name, rest ? rest : "", err);
     liz_buf shown = {.len_max = 1 << 16};
     cli_options_show(c->args, &shown);
-    say(shown.data);
+    liz_status status = cli_flush(&shown, err);
     liz_buf_free(&shown);
-    return LIZ_OK;
+    return status;
 }
 
 /* A line that begins with "/". */
@@ -177,6 +187,7 @@ static void command(chat *c, char *line)
     } else if (strcmp(name, "/system") == 0) {
         liz_buf_clear(&c->system);
         liz_buf_puts(&c->system, rest);
+        status = check_kept(c, &err);
     } else if (strcmp(name, "/clear") == 0) {
         liz_buf_clear(&c->messages);
     } else if (strcmp(name, "/set") == 0) {

@@ -58,6 +58,13 @@ liz_status cli_read_stdin(liz_buf *text, liz_error *err)
     return liz_file_read_rest(liz_files_system(), STDIN_FILENO, "standard input", text, err);
 }
 
+liz_status cli_text_given(const char *given, liz_buf *text, liz_error *err)
+{
+    liz_buf_puts(text, given);
+    return liz_buf_failed(text) ? liz_fail(err, LIZ_E_MEMORY, "no memory for a text of %zu bytes", strlen(given))
+                                : LIZ_OK;
+}
+
 static void on_signal(int number)
 {
     static const char idle[] = "lizzie: interrupted before it began its work: run the same command again\n";

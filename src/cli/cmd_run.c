@@ -41,10 +41,10 @@ static liz_status read_prompt(const cli_args *args, liz_buf *text, liz_error *er
     if (args->n_positional < 2)
         status = cli_read_stdin(text, err);
     else
-        liz_buf_puts(text, args->positional[1]);
+        status = cli_text_given(args->positional[1], text, err);
     bool line_ends = args->n_positional < 2 && text->len > 0 && text->data[text->len - 1] == '\n';
     if (line_ends) /* of echo and editors, not of the prompt */
-        text->data[--text->len] = '\0';
+        liz_buf_cut(text, text->len - 1);
     return status ?: cli_text_check("the prompt", liz_buf_str(text), err);
 }
 
@@ -95,6 +95,8 @@ static liz_status print_end(const cli_args *args, stream *s, const liz_vocab *vo
             return liz_fail(err, c->status ? c->status : LIZ_E_STATE, "%s: the engine failed: %s",
                             args->line.model_path, c->message.len ? c->message.data : "no reason given");
     }
+    if (liz_line_row_overflowed(&s->row))
+        return liz_fail(err, LIZ_E_MEMORY, "run: no memory for the answer");
     if (!args->json)
         return LIZ_OK;
     liz_buf out = {.len_max = PROMPT_MAX};
@@ -141,8 +143,11 @@ liz_status cli_generate(const cli_args *args, liz_engine *engine, const int32_t 
         liz_seq_free(s.row.completions[i].seq);
     if (status == LIZ_OK && done)
         status = print_end(args, &s, liz_engine_vocab(engine), err);
-    if (answer != NULL && s.row.n_completions > 0)
+    if (answer != NULL && s.row.n_completions > 0) {
         liz_buf_append_str(answer, liz_buf_str(&s.row.completions[0].text));
+        if (status == LIZ_OK && liz_buf_failed(answer))
+            status = liz_fail(err, LIZ_E_MEMORY, "run: no memory for the answer");
+    }
     liz_line_row_free(&s.row);
     liz_free(choices);
     return status;
@@ -165,8 +170,10 @@ static liz_status tokens_of(const cli_args *args, const liz_template *t, const l
         if (args->line.system != NULL)
             liz_buf_printf(&text, "%s\n\n", args->line.system);
         liz_buf_append_str(&text, prompt);
-        status = liz_tokenize(vocab, text.data ? text.data : "", text.len, LIZ_TOKENIZE_AFFIXES | LIZ_TOKENIZE_SPECIAL,
-                              tokens, n_tokens, err);
+        status = liz_buf_failed(&text) ? liz_fail(err, LIZ_E_MEMORY, "run: no memory for the prompt") : LIZ_OK;
+        status = status
+                     ?: liz_tokenize(vocab, text.data ? text.data : "", text.len,
+                                     LIZ_TOKENIZE_AFFIXES | LIZ_TOKENIZE_SPECIAL, tokens, n_tokens, err);
     }
     liz_rendered_free(&rendered);
     liz_buf_free(&text);

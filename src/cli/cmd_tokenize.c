@@ -48,10 +48,8 @@ static liz_status write_json(const liz_vocab *vocab, const int32_t *ids, size_t 
 
 static liz_status read_text(const cli_args *args, liz_buf *text, liz_error *err)
 {
-    if (args->n_positional > 1) {
-        liz_buf_puts(text, args->positional[1]);
-        return LIZ_OK;
-    }
+    if (args->n_positional > 1)
+        return cli_text_given(args->positional[1], text, err);
     if (isatty(STDIN_FILENO))
         return liz_fail(err, LIZ_E_USAGE, "tokenize: no text is given: lizzie tokenize MODEL 'TEXT', or pipe it in");
     return cli_read_stdin(text, err);

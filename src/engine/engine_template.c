@@ -121,7 +121,8 @@ liz_status liz_engine_template_new(liz_template **out, liz_str source, liz_str w
     liz_json_write_string(&t->own_text, eos);
     liz_buf_putc(&t->own_text, '}');
     liz_hash_hex(liz_hash_chain(liz_hash_bytes(source.p, source.n), with_tools.p, with_tools.n), t->hash);
-    liz_status status = at_line(liz_jinja_compile(&t->plain, source, err), err);
+    liz_status status = liz_buf_failed(&t->own_text) ? liz_fail(err, LIZ_E_MEMORY, "no memory for a template")
+                                                     : at_line(liz_jinja_compile(&t->plain, source, err), err);
     if (status == LIZ_OK && with_tools.n > 0)
         status = at_line(liz_jinja_compile(&t->with_tools, with_tools, err), err);
     status = status ?: liz_json_read(&t->own, liz_buf_str(&t->own_text), &t->arena, err);

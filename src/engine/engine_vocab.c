@@ -5,8 +5,9 @@
 #include "engine/engine_template.h"
 #include "sys/files.h"
 
-#include <stdio.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 /* Detokenised text beyond this is taken for a mistake. */
 static const size_t text_bytes_max = (size_t)1 << 32;
@@ -91,11 +92,11 @@ liz_status liz_tokenize_rendered(const liz_vocab *vocab, const liz_rendered *ren
 
 static bool is_gguf(const char *path)
 {
-    char magic[4] = "";
-    FILE *file = fopen(path, "re");
-    bool is = file != NULL && fread(magic, 1, sizeof magic, file) == sizeof magic && memcmp(magic, "GGUF", 4) == 0;
-    if (file != NULL)
-        fclose(file);
+    char magic[4];
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    bool is = fd >= 0 && pread(fd, magic, sizeof magic, 0) == sizeof magic && memcmp(magic, "GGUF", 4) == 0;
+    if (fd >= 0)
+        close(fd);
     return is;
 }
 

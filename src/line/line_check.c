@@ -135,7 +135,10 @@ liz_status liz_line_open_template(liz_line_job *job, liz_error *err)
         missing = "--raw leaves the chat template out that they need";
     else if ((status = liz_template_open(&job->chat, o->model_path, &own)) != LIZ_OK)
         missing = own.text;
-    if ((status == LIZ_E_FORMAT || status == LIZ_E_UNSUPPORTED) && job->template != NULL)
+    bool does_without = status == LIZ_E_FORMAT || status == LIZ_E_UNSUPPORTED || status == LIZ_E_LIMIT;
+    if (status != LIZ_OK && !does_without)
+        return liz_fail(err, status, "%.400s", own.text);
+    if (status != LIZ_OK && job->template != NULL)
         return liz_fail(err, status, "%.400s: --raw does without it", own.text);
     if (job->chat == NULL && job->first_is_chat)
         return liz_fail(err, status != LIZ_OK ? status : LIZ_E_USAGE, "%s: its rows have \"messages\": %.400s",

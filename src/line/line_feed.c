@@ -128,14 +128,15 @@ static liz_status submit_row(feeder *f, liz_line_row *row, const int32_t *tokens
 static liz_status keep_old(feeder *f, liz_line_row *row, bool *kept, liz_error *err)
 {
     liz_line_cut old;
-    bool got = false;
+    bool got = false, failed;
     *kept = false;
     if (f->job->old_out == NULL)
         return LIZ_OK;
     LIZ_TRY(liz_line_input_next(f->job->old_out, &old, &got, err));
     if (!got)
         return liz_fail(err, LIZ_E_STATE, "%s: has lost rows since it was finished", f->job->opts->out_path);
-    *kept = !liz_line_row_is_error(old.text);
+    LIZ_TRY(liz_line_row_is_error(old.text, &failed, err));
+    *kept = !failed;
     if (*kept) {
         row->is_copy = true;
         liz_buf_append_str(&row->line, old.text);

@@ -40,13 +40,16 @@ static size_t find(const liz_line_opts *o, liz_str name)
 
 static bool fail_name(const liz_line_opts *o, liz_str name, liz_line_row *row)
 {
-    liz_buf known = {.len_max = 4096};
+    if (row->error_code != NULL)
+        return false;
+    liz_line_row_fail(row, LIZ_ROW_UNKNOWN_ADAPTER, "adapter \"%.*s\": is not given: there are",
+                      name.n < 100 ? (int)name.n : 100, name.n ? name.p : "");
+    const char *between = " ";
     for (size_t i = 0; i < o->engine.n_loras; i++)
-        if (o->lora_names[i] != NULL)
-            liz_buf_printf(&known, "%s%s", known.len ? ", " : "", o->lora_names[i]);
-    liz_line_row_fail(row, LIZ_ROW_UNKNOWN_ADAPTER, "adapter \"%.*s\": is not given: there are %s",
-                      name.n < 100 ? (int)name.n : 100, name.n ? name.p : "", known.len ? known.data : "none");
-    liz_buf_free(&known);
+        if (o->lora_names[i] != NULL) {
+            liz_buf_printf(&row->error_message, "%s%s", between, o->lora_names[i]);
+            between = ", ";
+        }
     return false;
 }
 

@@ -73,8 +73,12 @@ static liz_status scan_rows(const liz_line_job *job, const char *path, uint64_t 
             status = is_torn(job, &cut, index) ? LIZ_OK : fail_foreign(job, cut.line, index, err);
             break;
         }
+        bool failed;
+        status = liz_line_row_is_error(cut.text, &failed, err);
+        if (status != LIZ_OK)
+            break;
         found->n++;
-        found->n_failed += liz_line_row_is_error(cut.text);
+        found->n_failed += failed;
         found->bytes = end;
     }
     if (status == LIZ_OK && n_records > 0 && index >= n_records)

@@ -123,8 +123,8 @@ LIZ_MUST_CHECK liz_status liz_line_piece_write(const liz_vocab *vocab, int32_t t
 bool liz_line_row_begins(liz_str line, liz_line_form form, uint64_t index);
 /* Whether it is that row, whole. */
 bool liz_line_row_matches(liz_str line, liz_line_form form, uint64_t index);
-/* Whether a whole line of OUT is an error row. */
-bool liz_line_row_is_error(liz_str line);
+/* Whether a whole line of OUT is an error row. LIZ_E_MEMORY. */
+LIZ_MUST_CHECK liz_status liz_line_row_is_error(liz_str line, bool *is_error, liz_error *err);
 
 /* The probability of its i-th choice. */
 double liz_line_completion_prob(const liz_line_completion *completion, size_t i);

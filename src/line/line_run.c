@@ -158,6 +158,20 @@ static double share_j(writer *w, const liz_line_row *row)
     return liz_line_energy_share_j(&w->energy, n_tokens, all.n_tokens_prefilled + all.n_tokens_decoded);
 }
 
+/* Both of a row's lines, or neither. */
+static liz_status add_row(writer *w, const liz_line_row *row, liz_error *err)
+{
+    size_t lines_before = w->lines.len, stats_before = w->stats.len;
+    liz_line_row_write(row, w->job->form, w->job->prompter.vocab, &w->lines);
+    if (w->job->stats_fd >= 0 && !row->is_copy)
+        liz_line_row_write_stats(row, share_j(w, row), &w->stats);
+    if (!liz_buf_failed(&w->lines) && !liz_buf_failed(&w->stats))
+        return LIZ_OK;
+    liz_buf_cut(&w->lines, lines_before);
+    liz_buf_cut(&w->stats, stats_before);
+    return liz_fail(err, LIZ_E_MEMORY, "row of index %" PRIu64 ": no memory for its line", row->index);
+}
+
 /* Turns the rows that have ended, from the oldest on, into lines. Counts them; sets `*stop` where --strict wants it. */
 static liz_status gather(writer *w, size_t *n, bool *stop, liz_error *err)
 {
@@ -171,11 +185,7 @@ static liz_status gather(writer *w, size_t *n, bool *stop, liz_error *err)
         if (row == NULL || *stop)
             return LIZ_OK;
         LIZ_TRY(check_sound(row, err));
-        liz_line_row_write(row, job->form, job->prompter.vocab, &w->lines);
-        if (job->stats_fd >= 0 && !row->is_copy)
-            liz_line_row_write_stats(row, share_j(w, row), &w->stats);
-        if (liz_buf_failed(&w->lines))
-            return liz_fail(err, LIZ_E_MEMORY, "no memory for the lines of OUT");
+        LIZ_TRY(add_row(w, row, err));
         w->mark = row->mark;
     }
     return LIZ_OK;

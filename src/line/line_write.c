@@ -373,20 +373,22 @@ bool liz_line_row_matches(liz_str line, liz_line_form form, uint64_t index)
            memchr(line.p, '\0', line.n) == NULL;
 }
 
-bool liz_line_row_is_error(liz_str line)
+liz_status liz_line_row_is_error(liz_str line, bool *is_error, liz_error *err)
 {
     /* A quote inside a string is escaped, so this stands in every error row, and elsewhere only in kept fields. */
     static const char mark[] = "\"error\":{";
+    *is_error = false;
     if (memmem(line.p, line.n, mark, sizeof mark - 1) == NULL)
-        return false;
+        return LIZ_OK;
     liz_arena arena = {.size_max = (size_t)1 << 32};
     liz_json *json = NULL;
-    if (liz_json_read(&json, line, &arena, NULL) != LIZ_OK)
-        json = NULL;
-    const liz_json *error = liz_json_member(json, "error"); /* plain, and as OpenAI's form was before the body had it */
-    if (error == NULL || error->type != LIZ_JSON_OBJECT)
-        error = liz_json_member(liz_json_member(liz_json_member(json, "response"), "body"), "error");
-    bool is_error = error != NULL && error->type == LIZ_JSON_OBJECT;
+    liz_status status = liz_json_read(&json, line, &arena, NULL);
+    if (status == LIZ_OK) {
+        const liz_json *error = liz_json_member(json, "error"); /* plain, and OpenAI's before the body had it */
+        if (error == NULL || error->type != LIZ_JSON_OBJECT)
+            error = liz_json_member(liz_json_member(liz_json_member(json, "response"), "body"), "error");
+        *is_error = error != NULL && error->type == LIZ_JSON_OBJECT;
+    }
     liz_arena_free(&arena);
-    return is_error;
+    return status == LIZ_E_MEMORY ? liz_fail(err, status, "no memory to read a line of OUT") : LIZ_OK;
 }

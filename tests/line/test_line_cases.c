@@ -70,7 +70,9 @@ static bool put_row(liz_buf *out, liz_str line)
     put_member(out, body, "error");
     liz_buf_putc(out, '\n');
     liz_arena_free(&arena);
-    return !liz_line_row_is_error(line);
+    bool is_error;
+    assert_int_equal(liz_line_row_is_error(line, &is_error, NULL), LIZ_OK);
+    return !is_error;
 }
 
 static bool put_out(liz_buf *out)

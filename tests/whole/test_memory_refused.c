@@ -1,18 +1,17 @@
-/* test_memory_refused.c - memory is refused at the n-th request, for every n: of opening a file, a vocabulary, a model;
- * of tokenising, submitting and scoring; of the readers; and of a whole line.
+/* test_memory_refused.c - memory is refused at the n-th request, for every n: of opening a file, a vocabulary, a chat
+ * template, a model, an adapter; of tokenising, rendering, submitting and scoring; of writing models; of the readers.
  *
  * Each time there is an error that says so (or the request could be done without), nothing is leaked, and the next
- * attempt works. A line that was stopped so goes on to the bytes of one that was not. */
+ * attempt works. */
+#include "../lib/adapter_make.h"
 #include "../lib/alloc_fail.h"
-#include "../lib/gguf_asm.h"
+#include "../lib/gguf_copy.h"
+#include "../lib/refuse.h"
 #include "../lib/temp_dir.h"
 #include "base/json.h"
-#include "base/log.h"
 #include "format/gguf.h"
-#include "line/line.h"
 #include "line/line_prompt.h"
 
-#include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -23,23 +22,20 @@
 
 #include <cmocka.h>
 
-enum { N_TOKENS = 6, TRIES_MAX = 20000 };
+enum { N_TOKENS = 6, N_VOCABS = 5 };
 
 static const char text[] = "a b ab \xC3\xA9 <s> aaaa";
-static char model_path[512], vocab_paths[3][512];
+static char model_path[512], chat_path[512], adapter_path[512], vocab_paths[N_VOCABS][512];
+
+static const char chat_template[] =
+    "{% macro f(x) %}{{ x ~ 'q' }}{% endmacro %}{% for m in messages %}{% if m.role == 'user' %}a {{ m.content|trim }} "
+    "b"
+    "{% else %}{{ m.role|upper }}:{{ m.content }}{% for c in m.tool_calls or [] %}{{ c.function.arguments|tojson }}"
+    "{% endfor %}{% endif %}{% endfor %}{% if tools %}{{ tools|tojson(indent=2) }}{% endif %}{{ strftime_now('%Y') }}"
+    "{{ f('z').replace('q', 'ww').split('w')|join(',') }}{{ {'a': 1, 'b': [1, 2, 3]}|dictsort }}"
+    "{% set ns = namespace(x=1) %}{% if add_generation_prompt %}ab{% endif %}";
 
 /* ---- Files ---- */
-
-static void file_make(char path[512], const char *name, const char *source, size_t n_zeros)
-{
-    gguf_asm assembled;
-    gguf_assemble(&assembled, source);
-    liz_buf *bytes = &assembled.files[0].bytes;
-    for (size_t i = 0; i < n_zeros; i++)
-        liz_buf_putc(bytes, '\0');
-    snprintf(path, 512, "%s", temp_write(name, bytes->data, bytes->len));
-    gguf_asm_free(&assembled);
-}
 
 #define TOKENS(list, n) "key tokenizer.ggml.tokens array\narray string " n "\n" list
 
@@ -58,6 +54,13 @@ static int files_make(void **state)
         "a\nstr \xE2\x96\x81"
         "b\nstr b\n",
         "6") "key tokenizer.ggml.token_type array\narray i32 6\ni32 2\ni32 3\ni32 3\ni32 1\ni32 1\ni32 1\n";
+    static const char unigram[] = "head 0 4\nkey tokenizer.ggml.model string\nstr t5\n" TOKENS(
+        "str <pad>\nstr </s>\nstr <unk>\nstr \xE2\x96\x81\nstr a\nstr b\nstr ab\n",
+        "7") "key tokenizer.ggml.scores array\narray f32 7\nf32 0\nf32 0\nf32 0\nf32 -3\nf32 -4\nf32 -4\nf32 -5\n"
+             "key tokenizer.ggml.token_type array\narray i32 7\ni32 3\ni32 3\ni32 2\ni32 1\ni32 1\ni32 1\ni32 1\n";
+    static const char rwkv[] = "head 0 3\nkey tokenizer.ggml.model string\nstr rwkv\n" TOKENS(
+        "str <s>\nstr a\nstr ab\nstr b\nstr \" \"\n",
+        "5") "key tokenizer.ggml.token_type array\narray i32 5\ni32 3\ni32 1\ni32 1\ni32 1\ni32 1\n";
     size_t n;
     char *spm = file_read("fuzz/corpus/model/llama.asm", &n);
     assert_non_null(spm);
@@ -65,48 +68,16 @@ static int files_make(void **state)
     strcpy(vocab_paths[0], model_path);
     file_make(vocab_paths[1], "bpe.gguf", bpe, 0);
     file_make(vocab_paths[2], "wordpiece.gguf", wordpiece, 0);
+    file_make(vocab_paths[3], "unigram.gguf", unigram, 0);
+    file_make(vocab_paths[4], "rwkv.gguf", rwkv, 0);
     free(spm);
+    snprintf(chat_path, sizeof chat_path, "%s", temp_path("chat.gguf"));
+    gguf_change chat[] = {{"tokenizer.chat_template", LIZ_GGUF_STRING, .text = chat_template}, {0}};
+    gguf_copy(model_path, chat_path, (gguf_edit){.changes = chat});
+    snprintf(adapter_path, sizeof adapter_path, "%s", temp_path("adapter.gguf"));
+    adapter_plan plan = {.seed = 1, .rank = 2, .alpha = 2, .dtype = LIZ_DTYPE_F32};
+    assert_true(adapter_make(model_path, adapter_path, plan) > 0);
     return 0;
-}
-
-static size_t n_open_files(void)
-{
-    size_t n = 0;
-    DIR *dir = opendir("/proc/self/fd");
-    while (dir != NULL && readdir(dir) != NULL)
-        n++;
-    closedir(dir);
-    return n;
-}
-
-/* ---- For every n ---- */
-
-typedef liz_status attempt_fn(const void *with, liz_error *err);
-
-/* Attempts with the n-th request refused, for n = 1, 2, ... until none is. */
-static void refuse_each(const char *what, attempt_fn *attempt, const void *with)
-{
-    liz_error err = {0};
-    if (attempt(with, &err) != LIZ_OK) /* what is made once for all is made now */
-        fail_msg("%s: %s", what, err.text);
-    size_t n_live = alloc_n_live(), n_files = n_open_files();
-    long n = 1, n_errors = 0;
-    for (bool hit = true; hit; n++) {
-        memset(&err, 0, sizeof err);
-        alloc_fail_at(n);
-        liz_status status = attempt(with, &err);
-        hit = alloc_fail_stop();
-        n_errors += status != LIZ_OK;
-        if (status != LIZ_OK && (!hit || err.code != status || err.text[0] == '\0' || status != LIZ_E_MEMORY))
-            fail_msg("%s: request %ld refused: status %d, error %d: %s", what, n, status, err.code, err.text);
-        if (alloc_n_live() != n_live)
-            fail_msg("%s: request %ld refused: %zu pieces of memory are left", what, n, alloc_n_live() - n_live);
-        if (n_open_files() != n_files)
-            fail_msg("%s: request %ld refused: a file stays open", what, n);
-        assert_true(n < TRIES_MAX);
-    }
-    printf("# %s: %ld requests, %ld errors\n", what, n - 2, n_errors);
-    assert_true(n_errors > 0);
 }
 
 /* ---- Files, vocabularies, text ---- */
@@ -143,17 +114,98 @@ static liz_status use_vocab(const void *with, liz_error *err)
     return status;
 }
 
+static liz_status tokenize_choices(const void *with, liz_error *err)
+{
+    static const int32_t prompt[] = {3, 4};
+    static const char *const texts[] = {"a", "ab", "b a"};
+    liz_choice *choices = NULL;
+    liz_status status = liz_tokenize_choices(with, prompt, 2, texts, 3, &choices, err);
+    liz_free(choices);
+    return status;
+}
+
 static void test_vocabularies(void **state)
 {
     (void)state;
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < N_VOCABS; i++) {
         liz_vocab *vocab = NULL;
         refuse_each("opening a file", open_gguf, vocab_paths[i]);
         refuse_each("opening a vocabulary", open_vocab, vocab_paths[i]);
         assert_int_equal(liz_vocab_open(&vocab, vocab_paths[i], NULL), LIZ_OK);
         refuse_each("tokenising", use_vocab, vocab);
+        refuse_each("tokenising choices", tokenize_choices, vocab);
         liz_vocab_close(vocab);
     }
+}
+
+/* ---- Chat templates ---- */
+
+static liz_status open_template(const void *with, liz_error *err)
+{
+    liz_template *t = NULL;
+    liz_status status = liz_template_open(&t, with, err);
+    if (status == LIZ_OK)
+        assert_non_null(t);
+    liz_template_close(t);
+    return status;
+}
+
+typedef struct rendering {
+    const liz_template *template;
+    const liz_vocab *vocab;
+    unsigned flags;
+    liz_rendered whole; /* what it gives with memory */
+} rendering;
+
+static const char variables[] =
+    "{\"messages\":[{\"role\":\"system\",\"content\":[{\"type\":\"text\",\"text\":\"s\"},{\"type\":\"text\",\"text\":"
+    "\"t\"}]},"
+    "{\"role\":\"user\",\"content\":\"hi "
+    "\"},{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"id\":\"1\",\"type\":"
+    "\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"{\\\"a\\\":1}\"}}]},{\"role\":\"critic\",\"content\":"
+    "\"boo\"}],"
+    "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}],\"add_generation_prompt\":true}";
+
+/* A text that is given is whole, and so are the marks of what is data in it. */
+static liz_status render(const void *with, liz_error *err)
+{
+    const rendering *r = with;
+    liz_rendered out = {0};
+    int32_t *tokens = NULL;
+    size_t n = 0;
+    liz_status status =
+        liz_template_render(r->template, variables, strlen(variables), "2026-01-01", r->flags, &out, err);
+    if (status == LIZ_OK && r->whole.text != NULL) {
+        assert_string_equal(out.text, r->whole.text);
+        assert_int_equal(out.n_data, r->whole.n_data);
+        assert_memory_equal(out.data, r->whole.data, 2 * out.n_data * sizeof *out.data);
+    }
+    status = status ?: liz_tokenize_rendered(r->vocab, &out, &tokens, &n, err);
+    liz_free(tokens);
+    liz_rendered_free(&out);
+    return status;
+}
+
+static void test_templates(void **state)
+{
+    (void)state;
+    char file[512];
+    liz_template *t = NULL;
+    liz_vocab *vocab = NULL;
+    snprintf(file, sizeof file, "%s", temp_write("t.jinja", chat_template, strlen(chat_template)));
+    refuse_each("opening a template", open_template, file);
+    refuse_each("opening a model's template", open_template, chat_path);
+    assert_int_equal(liz_template_open(&t, chat_path, NULL), LIZ_OK);
+    assert_int_equal(liz_vocab_open(&vocab, chat_path, NULL), LIZ_OK);
+    for (unsigned flags = 0; flags <= LIZ_RENDER_CHAT; flags += LIZ_RENDER_CHAT) {
+        rendering r = {t, vocab, flags, {0}};
+        size_t n = strlen(variables);
+        assert_int_equal(liz_template_render(t, variables, n, "2026-01-01", flags, &r.whole, NULL), LIZ_OK);
+        refuse_each("rendering", render, &r);
+        liz_rendered_free(&r.whole);
+    }
+    liz_vocab_close(vocab);
+    liz_template_close(t);
 }
 
 /* ---- The engine ---- */
@@ -166,6 +218,42 @@ static liz_status open_engine(const void *with, liz_error *err)
     liz_status status = liz_engine_open(&engine, with, &engine_opts, err);
     liz_engine_close(engine);
     return status;
+}
+
+static liz_status open_adapted(const void *with, liz_error *err)
+{
+    liz_engine *engine = NULL;
+    liz_lora lora = {with, 0, false};
+    liz_engine_opts opts = engine_opts;
+    opts.loras = &lora;
+    opts.n_loras = 1;
+    liz_status status = liz_engine_open(&engine, model_path, &opts, err);
+    liz_engine_close(engine);
+    return status;
+}
+
+/* Writes the packed file, or (with it) finds it. */
+static liz_status open_packed(const void *with, liz_error *err)
+{
+    liz_engine *engine = NULL;
+    liz_engine_opts opts = engine_opts;
+    char packed[600];
+    snprintf(packed, sizeof packed, "%s.packed", model_path);
+    if (with == NULL)
+        unlink(packed);
+    opts.keep_packed = true;
+    liz_status status = liz_engine_open(&engine, model_path, &opts, err);
+    liz_engine_close(engine);
+    return status;
+}
+
+static liz_status merge(const void *with, liz_error *err)
+{
+    char out[600];
+    snprintf(out, sizeof out, "%s.merged", model_path);
+    liz_lora lora = {with, 0, false};
+    liz_merge_opts opts = {.loras = &lora, .n_loras = 1, .overwrite = true, .n_threads = 2};
+    return liz_merge(model_path, out, &opts, err);
 }
 
 static liz_status describe(const void *with, liz_error *err)
@@ -234,6 +322,10 @@ static void test_engine(void **state)
     refuse_each("opening a model", open_engine, model_path);
     refuse_each("inspecting a model", describe, model_path);
     refuse_each("quantising a model", quantize, model_path);
+    refuse_each("opening an adapter", open_adapted, adapter_path);
+    refuse_each("merging an adapter", merge, adapter_path);
+    refuse_each("keeping packed weights", open_packed, NULL);
+    refuse_each("opening packed weights", open_packed, model_path);
     assert_int_equal(liz_engine_open(&engine, model_path, &engine_opts, NULL), LIZ_OK);
     refuse_each("submitting", generate, &engine);
     liz_engine_close(engine);
@@ -277,112 +369,16 @@ static liz_status compile(const void *with, liz_error *err)
     return status;
 }
 
-static const char rows[] =
-    "{\"text\":\"a\",\"id\":1}\n{\"text\":\"ab ab\",\"id\":\"two\"}\n{\"text\":3}\n[]\n{\"text\":\"b\"}\n";
-
 static void test_readers(void **state)
 {
     (void)state;
+    static const char rows[] =
+        "{\"text\":\"a\",\"id\":1}\n{\"text\":\"ab ab\",\"id\":\"two\"}\n{\"text\":3}\n[]\n{\"text\":\"b\"}\n";
     static const char csv[] = "text,id\n\"a \"\"b\"\"\",1\nplain,2\n";
     refuse_each("reading JSON", read_json, "{\"a\":[1,\"two\",{\"b\":null}],\"c\":\"\\u00e9\"}");
     refuse_each("reading JSONL", read_rows, temp_write("in.jsonl", rows, strlen(rows)));
     refuse_each("reading CSV", read_rows, temp_write("in.csv", csv, strlen(csv)));
     refuse_each("compiling a prompt", compile, "Say {{text}} and \\{{ then {{ b }}");
-}
-
-/* ---- The line ---- */
-
-typedef struct line_case {
-    const char *in_name, *in, *prompt;
-    uint64_t half; /* rows that OUT has before */
-    const char *out;
-    size_t n_choices;
-} line_case;
-
-static const char *const choices[] = {"a", "ab", "b a"};
-
-static liz_status run_line(const line_case *c, const char *out, uint64_t limit, liz_error *err)
-{
-    liz_line_opts opts;
-    liz_line_report report;
-    liz_line_opts_init(&opts);
-    opts.model_path = model_path;
-    opts.in_path = temp_path(c->in_name);
-    opts.out_path = out;
-    opts.prompt = c->prompt;
-    opts.max_tokens = 3;
-    opts.choices = choices;
-    opts.n_choices = c->n_choices;
-    opts.limit = limit;
-    opts.engine = engine_opts;
-    liz_status status = liz_line_run(&opts, &report, err);
-    liz_line_report_free(&report);
-    return status;
-}
-
-static char *out_read(const char *path)
-{
-    size_t n;
-    char *out = file_read(path, &n);
-    assert_non_null(out);
-    return out;
-}
-
-/* What is refused within a row stops the line as well: an error row says what the row determines, and never that memory
- * was short. */
-static void refuse_in_line(const line_case *c)
-{
-    char out[512], side[520];
-    liz_error err;
-    temp_write(c->in_name, c->in, strlen(c->in));
-    snprintf(out, sizeof out, "%s", temp_path(c->out));
-    snprintf(side, sizeof side, "%s.lizzie", out);
-    if (run_line(c, out, 0, &err) != LIZ_OK)
-        fail_msg("%s: %s", c->out, err.text);
-    char *want = out_read(out);
-    size_t n_live = alloc_n_live();
-    long n = 1, n_errors = 0;
-    for (bool hit = true; hit; n++) {
-        unlink(out);
-        unlink(side);
-        if (c->half > 0)
-            assert_int_equal(run_line(c, out, c->half, &err), LIZ_OK);
-        alloc_fail_at(n);
-        liz_status status = run_line(c, out, 0, &err);
-        hit = alloc_fail_stop();
-        n_errors += status != LIZ_OK;
-        if (status != LIZ_OK && (status != LIZ_E_MEMORY || err.code != status || err.text[0] == '\0'))
-            fail_msg("%s: request %ld refused: status %d, error %d: %s", c->out, n, status, err.code, err.text);
-        if (run_line(c, out, 0, &err) != LIZ_OK)
-            fail_msg("%s: request %ld refused: resume: %s", c->out, n, err.text);
-        char *got = out_read(out);
-        if (strcmp(got, want) != 0)
-            fail_msg("%s: request %ld refused: other bytes:\n%s\n---\n%s", c->out, n, got, want);
-        free(got);
-        if (alloc_n_live() != n_live)
-            fail_msg("%s: request %ld refused: %zu pieces of memory are left", c->out, n, alloc_n_live() - n_live);
-    }
-    printf("# %s: %ld requests, %ld errors\n", c->out, n - 2, n_errors);
-    assert_true(n_errors > 50);
-    free(want);
-}
-
-static void test_line(void **state)
-{
-    (void)state;
-    static const char csv[] = "text,id\n\"a \"\"b\"\"\",1\nplain,2\nab,3\nshort\n";
-    static const char openai[] =
-        "{\"custom_id\":\"a\",\"method\":\"POST\",\"url\":\"/v1/completions\",\"body\":{\"prompt\":\"a "
-        "b\",\"max_tokens\":"
-        "2,\"stop\":[\"ab\"],\"logprobs\":1,\"logit_bias\":{\"3\":1}}}\n"
-        "{\"custom_id\":\"b\",\"method\":\"POST\",\"url\":\"/v1/completions\",\"body\":{\"prompt\":[3,4,5]}}\n"
-        "{\"custom_id\":\"c\",\"method\":\"POST\",\"url\":\"/v1/completions\",\"body\":{\"prompt\":\"a\",\"n\":2}}\n";
-    static const line_case cases[] = {{"rows.jsonl", rows, "a {{text}}", 0, "fresh", 0},
-                                      {"rows.csv", csv, "a {{text}}", 2, "resumed", 0},
-                                      {"openai.jsonl", openai, NULL, 0, "openai", 0},
-                                      {"rows.jsonl", rows, "a {{text}}", 0, "choices", 3}};
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        refuse_in_line(&cases[i]);
 }
 
 /* The account notices what is left, and the refusal reaches the library. */
@@ -403,9 +399,9 @@ static void test_account(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_account), cmocka_unit_test(test_vocabularies),
-                                       cmocka_unit_test(test_engine), cmocka_unit_test(test_readers),
-                                       cmocka_unit_test(test_line)};
+                                       cmocka_unit_test(test_templates), cmocka_unit_test(test_engine),
+                                       cmocka_unit_test(test_readers)};
     if (access("/dev/shm", W_OK) == 0)
-        setenv("TMPDIR", "/dev/shm", 1); /* hundreds of lines sync their files */
+        setenv("TMPDIR", "/dev/shm", 1); /* hundreds of files are synced */
     return cmocka_run_group_tests(tests, files_make, NULL);
 }
