@@ -131,6 +131,7 @@ $(filter-out $(ENGINE_TEST_BIN) $(LINE_TEST_BIN),$(TEST_BIN)): %: %.o $(BUILD)/l
 WRAP_ALLOC = $(addprefix -Wl$(,)--wrap=,malloc calloc realloc aligned_alloc free mmap munmap strdup strndup asprintf pthread_create)
 , := ,
 $(addprefix $(BUILD)/tests/,whole/test_memory_refused whole/test_line_refused model/test_matrix): LIBS += $(WRAP_ALLOC)
+$(BUILD)/tests/sys/test_files: LIBS += -Wl,--wrap=fsync,--wrap=fdatasync
 
 # The engine's tests bring a model of their own: named before the library, it takes the place of src/model.
 $(ENGINE_TEST_BIN): %: %.o $(FAKE_MODEL_OBJ) $(BUILD)/libtests.a $(BUILD)/liblizzie.a

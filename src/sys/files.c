@@ -194,7 +194,10 @@ liz_status liz_file_write_text(const liz_files *files, const char *path, int fla
 
 liz_status liz_file_sync(const liz_files *files, int fd, const char *path, liz_error *err)
 {
-    int result = files->fsync(files->user, fd);
+    int result;
+    do
+        result = files->fsync(files->user, fd);
+    while (result == -EINTR);
     /* A pipe or a terminal has nothing to sync. */
     return result == 0 || result == -EINVAL || result == -EROFS ? LIZ_OK
                                                                 : fail_io(err, path, "cannot be synced", -result);
@@ -202,7 +205,10 @@ liz_status liz_file_sync(const liz_files *files, int fd, const char *path, liz_e
 
 liz_status liz_file_truncate(const liz_files *files, int fd, const char *path, uint64_t size, liz_error *err)
 {
-    int result = files->ftruncate(files->user, fd, (off_t)size);
+    int result;
+    do
+        result = files->ftruncate(files->user, fd, (off_t)size);
+    while (result == -EINTR);
     return result == 0 ? LIZ_OK : fail_io(err, path, "cannot be cut to length", -result);
 }
 
@@ -239,7 +245,10 @@ static bool names_open_file(const char *path, int fd)
 
 liz_status liz_file_lock(const liz_files *files, int fd, const char *path, liz_error *err)
 {
-    int result = files->lock(files->user, fd);
+    int result;
+    do
+        result = files->lock(files->user, fd);
+    while (result == -EINTR);
     if (result == -EWOULDBLOCK)
         return liz_fail(err, LIZ_E_BUSY, "%s: another process holds its lock: wait for it to end", path);
     return result == 0 ? LIZ_OK : fail_io(err, path, "cannot be locked", -result);

@@ -48,6 +48,98 @@ static void assert_holds(const char *path, const char *text)
     liz_buf_free(&buf);
 }
 
+/* ---- What reaches the system ---- */
+
+static int n_fsync, n_fdatasync;
+
+int __real_fsync(int fd), __real_fdatasync(int fd);
+int __wrap_fsync(int fd), __wrap_fdatasync(int fd);
+
+int __wrap_fsync(int fd)
+{
+    n_fsync++;
+    return __real_fsync(fd);
+}
+
+int __wrap_fdatasync(int fd)
+{
+    n_fdatasync++;
+    return __real_fdatasync(fd);
+}
+
+/* A file's bytes and a folder's names are synced by the system, each by the call that it needs. */
+static void test_sync(void **state)
+{
+    (void)state;
+    const liz_files *files = liz_files_system();
+    int fd = -1;
+    put("synced", "a");
+    n_fsync = n_fdatasync = 0;
+    assert_int_equal(liz_file_open(files, "synced", O_RDWR, &fd, NULL), LIZ_OK);
+    assert_int_equal(liz_file_sync(files, fd, "synced", NULL), LIZ_OK);
+    assert_true(n_fdatasync == 1 && n_fsync == 0);
+    assert_int_equal(liz_file_rename(files, "synced", "renamed", NULL), LIZ_OK);
+    assert_true(n_fdatasync == 1 && n_fsync == 1);
+    liz_file_close(files, &fd);
+}
+
+/* Each call is interrupted once before it does its work. */
+static bool interrupted;
+#define INTERRUPT                                                                                                      \
+    if ((interrupted = !interrupted))                                                                                  \
+        return -EINTR;
+
+static int slow_open(void *user, const char *path, int flags, mode_t mode)
+{
+    INTERRUPT
+    return liz_files_system()->open(user, path, flags, mode);
+}
+
+static ssize_t slow_read(void *user, int fd, void *data, size_t n)
+{
+    INTERRUPT
+    return liz_files_system()->read(user, fd, data, n);
+}
+
+static int slow_fsync(void *user, int fd)
+{
+    INTERRUPT
+    return liz_files_system()->fsync(user, fd);
+}
+
+static int slow_ftruncate(void *user, int fd, off_t size)
+{
+    INTERRUPT
+    return liz_files_system()->ftruncate(user, fd, size);
+}
+
+static int slow_lock(void *user, int fd)
+{
+    INTERRUPT
+    return liz_files_system()->lock(user, fd);
+}
+
+static void test_interrupted(void **state)
+{
+    (void)state;
+    liz_files files = *liz_files_system();
+    liz_buf text;
+    int fd = -1;
+    files.open = slow_open, files.read = slow_read, files.fsync = slow_fsync;
+    files.ftruncate = slow_ftruncate, files.lock = slow_lock;
+    put("slow", "abc");
+    liz_buf_init(&text, 100);
+    interrupted = false;
+    assert_int_equal(liz_file_open_locked(&files, "slow", &fd, NULL), LIZ_OK);
+    assert_int_equal(liz_file_truncate(&files, fd, "slow", 2, NULL), LIZ_OK);
+    assert_int_equal(liz_file_sync(&files, fd, "slow", NULL), LIZ_OK);
+    assert_int_equal(liz_file_read_rest(&files, fd, "slow", &text, NULL), LIZ_OK);
+    assert_string_equal(text.data, "ab");
+    assert_false(interrupted);
+    liz_buf_free(&text);
+    liz_file_close(&files, &fd);
+}
+
 static int calls;
 static ssize_t write_grudgingly(void *user, int fd, const void *data, size_t n)
 {
@@ -227,6 +319,8 @@ static void test_energy(void **state)
     zone("dtpm", "package-0\n", "5\n");
     zone("intel-rapl:3", "package-3\n", "not a number\n");
     assert_int_equal(setenv("LIZZIE_POWERCAP", "rapl", 1), 0);
+    assert_false(liz_energy_open(&meter, NULL)); /* a part would pass for the whole machine */
+    zone("intel-rapl:3", "core\n", "not a number\n");
     assert_true(liz_energy_open(&meter, NULL));
     assert_int_equal(unsetenv("LIZZIE_POWERCAP"), 0);
     assert_int_equal(meter.n_zones, 3);
@@ -241,9 +335,34 @@ static void test_energy(void **state)
     assert_true(liz_energy_read_j(&meter) == j);
 }
 
+/* A counter that stands lower has wrapped only if it was in its upper half: else its driver began anew. */
+static void test_counter_begins_anew(void **state)
+{
+    static const struct {
+        const char *before, *after;
+        double used;
+    } cases[] = {{"9000000", "500000", 1.5}, {"3000000", "200000", 0.2}, {"20000000", "300000", 0.3}, {"7", "7", 0}};
+    char slashes[101] = "";
+    (void)state;
+    memset(slashes, '/', 100);
+    assert_int_equal(system("rm -rf rapl"), 0);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        liz_energy_meter meter;
+        char deep[128];
+        snprintf(deep, sizeof deep, ".%.*srapl", 100, slashes); /* a long path is no other */
+        zone("intel-rapl:0", "package-0\n", cases[i].before);
+        assert_true(liz_energy_open(&meter, deep));
+        zone("intel-rapl:0", "package-0\n", cases[i].after);
+        double used = liz_energy_read_j(&meter);
+        assert_true(used > cases[i].used - 1e-6 && used < cases[i].used + 1e-6);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_sync),
+        cmocka_unit_test(test_interrupted),
         cmocka_unit_test(test_write_all),
         cmocka_unit_test(test_errors),
         cmocka_unit_test(test_lock_survives_replacing),
@@ -251,6 +370,7 @@ int main(void)
         cmocka_unit_test(test_replace_failure_keeps_old),
         cmocka_unit_test(test_clock),
         cmocka_unit_test(test_energy),
+        cmocka_unit_test(test_counter_begins_anew),
     };
     return cmocka_run_group_tests(tests, enter_folder, leave_folder);
 }
