@@ -201,7 +201,7 @@ tsan-tests: $(TSAN_BIN)
 tsan: ## the tests of engine and line under ThreadSanitizer, on the sizes of `make tiny`
 	$(MAKE) --no-print-directory BUILD=$(BUILD)-tsan OPT="-O1 -fno-var-tracking-assignments" OPT_KERNEL= \
 	    DEFS="-DLIZ_TINY -DLIZ_DEBUG" SAN=-fsanitize=thread tsan-tests
-	scripts/run-tests --build $(BUILD)-tsan --sanitized $(TSAN_TESTS)
+	LIZZIE_TEST_TINY=1 scripts/run-tests --build $(BUILD)-tsan --sanitized $(TSAN_TESTS)
 amx: ## the tests of the AMX tier on a machine that has AVX-512 and no AMX: its instructions in software
 	$(MAKE) --no-print-directory amx-tests
 	SAME_SHORT=1 LIZZIE_TEST_AMX=software scripts/run-tests --build $(BUILD)/amx $(AMX_TESTS)
@@ -210,7 +210,7 @@ avxvnni: ## the tests of the 256-bit VNNI on a machine that has AVX2 alone: its 
 	LIZZIE_TEST_SHORT=1 scripts/run-tests --build $(BUILD)/avxvnni $(AVXVNNI_TESTS)
 tiny: ## the tests on pages of one token, steps of three rows and arenas of 64 bytes
 	$(MAKE) --no-print-directory BUILD=$(BUILD)-tiny DEFS="-DLIZ_TINY -DLIZ_DEBUG" all tests benches
-	scripts/run-tests --build $(BUILD)-tiny --sanitized
+	LIZZIE_TEST_TINY=1 scripts/run-tests --build $(BUILD)-tiny --sanitized
 fuzz: ## the fuzz targets with libFuzzer (clang), in build-fuzz/
 	$(MAKE) --no-print-directory BUILD=build-fuzz CC="$(FUZZ_CC)" OPT=-O1 OPT_KERNEL= DEFS=-DLIZ_DEBUG FUZZ_MAIN=-fsanitize=fuzzer \
 	    SAN="-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all" fuzz-targets

@@ -5,6 +5,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -25,6 +26,13 @@ static liz_model *model_of(uint64_t weights_bytes, uint64_t scratch_bytes_per_se
 static uint64_t total(const liz_engine_plan *plan)
 {
     return plan->weights_bytes + plan->step_bytes + plan->cache_bytes;
+}
+
+/* The tests on tiny sizes would pass on the usual ones. */
+static void test_sizes(void **state)
+{
+    (void)state;
+    assert_int_equal(LIZ_PAGE_TOKENS, getenv("LIZZIE_TEST_TINY") != NULL ? 1 : 32);
 }
 
 static void test_defaults(void **state)
@@ -137,8 +145,11 @@ static void test_absurd_models(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),      cmocka_unit_test(test_chunks),
-        cmocka_unit_test(test_less_and_less), cmocka_unit_test(test_options_out_of_range),
+        cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_chunks),
+        cmocka_unit_test(test_less_and_less),
+        cmocka_unit_test(test_options_out_of_range),
         cmocka_unit_test(test_absurd_models),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
