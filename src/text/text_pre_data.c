@@ -2,7 +2,7 @@
  *
  * Names are those that the published converters write into tokenizer.ggml.pre; several models share patterns, which
  * stand here as they are published (docs/tokenizers.md lists them too). To add one: a row here, its pattern in
- * tests/text/test_text_pre.c, which proves that it cuts as PCRE2 does. */
+ * tests/text/test_text_pre.c, which proves that it cuts as PCRE2 does, its names and flags in test_text_pre_names.c. */
 #include "text/text_pre.h"
 
 #define CONTRACTIONS "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
