@@ -409,6 +409,97 @@ static void test_ends(void **state)
     liz_text_vocab_close(vocab);
 }
 
+/* What becomes of tokens known by their text where the file calls them normal, and where control or user-defined. */
+static const struct known {
+    const char *texts;
+    liz_token_kind if_normal, if_marked;
+    bool ends_if_normal, ends_if_marked;
+} known_table[] = {
+    {"<|eot_id|>;<|eom_id|>;<|im_end|>;<|return|>;<|call|>;<|flush|>;<|calls|>;<end_of_turn>;<|endoftext|>;"
+     "<|end_of_text|>;<end_of_utterance>;<turn|>;<|tool_response>;<\uFF5Cend\u2581of\u2581sentence\uFF5C>;<|fim_pad|>;"
+     "<fim-pad>;<fim_pad>;<|fim_repo|>;<|repo_name|>;<fim-repo>;<reponame>;<|file_sep|>",
+     LIZ_TOKEN_CONTROL, LIZ_TOKEN_CONTROL, true, true},
+    {"<|end|>", LIZ_TOKEN_CONTROL, LIZ_TOKEN_CONTROL, true, true},
+    {"</s>;<EOT>;_<EOT>;[EOT];[EOS];<eos>;[e~[;<PAD>;[PAD];<REPO>", LIZ_TOKEN_NORMAL, LIZ_TOKEN_CONTROL, false, true},
+    {"<|fim_prefix|>;<fim-prefix>;<fim_prefix>;<|fim_suffix|>;<fim-suffix>;<fim_suffix>;<|fim_middle|>;<fim-middle>;"
+     "<fim_middle>;<\uFF5Cfim\u2581begin\uFF5C>;<\uFF5Cfim\u2581hole\uFF5C>;<\uFF5Cfim\u2581end\uFF5C>;"
+     "<|code_prefix|>;<|code_suffix|>;<|code_middle|>",
+     LIZ_TOKEN_CONTROL, LIZ_TOKEN_CONTROL, false, false},
+    {"<PRE>;<SUF>;<MID>;\u2581<PRE>;\u2581<SUF>;\u2581<MID>;<|prefix|>;<|suffix|>;<|middle|>", LIZ_TOKEN_NORMAL,
+     LIZ_TOKEN_CONTROL, false, false},
+    {"<|channel|>;<|message|>;<|start|>;<|constrain|>", LIZ_TOKEN_USER_DEFINED, LIZ_TOKEN_USER_DEFINED, false, false},
+};
+
+static const struct known *known; /* of the vocabulary that is written next */
+static char known_kind;           /* what the file calls them */
+
+static void put_known(liz_gguf_writer *w)
+{
+    char kinds[64] = "";
+    put_model(w, "rwkv", known->texts);
+    for (const char *p = known->texts; p != NULL; p = strchr(p + 1, ';'))
+        kinds[strlen(kinds)] = known_kind;
+    put_kinds(w, kinds);
+}
+
+static void test_known_tokens(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof known_table / sizeof *known_table; i++)
+        for (const char *kind = "134"; *kind != '\0'; kind++) {
+            known = &known_table[i];
+            known_kind = *kind;
+            bool normal = *kind == '0' + LIZ_TOKEN_NORMAL,
+                 ends = normal ? known->ends_if_normal : known->ends_if_marked;
+            liz_text_vocab *vocab = vocab_open(put_known);
+            for (int32_t id = 0; id < liz_text_vocab_size(vocab); id++)
+                if (liz_text_vocab_kind(vocab, id) != (normal ? known->if_normal : known->if_marked) ||
+                    liz_text_vocab_is_end(vocab, id) != ends)
+                    fail_msg("%.*s, of kind %c in the file, is of kind %d, an end: %d",
+                             LIZ_STR_ARG(liz_text_vocab_token(vocab, id)), *kind, liz_text_vocab_kind(vocab, id),
+                             liz_text_vocab_is_end(vocab, id));
+            liz_text_vocab_close(vocab);
+        }
+}
+
+/* What the first token is beside the others, which tell of models where its text is not an end. */
+static const struct beside {
+    const char *texts;
+    bool is_eos; /* the file says so, which the exceptions overrule */
+    liz_token_kind kind;
+    bool ends;
+} beside_table[] = {
+    {"<|end|>;<|return|>;<|call|>", true, LIZ_TOKEN_USER_DEFINED, false},
+    {"<|end|>;<|flush|>;<|calls|>", true, LIZ_TOKEN_USER_DEFINED, false},
+    {"<|end|>;<|return|>;<|flush|>", false, LIZ_TOKEN_CONTROL, true},
+    {"<|end|>;<|call|>;<|calls|>", false, LIZ_TOKEN_CONTROL, true},
+    {"</s>;<|tool_response>;<turn|>", true, LIZ_TOKEN_NORMAL, false},
+    {"</s>;<turn|>;<end_of_turn>", false, LIZ_TOKEN_CONTROL, true},
+};
+
+static const struct beside *beside; /* of the vocabulary that is written next */
+
+static void put_beside(liz_gguf_writer *w)
+{
+    put_model(w, "rwkv", beside->texts);
+    put_kinds(w, "333");
+    if (beside->is_eos)
+        liz_gguf_put_u32(w, KEY "eos_token_id", 0);
+}
+
+static void test_exceptions(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof beside_table / sizeof *beside_table; i++) {
+        beside = &beside_table[i];
+        liz_text_vocab *vocab = vocab_open(put_beside);
+        if (liz_text_vocab_kind(vocab, 0) != beside->kind || liz_text_vocab_is_end(vocab, 0) != beside->ends)
+            fail_msg("%s: the first is of kind %d, an end: %d", beside->texts, liz_text_vocab_kind(vocab, 0),
+                     liz_text_vocab_is_end(vocab, 0));
+        liz_text_vocab_close(vocab);
+    }
+}
+
 /* ---- WordPiece ---- */
 
 static void put_bert(liz_gguf_writer *w)
@@ -498,6 +589,8 @@ int main(void)
         cmocka_unit_test(test_marked_text),
         cmocka_unit_test(test_phi3_swallows_space),
         cmocka_unit_test(test_ends),
+        cmocka_unit_test(test_known_tokens),
+        cmocka_unit_test(test_exceptions),
         cmocka_unit_test(test_wordpiece),
         cmocka_unit_test(test_linear),
         cmocka_unit_test(test_limits),
