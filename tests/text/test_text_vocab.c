@@ -500,6 +500,54 @@ static void test_exceptions(void **state)
     }
 }
 
+/* ---- tokens that take the white space before them ---- */
+
+static const struct mask {
+    const char *key, *value; /* what the model is known by */
+    const char *token;
+    bool takes;
+} mask_table[] = {
+    {"general.architecture", "nomic-bert-moe", "<mask>", true},
+    {"general.architecture", "jina-bert-v3", "<mask>", true},
+    {"general.architecture", "jina-bert-v3", "[MASK]", false},
+    {"general.architecture", "bert", "<mask>", false},
+    {KEY "pre", "jina-v2-de", "<mask>", true},
+    {KEY "pre", "jina-v2-es", "<mask>", true},
+    {KEY "pre", "jina-v2-code", "<mask>", true},
+    {KEY "pre", "jina-de", "<mask>", false},
+    {"general.name", "My Modern-BERT", "[MASK]", true},
+    {"general.name", "My Modern-BERT", "<mask>", false},
+    {"general.name", "My BERT", "[MASK]", false},
+};
+
+static const struct mask *mask; /* of the vocabulary that is written next */
+
+static void put_mask(liz_gguf_writer *w)
+{
+    char tokens[64];
+    snprintf(tokens, sizeof tokens, "a;\u0120;\u010A;%s;<s>", mask->token);
+    put_model(w, "gpt2", tokens);
+    put_kinds(w, "11133");
+    put_list(w, KEY "merges", "a a");
+    liz_gguf_put_str(w, mask->key, liz_str_of(mask->value));
+}
+
+/* The file does not say which of its tokens do, so models are known by name. */
+static void test_mask_swallows_space(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof mask_table / sizeof *mask_table; i++) {
+        mask = &mask_table[i];
+        char text[64];
+        snprintf(text, sizeof text, "a \n%s a <s> %s", mask->token, mask->token);
+        liz_text_vocab *vocab = vocab_open(put_mask);
+        const char *want = mask->takes ? "0 3 1 0 1 4 3" : "0 1 2 3 1 0 1 4 1 3";
+        if (strcmp(vocab_ids(vocab, liz_str_of(text), LIZ_TEXT_SPECIAL), want) != 0)
+            fail_msg("%s of %s: not %s", mask->token, mask->value, want);
+        liz_text_vocab_close(vocab);
+    }
+}
+
 /* ---- WordPiece ---- */
 
 static void put_bert(liz_gguf_writer *w)
@@ -591,6 +639,7 @@ int main(void)
         cmocka_unit_test(test_ends),
         cmocka_unit_test(test_known_tokens),
         cmocka_unit_test(test_exceptions),
+        cmocka_unit_test(test_mask_swallows_space),
         cmocka_unit_test(test_wordpiece),
         cmocka_unit_test(test_linear),
         cmocka_unit_test(test_limits),
