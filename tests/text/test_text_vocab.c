@@ -573,6 +573,38 @@ static void test_wordpiece(void **state)
     liz_text_vocab_close(vocab);
 }
 
+/* What the file says of letters' case and accents, and what becomes of a capital with an accent. */
+static const struct normalizer {
+    const char *lowercase, *strip_accents; /* "" where the key is absent */
+    const char *want;
+} normalizer_table[] = {
+    {"", "", "1"},       {"", "no", "2"}, {"", "yes", "1"},  {"yes", "", "1"},   {"yes", "no", "2"},
+    {"yes", "yes", "1"}, {"no", "", "4"}, {"no", "no", "4"}, {"no", "yes", "3"},
+};
+
+static const struct normalizer *normalizer; /* of the vocabulary that is written next */
+
+static void put_normalizer(liz_gguf_writer *w)
+{
+    put_model(w, "bert", "[UNK];\u2581e;\u2581\u00E9;\u2581E;\u2581\u00C9");
+    if (normalizer->lowercase[0] != '\0')
+        liz_gguf_put_bool(w, KEY "normalizer.lowercase", strcmp(normalizer->lowercase, "yes") == 0);
+    if (normalizer->strip_accents[0] != '\0')
+        liz_gguf_put_bool(w, KEY "normalizer.strip_accents", strcmp(normalizer->strip_accents, "yes") == 0);
+}
+
+/* Letters are lowered unless the file says no; accents go with case unless it speaks of them. */
+static void test_wordpiece_normalizer(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof normalizer_table / sizeof *normalizer_table; i++) {
+        normalizer = &normalizer_table[i];
+        liz_text_vocab *vocab = vocab_open(put_normalizer);
+        check_ids(vocab, "\u00C9", 0, normalizer->want);
+        liz_text_vocab_close(vocab);
+    }
+}
+
 /* ---- hostile texts ---- */
 
 static double seconds_for(const liz_text_vocab *vocab, liz_str text)
@@ -641,6 +673,7 @@ int main(void)
         cmocka_unit_test(test_exceptions),
         cmocka_unit_test(test_mask_swallows_space),
         cmocka_unit_test(test_wordpiece),
+        cmocka_unit_test(test_wordpiece_normalizer),
         cmocka_unit_test(test_linear),
         cmocka_unit_test(test_limits),
     };
