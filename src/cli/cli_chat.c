@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <locale.h>
 #include <signal.h>
+#include <langinfo.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -230,7 +231,7 @@ liz_status cli_chat(cli_args *args, liz_engine *engine, const liz_template *t, l
     chat c = {.args = args, .engine = engine, .template = t};
     char *line;
     (void)err;
-    setlocale(LC_CTYPE, ""); /* for the widths of characters; numbers stay as they are */
+    settle_characters();
     liz_buf_init(&c.messages, MESSAGES_MAX);
     liz_buf_init(&c.system, MESSAGES_MAX);
     liz_buf_puts(&c.system, args->line.system ? args->line.system : "");
@@ -250,3 +251,12 @@ liz_status cli_chat(cli_args *args, liz_engine *engine, const liz_template *t, l
     liz_buf_free(&c.system);
     return LIZ_OK;
 }
+/* libedit reads characters by the locale, and drops without a word what is none there: in the C locale, which is what
+ * remains where nothing is set, all but ASCII. What is typed must be UTF-8 anyway. */
+static void settle_characters(void)
+{
+    setlocale(LC_CTYPE, ""); /* numbers stay as they are */
+    if (strcmp(nl_langinfo(CODESET), "UTF-8") != 0 && setlocale(LC_CTYPE, "C.UTF-8") == NULL)
+        fputs("lizzie: there is no UTF-8 locale here: of what is typed only ASCII arrives\n", stderr);
+}
+

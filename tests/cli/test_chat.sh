@@ -2,6 +2,7 @@
 # test_chat.sh - `lizzie template`, and a chat on a terminal, on the fake engine, which gives its prompt back.
 set -u
 . tests/lib/tap.sh
+. tests/lib/terminal.sh
 tap_folder
 lizzie=$PWD/$BUILD/lizzie-fake
 cd "$tap_dir" || exit 1
@@ -44,37 +45,6 @@ if ! command -v script >/dev/null; then
     tap_end
     exit
 fi
-
-# Waits until COMMAND works, ten seconds at most.
-until_it() {
-    for _ in $(seq 200); do
-        "$@" && return
-        sleep 0.05
-    done
-}
-prompted() { tail -c 2 screen | grep -q '[>.] $'; }
-answering() { [ "$(($(stat -c %s screen) - typed))" -gt 200 ]; }
-
-# Types lines at a terminal, each when the prompt is there again; ^C stands for an interrupt in the middle of an answer.
-# A shell that stays would get the interrupt too, and some then exit with 130 whatever the program did.
-chat() {
-    : >screen
-    {
-        for line in "$@"; do
-            if [ "$line" = ^C ]; then
-                until_it answering
-                printf '\003'
-                continue
-            fi
-            until_it prompted
-            typed=$(stat -c %s screen)
-            printf '%s\n' "$line"
-            sleep 0.15
-        done
-    } | TERM=dumb timeout 60 script -qefc "exec $lizzie run model --system 'Be kind.'" screen >/dev/null 2>&1
-    echo $? >status
-    tr -d '\r' <screen >plain-screen
-}
 
 chat 'one !echo!' 'two' '/exit'
 has "$(cat plain-screen)" $'<|turn|>system\nBe kind.<|end|>\n<|turn|>user\none !echo!<|end|>\n<|turn|>assistant' "the first turn"
