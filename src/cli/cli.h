@@ -5,6 +5,7 @@
 #ifndef LIZ_CLI_CLI_H
 #define LIZ_CLI_CLI_H
 
+#include "base/arena.h"
 #include "base/buf.h"
 #include "line/line.h"
 #include "lizzie.h"
@@ -74,6 +75,7 @@ typedef struct cli_args {
     int exit_code;
     liz_buf owned[8 + LIZ_LORAS_MAX]; /* texts that were read from files or split */
     int n_owned;
+    liz_arena changes; /* texts that a chat's /set was given */
 } cli_args;
 
 /* What a command leaves in `out` is printed at the end. The exit code, where it is neither an error's nor EXIT_DONE, is
@@ -201,7 +203,8 @@ LIZ_MUST_CHECK liz_status cli_generate(const cli_args *args, liz_engine *engine,
 /* Talks on a terminal until the end of the input. */
 LIZ_MUST_CHECK liz_status cli_chat(cli_args *args, liz_engine *engine, const liz_template *t, liz_error *err);
 
-/* Sets an option of sampling, or the seed or --max-tokens, by its name. LIZ_E_USAGE. */
+/* Sets an option of generating by its name, or adds to one that may be repeated, which no value takes back. `value` is
+ * borrowed for the call. LIZ_E_USAGE. */
 LIZ_MUST_CHECK liz_status cli_option_change(cli_args *args, const char *name, const char *value, liz_error *err);
 /* Appends those options that are set, a line each. */
 void cli_options_show(const cli_args *args, liz_buf *out);

@@ -5,11 +5,13 @@
  * at the prompt it ends the program, as does the end of the input. */
 #include "cli/cli.h"
 
+#include "line/line_request.h"
+
 #include <editline/readline.h>
 #include <fcntl.h>
+#include <langinfo.h>
 #include <locale.h>
 #include <signal.h>
-#include <langinfo.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -24,13 +26,15 @@ typedef struct chat {
     bool over;
 } chat;
 
-static const char help_text[] = "  /system TEXT      instructions before the conversation; without TEXT: none\n"
-                                "  /set NAME VALUE   an option of generating; /set shows them\n"
-                                "  /clear            forget the conversation\n"
-                                "  /save FILE        write the conversation, as a JSON array of messages\n"
-                                "  /load FILE        go on with one\n"
-                                "  /exit             end; so does Ctrl-D\n"
-                                "A line that ends with \\ goes on in the next. Ctrl-C stops an answer.\n";
+static const char help_text[] =
+    "  /system TEXT      instructions before the conversation; without TEXT: none\n"
+    "  /set NAME VALUE   an option of generating; /set shows them. Those that may be repeated are\n"
+    "                    added to; /set NAME takes all of such a one back\n"
+    "  /clear            forget the conversation\n"
+    "  /save FILE        write the conversation, as a JSON array of messages\n"
+    "  /load FILE        go on with one\n"
+    "  /exit             end; so does Ctrl-D\n"
+    "A line that ends with \\ goes on in the next. Ctrl-C stops an answer.\n";
 
 static void say(const char *text)
 {
@@ -161,12 +165,35 @@ static liz_status load(chat *c, const char *path, liz_error *err)
     return status;
 }
 
+/* Whether the next answer could be asked for: what /set is given is refused there and then, not at the next turn. */
+static liz_status check_settings(const chat *c, liz_error *err)
+{
+    liz_line_ask ask;
+    liz_engine_info info;
+    int32_t stop_tokens[LIZ_LINE_STOP_MAX];
+    liz_engine_info_get(c->engine, &info);
+    LIZ_TRY(liz_line_choices_check(&c->args->line, err));
+    return liz_line_ask_settle(&ask, &c->args->line, liz_engine_vocab(c->engine), &info, 0, 0, stop_tokens, err);
+}
+
+/* Takes a change back that would make every answer fail; where they fail already, it may be a step out of that. */
+static liz_status change(chat *c, const char *name, const char *value, liz_error *err)
+{
+    const liz_line_opts before = c->args->line;
+    bool works = check_settings(c, err) == LIZ_OK;
+    LIZ_TRY(cli_option_change(c->args, name, value, err));
+    liz_status status = works ? check_settings(c, err) : LIZ_OK;
+    if (status != LIZ_OK)
+        c->args->line = before;
+    return status;
+}
+
 static liz_status set(chat *c, char *rest, liz_error *err)
 {
     char *name = strsep(&rest, " ");
     if (*name != '\0')
-        return cli_option_change(c->args, name, rest ? rest : "", err);
-    liz_buf shown = {.len_max = 1 << 16};
+        return change(c, name, rest ? rest : "", err);
+    liz_buf shown = {.len_max = 1 << 20};
     cli_options_show(c->args, &shown);
     liz_status status = cli_flush(&shown, err);
     liz_buf_free(&shown);
@@ -226,6 +253,15 @@ static char *read_lines(void)
     }
 }
 
+/* libedit reads characters by the locale, and drops without a word what is none there: in the C locale, which is what
+ * remains where nothing is set, all but ASCII. What is typed must be UTF-8 anyway. */
+static void settle_characters(void)
+{
+    setlocale(LC_CTYPE, ""); /* numbers stay as they are */
+    if (strcmp(nl_langinfo(CODESET), "UTF-8") != 0 && setlocale(LC_CTYPE, "C.UTF-8") == NULL)
+        fputs("lizzie: there is no UTF-8 locale here: of what is typed only ASCII arrives\n", stderr);
+}
+
 liz_status cli_chat(cli_args *args, liz_engine *engine, const liz_template *t, liz_error *err)
 {
     chat c = {.args = args, .engine = engine, .template = t};
@@ -251,12 +287,3 @@ liz_status cli_chat(cli_args *args, liz_engine *engine, const liz_template *t, l
     liz_buf_free(&c.system);
     return LIZ_OK;
 }
-/* libedit reads characters by the locale, and drops without a word what is none there: in the C locale, which is what
- * remains where nothing is set, all but ASCII. What is typed must be UTF-8 anyway. */
-static void settle_characters(void)
-{
-    setlocale(LC_CTYPE, ""); /* numbers stay as they are */
-    if (strcmp(nl_langinfo(CODESET), "UTF-8") != 0 && setlocale(LC_CTYPE, "C.UTF-8") == NULL)
-        fputs("lizzie: there is no UTF-8 locale here: of what is typed only ASCII arrives\n", stderr);
-}
-

@@ -692,20 +692,105 @@ static liz_status option_read(cli_args *args, const cli_command *command, int ar
     return option_set(args, o, value, err);
 }
 
+/* ---- Changing them in a chat --------------------------------------------------------------------- */
+
+/* Options that may be repeated, each of which adds to a list. */
+typedef struct list {
+    option_fn *read;
+    size_t n_at, texts_at; /* in cli_args: size_t, and the texts as they were given, except of biases */
+} list;
+
+static const list lists[] = {
+    {read_stop, offsetof(cli_args, line.n_stop_strings), offsetof(cli_args, line.stop_strings)},
+    {read_stop_token, offsetof(cli_args, line.n_stop_tokens), offsetof(cli_args, line.stop_tokens)},
+    {read_breaker, offsetof(cli_args, line.sampling.n_dry_breakers), offsetof(cli_args, breakers)},
+    {read_bias, offsetof(cli_args, line.sampling.n_bias), 0},
+};
+
+static const list *list_of(const option *o)
+{
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+        if (o->kind == KIND_OTHER && o->read == lists[i].read)
+            return &lists[i];
+    return NULL;
+}
+
 static bool is_changeable(const option *o)
 {
+    static const char *const others[] = {"seed", "max-tokens", "ignore-eos"};
     size_t at = offsetof(cli_args, line.sampling);
     bool of_sampling = o->offset >= at && o->offset < at + sizeof(liz_sampling);
-    return (of_sampling && (o->kind == KIND_FLOAT || o->kind == KIND_INT)) || strcmp(o->name, "seed") == 0 ||
-           strcmp(o->name, "max-tokens") == 0;
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (strcmp(o->name, others[i]) == 0)
+            return true;
+    return (of_sampling && (o->kind == KIND_FLOAT || o->kind == KIND_INT)) || list_of(o) != NULL;
+}
+
+static liz_status list_change(cli_args *args, const option *o, const list *l, const char *value, liz_error *err)
+{
+    if (*value == '\0') { /* all of it is taken back */
+        *(size_t *)(void *)((char *)args + l->n_at) = 0;
+        if (l->read == read_breaker)
+            args->line.sampling.dry_breakers = NULL;
+        return LIZ_OK;
+    }
+    args->changes.size_max = 1u << 24; /* the value is a line of the user's, which goes */
+    const char *kept = liz_arena_strdup(&args->changes, value, strlen(value));
+    return kept != NULL ? option_set(args, o, kept, err) : liz_fail(err, LIZ_E_MEMORY, "--%s: no memory", o->name);
+}
+
+static liz_status option_change(cli_args *args, const option *o, const char *value, liz_error *err)
+{
+    const list *l = list_of(o);
+    LIZ_TRY(cli_text_check(o->name, liz_str_of(value), err));
+    if (l != NULL)
+        return list_change(args, o, l, value, err);
+    if (o->kind != KIND_FLAG)
+        return option_set(args, o, value, err);
+    bool off = strcmp(value, "off") == 0;
+    if (!off && strcmp(value, "on") != 0)
+        return bad(o, value, "on or off", err);
+    *(bool *)((char *)args + o->offset) = !off;
+    return LIZ_OK;
 }
 
 liz_status cli_option_change(cli_args *args, const char *name, const char *value, liz_error *err)
 {
-    for (int i = 0; i < N_OPTIONS; i++)
-        if (strcmp(options[i].name, name) == 0 && is_changeable(&options[i]))
-            return option_set(args, &options[i], value, err);
-    return liz_fail(err, LIZ_E_USAGE, "%s: cannot be set here: /help lists what can", name);
+    const char *names[N_OPTIONS + 1];
+    size_t n = 0;
+    for (int i = 0; i < N_OPTIONS; i++) {
+        const option *o = &options[i];
+        if (!(o->commands & CLI_RUN))
+            continue;
+        bool is_it = strcmp(o->name, name) == 0;
+        if (is_it && !is_changeable(o))
+            return liz_fail(err, LIZ_E_USAGE, "%s: cannot be set in a chat: /set shows what can", name);
+        if (is_it)
+            return option_change(args, o, value, err);
+        if (is_changeable(o))
+            names[n++] = o->name;
+    }
+    names[n] = NULL;
+    const char *nearest = cli_nearest(name, names);
+    if (nearest != NULL)
+        return liz_fail(err, LIZ_E_USAGE, "%.60s: is not an option: did you mean %s?", name, nearest);
+    return liz_fail(err, LIZ_E_USAGE, "%.60s: is not an option: /set shows what can be set", name);
+}
+
+/* A line for each of a list, and whether there was one. */
+static bool list_show(const cli_args *args, const option *o, const list *l, liz_buf *out)
+{
+    size_t n = *(const size_t *)(const void *)((const char *)args + l->n_at);
+    const char *const *texts = (const void *)((const char *)args + l->texts_at);
+    for (size_t i = 0; i < n; i++)
+        if (l->read == read_bias)
+            liz_buf_printf(out, "  %s %d:%g\n", o->name, args->bias[i].token, (double)args->bias[i].bias);
+        else
+            liz_buf_printf(out, "  %s %s\n", o->name, texts[i]);
+    bool none = n == 0 && l->read == read_breaker && args->line.sampling.dry_breakers != NULL;
+    if (none)
+        liz_buf_printf(out, "  %s none\n", o->name);
+    return n > 0 || none;
 }
 
 void cli_options_show(const cli_args *args, liz_buf *out)
@@ -715,16 +800,22 @@ void cli_options_show(const cli_args *args, liz_buf *out)
         const void *at = (const char *)args + o->offset;
         if (!is_changeable(o))
             continue;
+        if (list_of(o) != NULL && list_show(args, o, list_of(o), out))
+            continue;
         if (o->kind == KIND_FLOAT && !isnan(*(const float *)at))
             liz_buf_printf(out, "  %s %g\n", o->name, (double)*(const float *)at);
-        else if (o->kind == KIND_INT && *(const int32_t *)at >= 0)
+        else if (o->kind == KIND_INT && *(const int32_t *)at >= o->min)
             liz_buf_printf(out, "  %s %d\n", o->name, *(const int32_t *)at);
         else if (o->kind == KIND_U64)
             liz_buf_printf(out, "  %s %llu\n", o->name, (unsigned long long)*(const uint64_t *)at);
+        else if (o->kind == KIND_FLAG && *(const bool *)at)
+            liz_buf_printf(out, "  %s on\n", o->name);
         else
             liz_buf_printf(out, "  %s (not set)\n", o->name);
     }
 }
+
+/* ---- The arguments ------------------------------------------------------------------------------- */
 
 liz_status cli_args_read(cli_args *args, const cli_command *command, int argc, char **argv, liz_error *err)
 {
@@ -752,6 +843,7 @@ void cli_args_free(cli_args *args)
     for (int i = 0; i < args->n_owned; i++)
         liz_buf_free(&args->owned[i]);
     liz_buf_free(&args->choices);
+    liz_arena_free(&args->changes);
     free((void *)(uintptr_t)args->line.choices);
 }
 
