@@ -312,7 +312,7 @@ static const option options[] = {
     {"n", "N", GENERATES, INT(line.n_completions, 1, LIZ_LINE_COMPLETIONS_MAX),
      "completions of each prompt, each with a seed of its own (default 1)"},
     {"logprobs", "N", GENERATES, INT(line.logprobs, 0, LIZ_LOGPROBS_TOP_MAX),
-     "report log-probabilities, with N alternatives for each token"},
+     "report log-probabilities, with N alternatives for each token (run: with --json)"},
     {"prompt-logprobs", "N", GENERATES, INT(line.prompt_logprobs, 0, LIZ_LOGPROBS_TOP_MAX),
      "report those of the prompt's tokens too"},
     {"seed", "S", GENERATES | TRAINS, U64(line.seed, 0, 1.8446744073709552e19),

@@ -208,6 +208,15 @@ static liz_status open_template(const cli_args *args, bool chats, liz_template *
     return LIZ_OK;
 }
 
+/* Only JSON has a place for them. */
+static liz_status check_shown(const cli_args *args, liz_error *err)
+{
+    const char *name = args->line.logprobs >= 0          ? "logprobs"
+                       : args->line.prompt_logprobs >= 0 ? "prompt-logprobs"
+                                                         : NULL;
+    return name == NULL || args->json ? LIZ_OK : liz_fail(err, LIZ_E_USAGE, "--%s: needs --json", name);
+}
+
 liz_status cli_run(cli_args *args, liz_buf *out, liz_error *err)
 {
     liz_engine *engine = NULL;
@@ -215,7 +224,7 @@ liz_status cli_run(cli_args *args, liz_buf *out, liz_error *err)
     liz_buf prompt = {.len_max = PROMPT_MAX};
     (void)out;
     bool chats = args->n_positional < 2 && isatty(STDIN_FILENO);
-    liz_status status = cli_choices_read(args, err);
+    liz_status status = cli_choices_read(args, err) ?: check_shown(args, err);
     if (status == LIZ_OK && !chats)
         status = read_prompt(args, &prompt, err);
     status = status ?: open_template(args, chats, &t, err);

@@ -71,4 +71,11 @@ done
 is "$(by_run --dry-sequence-breaker x --dry-sequence-breaker none | grep breakers)" "breakers=" "none takes breakers back"
 is "$(by_run --seed 18446744073709551615 | grep seed)" "seed=18446744073709551615" "run --seed is the seed"
 
+# --- what has no place
+for option in logprobs prompt-logprobs; do
+    for n in 0 2; do
+        "$lizzie" run model one --$option $n >out 2>err
+        is "$? $(cat err out)" "2 lizzie: --$option: needs --json" "run --$option $n without --json"
+    done
+done
 tap_end
