@@ -33,6 +33,35 @@ static liz_sampling sampling_settle(liz_sampling s, const liz_engine_info *info,
     return s;
 }
 
+/* What a model file states is checked where it counts, that is where no option says otherwise: such a file still
+ * scores, and runs with the option given. */
+static liz_status stated_check(const liz_line_opts *o, const liz_engine_info *info, liz_error *err)
+{
+    const liz_sampling *given = &o->sampling;
+    const struct {
+        const char *key; /* after general.sampling. */
+        float given, stated;
+        liz_sampling alone; /* with the stated value in it */
+    } table[] = {
+        {"temp", given->temperature, info->temperature, {.temperature = info->temperature}},
+        {"top_p", given->top_p, info->top_p, {.top_p = info->top_p}},
+        {"min_p", given->min_p, info->min_p, {.min_p = info->min_p}},
+        {"penalty_repeat", given->repeat_penalty, info->repeat_penalty, {.repeat_penalty = info->repeat_penalty}},
+        {"xtc_probability", given->xtc_probability, info->xtc_probability, {.xtc_probability = info->xtc_probability}},
+        {"xtc_threshold", given->xtc_threshold, info->xtc_threshold, {.xtc_threshold = info->xtc_threshold}},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        liz_error why;
+        bool counts = isnan(table[i].given) && !isnan(table[i].stated);
+        if (!counts || liz_sampling_check(&table[i].alone, info->n_vocab, &why) == LIZ_OK)
+            continue;
+        const char *value = strstr(why.text, " is "); /* behind the setting's own name */
+        return liz_fail(err, LIZ_E_FORMAT, "%.*s: general.sampling.%s%s", LIZ_ERROR_TEXT_MAX / 2, o->model_path,
+                        table[i].key, value != NULL ? value : ": is out of range");
+    }
+    return LIZ_OK;
+}
+
 /* "ID" or a text that is one token of the vocabulary. */
 static liz_status token_read(const liz_vocab *vocab, const char *text, int32_t *token, liz_error *err)
 {
@@ -86,6 +115,7 @@ liz_status liz_line_ask_settle(liz_line_ask *ask, const liz_line_opts *o, const 
                           .logprobs = o->logprobs,
                           .prompt_logprobs = o->prompt_logprobs,
                           .seed = o->seed};
+    LIZ_TRY(stated_check(o, info, err));
     for (size_t i = 0; i < o->n_stop_tokens; i++)
         LIZ_TRY(token_read(vocab, o->stop_tokens[i], &stop_tokens[i], err));
     return liz_sampling_check(&ask->request.sampling, info->n_vocab, err);
