@@ -123,9 +123,18 @@ $(BUILD)/lizzie.1: docs/lizzie.1 scripts/man-options $(BUILD)/lizzie
 
 ENGINE_TEST_BIN := $(filter $(BUILD)/tests/engine/%,$(TEST_BIN))
 LINE_TEST_BIN := $(filter $(BUILD)/tests/line/%,$(TEST_BIN))
+CLI_TEST_BIN := $(filter $(BUILD)/tests/cli/%,$(TEST_BIN))
 
-$(filter-out $(ENGINE_TEST_BIN) $(LINE_TEST_BIN),$(TEST_BIN)): %: %.o $(BUILD)/libtests.a $(BUILD)/libabove.a $(BUILD)/liblizzie.a
+$(filter-out $(ENGINE_TEST_BIN) $(LINE_TEST_BIN) $(CLI_TEST_BIN),$(TEST_BIN)): %: %.o $(BUILD)/libtests.a $(BUILD)/libabove.a $(BUILD)/liblizzie.a
 	$(call say,LD,$@)$(CC) -o $@ $^ -lcmocka -lpcre2-8 $(LIBS)
+
+# An archive, so that the program's main is not among what a test is linked with.
+$(BUILD)/libcli.a: $(CLI_OBJ)
+	@rm -f $@
+	$(call say,AR,$@)ar rcs $@ $^
+
+$(CLI_TEST_BIN): %: %.o $(BUILD)/libcli.a $(BUILD)/libtests.a $(BUILD)/libabove.a $(BUILD)/liblizzie.a
+	$(call say,LD,$@)$(CC) -o $@ $^ -lcmocka -lpcre2-8 $(CLI_LIBS) $(LIBS)
 
 # Memory that is refused (tests/lib/alloc_fail.h).
 WRAP_ALLOC = $(addprefix -Wl$(,)--wrap=,malloc calloc realloc aligned_alloc free mmap munmap strdup strndup asprintf pthread_create)
