@@ -28,8 +28,9 @@ typedef struct sim_row {
     int arrives_at;   /* step */
     int cancelled_at; /* step; -1: never */
     int index;
-    uint64_t submitted_us, ended_us;
-    uint64_t submitted_step, first_step; /* when it came, and when its first event did */
+    uint64_t submitted_us, first_us, ended_us; /* first_us: of its first token */
+    uint64_t admitted_us;                      /* 0: never seen running between two steps */
+    uint64_t submitted_step, first_step;       /* when it came, and when its first event did */
     liz_seq *seq;
     fake_result result;
 } sim_row;
@@ -71,6 +72,8 @@ static void on_event(void *user, const liz_event *event)
     trace = liz_hash_chain(trace, seen, sizeof seen);
     if (row->first_step == 0)
         row->first_step = n_steps;
+    if (event->type == LIZ_EVENT_TOKEN && row->first_us == 0)
+        row->first_us = now_us;
     if (event->type == LIZ_EVENT_DONE)
         row->ended_us = now_us;
     fake_on_event(&row->result, event);
@@ -181,6 +184,19 @@ static void row_check(const sim_row *row)
         assert_int_equal(r->finish, LIZ_FINISH_LENGTH);
         assert_int_equal(r->status, LIZ_OK);
         assert_int_equal(r->n_tokens, row->n_predict);
+        assert_int_equal(r->stats.decode_us, row->ended_us - row->first_us);
+        if (row->admitted_us != 0)
+            assert_int_equal(r->stats.queue_us, row->admitted_us - row->submitted_us);
+    }
+}
+
+/* Those that the step which began at `step_us` took in. */
+static void admitted_note(const liz_engine *engine, uint64_t step_us)
+{
+    for (int i = 0; i < engine->n_running; i++) {
+        sim_row *row = engine->running[i]->request.user;
+        if (row->admitted_us == 0)
+            row->admitted_us = step_us;
     }
 }
 
@@ -220,7 +236,9 @@ static void simulate(uint64_t seed, sim_seen *seen)
                 liz_seq_cancel(rows[i].seq);
             n_arrived += rows[i].seq != NULL;
         }
+        const uint64_t step_us = now_us;
         more = step_timed(engine);
+        admitted_note(engine, step_us);
         order_check(engine, seen);
         assert_true(step < n_work + 60); /* every step with work computes a token */
     }
