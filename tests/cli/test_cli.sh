@@ -89,6 +89,26 @@ ok $? "none of these left a file"
 LIZZIE_ISA=sse run 'a kernel tier that is none' 2 tokenize model x
 has "$err" "LIZZIE_ISA=sse: not a kernel tier" "says so, whatever the command"
 
+# --- texts from files
+printf '\357\273\277Be brief.\nBe kind.' >system
+wanted=$'<|turn|>system\nBe brief.\nBe kind.<|end|>\n<|turn|>user\nx !echo!<|end|>\n<|turn|>assistant'
+run 'template --system-file' 0 template templated 'x !echo!' --system-file system
+is "$out" "$wanted" "the system text is the file's, without its mark"
+run 'run --system-file' 0 run templated 'x !echo!' --system-file system
+is "$out" "$wanted" "the same"
+printf '{"text":"x !echo!"}\n' >echo.jsonl
+run 'batch --system-file' 0 batch templated echo.jsonl -o - --prompt '{{text}}' --system-file system
+has "$out" "\"text\":\"$(sed ':a;N;$!ba;s/\n/\\n/g' <<<"$wanted")" "the same"
+run 'a system file that is not there' 1 run templated x --system-file none
+has "$err" "none: cannot be opened" "is named"
+run 'a system file that is no UTF-8' 2 run templated x --system-file latin
+is "$err" "lizzie: latin: is not UTF-8 text: convert it" "is named"
+printf 'a\0b' >nul
+run 'a system file with a NUL byte' 2 run templated x --system-file nul
+has "$err" "nul: has a NUL byte" "is named"
+run '--system and --system-file' 2 run templated x --system a --system-file system
+has "$err" "is given already: give it once" "says so"
+
 # --- batch
 run 'error rows' 3 batch model in.jsonl -o out --prompt 'Say {{text}}' --max-tokens 5
 is "$(wc -l <out)" 3 "three rows"
