@@ -7,7 +7,7 @@
 
 static void table_row(const liz_gguf_tensor *table, int32_t row, size_t n, float *y)
 {
-    uint64_t row_bytes = table->size_bytes / table->shape[0];
+    uint64_t row_bytes = table->size_bytes / liz_gguf_n_rows(table);
     liz_dequantize_row(table->dtype, table->data + (uint64_t)row * row_bytes, y, n);
 }
 

@@ -206,19 +206,20 @@ static void bind_layer(binder *b, const liz_hparams *h)
     bind_feed_forward(b, h);
 }
 
-/* A table that rows are read from, which sets how many there are. */
+/* A table that rows are read from, which sets how many there are. A file may give it dimensions of 1 beside its two. */
 static const liz_gguf_tensor *bind_table(binder *b, const char *stem, int n_embd, int32_t *n_rows)
 {
     const liz_gguf_tensor *t = find(b, stem, "weight", false);
     if (t == NULL)
         return NULL;
-    if (t->n_dim != 2 || t->shape[0] < 1 || t->shape[0] > INT32_MAX / 2)
+    uint64_t n = t->n_dim < 2 ? 0 : t->shape[t->n_dim - 2];
+    if (n < 1 || n > INT32_MAX / 2)
         b->status = liz_fail(b->err, LIZ_E_FORMAT, "tensor %s: is not a table of rows", b->name);
     else if (!liz_dtype_info_get(t->dtype)->readable)
         b->status = liz_fail(b->err, LIZ_E_UNSUPPORTED, "tensor %s: type %s is not supported", b->name,
                              liz_dtype_info_get(t->dtype)->name);
-    check_shape(b, t, t->shape[0], (uint64_t)n_embd);
-    *n_rows = (int32_t)t->shape[0];
+    check_shape(b, t, n, (uint64_t)n_embd);
+    *n_rows = (int32_t)n;
     return t;
 }
 

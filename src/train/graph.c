@@ -252,7 +252,7 @@ static liz_status fill_frequencies(liz_graph *g, int32_t n_ctx, liz_error *err)
 
 static liz_param *table_param(builder *b, const char *name, const liz_gguf_tensor *t)
 {
-    liz_linear all = {.tensor = t, .matrix = {.n_out = (int32_t)t->shape[0], .n_in = (int32_t)t->shape[1]}};
+    liz_linear all = {.tensor = t, .matrix = {.n_out = (int32_t)liz_gguf_n_rows(t), .n_in = (int32_t)liz_gguf_n_in(t)}};
     return matrix_param(b, name, &all);
 }
 

@@ -118,6 +118,15 @@ static void write_tensor(liz_gguf_writer *w, const gguf_edit *e, const copied *t
     free(data);
 }
 
+/* A matrix may be written with more dimensions than it has: those before its own are 1. */
+static void declare(liz_gguf_writer *w, const gguf_edit *e, const copied *t)
+{
+    int n_dim = t->from->n_dim, n_more = n_dim == 2 && e->n_dim > 2 ? e->n_dim - 2 : 0;
+    uint64_t shape[LIZ_GGUF_DIM_MAX] = {1, 1, 1, 1};
+    memcpy(shape + n_more, t->shape, (size_t)n_dim * sizeof *shape);
+    liz_gguf_declare_tensor(w, liz_str_of(t->name), t->dtype, n_dim + n_more, shape);
+}
+
 void gguf_copy(const char *from, const char *to, gguf_edit e)
 {
     liz_error err;
@@ -138,8 +147,7 @@ void gguf_copy(const char *from, const char *to, gguf_edit e)
         if ((e.drop_tensor != NULL && liz_str_is(t->name, e.drop_tensor)) || (e.merge_gate_up && is_gate))
             continue;
         plan_tensor(&e, in, t, &tensors[n]);
-        liz_gguf_declare_tensor(w, liz_str_of(tensors[n].name), tensors[n].dtype, t->n_dim, tensors[n].shape);
-        n++;
+        declare(w, &e, &tensors[n++]);
     }
     if (liz_gguf_writer_begin(w, &err) != LIZ_OK)
         fail_msg("%s", err.text);

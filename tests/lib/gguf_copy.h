@@ -21,6 +21,7 @@ typedef struct gguf_edit {
     bool randomise;     /* replaces the matrices of layers and output */
     uint32_t n_expert;  /* with randomise: experts that the file's expert tensors become; 0: as they are */
     bool merge_gate_up; /* experts' gate and up become one tensor each layer, ffn_gate_up_exps */
+    int n_dim;          /* that matrices [n_out, n_in] are written with, those added being 1; 0: as they are */
     const char *poison; /* the tensor whose first value becomes not a number */
 } gguf_edit;
 

@@ -172,6 +172,29 @@ static void test_merged_experts(void **state)
     }
 }
 
+/* A matrix that says it has one or two more dimensions, of 1, is the same matrix; so are the tables of tokens and of
+ * positions. */
+static void test_dimensions_of_one(void **state)
+{
+    (void)state;
+    require_reference();
+    static const char *const names[] = {"llama-dense", "gpt2-dense"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        int32_t tokens[N_TOK];
+        char path[128];
+        fill_tokens(tokens, 3);
+        snprintf(path, sizeof path, REFERENCE "%s.gguf", names[i]);
+        bed_opts o = {.tier = liz_cpu_tier_best(), .n_threads = 1};
+        float *plain = bed_logits(path, tokens, N_TOK, 0, o);
+        for (int n_dim = 3; n_dim <= 4; n_dim++) {
+            float *more = bed_logits(edited(names[i], (gguf_edit){.n_dim = n_dim}), tokens, N_TOK, 0, o);
+            assert_memory_equal(plain, more, (size_t)N_TOK * ROW_BYTES);
+            free(more);
+        }
+        free(plain);
+    }
+}
+
 /* What the file says and what the error must name. */
 typedef struct refusal {
     const char *file;
@@ -268,9 +291,10 @@ static void test_factors_that_are_no_numbers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_window_cuts),    cmocka_unit_test(test_window_pattern),
-        cmocka_unit_test(test_settings_show),  cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_merged_experts), cmocka_unit_test(test_factors_that_are_no_numbers),
+        cmocka_unit_test(test_window_cuts),       cmocka_unit_test(test_window_pattern),
+        cmocka_unit_test(test_settings_show),     cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_merged_experts),    cmocka_unit_test(test_factors_that_are_no_numbers),
+        cmocka_unit_test(test_dimensions_of_one),
     };
     return cmocka_run_group_tests_name("model settings", tests, NULL, NULL);
 }

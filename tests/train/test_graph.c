@@ -141,6 +141,21 @@ static void test_joined_experts(void **state)
     free(r.bytes);
 }
 
+/* The tables of a file that writes its matrices with four dimensions are the same tables. */
+static void test_dimensions_of_one(void **state)
+{
+    (void)state;
+    if (access(FOLDER, R_OK) != 0) {
+        fprintf(stderr, "# SKIPPED: %s is not there\n", FOLDER);
+        skip();
+    }
+    reference r = reference_read("gpt2-dense");
+    const char *path = temp_path("four.gguf");
+    gguf_copy(FOLDER "gpt2-dense.gguf", path, (gguf_edit){.n_dim = 4});
+    assert_true(tape_loss(path, &r, 0, 0, true) == tape_loss(FOLDER "gpt2-dense.gguf", &r, 0, 0, true));
+    free(r.bytes);
+}
+
 static int open_team(void **state)
 {
     (void)state;
@@ -156,6 +171,7 @@ static int close_team(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_families), cmocka_unit_test(test_joined_experts)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_families), cmocka_unit_test(test_joined_experts),
+                                       cmocka_unit_test(test_dimensions_of_one)};
     return cmocka_run_group_tests(tests, open_team, close_team);
 }
