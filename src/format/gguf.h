@@ -36,12 +36,13 @@ typedef enum liz_gguf_type {
 const char *liz_gguf_type_name(uint32_t type);
 /* Bytes of one number or truth value; 0 for STRING, ARRAY and a number that is no type. */
 size_t liz_gguf_type_size(uint32_t type);
+bool liz_gguf_type_is_integer(uint32_t type);
 
 /* One metadata entry, borrowed from the file. */
 typedef struct liz_gguf_entry {
     liz_str key;
     liz_gguf_type type;
-    liz_gguf_type elem_type; /* of an array */
+    liz_gguf_type elem_type; /* of an array; else `type` */
     uint64_t n;              /* elements of an array; 1 otherwise */
     const uint8_t *data;     /* the value's bytes in the file, unaligned */
     const liz_str *strings;  /* [n], for a string or an array of strings */

@@ -160,6 +160,10 @@ static bool type_is_signed(liz_gguf_type type)
 
 static bool type_is_float(liz_gguf_type type) { return type == LIZ_GGUF_F32 || type == LIZ_GGUF_F64; }
 
+static bool type_is_number(uint32_t type) { return type != LIZ_GGUF_BOOL && liz_gguf_type_size(type) != 0; }
+
+bool liz_gguf_type_is_integer(uint32_t type) { return type_is_number(type) && !type_is_float((liz_gguf_type)type); }
+
 /* The bits of element `i`, widened to 64 with its sign where the type has one. */
 static uint64_t element_bits(const liz_gguf_entry *entry, uint64_t i)
 {
@@ -202,14 +206,9 @@ int64_t liz_gguf_entry_i64(const liz_gguf_entry *entry, uint64_t i)
     return too_large ? INT64_MAX : (int64_t)bits;
 }
 
-static bool entry_is_number(const liz_gguf_entry *entry)
-{
-    return entry != NULL && entry->type != LIZ_GGUF_BOOL && types[entry->type].size != 0;
-}
-
 static bool entry_u64(const liz_gguf_entry *entry, uint64_t *out)
 {
-    if (!entry_is_number(entry) || type_is_float(entry->type))
+    if (entry == NULL || !liz_gguf_type_is_integer(entry->type))
         return false;
     uint64_t bits = element_bits(entry, 0);
     if (type_is_signed(entry->type) && (int64_t)bits < 0)
@@ -231,7 +230,7 @@ bool liz_gguf_u64(const liz_gguf *gguf, const char *key, uint64_t *out)
 bool liz_gguf_f64(const liz_gguf *gguf, const char *key, double *out)
 {
     const liz_gguf_entry *entry = liz_gguf_find(gguf, key);
-    if (!entry_is_number(entry))
+    if (entry == NULL || !type_is_number(entry->type))
         return false;
     *out = liz_gguf_entry_f64(entry, 0);
     return true;

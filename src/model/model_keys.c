@@ -23,10 +23,10 @@ void liz_keys_fail(liz_keys *k, liz_status status, const char *name, const char 
     k->status = liz_fail(k->err, status, "%s: %s", liz_keys_name(k, name), text);
 }
 
+/* A whole number, or a list of them; truth values are 0 and 1. */
 static bool is_whole(const liz_gguf_entry *e)
 {
-    liz_gguf_type type = e->type == LIZ_GGUF_ARRAY ? e->elem_type : e->type;
-    return type != LIZ_GGUF_STRING && type != LIZ_GGUF_ARRAY && type != LIZ_GGUF_F32 && type != LIZ_GGUF_F64;
+    return liz_gguf_type_is_integer(e->elem_type) || e->elem_type == LIZ_GGUF_BOOL;
 }
 
 /* As liz_keys_count, from `min`. */

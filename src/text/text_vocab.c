@@ -79,7 +79,7 @@ static liz_status read_kinds(liz_text_vocab *vocab, const liz_gguf *gguf, liz_er
 {
     const char *key = LIZ_TEXT_KEY "token_type";
     const liz_gguf_entry *types = liz_gguf_find(gguf, key);
-    if (types != NULL && (types->type != LIZ_GGUF_ARRAY || types->elem_type > LIZ_GGUF_I32))
+    if (types != NULL && (types->type != LIZ_GGUF_ARRAY || !liz_gguf_type_is_integer(types->elem_type)))
         return liz_fail(err, LIZ_E_FORMAT, "%s: %s: not a list of integers: convert the model again",
                         liz_gguf_path(gguf), key);
     if (types != NULL && types->n != (uint64_t)vocab->n_tokens)

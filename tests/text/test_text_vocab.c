@@ -57,6 +57,18 @@ static void put_kinds_strings(liz_gguf_writer *w)
     put_list(w, KEY "token_type", "1;1");
 }
 
+static void put_kinds_floats(liz_gguf_writer *w)
+{
+    put_model(w, "llama", "<unk>;a");
+    liz_gguf_put_array(w, KEY "token_type", LIZ_GGUF_F32, (float[]){2, 1}, 2);
+}
+
+static void put_kinds_truths(liz_gguf_writer *w)
+{
+    put_model(w, "llama", "<unk>;a");
+    liz_gguf_put_array(w, KEY "token_type", LIZ_GGUF_BOOL, (uint8_t[]){1, 1}, 2);
+}
+
 static void put_scores_long(liz_gguf_writer *w)
 {
     put_model(w, "llama", "<unk>;a");
@@ -105,6 +117,8 @@ static const struct refused {
     {put_token_long, LIZ_E_LIMIT, "token 0"},
     {put_kinds_short, LIZ_E_FORMAT, "2 entries for 3 tokens"},
     {put_kinds_strings, LIZ_E_FORMAT, "tokenizer.ggml.token_type"},
+    {put_kinds_floats, LIZ_E_FORMAT, "tokenizer.ggml.token_type"},
+    {put_kinds_truths, LIZ_E_FORMAT, "tokenizer.ggml.token_type"},
     {put_scores_long, LIZ_E_FORMAT, "3 entries for 2 tokens"},
     {put_scores_one, LIZ_E_FORMAT, "tokenizer.ggml.scores"},
     {put_merges_absent, LIZ_E_FORMAT, "tokenizer.ggml.merges"},
@@ -164,6 +178,37 @@ static void test_odd_spm(void **state)
     assert_true(liz_text_vocab_is_end(vocab, 2));
     assert_int_equal(liz_text_vocab_kind(vocab, 9), LIZ_TOKEN_NORMAL); /* 9 names no kind */
     liz_text_vocab_close(vocab);
+}
+
+/* Kinds in each type of integer; the last three are no kinds, and those of 64 bits none by their upper half alone. */
+static liz_gguf_type kinds_type;
+static void put_kinds_of_type(liz_gguf_writer *w)
+{
+    static const uint64_t kinds[] = {2, 3, 1, 4, 0, 77, 3 | 1ull << 32};
+    uint8_t bytes[sizeof kinds];
+    size_t size = liz_gguf_type_size(kinds_type), n = size == 8 ? 7 : 6;
+    for (size_t i = 0; i < n; i++)
+        memcpy(bytes + i * size, &kinds[i], size); /* little-endian */
+    put_model(w, "llama", size == 8 ? "<unk>;<s>;a;<t>;b;c;d" : "<unk>;<s>;a;<t>;b;c");
+    liz_gguf_put_array(w, KEY "token_type", kinds_type, bytes, n);
+}
+
+static void test_kinds_of_every_type(void **state)
+{
+    (void)state;
+    static const liz_gguf_type types[] = {LIZ_GGUF_U8,  LIZ_GGUF_I8,  LIZ_GGUF_U16, LIZ_GGUF_I16,
+                                          LIZ_GGUF_U32, LIZ_GGUF_I32, LIZ_GGUF_U64, LIZ_GGUF_I64};
+    static const liz_token_kind wanted[] = {LIZ_TOKEN_UNKNOWN,      LIZ_TOKEN_CONTROL, LIZ_TOKEN_NORMAL,
+                                            LIZ_TOKEN_USER_DEFINED, LIZ_TOKEN_NORMAL,  LIZ_TOKEN_NORMAL,
+                                            LIZ_TOKEN_NORMAL};
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        kinds_type = types[i];
+        liz_text_vocab *vocab = vocab_open(put_kinds_of_type);
+        assert_int_equal(liz_text_vocab_size(vocab), liz_gguf_type_size(types[i]) == 8 ? 7 : 6);
+        for (int32_t token = 0; token < liz_text_vocab_size(vocab); token++)
+            assert_int_equal(liz_text_vocab_kind(vocab, token), wanted[token]);
+        liz_text_vocab_close(vocab);
+    }
 }
 
 static void put_odd_bpe(liz_gguf_writer *w)
@@ -661,6 +706,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_odd_spm),
+        cmocka_unit_test(test_kinds_of_every_type),
         cmocka_unit_test(test_odd_bpe),
         cmocka_unit_test(test_no_merges),
         cmocka_unit_test(test_spaced),
