@@ -259,9 +259,8 @@ liz_hash liz_gguf_hash(const liz_gguf *gguf, size_t sample_bytes)
         h = liz_hash_chain(h, entry->key.p, entry->key.n);
         for (uint64_t k = 0; entry->strings != NULL && k < entry->n; k++)
             h = liz_hash_chain(h, entry->strings[k].p, entry->strings[k].n);
-        size_t size = liz_gguf_type_size(entry->type == LIZ_GGUF_ARRAY ? entry->elem_type : entry->type);
-        if (size > 0)
-            h = liz_hash_chain(h, entry->data, (size_t)entry->n * size);
+        if (entry->strings == NULL)
+            h = liz_hash_chain(h, entry->data, (size_t)liz_gguf_entry_bytes(entry));
     }
     for (size_t i = 0; i < gguf->n_tensors; i++) {
         const liz_gguf_tensor *t = &gguf->tensors[i];

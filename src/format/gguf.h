@@ -46,7 +46,11 @@ typedef struct liz_gguf_entry {
     uint64_t n;              /* elements of an array; 1 otherwise */
     const uint8_t *data;     /* the value's bytes in the file, unaligned */
     const liz_str *strings;  /* [n], for a string or an array of strings */
+    uint64_t arrays_bytes;   /* of an array of arrays, which is checked and kept as it stands: the bytes at `data` */
 } liz_gguf_entry;
+
+/* Bytes at `data` that are the value: 0 where that is texts. */
+uint64_t liz_gguf_entry_bytes(const liz_gguf_entry *entry);
 
 #define LIZ_GGUF_DIM_MAX 4
 

@@ -2,7 +2,8 @@
  *
  * Numbers stay in the mapped file and are read with memcpy when asked for, since they lie unaligned. Strings get a
  * table of slices, built in the one pass that has to walk their lengths anyway: a vocabulary of 128 thousand tokens
- * with 280 thousand merges takes a few milliseconds. Arrays of arrays are refused; no model file has them. */
+ * with 280 thousand merges takes a few milliseconds. Arrays of arrays are walked for their end and kept as they stand:
+ * no key that is known holds one, so nothing looks into them. */
 #include "format/gguf_part.h"
 
 #include "base/checked.h"
@@ -78,15 +79,16 @@ static liz_status strings_take(liz_gguf_cursor *cur, liz_gguf_entry *entry, liz_
     return LIZ_OK;
 }
 
-static liz_status array_take(liz_gguf_cursor *cur, liz_gguf_entry *entry, liz_arena *arena, liz_error *err)
+/* What an array begins with: the type of its elements, and how many they are, which the rest of the file can hold. */
+static liz_status array_head_take(liz_gguf_cursor *cur, liz_gguf_entry *entry, liz_error *err)
 {
     LIZ_TRY(type_take(cur, "array element type", &entry->elem_type, err));
     size_t at = cur->at;
     LIZ_TRY(liz_gguf_take_u64(cur, &entry->n, err));
-    if (entry->elem_type == LIZ_GGUF_ARRAY)
-        return liz_fail_at(err, LIZ_E_UNSUPPORTED, at, "is an array of arrays, which is not supported");
-    bool is_strings = entry->elem_type == LIZ_GGUF_STRING;
-    size_t bytes_min = is_strings ? sizeof(uint64_t) : types[entry->elem_type].size;
+    bool is_strings = entry->elem_type == LIZ_GGUF_STRING, is_arrays = entry->elem_type == LIZ_GGUF_ARRAY;
+    size_t bytes_min = is_arrays    ? sizeof(uint32_t) + sizeof(uint64_t)
+                       : is_strings ? sizeof(uint64_t)
+                                    : types[entry->elem_type].size;
     if (entry->n > (cur->size - cur->at) / bytes_min)
         return liz_fail_at(err, LIZ_E_FORMAT, at,
                            "claims %llu elements, more than the file holds: it is cut off or damaged",
@@ -95,11 +97,47 @@ static liz_status array_take(liz_gguf_cursor *cur, liz_gguf_entry *entry, liz_ar
     if (entry->n > (uint64_t)n_max)
         return liz_fail_at(err, LIZ_E_LIMIT, at, "has %llu elements: at most %d are read", (unsigned long long)entry->n,
                            n_max);
-    if (!is_strings)
+    return LIZ_OK;
+}
+
+/* Passes over the `n` arrays that an array at this depth (from 1) holds. */
+static liz_status arrays_skip(liz_gguf_cursor *cur, uint64_t n, int depth, liz_error *err)
+{
+    if (depth == LIZ_GGUF_ARRAY_DEPTH_MAX)
+        return liz_fail_at(err, LIZ_E_LIMIT, cur->at, "has arrays within arrays: at most %d deep they are read", depth);
+    for (uint64_t i = 0; i < n; i++) {
+        liz_gguf_entry inner;
+        liz_str unused;
+        LIZ_TRY(array_head_take(cur, &inner, err));
+        if (inner.elem_type == LIZ_GGUF_ARRAY)
+            LIZ_TRY(arrays_skip(cur, inner.n, depth + 1, err));
+        else if (inner.elem_type != LIZ_GGUF_STRING)
+            LIZ_TRY(numbers_take(cur, &inner, err));
+        for (uint64_t k = 0; inner.elem_type == LIZ_GGUF_STRING && k < inner.n; k++)
+            LIZ_TRY(string_take(cur, &unused, err));
+    }
+    return LIZ_OK;
+}
+
+static liz_status arrays_take(liz_gguf_cursor *cur, liz_gguf_entry *entry, liz_error *err)
+{
+    size_t begin = cur->at;
+    LIZ_TRY(arrays_skip(cur, entry->n, 1, err));
+    entry->data = cur->data + begin;
+    entry->arrays_bytes = cur->at - begin;
+    return LIZ_OK;
+}
+
+static liz_status array_take(liz_gguf_cursor *cur, liz_gguf_entry *entry, liz_arena *arena, liz_error *err)
+{
+    LIZ_TRY(array_head_take(cur, entry, err));
+    if (entry->elem_type == LIZ_GGUF_ARRAY)
+        return arrays_take(cur, entry, err);
+    if (entry->elem_type != LIZ_GGUF_STRING)
         return numbers_take(cur, entry, err);
     liz_str *strings = liz_arena_array(arena, (size_t)entry->n, sizeof *strings);
     if (strings == NULL)
-        return liz_fail_at(err, LIZ_E_MEMORY, at, "no memory for a table of %llu strings",
+        return liz_fail_at(err, LIZ_E_MEMORY, cur->at, "no memory for a table of %llu strings",
                            (unsigned long long)entry->n);
     return strings_take(cur, entry, strings, err);
 }
@@ -152,6 +190,11 @@ liz_status liz_gguf_entries_read(liz_gguf_part *part, liz_gguf_cursor *cur, liz_
 }
 
 /* ---- Reading values ---------------------------------------------------------------------------- */
+
+uint64_t liz_gguf_entry_bytes(const liz_gguf_entry *entry)
+{
+    return entry->elem_type == LIZ_GGUF_ARRAY ? entry->arrays_bytes : entry->n * liz_gguf_type_size(entry->elem_type);
+}
 
 static bool type_is_signed(liz_gguf_type type)
 {

@@ -17,6 +17,7 @@ enum {
     LIZ_GGUF_NAME_LEN_MAX = 127,  /* ggml has 63 */
     LIZ_GGUF_STRING_LEN_MAX = 1 << 26,
     LIZ_GGUF_ARRAY_LEN_MAX = 1 << 26,
+    LIZ_GGUF_ARRAY_DEPTH_MAX = 8,
     LIZ_GGUF_STRINGS_MAX = 1 << 24, /* of an array: each costs a slice in memory, even where it is empty */
     LIZ_GGUF_ALIGNMENT_MIN = 8,     /* so that the elements of every type lie aligned in memory */
     LIZ_GGUF_ALIGNMENT_MAX = 1 << 20,

@@ -109,15 +109,9 @@ static void append_string(liz_buf *buf, liz_str text)
 void liz_gguf_put_entry(liz_gguf_writer *w, const liz_gguf_entry *e)
 {
     LIZ_ASSERT(!w->begun);
-    liz_gguf_type type = e->type == LIZ_GGUF_ARRAY ? e->elem_type : e->type;
-    bool is_text = type == LIZ_GGUF_STRING;
-    size_t size = 0, elem_size = liz_gguf_type_size(type);
+    bool is_text = e->elem_type == LIZ_GGUF_STRING;
     if (e->key.n == 0 || e->key.n > LIZ_GGUF_KEY_LEN_MAX || liz_str_is(e->key, "general.alignment"))
         fail_later(w, "key", e->key, "is empty, too long or the writer's own");
-    if (!is_text && (elem_size == 0 || !liz_size_mul((size_t)e->n, elem_size, &size))) {
-        fail_later(w, "key", e->key, "is no array of numbers");
-        return;
-    }
     append_string(&w->entries, e->key);
     append_u32(&w->entries, e->type);
     if (e->type == LIZ_GGUF_ARRAY) {
@@ -126,13 +120,13 @@ void liz_gguf_put_entry(liz_gguf_writer *w, const liz_gguf_entry *e)
     }
     for (uint64_t i = 0; is_text && i < e->n; i++)
         append_string(&w->entries, e->strings[i]);
-    liz_buf_append(&w->entries, (const char *)e->data, size);
+    liz_buf_append(&w->entries, (const char *)e->data, (size_t)liz_gguf_entry_bytes(e));
     w->n_entries++;
 }
 
 static void put_value(liz_gguf_writer *w, const char *key, liz_gguf_type type, const void *value)
 {
-    liz_gguf_put_entry(w, &(liz_gguf_entry){liz_str_of(key), type, type, 1, value, NULL});
+    liz_gguf_put_entry(w, &(liz_gguf_entry){liz_str_of(key), type, type, 1, value, NULL, 0});
 }
 
 void liz_gguf_put_u32(liz_gguf_writer *w, const char *key, uint32_t v) { put_value(w, key, LIZ_GGUF_U32, &v); }
@@ -143,20 +137,21 @@ void liz_gguf_put_bool(liz_gguf_writer *w, const char *key, bool v) { put_value(
 
 void liz_gguf_put_str(liz_gguf_writer *w, const char *key, liz_str value)
 {
-    liz_gguf_put_entry(w, &(liz_gguf_entry){liz_str_of(key), LIZ_GGUF_STRING, LIZ_GGUF_STRING, 1, NULL, &value});
+    liz_gguf_put_entry(w, &(liz_gguf_entry){liz_str_of(key), LIZ_GGUF_STRING, LIZ_GGUF_STRING, 1, NULL, &value, 0});
 }
 
 void liz_gguf_put_array(liz_gguf_writer *w, const char *key, liz_gguf_type type, const void *data, size_t n)
 {
-    if (type == LIZ_GGUF_STRING) /* liz_gguf_put_strs */
+    size_t size, elem_size = liz_gguf_type_size(type);
+    if (elem_size == 0 || !liz_size_mul(n, elem_size, &size)) /* texts: liz_gguf_put_strs */
         fail_later(w, "key", liz_str_of(key), "is no array of numbers");
     else
-        liz_gguf_put_entry(w, &(liz_gguf_entry){liz_str_of(key), LIZ_GGUF_ARRAY, type, n, data, NULL});
+        liz_gguf_put_entry(w, &(liz_gguf_entry){liz_str_of(key), LIZ_GGUF_ARRAY, type, n, data, NULL, 0});
 }
 
 void liz_gguf_put_strs(liz_gguf_writer *w, const char *key, const liz_str *strings, size_t n)
 {
-    liz_gguf_put_entry(w, &(liz_gguf_entry){liz_str_of(key), LIZ_GGUF_ARRAY, LIZ_GGUF_STRING, n, NULL, strings});
+    liz_gguf_put_entry(w, &(liz_gguf_entry){liz_str_of(key), LIZ_GGUF_ARRAY, LIZ_GGUF_STRING, n, NULL, strings, 0});
 }
 
 void liz_gguf_put_entries(liz_gguf_writer *w, const liz_gguf *from, const char *const *but)

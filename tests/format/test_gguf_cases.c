@@ -33,8 +33,11 @@ static void put_entry(liz_buf *out, const liz_gguf_entry *entry)
     liz_buf_printf(out, "key %.*s %s", LIZ_STR_ARG(entry->key), liz_gguf_type_name(entry->type));
     if (entry->type == LIZ_GGUF_ARRAY)
         liz_buf_printf(out, " of %llu %s", (unsigned long long)entry->n, liz_gguf_type_name(entry->elem_type));
-    for (uint64_t i = 0; i < entry->n; i++)
+    bool is_nested = entry->elem_type == LIZ_GGUF_ARRAY;
+    for (uint64_t i = 0; !is_nested && i < entry->n; i++)
         put_value(out, entry, i);
+    for (uint64_t i = 0; is_nested && i < liz_gguf_entry_bytes(entry); i++)
+        liz_buf_printf(out, i % 4 == 0 ? " %02x" : "%02x", entry->data[i]);
     liz_buf_putc(out, '\n');
 }
 

@@ -6,7 +6,9 @@ static uint64_t touch_entry(const liz_gguf_entry *entry)
     uint64_t sum = entry->key.n;
     for (size_t i = 0; i < entry->key.n; i++)
         sum += (unsigned char)entry->key.p[i];
-    for (uint64_t i = 0; i < entry->n; i++) {
+    for (uint64_t i = 0; i < liz_gguf_entry_bytes(entry); i++)
+        sum += entry->data[i];
+    for (uint64_t i = 0; i < entry->n && entry->elem_type != LIZ_GGUF_ARRAY; i++) {
         if (entry->elem_type != LIZ_GGUF_STRING) {
             sum += (uint64_t)liz_gguf_entry_i64(entry, i) + (liz_gguf_entry_f64(entry, i) > 0);
             continue;

@@ -69,6 +69,19 @@ static void put_kinds_truths(liz_gguf_writer *w)
     liz_gguf_put_array(w, KEY "token_type", LIZ_GGUF_BOOL, (uint8_t[]){1, 1}, 2);
 }
 
+/* A list of one list of two numbers. */
+static void put_kinds_arrays(liz_gguf_writer *w)
+{
+    static const uint8_t inner[14] = {LIZ_GGUF_U8, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 2, 1};
+    put_model(w, "llama", "<unk>;a");
+    liz_gguf_put_entry(w, &(liz_gguf_entry){.key = liz_str_of(KEY "token_type"),
+                                            .type = LIZ_GGUF_ARRAY,
+                                            .elem_type = LIZ_GGUF_ARRAY,
+                                            .n = 1,
+                                            .data = inner,
+                                            .arrays_bytes = sizeof inner});
+}
+
 static void put_scores_long(liz_gguf_writer *w)
 {
     put_model(w, "llama", "<unk>;a");
@@ -118,6 +131,7 @@ static const struct refused {
     {put_kinds_short, LIZ_E_FORMAT, "2 entries for 3 tokens"},
     {put_kinds_strings, LIZ_E_FORMAT, "tokenizer.ggml.token_type"},
     {put_kinds_floats, LIZ_E_FORMAT, "tokenizer.ggml.token_type"},
+    {put_kinds_arrays, LIZ_E_FORMAT, "tokenizer.ggml.token_type"},
     {put_kinds_truths, LIZ_E_FORMAT, "tokenizer.ggml.token_type"},
     {put_scores_long, LIZ_E_FORMAT, "3 entries for 2 tokens"},
     {put_scores_one, LIZ_E_FORMAT, "tokenizer.ggml.scores"},
