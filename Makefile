@@ -83,7 +83,7 @@ bashcompletiondir = $(datarootdir)/bash-completion/completions
 zshcompletiondir = $(datarootdir)/zsh/site-functions
 fishcompletiondir = $(datarootdir)/fish/vendor_completions.d
 INSTALL = install
-INSTALL_PROGRAM = $(INSTALL)
+INSTALL_PROGRAM = $(INSTALL) -m 755
 INSTALL_DATA = $(INSTALL) -m 644
 
 .PHONY: all tests benches amx amx-tests avxvnni avxvnni-tests fuzz fuzz-run fuzz-targets tsan tsan-tests tiny quick test asan bench-peers help clean install uninstall
@@ -234,8 +234,9 @@ INSTALLED = bindir:lizzie includedir:lizzie.h includedir:lizzie_status.h libdir:
     bashcompletiondir:lizzie zshcompletiondir:_lizzie fishcompletiondir:lizzie.fish
 installed_path = $(DESTDIR)$($(firstword $(subst :, ,$1)))/$(lastword $(subst :, ,$1))
 
+# The shell takes the folders' names: make's functions cut a path at its spaces. Folders that are there stay as they are.
 install: all ## the program, the library, man pages and completions; prefix=/usr/local, DESTDIR
-	mkdir -p $(sort $(foreach file,$(INSTALLED),"$(dir $(call installed_path,$(file)))"))
+	umask 022; for file in $(foreach file,$(INSTALLED),"$(call installed_path,$(file))"); do mkdir -p "$${file%/*}" || exit; done
 	$(INSTALL_PROGRAM) $(BUILD)/lizzie "$(DESTDIR)$(bindir)/lizzie"
 	$(INSTALL_DATA) include/lizzie.h include/lizzie_status.h "$(DESTDIR)$(includedir)"
 	$(INSTALL_DATA) $(BUILD)/liblizzie.a $(SHARED) "$(DESTDIR)$(libdir)"
@@ -245,6 +246,7 @@ install: all ## the program, the library, man pages and completions; prefix=/usr
 	    -e 's|@libdir@|$(patsubst $(exec_prefix)/%,$${exec_prefix}/%,$(libdir))|' \
 	    -e 's|@includedir@|$(patsubst $(prefix)/%,$${prefix}/%,$(includedir))|' -e 's|@version@|$(VERSION)|' \
 	    scripts/lizzie.pc.in >"$(DESTDIR)$(pkgconfigdir)/lizzie.pc"
+	chmod 644 "$(DESTDIR)$(pkgconfigdir)/lizzie.pc"
 	$(INSTALL_DATA) $(BUILD)/lizzie.1 "$(DESTDIR)$(mandir)/man1"
 	$(INSTALL_DATA) docs/lizzie.3 "$(DESTDIR)$(mandir)/man3"
 	$(INSTALL_DATA) scripts/completion/lizzie.bash "$(DESTDIR)$(bashcompletiondir)/lizzie"

@@ -141,6 +141,20 @@ is "$(grep -c "$tap_dir" "$tap_dir/stage/usr/lib/here/pkgconfig/lizzie.pc")" 0 '
 is "$(PKG_CONFIG_PATH=$tap_dir/stage/usr/lib/here/pkgconfig pc --variable=libdir)" /usr/lib/here 'lizzie.pc names libdir'
 [ "$(wc -l <<<"$files")" -ge 12 ]
 ok $? 'a dozen files are installed'
+
+# A folder with a space in its name, from a shell that keeps what it makes to itself.
+spaced="$tap_dir/a  stage" source_before=$(ls -A)
+(umask 077 && install install DESTDIR="$spaced" prefix=/usr)
+ok $? 'make install DESTDIR="a  stage"' || sed 's/^/# /' "$tap_dir/out"
+is "$(cd "$spaced/usr" 2>&1 && find . ! -type d | sort)" "$files" 'a space in DESTDIR changes nothing of what is installed'
+is "$(ls -A)" "$source_before" 'and leaves nothing among the sources'
+is "$(find "$spaced" \( -type d -o -path '*/bin/*' \) ! -perm 755; find "$spaced" -type f ! -path '*/bin/*' ! -perm 644)" '' \
+    'all may read what is installed, whatever the umask'
+(umask 022 && mkdir -p "$tap_dir/stage 2/usr/lib" && chmod 2775 "$tap_dir/stage 2/usr/lib")
+install install DESTDIR="$tap_dir/stage 2" prefix=/usr
+is "$(stat -c %a "$tap_dir/stage 2/usr/lib")" 2775 'a folder that was there keeps its permissions'
+install uninstall DESTDIR="$spaced" prefix=/usr
+is "$(find "$spaced" ! -type d)" '' 'make uninstall finds them there'
 install uninstall
 is "$(cd "$prefix" && find . ! -type d)" '' 'make uninstall leaves none of them'
 tap_end
