@@ -5,7 +5,11 @@ function __lizzie_complete
     set -l current (commandline -ct)
     for line in ($words[1] --complete $words[2..-1] "$current" 2>/dev/null)
         if test "$line" = :
-            __fish_complete_path "$current"
+            # What stands behind --option= is a path of its own.
+            set -l option (string match -r '^--[a-z-]+=' -- "$current")
+            for path in (__fish_complete_path (string replace -r '^--[a-z-]+=' '' -- "$current"))
+                printf '%s\n' "$option$path"
+            end
         else
             printf '%s\n' $line
         end

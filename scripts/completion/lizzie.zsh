@@ -6,6 +6,7 @@ _lizzie() {
     local -a candidates
     for line in "${(@f)$("$words[1]" --complete "${(@)words[2,CURRENT]}" 2>/dev/null)}"; do
         if [[ $line == : ]]; then
+            [[ $PREFIX == --*=* ]] && compset -P 1 '*=' # files behind --option= are words of their own
             _files
         elif [[ -n $line ]]; then
             candidates+=("${${line%%$'\t'*}//:/\\:}:${line#*$'\t'}")

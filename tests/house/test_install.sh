@@ -121,13 +121,25 @@ fi
 
 # Each shell's script answers as the program does: commands, options, values, files.
 touch "$tap_dir/a file.gguf"
-cases=("lizzie insp:inspect" "lizzie batch --prefix-c:--prefix-cache" "lizzie batch --prefix-cache o:off on")
+cases=("lizzie insp:inspect" "lizzie batch --prefix-c:--prefix-cache" "lizzie batch --prefix-cache o:off on"
+    "lizzie batch --prefix-cache=o:--prefix-cache=off --prefix-cache=on" "lizzie batch --prefix-cache=:--prefix-cache=off --prefix-cache=on"
+    "lizzie batch --prefix-cache=of:--prefix-cache=off" "lizzie batch --strict=o:" "lizzie batch --strict --restart --prefix-cache=of:--prefix-cache=off")
+# Bash cuts words at = before it asks, unless it is told not to (BREAKS='').
 got_bash() {
     (
         cd "$tap_dir" || exit 1
         PATH=$prefix/bin:$PATH
         . "$prefix/share/bash-completion/completions/lizzie"
-        COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+        COMP_WORDBREAKS=${BREAKS-=} COMP_WORDS=() COMP_LINE=$*
+        for word in "$@"; do
+            if [[ -n $COMP_WORDBREAKS && $word == --*=* ]]; then
+                COMP_WORDS+=("${word%%=*}" =)
+                word=${word#*=}
+                [ -n "$word" ] || continue
+            fi
+            COMP_WORDS+=("$word")
+        done
+        COMP_CWORD=$((${#COMP_WORDS[@]} - 1)) COMP_POINT=${#COMP_LINE}
         _lizzie
         printf '%s\n' "${COMPREPLY[@]}"
     )
@@ -141,6 +153,7 @@ got_fish() {
 got_zsh() {
     (cd "$tap_dir" && PATH=$prefix/bin:$PATH zsh -f -c '
         _describe() { print -rl -- "${(@)${(P)@[-1]}%%:*}" }
+        compset() { print -r -- "$@" }
         _files() { print -rl -- *(N) }
         script=$1; shift
         words=("$@") CURRENT=$#
@@ -153,10 +166,17 @@ for shell in bash zsh fish; do
     fi
     for case in "${cases[@]}"; do
         read -ra words <<<"${case%%:*}"
-        is "$("got_$shell" "${words[@]}" | sort | xargs)" "${case#*:}" "$shell: ${case%%:*}"
+        wanted=${case#*:}
+        [ $shell = bash ] && wanted=${wanted//--prefix-cache=/} # what stands before the = is a word of its own there
+        is "$("got_$shell" "${words[@]}" | sort | xargs)" "$wanted" "$shell: ${case%%:*}"
     done
     has "$("got_$shell" lizzie run 'a')" 'file.gguf' "$shell: a model is a file"
+    has "$("got_$shell" lizzie batch '--lora=a')" 'file.gguf' "$shell: and so is an adapter behind ="
 done
+
+is "$(BREAKS='' got_bash lizzie batch --prefix-cache=o | sort | xargs)" '--prefix-cache=off --prefix-cache=on' \
+    'bash: words that are not cut at = are completed whole'
+is "$(BREAKS='' got_bash lizzie batch --lora=a)" '--lora=a file.gguf' 'bash: so are files'
 
 # ---- Packagers, and taking it away --------------------------------------------------------------------------------
 install install DESTDIR="$tap_dir/stage" prefix=/usr libdir=/usr/lib/here
