@@ -35,7 +35,7 @@ typedef enum cli_command_id {
 
 enum { CLI_BENCH_COUNTS_MAX = 16, CLI_BENCH_ROUNDS_MAX = 64 };
 
-/* What `bench` is to time. */
+/* What `bench` is to time. Of lengths and numbers together those that are not given are 0 until cli_bench_settle. */
 typedef struct cli_bench_args {
     int32_t n_prefill, n_depth, n_shared, n_steps, n_rows, n_rounds;
     int counts[CLI_BENCH_COUNTS_MAX], n_counts; /* sequences together */

@@ -160,12 +160,18 @@ static liz_status time_prompt(bench *b, int n_shared, int n_prompt, double *took
     return status;
 }
 
+static int prefill_chunk(const cli_args *args)
+{
+    const int n = args->line.engine.n_prefill_chunk;
+    return n > 0 ? n : 512;
+}
+
 /* Tokens that one generates: in the steps that are timed and those before, until the last of `n` prompts is computed,
  * during which the others generate already. */
-static int predict_together(const bench *b, int n)
+static int predict_together(const cli_args *args, int n)
 {
-    const cli_bench_args *set = &b->args->bench;
-    return 1 + WARM_STEPS + set->n_steps + n * (set->n_depth - set->n_shared) / b->times->n_prefill_chunk + n / 4 + 4;
+    const cli_bench_args *set = &args->bench;
+    return 1 + WARM_STEPS + set->n_steps + n * (set->n_depth - set->n_shared) / prefill_chunk(args) + n / 4 + 4;
 }
 
 /* Whether all ran in all the steps; of a small model the first may be done before the last is submitted. */
@@ -181,7 +187,7 @@ static bool ran_together(const window *w, const trace *traces, int n)
 static liz_status try_decode(bench *b, int n, window *w, trace *traces, bool *together, liz_error *err)
 {
     const cli_bench_args *set = &b->args->bench;
-    const int n_predict = predict_together(b, n);
+    const int n_predict = predict_together(b->args, n);
     double took_s;
     liz_status status = LIZ_OK;
     *w = (window){.b = b, .n_waiting = n};
@@ -392,27 +398,73 @@ static liz_status run_line(bench *b, liz_error *err)
 
 static int max_int(int a, int b) { return a > b ? a : b; }
 
+/* Tokens that a sequence holds at most in the steps that are timed. */
+static int together_ctx(const cli_args *args)
+{
+    const cli_bench_args *set = &args->bench;
+    int n_ctx = 0;
+    for (int i = 0; i < set->n_counts; i++)
+        n_ctx = max_int(n_ctx, set->n_depth + predict_together(args, set->counts[i]));
+    return n_ctx;
+}
+
+/* The context that the model was made for; INT32_MAX where that cannot be told, which opening it will say. */
+static liz_status model_ctx(const cli_args *args, int64_t *n_ctx, liz_error *err)
+{
+    char *text = NULL;
+    liz_arena arena = {.size_max = (size_t)1 << 31};
+    liz_json *json = NULL;
+    liz_status status = liz_inspect(args->line.model_path, NULL, &text, err);
+    status = status ?: liz_json_read(&json, liz_str_of(text), &arena, err);
+    const liz_json *memory = status == LIZ_OK ? liz_json_member(json, "memory") : NULL;
+    const liz_json *size = memory != NULL ? liz_json_member(memory, "ctx_size") : NULL;
+    if (size == NULL || !liz_json_int64(size, n_ctx))
+        *n_ctx = INT32_MAX;
+    liz_arena_free(&arena);
+    liz_free(text);
+    return status;
+}
+
+/* The usual, then less of it as long as the steps do not fit: a smaller depth, fewer steps, fewer together. */
+liz_status cli_bench_settle(cli_args *args, liz_error *err)
+{
+    static const int counts[] = {1, 8, 32};
+    cli_bench_args *set = &args->bench;
+    const bool own_depth = set->n_depth == 0, own_steps = set->n_steps == 0, own_counts = set->n_counts == 0;
+    int64_t n_ctx;
+    LIZ_TRY(model_ctx(args, &n_ctx, err));
+    if (set->n_prefill == 0)
+        set->n_prefill = n_ctx > 512 ? 512 : max_int(1, (int)n_ctx - 1);
+    set->n_depth = own_depth ? 64 : set->n_depth;
+    set->n_steps = own_steps ? 24 : set->n_steps;
+    for (size_t i = 0; own_counts && i < sizeof counts / sizeof *counts; i++)
+        set->counts[set->n_counts++] = counts[i];
+    while (own_depth && together_ctx(args) > n_ctx && set->n_depth > set->n_shared + 1)
+        set->n_depth--;
+    while (own_steps && together_ctx(args) > n_ctx && set->n_steps > 2)
+        set->n_steps--;
+    while (own_counts && together_ctx(args) > n_ctx && set->n_counts > 1)
+        set->n_counts--;
+    if (set->n_shared >= set->n_depth)
+        return liz_fail(err, LIZ_E_USAGE, "--shared %d: is not less than --depth %d", set->n_shared, set->n_depth);
+    return LIZ_OK;
+}
+
 static void opts_settle(bench *b)
 {
     const cli_bench_args *set = &b->args->bench;
-    int n_ctx = set->n_prefill + 1;
     b->opts = b->args->line.engine;
     b->opts.profile = set->has_profile;
     b->opts.speculate = LIZ_SPECULATE_OFF; /* random weights repeat themselves as no text does */
-    b->times->n_prefill_chunk = b->opts.n_prefill_chunk > 0 ? b->opts.n_prefill_chunk : 512;
-    for (int i = 0; i < set->n_counts; i++) {
+    b->times->n_prefill_chunk = prefill_chunk(b->args);
+    for (int i = 0; i < set->n_counts; i++)
         b->opts.n_parallel = max_int(b->opts.n_parallel, set->counts[i]);
-        n_ctx = max_int(n_ctx, set->n_depth + predict_together(b, set->counts[i]));
-    }
-    b->opts.n_ctx = n_ctx;
+    b->opts.n_ctx = max_int(set->n_prefill + 1, together_ctx(b->args));
 }
 
 liz_status cli_bench_run(const cli_args *args, cli_bench_times *times, liz_error *err)
 {
     bench b = {.args = args, .times = times, .random = 1};
-    if (args->bench.n_shared >= args->bench.n_depth)
-        return liz_fail(err, LIZ_E_USAGE, "--shared %d: is not less than --depth %d", args->bench.n_shared,
-                        args->bench.n_depth);
     opts_settle(&b);
     liz_status status = run_open(&b, err);
     status = status ?: run_prefill(&b, err);

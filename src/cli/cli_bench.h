@@ -40,6 +40,9 @@ LIZ_MUST_CHECK liz_status cli_bench_curve_read(cli_bench_curve *curve, const cha
 /* Draws args->bench.plot. */
 LIZ_MUST_CHECK liz_status cli_bench_plot(const cli_args *args, const cli_bench_times *times, liz_error *err);
 
+/* Settles what was not given: the usual, cut to what the model's context holds. LIZ_E_USAGE. */
+LIZ_MUST_CHECK liz_status cli_bench_settle(cli_args *args, liz_error *err);
+
 /* LIZ_E_CANCELLED after a signal. */
 LIZ_MUST_CHECK liz_status cli_bench_run(const cli_args *args, cli_bench_times *times, liz_error *err);
 

@@ -250,6 +250,7 @@ liz_status cli_bench(cli_args *args, liz_buf *out, liz_error *err)
     if (args->bench.beside != NULL && args->bench.plot == NULL)
         return liz_fail(err, LIZ_E_USAGE, "--beside: is drawn into --plot F.svg: give that too");
     LIZ_TRY(cli_check_written(args, args->bench.plot, err));
+    LIZ_TRY(cli_bench_settle(args, err));
     if (args->bench.beside != NULL)
         LIZ_TRY(cli_bench_curve_read(&times.beside, args->bench.beside, err));
     liz_status status = cli_bench_run(args, &times, err);

@@ -128,13 +128,7 @@ static int run_command(const cli_command *command, int argc, char **argv)
     liz_line_opts_init(&args.line);
     args.line.max_tokens = -1; /* not given */
     args.price_kwh = 0.30;
-    args.bench = (cli_bench_args){.n_prefill = 512,
-                                  .n_depth = 64,
-                                  .n_steps = 24,
-                                  .n_rows = 64,
-                                  .n_rounds = 3,
-                                  .counts = {1, 8, 32},
-                                  .n_counts = 3};
+    args.bench = (cli_bench_args){.n_rows = 64, .n_rounds = 3};
     liz_course_opts_init(&args.train.common);
     if (command->id == CLI_TUNE)
         liz_tune_opts_init(&args.tune, &args.train.common);

@@ -97,4 +97,25 @@ done
 run 'no model' 1 none.gguf
 run 'a context that the model does not have' 2 tiny.gguf --prefill 5000
 has "$err" 'the model was made for 2 to 2048: ask for one of these (--ctx-size, in bench --prefill' 'and it says what to do'
+# What is not given is cut to the context of the model, and the table says to what; what is given is not.
+# with_context N: tiny.gguf, made for N tokens.
+with_context() {
+    local key=llama.context_length at
+    at=$(grep -abo $key tiny.gguf | cut -d: -f1)
+    cp tiny.gguf "ctx-$1.gguf"
+    printf "\\x$(printf %02x "$1")\\x00\\x00\\x00" | dd of="ctx-$1.gguf" bs=1 seek=$((at + ${#key} + 4)) conv=notrunc 2>err.txt
+}
+for context in 128 64 24; do
+    with_context $context
+    run "no option, a context of $context" 0 ctx-$context.gguf --rows 0 --repeat 1 --json
+    is "$(number prefill)" $((context - 1)) 'the prompt is as long as it can be'
+    [ "$(number depth)" -ge 1 ] && [ "$(number steps)" -ge 2 ]
+    ok $? "steps are timed: $(number steps) from $(number depth) tokens on"
+done
+run 'the table' 0 ctx-64.gguf --rows 0 --repeat 1
+has "$out" 'prompt of 63 tokens; 24 steps from ' 'says what was measured'
+run 'a context of 128' 0 ctx-128.gguf --rows 0 --repeat 1 --json
+is "$(number depth) $(number steps)" '64 24' 'holds the usual steps'
+run 'a depth that is given' 2 ctx-64.gguf --depth 60
+run 'a prompt that is given' 2 ctx-128.gguf --prefill 128
 tap_end
