@@ -35,7 +35,8 @@
  *   "Borrowed" is read during the call only. "Copied" may be released after it. What a function "gives" belongs to the
  *   caller, who releases it with `liz_free`, or with the function named there for handles. Strings are UTF-8 with
  *   explicit lengths, or NUL-terminated where no length is given. A struct of options whose fields are all zero asks
- *   for the defaults, so write `&(liz_engine_opts){.n_threads = 8}`.
+ *   for the defaults, so write `&(liz_engine_opts){.n_threads = 8}`. What else a number may be stands beside it;
+ *   anything beyond, and NaN, is LIZ_E_USAGE.
  *   The engine plans its memory when it opens, from what the machine and the control group have, and stays within it.
  *
  * Units
@@ -93,7 +94,7 @@ typedef struct liz_machine {
 
 /* Measures it, which keeps `n_threads` cores (0: the default of liz_engine_opts) and up to 256 MiB busy for about a
  * second; the best of several tries, so that other work on the machine disturbs it little. Uses no engine.
- * LIZ_E_USAGE as liz_tier, or for a negative n_threads. */
+ * LIZ_E_USAGE as liz_tier, or for an n_threads that is not from 0 to 1024. */
 LIZ_API LIZ_MUST_CHECK liz_status liz_machine_measure(int n_threads, liz_machine *out, liz_error *err);
 
 /* ---- Vocabulary -------------------------------------------------------------------------------- */
@@ -207,10 +208,10 @@ typedef struct liz_lora {
 
 /* Zero in any field means its default. */
 typedef struct liz_engine_opts {
-    int n_threads;           /* default: what CPU affinity and the cgroup quota leave this process */
-    int n_parallel;          /* sequences advanced together; default 32, fewer where memory is short */
-    int32_t n_ctx;           /* tokens a sequence may hold, prompt included; default: the model's */
-    int32_t n_prefill_chunk; /* prompt tokens a step may compute; default 512 */
+    int n_threads;           /* 1 to 1024; default: what CPU affinity and the cgroup quota leave this process */
+    int n_parallel;          /* sequences advanced together, 1 to 1024; default 32, fewer where memory is short */
+    int32_t n_ctx;           /* tokens a sequence may hold, prompt included: 2 to the model's, which is the default */
+    int32_t n_prefill_chunk; /* prompt tokens a step may compute, 1 to 65536; default 512 */
     liz_cache_type cache_type;
     bool prefix_cache_off;
     uint64_t memory_max_bytes; /* default: what the machine and the cgroup have available */
@@ -249,26 +250,29 @@ LIZ_API const liz_vocab *liz_engine_vocab(const liz_engine *engine);
 
 typedef struct liz_logit_bias {
     int32_t token;
-    float bias; /* added to the logit; -INFINITY forbids the token */
+    float bias; /* [-1e6, 1e6], added to the logit; -INFINITY forbids the token */
 } liz_logit_bias;
 
 /* Zero in any field turns that step off, or stands for the value given beside it; all zero is greedy. The order of the
- * steps and the draws are defined in docs/sampling.md. Ties go to the lowest id. */
+ * steps and the draws are defined in docs/sampling.md. Ties go to the lowest id. In brackets stands
+ * what else a field may be, both ends included. */
 typedef struct liz_sampling {
-    float temperature; /* 0: greedy, the likeliest token after the steps that apply */
-    int32_t top_k;
-    float top_p;             /* in (0, 1); 0 or 1 is off */
-    float min_p;             /* in (0, 1]: keeps p >= min_p * p_max */
-    float repeat_penalty;    /* > 0; 0 or 1 is off; over the last 64 tokens, prompt included */
-    float frequency_penalty; /* subtracted once for each occurrence among them */
-    float presence_penalty;  /* subtracted once for a token that occurs among them */
-    float typical_p;         /* in (0, 1); 0 or 1 is off: locally typical sampling */
-    float xtc_probability;   /* in (0, 1]: how often XTC drops all likely tokens but the least likely of them, ... */
-    float xtc_threshold;     /* ... where two or more have at least this probability; 0 is 0.1, at most 0.5 */
-    float dry_multiplier; /* > 0: DRY subtracts dry_multiplier * dry_base^(n - dry_allowed_length) from a token ... */
-    float dry_base;       /* ... that would lengthen a repetition of n tokens; 0 is 1.75, at least 1 */
-    int32_t dry_allowed_length; /* 0 is 2 */
-    int32_t dry_range;          /* the last tokens it looks at, prompt included; 0 is 4096 */
+    float temperature;       /* [1e-6, 1e6]; 0: greedy, the likeliest token after the steps that apply */
+    int32_t top_k;           /* [1, 2^31 - 1] */
+    float top_p;             /* [1e-6, 1]; 0 or 1 is off */
+    float min_p;             /* [1e-9, 1]: keeps p >= min_p * p_max */
+    float repeat_penalty;    /* [0.01, 100]; 0 or 1 is off; over the last 64 tokens, prompt included */
+    float frequency_penalty; /* [-1000, 1000]: subtracted once for each occurrence among them */
+    float presence_penalty;  /* [-1000, 1000]: subtracted once for a token that occurs among them */
+    float typical_p;         /* [1e-6, 1]; 0 or 1 is off: locally typical sampling */
+    float xtc_probability;   /* [1e-6, 1]: how often XTC drops all likely tokens but the least likely of them, ... */
+    float xtc_threshold;     /* [1e-6, 0.5]: ... where two or more have at least this probability; 0 is 0.1 */
+    /* [1e-6, 1000]: DRY subtracts dry_multiplier * dry_base^(n - dry_allowed_length) from a token that would lengthen a
+     * repetition of n tokens. */
+    float dry_multiplier;
+    float dry_base;             /* [1, 16]; 0 is 1.75 */
+    int32_t dry_allowed_length; /* [1, 32768]; 0 is 2 */
+    int32_t dry_range;          /* [1, 32768]: the last tokens it looks at, prompt included; 0 is 4096 */
     /* Texts that no repetition goes across; NULL: a line end, colon, double quote and asterisk. */
     const char *const *dry_breakers; /* [n_dry_breakers] */
     size_t n_dry_breakers;
@@ -520,7 +524,7 @@ typedef struct liz_merge_opts {
     size_t n_others;
     const char *type; /* of the matrices that change, "F16" and the like; NULL: their own */
     bool overwrite;   /* what stands at `out_path` */
-    int n_threads;
+    int n_threads;    /* as of liz_engine_opts */
     /* Bytes of the model, on the calling thread; false ends it with LIZ_E_CANCELLED. May be NULL. */
     bool (*on_progress)(void *user, uint64_t done, uint64_t total);
     void *on_progress_user;
@@ -528,7 +532,8 @@ typedef struct liz_merge_opts {
 
 /* Writes a model file at `out_path` in which the adapters are part of the weights. The rest, metadata too, is the first
  * model's. The file appears whole, by renaming, or not at all; its bytes depend on the files, the scales and the type.
- * LIZ_E_STATE when there is a file already; otherwise as liz_engine_open. */
+ * `opts` may be NULL, which asks for nothing to be merged. LIZ_E_USAGE where that is neither an adapter nor a second
+ * model; LIZ_E_STATE when there is a file already; otherwise as liz_engine_open. */
 LIZ_API LIZ_MUST_CHECK liz_status liz_merge(const char *model_path, const char *out_path, const liz_merge_opts *opts,
                                             liz_error *err);
 
@@ -539,7 +544,7 @@ LIZ_API const char *liz_quantize_type(int i);
 
 /* Zero in any field means its default. */
 typedef struct liz_quantize_opts {
-    int n_threads;              /* default: what CPU affinity and the cgroup quota leave this process */
+    int n_threads;              /* as of liz_engine_opts */
     const char *output_type;    /* of output.weight; NULL: as the type says */
     const char *embedding_type; /* of token_embd.weight */
     const char *imatrix_path;   /* a file of liz_imatrix_make or llama-imatrix (GGUF); NULL: all inputs count alike */
@@ -574,9 +579,9 @@ typedef struct liz_imatrix_report {
 } liz_imatrix_report;
 
 /* Runs the model at `path` over `text` [n_text] and writes to `out` how much each input of each matrix matters: its
- * mean square (docs/quantize.md). Of `opts` n_threads, memory_max_bytes and on_progress count. The bytes depend on the
- * model and the text alone. Replaces `out` if it is there. LIZ_E_USAGE for a text of less than two tokens; else as
- * liz_engine_open and liz_score. */
+ * mean square (docs/quantize.md). Of `opts` n_threads, memory_max_bytes and on_progress count; it and `report`
+ * may be NULL. The bytes depend on the model and the text alone. Replaces `out` if it is there. LIZ_E_USAGE for a text
+ * of less than two tokens; else as liz_engine_open and liz_score. */
 LIZ_API LIZ_MUST_CHECK liz_status liz_imatrix_make(const char *path, const char *text, size_t n_text, const char *out,
                                                    const liz_engine_opts *opts, liz_imatrix_report *report,
                                                    liz_error *err);

@@ -110,10 +110,8 @@ liz_status liz_machine_measure(int n_threads, liz_machine *out, liz_error *err)
     liz_tier_id tier;
     liz_team *team;
     probe p;
-    if (n_threads < 0)
-        return liz_fail(err, LIZ_E_USAGE, "n_threads is %d: it must be 0 or more", n_threads);
     LIZ_TRY(liz_cpu_tier(&tier, err));
-    LIZ_TRY(liz_team_open(&team, n_threads > 0 ? n_threads : liz_cpu_count(), err));
+    LIZ_TRY(liz_team_open(&team, n_threads != 0 ? n_threads : liz_cpu_count(), err));
     liz_kernel_init(&p.kernel, tier);
     *out = (liz_machine){.tier = liz_cpu_tier_name(tier), .n_threads = liz_team_size(team)};
     snprintf(out->cpu, sizeof out->cpu, "%s", liz_cpu_model_name());

@@ -173,6 +173,8 @@ static liz_status check_fit(merging *m, liz_error *err)
 
 liz_status liz_merge(const char *model_path, const char *out_path, const liz_merge_opts *opts, liz_error *err)
 {
+    static const liz_merge_opts opts_default;
+    opts = opts != NULL ? opts : &opts_default;
     liz_gguf *gguf = NULL;
     merging m = {.loras = opts->loras, .opts = opts};
     liz_tier_id tier;
@@ -188,7 +190,7 @@ liz_status liz_merge(const char *model_path, const char *out_path, const liz_mer
     m.gguf = gguf;
     status = status ?: liz_average_open(&m.average, gguf, opts->others, opts->n_others, err);
     status = status ?: check_fit(&m, err);
-    status = status ?: liz_team_open(&m.team, opts->n_threads > 0 ? opts->n_threads : liz_cpu_count(), err);
+    status = status ?: liz_team_open(&m.team, opts->n_threads != 0 ? opts->n_threads : liz_cpu_count(), err);
     if (status == LIZ_OK) {
         liz_kernel_init(&m.kernel, tier);
         status = liz_gguf_writer_open(&m.writer, out_path, err);

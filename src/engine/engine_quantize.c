@@ -243,8 +243,6 @@ static liz_status check_out(const job *j, const char *out, liz_error *err)
 static liz_status job_open(job *j, const char *in, const char *out, const char *type, liz_error *err)
 {
     const liz_quantize_opts *o = j->opts;
-    if (o->n_threads < 0)
-        return liz_fail(err, LIZ_E_USAGE, "n_threads is %d: it must be 0 or more", o->n_threads);
     j->choice.output = j->choice.embedding = LIZ_DTYPE_COUNT;
     LIZ_TRY(mix_find(type, &j->choice.mix, err));
     LIZ_TRY(dtype_find(o->output_type, &j->choice.output, err));
@@ -253,7 +251,7 @@ static liz_status job_open(job *j, const char *in, const char *out, const char *
     LIZ_TRY(check_out(j, out, err));
     if (o->imatrix_path != NULL)
         LIZ_TRY(liz_imatrix_open(&j->imatrix, o->imatrix_path, err));
-    return liz_team_open(&j->team, o->n_threads > 0 ? o->n_threads : liz_cpu_count(), err);
+    return liz_team_open(&j->team, o->n_threads != 0 ? o->n_threads : liz_cpu_count(), err);
 }
 
 static void report_fill(job *j, const char *out)

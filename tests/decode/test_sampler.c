@@ -654,6 +654,58 @@ static void test_settings_out_of_range(void **state)
     }
 }
 
+/* What <lizzie.h> says of each setting: 0 and both ends are taken, what lies beyond them is refused by its name. */
+static void test_ranges(void **state)
+{
+    (void)state;
+#define SETTING(field) #field, offsetof(liz_sampling, field)
+    static const struct {
+        const char *name;
+        size_t at;
+        float least, most;
+    } reals[] = {
+        {SETTING(temperature), 1e-6f, 1e6f},
+        {SETTING(top_p), 1e-6f, 1},
+        {SETTING(min_p), 1e-9f, 1},
+        {SETTING(repeat_penalty), 0.01f, 100},
+        {SETTING(frequency_penalty), -1000, 1000},
+        {SETTING(presence_penalty), -1000, 1000},
+        {SETTING(typical_p), 1e-6f, 1},
+        {SETTING(xtc_probability), 1e-6f, 1},
+        {SETTING(xtc_threshold), 1e-6f, 0.5f},
+        {SETTING(dry_multiplier), 1e-6f, 1000},
+        {SETTING(dry_base), 1, 16},
+    };
+    static const struct {
+        const char *name;
+        size_t at;
+        int32_t most;
+    } wholes[] = {{SETTING(top_k), INT32_MAX}, {SETTING(dry_allowed_length), 32768}, {SETTING(dry_range), 32768}};
+#undef SETTING
+    liz_error err;
+    for (size_t i = 0; i < sizeof reals / sizeof *reals; i++) {
+        const float least = reals[i].least, most = reals[i].most;
+        const float values[] = {0, least, most, nextafterf(least, -INFINITY), nextafterf(most, INFINITY), NAN};
+        for (int k = 0; k < 6; k++) {
+            liz_sampling s = {0};
+            memcpy((char *)&s + reals[i].at, &values[k], sizeof *values);
+            liz_status status = liz_sampling_check(&s, 10, &err);
+            if (status != (k < 3 ? LIZ_OK : LIZ_E_USAGE) || (k >= 3 && strstr(err.text, reals[i].name) == NULL))
+                fail_msg("%s = %g: %s", reals[i].name, (double)values[k], status == LIZ_OK ? "is taken" : err.text);
+        }
+    }
+    for (size_t i = 0; i < sizeof wholes / sizeof *wholes; i++) {
+        const int32_t most = wholes[i].most, values[] = {0, 1, most, -1, most == INT32_MAX ? INT32_MIN : most + 1};
+        for (int k = 0; k < 5; k++) {
+            liz_sampling s = {0};
+            memcpy((char *)&s + wholes[i].at, &values[k], sizeof *values);
+            liz_status status = liz_sampling_check(&s, 10, &err);
+            if (status != (k < 3 ? LIZ_OK : LIZ_E_USAGE) || (k >= 3 && strstr(err.text, wholes[i].name) == NULL))
+                fail_msg("%s = %d: %s", wholes[i].name, values[k], status == LIZ_OK ? "is taken" : err.text);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -670,6 +722,7 @@ int main(void)
         cmocka_unit_test(test_every_width),
         cmocka_unit_test(test_few_are_possible),
         cmocka_unit_test(test_settings_out_of_range),
+        cmocka_unit_test(test_ranges),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

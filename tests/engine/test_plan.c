@@ -112,17 +112,28 @@ static void test_options_out_of_range(void **state)
 {
     (void)state;
     const liz_engine_opts cases[] = {
-        {.n_threads = -1},       {.n_threads = 100000},   {.n_parallel = -1},
-        {.n_parallel = 1 << 20}, {.n_ctx = -5},           {.n_ctx = 1},
-        {.n_ctx = 2049},         {.n_prefill_chunk = -1}, {.n_prefill_chunk = 1 << 30},
+        {.n_threads = -1},
+        {.n_threads = 1025},
+        {.n_parallel = -1},
+        {.n_parallel = 1025},
+        {.n_ctx = -5},
+        {.n_ctx = 1},
+        {.n_ctx = 2049},
+        {.n_prefill_chunk = -1},
         {.cache_type = 7},
+        {.cache_type = -1},
+        {.n_prefill_chunk = 65537},
+        {.speculate = 3},
     };
+    const liz_engine_opts ends = {.n_threads = 1024, .n_parallel = 1024, .n_ctx = 2048, .n_prefill_chunk = 65536};
     liz_model *model = model_of(mib, 1, 2048);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         liz_engine_plan plan;
         liz_error err;
         assert_int_equal(liz_engine_plan_make(&plan, model, &cases[i], &err), LIZ_E_USAGE);
     }
+    liz_engine_plan plan;
+    assert_int_equal(liz_engine_plan_estimate(&plan, model, &ends, NULL), LIZ_OK);
     liz_model_close(model);
 }
 

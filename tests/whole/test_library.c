@@ -350,6 +350,42 @@ static void test_too_little_memory(void **state)
     assert_non_null(strstr(err.text, "available"));
 }
 
+/* ---- no options, no report ---- */
+
+static void test_no_options(void **state)
+{
+    (void)state;
+    need(dreams);
+    liz_error err;
+    char *out = strdup(temp_path("none.gguf"));
+    static const char text[] = "Once upon a time there was a little dog.";
+    assert_int_equal(liz_quantize(dreams, out, "Q8_0", NULL, NULL, &err), LIZ_OK);
+    assert_int_equal(liz_imatrix_make(dreams, text, sizeof text - 1, out, NULL, NULL, &err), LIZ_OK);
+    assert_int_equal(liz_merge(dreams, out, NULL, &err), LIZ_E_USAGE); /* by default there is nothing to merge */
+    assert_non_null(strstr(err.text, "neither an adapter nor a second model"));
+    free(out);
+}
+
+static void test_threads_out_of_range(void **state)
+{
+    (void)state;
+    need(dreams);
+    liz_error err;
+    liz_engine *engine;
+    liz_machine machine;
+    char *out = strdup(temp_path("none.gguf"));
+    for (int n = -1; n <= 1025; n += 1026) {
+        liz_merge_opts merge = {
+            .others = (const char *const[]){dreams}, .n_others = 1, .overwrite = true, .n_threads = n};
+        liz_quantize_opts quantize = {.overwrite = true, .n_threads = n};
+        assert_int_equal(liz_engine_open(&engine, dreams, &(liz_engine_opts){.n_threads = n}, &err), LIZ_E_USAGE);
+        assert_int_equal(liz_merge(dreams, out, &merge, &err), LIZ_E_USAGE);
+        assert_int_equal(liz_quantize(dreams, out, "Q8_0", &quantize, NULL, &err), LIZ_E_USAGE);
+        assert_int_equal(liz_machine_measure(n, &machine, &err), LIZ_E_USAGE);
+    }
+    free(out);
+}
+
 /* ---- inspect and identify ---- */
 
 /* A file of an architecture that nobody knows, without vocabulary and tensors. */
@@ -507,6 +543,8 @@ int main(void)
         cmocka_unit_test(test_score_without_vocabulary),
         cmocka_unit_test(test_files_that_cannot_be_opened),
         cmocka_unit_test(test_too_little_memory),
+        cmocka_unit_test(test_no_options),
+        cmocka_unit_test(test_threads_out_of_range),
         cmocka_unit_test(test_inspect_unknown_architecture),
         cmocka_unit_test(test_inspect_model),
         cmocka_unit_test(test_identify),

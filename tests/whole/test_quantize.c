@@ -271,7 +271,7 @@ static void test_refused(void **state)
     assert_refused(gqa, out, "Q4_X", NULL, LIZ_E_USAGE, "Q4_X");
     assert_refused(gqa, out, "Q8_K", NULL, LIZ_E_USAGE, "Q8_K");
     assert_refused(gqa, out, "Q4_K", &(liz_quantize_opts){.output_type = "Q4_K_M"}, LIZ_E_USAGE, "Q4_K_M");
-    assert_refused(gqa, out, "Q4_K", &(liz_quantize_opts){.n_threads = -1}, LIZ_E_USAGE, "n_threads");
+    assert_refused(gqa, out, "Q4_K", &(liz_quantize_opts){.n_threads = -1}, LIZ_E_USAGE, "threads");
     assert_refused(gqa, out, "Q4_K", &(liz_quantize_opts){.on_progress = cancel_at_once}, LIZ_E_CANCELLED, "");
     assert_refused(gqa, out, "Q4_K", &(liz_quantize_opts){.imatrix_path = gqa}, LIZ_E_FORMAT, "no importance matrix");
     assert_refused("/nonexistent", out, "Q4_K", NULL, LIZ_E_IO, "/nonexistent");
