@@ -10,6 +10,7 @@
 
 #include "base/json.h"
 
+#include <stdint.h>
 #include <time.h>
 
 typedef struct liz_jinja liz_jinja;
@@ -32,5 +33,12 @@ typedef struct liz_jinja_vars {
  * err->line is set. */
 LIZ_MUST_CHECK liz_status liz_jinja_render(const liz_jinja *jinja, const liz_jinja_vars *vars, size_t n_vars,
                                            const struct tm *now, liz_buf *out, liz_buf *data, liz_error *err);
+
+/* The same, with `*n_steps` to spend rather than all that one rendering may (liz_jinja_steps_max): what is left of them
+ * is given back, so that several renderings can share. LIZ_E_LIMIT where they do not suffice, and none are left. */
+LIZ_MUST_CHECK liz_status liz_jinja_render_within(const liz_jinja *jinja, const liz_jinja_vars *vars, size_t n_vars,
+                                                  const struct tm *now, uint64_t *n_steps, liz_buf *out, liz_buf *data,
+                                                  liz_error *err);
+uint64_t liz_jinja_steps_max(void);
 
 #endif

@@ -1,8 +1,6 @@
 /* jinja_eval.c - expressions: names, operators, and calls with Python's rules for arguments. */
 #include "text/jinja_impl.h"
 
-#include <math.h>
-
 static jinja_value eval_name(jinja *j, const jinja_node *node, const jinja_scope *scope)
 {
     for (; scope != NULL; scope = scope->parent) {
@@ -10,9 +8,13 @@ static jinja_value eval_name(jinja *j, const jinja_node *node, const jinja_scope
         if (there != NULL)
             return *there;
     }
-    const jinja_function *f = liz_jinja_find(JINJA_GLOBAL, node->value.str);
-    if (f == NULL && (liz_jinja_is(node->value.str, "varargs") || liz_jinja_is(node->value.str, "kwargs")))
-        liz_jinja_fail(j, LIZ_E_UNSUPPORTED, "'%.*s' of a macro is not known", LIZ_STR_ARG(node->value.str));
+    jinja_str name = node->value.str;
+    liz_jinja_work(j, 4);
+    const jinja_function *f = liz_jinja_find(JINJA_GLOBAL, name);
+    if (f == NULL && liz_jinja_among(name, "varargs kwargs"))
+        liz_jinja_fail(j, LIZ_E_UNSUPPORTED, "'%.*s' of a macro is not known", LIZ_STR_ARG(name));
+    if (f == NULL && liz_jinja_among(name, "joiner cycler lipsum"))
+        liz_jinja_fail(j, LIZ_E_UNSUPPORTED, "the function '%.*s' is not known", LIZ_STR_ARG(name));
     return f ? liz_jinja_callable(j, (jinja_callable){.function = f}) : liz_jinja_missing(node->value.str, NULL);
 }
 
@@ -29,62 +31,14 @@ static _Noreturn void fail_operands(jinja *j, uint16_t op, jinja_value a, jinja_
                    liz_jinja_type_name(b));
 }
 
-static jinja_value float_binary(jinja *j, uint16_t op, double x, double y)
-{
-    if (y == 0 && (op == '/' || op == '%' || op == JINJA_OP('/', '/')))
-        liz_jinja_fail(j, LIZ_E_FORMAT, "division by zero");
-    double rest = op == '%' || op > 255 ? fmod(x, y) : 0;
-    if (rest == 0)
-        rest = copysign(0, y);
-    else if ((rest < 0) != (y < 0))
-        rest += y;
-    switch (op) {
-    case '+': return liz_jinja_float(x + y);
-    case '-': return liz_jinja_float(x - y);
-    case '*': return liz_jinja_float(x * y);
-    case '/': return liz_jinja_float(x / y);
-    case '%': return liz_jinja_float(rest);
-    case JINJA_OP('/', '/'): return liz_jinja_float(copysign(floor((x - rest) / y + 0.5), x / y));
-    default: return liz_jinja_float(pow(x, y));
-    }
-}
+static bool is_integer(jinja_value v) { return v.type >= JINJA_BOOL && v.type <= JINJA_BIG; }
 
-/* Every step fits twice the bits; a base beyond 1 overflows before the 64th. */
-static __int128 int_power(int64_t x, int64_t n)
-{
-    __int128 out = 1;
-    for (n = n > 64 ? 64 + (n & 1) : n; n > 0 && out >= INT64_MIN && out <= INT64_MAX; n--)
-        out *= x;
-    return out;
-}
-
-static jinja_value int_binary(jinja *j, uint16_t op, int64_t x, int64_t y)
-{
-    __int128 out = 0, rest = 0;
-    if (op == '/' || (op == JINJA_OP('*', '*') && y < 0))
-        return float_binary(j, op, (double)x, (double)y);
-    if (y == 0 && (op == '%' || op == JINJA_OP('/', '/')))
-        liz_jinja_fail(j, LIZ_E_FORMAT, "integer division or modulo by zero");
-    if (op == '%' || op == JINJA_OP('/', '/'))
-        rest = (__int128)x % y + ((__int128)x % y != 0 && (x < 0) != (y < 0) ? y : 0);
-    switch (op) {
-    case '+': out = (__int128)x + y; break;
-    case '-': out = (__int128)x - y; break;
-    case '*': out = (__int128)x * y; break;
-    case '%': out = rest; break;
-    case JINJA_OP('/', '/'): out = (x - rest) / y; break;
-    default: out = int_power(x, y); break;
-    }
-    if (out < INT64_MIN || out > INT64_MAX)
-        liz_jinja_fail(j, LIZ_E_UNSUPPORTED, "an integer grows beyond 64 bits");
-    return liz_jinja_int((int64_t)out);
-}
-
-static jinja_value repeated(jinja *j, jinja_value v, int64_t times)
+static jinja_value repeated(jinja *j, jinja_value v, jinja_value how_often)
 {
     size_t n = v.type == JINJA_STRING ? v.str.n : v.list->n;
+    int64_t times = how_often.type == JINJA_BIG ? INT64_MAX : liz_jinja_whole(j, how_often);
     times = times < 0 || n == 0 ? 0 : times;
-    if ((uint64_t)times > JINJA_OUTPUT_MAX)
+    if (how_often.type == JINJA_BIG || times > JINJA_OUTPUT_MAX)
         liz_jinja_fail(j, LIZ_E_LIMIT, "a text or list is repeated too often");
     jinja_text text = {0};
     jinja_value list = v.type == JINJA_LIST ? liz_jinja_list(j, v.list->kind, n * (size_t)times) : liz_jinja_none();
@@ -121,19 +75,16 @@ jinja_value liz_jinja_binary(jinja *j, uint16_t op, jinja_value a, jinja_value b
     }
     if (op == '%' && a.type == JINJA_STRING)
         return liz_jinja_percent(j, a.str, b);
-    if (liz_jinja_is_number(a) && liz_jinja_is_number(b)) {
-        if (a.type == JINJA_FLOAT || b.type == JINJA_FLOAT)
-            return float_binary(j, op, liz_jinja_real(j, a), liz_jinja_real(j, b));
-        return int_binary(j, op, liz_jinja_whole(j, a), liz_jinja_whole(j, b));
-    }
+    if (liz_jinja_is_number(a) && liz_jinja_is_number(b))
+        return liz_jinja_arithmetic(j, op, a, b);
     if (op == '+' && a.type == JINJA_STRING && b.type == JINJA_STRING)
         return liz_jinja_binary(j, '~', a, b);
     if (op == '+' && is_sequence(a) && is_sequence(b) && a.type == b.type && a.list->kind == b.list->kind)
         return joined(j, a, b);
-    if (op == '*' && is_sequence(a) && (b.type == JINJA_INT || b.type == JINJA_BOOL))
-        return repeated(j, a, liz_jinja_whole(j, b));
-    if (op == '*' && is_sequence(b) && (a.type == JINJA_INT || a.type == JINJA_BOOL))
-        return repeated(j, b, liz_jinja_whole(j, a));
+    if (op == '*' && is_sequence(a) && is_integer(b))
+        return repeated(j, a, b);
+    if (op == '*' && is_sequence(b) && is_integer(a))
+        return repeated(j, b, a);
     fail_operands(j, op, a, b);
 }
 
@@ -145,7 +96,9 @@ static jinja_value eval_unary(jinja *j, const jinja_node *node, jinja_scope *sco
         liz_jinja_fail(j, LIZ_E_FORMAT, "bad operand type for unary %c: '%s'", node->op, liz_jinja_type_name(v));
     if (v.type == JINJA_FLOAT)
         return liz_jinja_float(node->op == '-' ? -v.real : v.real);
-    return int_binary(j, node->op, 0, liz_jinja_whole(j, v));
+    return v.type == JINJA_BIG && node->op == '-' ? liz_jinja_negative(j, v)
+           : v.type == JINJA_BIG                  ? v
+                                                  : liz_jinja_arithmetic(j, node->op, liz_jinja_int(0), v);
 }
 
 static jinja_value eval_compare(jinja *j, const jinja_node *node, jinja_scope *scope)
@@ -218,6 +171,7 @@ void liz_jinja_bind(jinja *j, jinja_str callee, const jinja_str *names, size_t n
         for (at = name.p ? 0 : i; name.p != NULL && at < n; at++)
             if (liz_jinja_same(names[at], name))
                 break;
+        liz_jinja_work(j, name.p ? at / 4 : 0);
         if (at == n)
             liz_jinja_fail(j, LIZ_E_FORMAT, "%.*s() takes no keyword argument '%.*s'", LIZ_STR_ARG(callee),
                            LIZ_STR_ARG(name));

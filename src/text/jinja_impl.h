@@ -1,8 +1,9 @@
 /* jinja_impl.h - the inside of the template language: values, syntax trees, and what its files share.
  *
  * jinja_lex.c cuts the source into tokens, jinja_parse.c makes a tree of them, jinja_run.c walks its statements and
- * jinja_eval.c its expressions; jinja_value.c holds what values have in common, jinja_print.c how they are written;
- * jinja_string.c and jinja_library.c are the functions that templates call.
+ * jinja_eval.c its expressions; jinja_value.c holds what values have in common, jinja_number.c what numbers do,
+ * jinja_print.c how values are written; jinja_string.c, jinja_time.c and jinja_library.c are the functions that
+ * templates call.
  *
  * Values mean what Python's do. A string is a slice of bytes, and beside each byte may stand a mark that says whether
  * it came from data (`mask`, NULL where none did). Strings are only ever built from slices of others, through
@@ -58,10 +59,16 @@ typedef enum jinja_list_kind {
     JINJA_GENERATOR
 } jinja_list_kind;
 
+/* As range() was called, for its text. */
+typedef struct jinja_range {
+    int64_t begin, end, step;
+} jinja_range;
+
 typedef struct jinja_list {
     jinja_value *v;
     size_t n;
     jinja_list_kind kind;
+    const jinja_range *range; /* of JINJA_RANGE */
 } jinja_list;
 
 typedef struct jinja_dict {
@@ -144,6 +151,8 @@ enum { JINJA_PARAMS_MAX = 6 };
 /* Tables ended by a function without a name. */
 extern const jinja_function liz_jinja_strings[], liz_jinja_library[];
 const jinja_function *liz_jinja_find(unsigned of, jinja_str name);
+/* Whether a name is one of `names`, blanks between. */
+bool liz_jinja_among(jinja_str name, const char *names);
 
 /* ---- Syntax ------------------------------------------------------------------------------------- */
 
@@ -176,7 +185,7 @@ typedef enum jinja_kind {
     JINJA_K_FOR,    /* for a in b if e: c, else d; `op`: the body asks about the loop */
     JINJA_K_IF,     /* if a: b, else c */
     JINJA_K_SET,    /* a = b */
-    JINJA_K_MACRO,  /* value(a...): b */
+    JINJA_K_MACRO,  /* value(a...): b; `op`: the body asks for its caller */
     JINJA_K_SCOPED, /* generation: a */
     JINJA_K_BREAK,
     JINJA_K_CONTINUE
@@ -226,7 +235,7 @@ struct jinja {
     char *room; /* of the arena, not yet handed out */
     size_t n_room;
     uint32_t line;
-    uint64_t n_work; /* steps and bytes so far */
+    uint64_t n_steps_left; /* for nodes, values and bytes yet to be walked */
     int depth;
     const struct tm *now;
     jinja_text *out;
@@ -239,9 +248,9 @@ enum {
     JINJA_OUTPUT_MAX = 64 << 20,
     JINJA_ARENA_MAX = 512 << 20,
 #ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
-    JINJA_WORK_MAX = 1 << 18,
+    JINJA_STEPS_MAX = 1 << 18,
 #else
-    JINJA_WORK_MAX = 1 << 27, /* some seconds */
+    JINJA_STEPS_MAX = 1 << 26, /* a second or two */
 #endif
     JINJA_DEPTH_MAX = 1000,  /* of nodes within nodes, macros followed */
     JINJA_NESTING_MAX = 200, /* of values within values, and of what the parser enters */
@@ -293,8 +302,9 @@ void liz_jinja_dict_set(jinja *j, jinja_dict *dict, jinja_value key, jinja_value
 /* NULL when there is no such key. */
 jinja_value *liz_jinja_dict_get(jinja *j, const jinja_dict *dict, jinja_value key);
 jinja_value liz_jinja_from_json(jinja *j, const liz_json *json, bool is_data);
-/* An integer, or a float, as Python reads its text. */
+/* An integer, or a float, of decimal digits alone. */
 jinja_value liz_jinja_number(jinja *j, const char *text, size_t n);
+const jinja_range *liz_jinja_range(jinja *j, int64_t begin, int64_t end, int64_t step);
 jinja_value liz_jinja_callable(jinja *j, jinja_callable callable);
 
 void liz_jinja_add(jinja *j, jinja_text *text, jinja_str s);
@@ -310,8 +320,12 @@ const char *liz_jinja_type_name(jinja_value v); /* as Python calls it */
 bool liz_jinja_truth(jinja_value v);
 /* Fails for what is undefined, saying so. */
 void liz_jinja_defined(jinja *j, jinja_value v);
+/* Whether a parameter was not written. */
+static inline bool liz_jinja_absent(jinja_value v) { return v.type == JINJA_UNDEFINED && v.missing.name == NULL; }
 static inline bool liz_jinja_given(jinja_value v) { return v.type > JINJA_NONE; }
 bool liz_jinja_equal(jinja *j, jinja_value a, jinja_value b, int depth);
+/* Two numbers, exactly: below, at or above 0; NaN is unlike everything. */
+int liz_jinja_compare_numbers(jinja *j, jinja_value a, jinja_value b);
 /* Below, at or above 0; fails where Python would not compare. */
 int liz_jinja_compare(jinja *j, jinja_value a, jinja_value b, int depth);
 /* a op b for == != < > <= >=, 'i' for `in` and 'n' for `not in`. */
@@ -328,8 +342,8 @@ int64_t liz_jinja_whole_or(jinja *j, jinja_value v, int64_t otherwise);
 jinja_value liz_jinja_attr(jinja *j, jinja_value v, jinja_str name);
 jinja_value liz_jinja_item(jinja *j, jinja_value v, jinja_value key);
 jinja_value liz_jinja_slice(jinja *j, jinja_value v, jinja_value begin, jinja_value end, jinja_value step);
-/* a.b.0.c, as filters take attributes. */
-jinja_value liz_jinja_path(jinja *j, jinja_value v, jinja_value path);
+/* a.b.0.c, as filters take attributes; `otherwise`, if it is given, stands in for each that is missing. */
+jinja_value liz_jinja_path(jinja *j, jinja_value v, jinja_value path, jinja_value otherwise);
 
 /* ---- Characters and text ------------------------------------------------------------------------- */
 
@@ -340,7 +354,9 @@ size_t liz_jinja_n_chars(jinja *j, jinja_str s);
 size_t liz_jinja_char_at(jinja *j, jinja_str s, size_t index); /* the offset of a character, at most s.n */
 /* Without the characters of `chars` (NULL: white space) at its ends. */
 enum { JINJA_LEFT = 1, JINJA_RIGHT = 2 };
-jinja_str liz_jinja_strip(jinja_str s, const jinja_str *chars, int sides);
+jinja_str liz_jinja_strip(jinja *j, jinja_str s, const jinja_str *chars, int sides);
+/* Where `part` first stands in `s`, or last; SIZE_MAX when nowhere. */
+size_t liz_jinja_search(jinja *j, jinja_str s, jinja_str part, bool last);
 jinja_value liz_jinja_lower(jinja *j, jinja_str s);
 /* format % values. */
 jinja_value liz_jinja_percent(jinja *j, jinja_str format, jinja_value values);
@@ -348,13 +364,16 @@ jinja_value liz_jinja_percent(jinja *j, jinja_str format, jinja_value values);
 /* str(v): what {{ v }} prints; and repr(v). */
 jinja_str liz_jinja_str(jinja *j, jinja_value v);
 jinja_str liz_jinja_repr(jinja *j, jinja_value v);
-jinja_fn liz_jinja_tojson;
+jinja_fn liz_jinja_tojson, liz_jinja_to_number, liz_jinja_strftime;
 /* Fills `order` [n] with the places of the keys, sorted and stable. */
 void liz_jinja_sort(jinja *j, const jinja_value *keys, size_t *order, size_t n, bool reverse);
 
 /* ---- Evaluating --------------------------------------------------------------------------------- */
 
 jinja_value liz_jinja_eval(jinja *j, const jinja_node *node, jinja_scope *scope);
+/* The same for two numbers, without ~. */
+jinja_value liz_jinja_arithmetic(jinja *j, uint16_t op, jinja_value a, jinja_value b);
+jinja_value liz_jinja_negative(jinja *j, jinja_value big);
 /* a op b for + - * / // % ** ~. */
 jinja_value liz_jinja_binary(jinja *j, uint16_t op, jinja_value a, jinja_value b);
 /* Puts each argument where its parameter stands among `names` [n], and says which were given. */

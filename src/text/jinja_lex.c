@@ -69,11 +69,11 @@ static void push_text(lexer *l, const char *begin, const char *end, char sign, b
 {
     jinja_str text = {begin, NULL, (size_t)(end - begin)};
     if (sign == '-') {
-        text = liz_jinja_strip(text, NULL, JINJA_RIGHT);
+        text = liz_jinja_strip(l->j, text, NULL, JINJA_RIGHT);
     } else if (sign != '+' && is_block) {
         const char *newline = memrchr(begin, '\n', text.n), *line = newline ? newline + 1 : begin;
         bool starts = newline != NULL || begin == l->begin || begin[-1] == '\n';
-        if (starts && liz_jinja_strip((jinja_str){line, NULL, (size_t)(end - line)}, NULL, JINJA_LEFT).n == 0)
+        if (starts && liz_jinja_strip(l->j, (jinja_str){line, NULL, (size_t)(end - line)}, NULL, JINJA_LEFT).n == 0)
             text.n = (size_t)(line - begin);
     }
     if (text.n > 0)
@@ -153,6 +153,9 @@ static void lex_number(lexer *l)
         const char *exponent = p + 1 + (p[1] == '+' || p[1] == '-');
         p = is_digit(*exponent) ? digits(exponent) : p;
     }
+    if (digits(start) == p && *start == '0' && strspn(start, "0") < (size_t)(p - start))
+        liz_jinja_fail(l->j, LIZ_E_FORMAT, "%.*s: an integer begins with no 0", (int)(p - start < 40 ? p - start : 40),
+                       start);
     if (is_name(*p))
         liz_jinja_fail(l->j, LIZ_E_UNSUPPORTED, "%.*s: a number is written in decimal digits alone",
                        (int)(p - start + 1), start);

@@ -6,9 +6,6 @@
  * sandbox forbids it. */
 #include "text/jinja_impl.h"
 
-#include <math.h>
-#include <stdlib.h>
-
 /* ---- Values ------------------------------------------------------------------------------------- */
 
 JINJA_FN(fn_default)
@@ -25,29 +22,6 @@ JINJA_FN(fn_list)
     for (size_t i = 0; i < items->n; i++)
         liz_jinja_push(out, items->v[i]);
     return out;
-}
-
-/* The filters int and float: what is no number becomes the default, else 0. */
-JINJA_FN(fn_number)
-{
-    bool whole = how == JINJA_INT;
-    jinja_value otherwise = all->n > 0 ? arg[1] : whole ? liz_jinja_int(0) : liz_jinja_float(0), v = *arg;
-    liz_jinja_defined(j, v);
-    if (v.type == JINJA_STRING) {
-        jinja_str s = liz_jinja_strip(v.str, NULL, JINJA_LEFT | JINJA_RIGHT);
-        char *end, *text = memcpy(liz_jinja_alloc(j, s.n + 1, 1), s.p, s.n);
-        strtod(text, &end);
-        if (s.n == 0 || *end != '\0' || text[strspn(text, "+-0123456789.eE")] != '\0')
-            return otherwise;
-        v = liz_jinja_number(j, text, s.n);
-    }
-    if (!liz_jinja_is_number(v) || (whole && v.type == JINJA_FLOAT && !isfinite(v.real)))
-        return otherwise;
-    if (!whole)
-        return liz_jinja_float(liz_jinja_real(j, v));
-    if (v.type == JINJA_FLOAT && fabs(v.real) >= 9e18)
-        liz_jinja_fail(j, LIZ_E_UNSUPPORTED, "an integer grows beyond 64 bits");
-    return v.type == JINJA_BIG ? v : liz_jinja_int(v.type == JINJA_FLOAT ? (int64_t)v.real : liz_jinja_whole(j, v));
 }
 
 /* ---- Lists -------------------------------------------------------------------------------------- */
@@ -85,8 +59,27 @@ JINJA_FN(fn_items)
 /* What an item is compared by: an attribute of it, without case unless that is asked for. */
 static jinja_value key_of(jinja *j, jinja_value v, jinja_value attribute, jinja_value with_case)
 {
-    v = liz_jinja_given(attribute) ? liz_jinja_path(j, v, attribute) : v;
+    v = liz_jinja_given(attribute) ? liz_jinja_path(j, v, attribute, liz_jinja_none()) : v;
     return v.type == JINJA_STRING && !liz_jinja_truth(with_case) ? liz_jinja_lower(j, v.str) : v;
+}
+
+/* The key by which an item is sorted, a list, in which undefined ones are equal: of a text "a.b,c" the attributes a.b
+ * and c. */
+static jinja_value sort_key(jinja *j, jinja_value v, jinja_value attribute, jinja_value with_case)
+{
+    size_t n = 1, end = 0;
+    jinja_str rest = attribute.type == JINJA_STRING ? attribute.str : JINJA_STR("");
+    for (size_t i = 0; i < rest.n; i++)
+        n += rest.p[i] == ',';
+    liz_jinja_work(j, rest.n / 16);
+    jinja_value key = liz_jinja_list(j, JINJA_PLAIN, n);
+    for (size_t i = 0; i < n; i++, rest = liz_jinja_cut(rest, end + (end < rest.n), rest.n)) {
+        const char *comma = memchr(rest.p, ',', rest.n);
+        end = comma ? (size_t)(comma - rest.p) : rest.n;
+        jinja_value part = liz_jinja_string(liz_jinja_cut(rest, 0, end));
+        liz_jinja_push(key, key_of(j, v, attribute.type == JINJA_STRING ? part : attribute, with_case));
+    }
+    return key;
 }
 
 static jinja_value sorted(jinja *j, const jinja_list *items, jinja_value attribute, jinja_value with_case,
@@ -94,10 +87,8 @@ static jinja_value sorted(jinja *j, const jinja_list *items, jinja_value attribu
 {
     size_t *order = liz_jinja_alloc(j, items->n, sizeof *order);
     jinja_value out = liz_jinja_list(j, JINJA_PLAIN, items->n), *keys = liz_jinja_alloc(j, items->n, sizeof *keys);
-    for (size_t i = 0; i < items->n; i++) {
-        keys[i] = liz_jinja_list(j, JINJA_PLAIN, 1); /* in a list, undefined ones are equal */
-        liz_jinja_push(keys[i], key_of(j, items->v[i], attribute, with_case));
-    }
+    for (size_t i = 0; i < items->n; i++)
+        keys[i] = sort_key(j, items->v[i], attribute, with_case);
     liz_jinja_sort(j, keys, order, items->n, liz_jinja_truth(reverse));
     for (size_t i = 0; i < items->n; i++)
         liz_jinja_push(out, items->v[order[i]]);
@@ -107,7 +98,10 @@ static jinja_value sorted(jinja *j, const jinja_list *items, jinja_value attribu
 JINJA_FN(fn_sort) { return sorted(j, liz_jinja_items(j, *arg), arg[3], arg[2], arg[1]); }
 JINJA_FN(fn_dictsort)
 {
-    bool by_value = arg[2].type == JINJA_STRING && liz_jinja_is(arg[2].str, "value");
+    jinja_value by = liz_jinja_absent(arg[2]) ? liz_jinja_string(JINJA_STR("key")) : arg[2];
+    bool by_value = by.type == JINJA_STRING && liz_jinja_is(by.str, "value");
+    if (!by_value && !(by.type == JINJA_STRING && liz_jinja_is(by.str, "key")))
+        liz_jinja_fail(j, LIZ_E_FORMAT, "You can only sort by either \"key\" or \"value\"");
     const jinja_list *pairs = fn_items(j, arg, all, JINJA_GENERATOR).list;
     return sorted(j, pairs, liz_jinja_int(by_value), arg[1], arg[3]);
 }
@@ -145,9 +139,12 @@ JINJA_FN(fn_sum)
 {
     const jinja_list *items = liz_jinja_items(j, *arg);
     jinja_value sum = liz_jinja_given(arg[2]) ? arg[2] : liz_jinja_int(0);
-    for (size_t i = 0; i < items->n; i++)
-        sum = liz_jinja_binary(j, '+', sum,
-                               liz_jinja_given(arg[1]) ? liz_jinja_path(j, items->v[i], arg[1]) : items->v[i]);
+    for (size_t i = 0; i < items->n; i++) {
+        bool by_path = liz_jinja_given(arg[1]);
+        jinja_value v = by_path ? liz_jinja_path(j, items->v[i], arg[1], liz_jinja_none()) : items->v[i];
+        liz_jinja_work(j, 1);
+        sum = liz_jinja_binary(j, '+', sum, v);
+    }
     return sum;
 }
 
@@ -222,8 +219,8 @@ JINJA_FN(fn_map)
     if (f == NULL && !given[0])
         liz_jinja_fail(j, LIZ_E_FORMAT, "map requires a filter argument");
     for (size_t i = 0; i < items->n; i++) {
-        jinja_value v = f ? liz_jinja_call_function(j, f, items->v[i], &rest) : liz_jinja_path(j, items->v[i], own[0]);
-        liz_jinja_push(out, v.type == JINJA_UNDEFINED && liz_jinja_given(own[1]) ? own[1] : v);
+        jinja_value item = items->v[i];
+        liz_jinja_push(out, f ? liz_jinja_call_function(j, f, item, &rest) : liz_jinja_path(j, item, own[0], own[1]));
     }
     return out;
 }
@@ -241,7 +238,9 @@ JINJA_FN(fn_choose)
         liz_jinja_fail(j, LIZ_E_FORMAT, "Missing parameter for attribute name");
     const jinja_function *f = named(j, JINJA_TEST, all, by_attribute, &rest);
     for (size_t i = 0; i < items->n; i++) {
-        jinja_value v = by_attribute ? liz_jinja_path(j, items->v[i], all->v[0]) : items->v[i];
+        jinja_value item = items->v[i];
+        jinja_value v = by_attribute ? liz_jinja_path(j, item, all->v[0], liz_jinja_none()) : item;
+        liz_jinja_work(j, 1);
         if (liz_jinja_truth(f ? liz_jinja_call_function(j, f, v, &rest) : v) == keep)
             liz_jinja_push(out, items->v[i]);
     }
@@ -264,8 +263,8 @@ JINJA_FN(fn_compares) { return liz_jinja_bool(liz_jinja_compares(j, how, arg[0],
 /* Whether the value divided by `how`, or by an argument where that is 0, leaves nothing; 1 where `how` is below 0. */
 JINJA_FN(fn_divides)
 {
-    jinja_value by = how ? liz_jinja_int(2) : arg[1];
-    return liz_jinja_bool(liz_jinja_whole(j, liz_jinja_binary(j, '%', arg[0], by)) == (how < 0));
+    jinja_value by = how ? liz_jinja_int(2) : arg[1], rest = liz_jinja_binary(j, '%', arg[0], by);
+    return liz_jinja_bool(liz_jinja_equal(j, rest, liz_jinja_int(how < 0), 0));
 }
 
 JINJA_FN(fn_is_same)
@@ -292,25 +291,16 @@ JINJA_FN(fn_range)
     jinja_value out = liz_jinja_list(j, JINJA_RANGE, (size_t)span);
     for (int64_t i = 0; i < (int64_t)span; i++)
         liz_jinja_push(out, liz_jinja_int(begin + i * step));
+    out.list->range = liz_jinja_range(j, begin, end, step);
     return out;
 }
 
+/* The message is as long as an error's text may be, in whole characters; a NUL would end it. */
 JINJA_FN(fn_raise)
 {
     jinja_str text = liz_jinja_str(j, arg[1]);
-    liz_jinja_fail(j, LIZ_E_CANCELLED, "%.*s", (int)(text.n < LIZ_ERROR_TEXT_MAX ? text.n : LIZ_ERROR_TEXT_MAX),
-                   text.p);
-}
-
-JINJA_FN(fn_strftime)
-{
-    enum { MOST = 512 };
-    char *text = liz_jinja_alloc(j, MOST, 1), *format = liz_jinja_alloc(j, MOST, 1);
-    jinja_str s = liz_jinja_str(j, arg[1]);
-    if (s.n >= MOST / 2 || memchr(s.p, '\0', s.n) != NULL)
-        liz_jinja_fail(j, LIZ_E_LIMIT, "strftime_now: the format is longer than 255 bytes");
-    memcpy(format, s.p, s.n);
-    return liz_jinja_string((jinja_str){text, NULL, strftime(text, MOST, format, j->now)});
+    size_t n = strnlen(text.p, text.n < LIZ_ERROR_TEXT_MAX ? text.n : LIZ_ERROR_TEXT_MAX - 1);
+    liz_jinja_fail(j, LIZ_E_CANCELLED, "%.*s", (int)(n < text.n ? liz_utf8_valid_prefix(text.p, n) : n), text.p);
 }
 
 /* ---- The table ---------------------------------------------------------------------------------- */
@@ -336,8 +326,8 @@ const jinja_function liz_jinja_library[] = {
     {"d default", F, "default_value boolean", fn_default, 0},
     {"dictsort", F, "case_sensitive by reverse", fn_dictsort, 0},
     {"first", F, "", fn_nth, 0},
-    {"float", F, "default", fn_number, JINJA_FLOAT},
-    {"int", F, "default", fn_number, JINJA_INT},
+    {"float", F, "default", liz_jinja_to_number, JINJA_FLOAT},
+    {"int", F, "default", liz_jinja_to_number, JINJA_INT},
     {"items", F, "", fn_items, JINJA_GENERATOR},
     {"last", F, "", fn_nth, -1},
     {"list", F, "", fn_list, 0},
@@ -361,7 +351,7 @@ const jinja_function liz_jinja_library[] = {
     {"integer", T, "", fn_is_type, INTEGER},
     {"float", T, "", fn_is_type, OF(FLOAT)},
     {"number", T, "", fn_is_type, NUMBER},
-    {"string safe", T, "", fn_is_type, OF(STRING)},
+    {"string", T, "", fn_is_type, OF(STRING)},
     {"mapping", T, "", fn_is_type, OF(DICT)},
     {"sequence", T, "", fn_is_type, ITERABLE | SEQUENCE},
     {"iterable", T, "", fn_is_type, ITERABLE | OF(LOOP)},
@@ -387,13 +377,13 @@ const jinja_function liz_jinja_library[] = {
     {"dict", G, "*", fn_dict, JINJA_DICT},
     {"namespace", G, "*", fn_dict, JINJA_NAMESPACE},
     {"raise_exception", G, "message!", fn_raise, 0},
-    {"strftime_now", G, "format!", fn_strftime, 0},
+    {"strftime_now", G, "format!", liz_jinja_strftime, 0},
     {0}};
 
-static bool has_name(const jinja_function *f, jinja_str name)
+bool liz_jinja_among(jinja_str name, const char *names)
 {
     size_t n = 0;
-    for (const char *p = f->name; *p != '\0'; p += n + (p[n] == ' ')) {
+    for (const char *p = names; *p != '\0'; p += n + (p[n] == ' ')) {
         n = strcspn(p, " ");
         if (n == name.n && memcmp(p, name.p, n) == 0)
             return true;
@@ -406,7 +396,7 @@ const jinja_function *liz_jinja_find(unsigned of, jinja_str name)
     const jinja_function *tables[] = {liz_jinja_library, liz_jinja_strings};
     for (size_t i = 0; i < 2; i++)
         for (const jinja_function *f = tables[i]; f->name != NULL; f++)
-            if ((f->of & of) && has_name(f, name))
+            if ((f->of & of) && liz_jinja_among(name, f->name))
                 return f;
     return NULL;
 }

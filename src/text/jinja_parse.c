@@ -12,8 +12,10 @@ typedef struct parser {
     jinja *j;
     const jinja_token *t; /* the present token */
     int depth;
-    int n_ifs, n_loops;        /* around this place */
+    int n_ifs, n_loops; /* around this place; of loops, within the macro */
+    int n_loops_all;
     bool uses_loop;            /* `loop` was met since this was cleared */
+    bool uses_caller;          /* and `caller` */
     const jinja_node *unknown; /* a filter or test that is not known, in what is always evaluated */
 } parser;
 
@@ -137,6 +139,7 @@ static jinja_node *parse_name(parser *p)
     if (is(p, "none") || is(p, "None"))
         return parse_const(p, liz_jinja_none());
     p->uses_loop |= is(p, "loop");
+    p->uses_caller |= is(p, "caller");
     jinja_node *node = node_new(p, JINJA_K_NAME, NULL, NULL);
     node->value = want_name(p);
     return node;
@@ -208,8 +211,30 @@ static jinja_node *parse_arg(parser *p)
     return arg;
 }
 
+/* The order that Jinja2 wants: one by position after none by name and no `*`, nothing after `**`; and a name once. */
+static void check_args(parser *p, const jinja_node *args)
+{
+    bool named = false, starred = false, doubled = false;
+    for (const jinja_node *a = args; a != NULL; a = a->next) {
+        bool has_name = a->value.type == JINJA_STRING, by_position = !has_name && a->op == 0;
+        if ((by_position && (named || starred)) || (a->op == '*' && starred) || doubled)
+            liz_jinja_fail(p->j, LIZ_E_FORMAT, "invalid syntax for function call expression");
+        named |= has_name;
+        starred |= a->op == '*';
+        doubled |= a->op == JINJA_OP('*', '*');
+        for (const jinja_node *b = args; has_name && b != a; b = b->next, liz_jinja_work(p->j, 1))
+            if (b->value.type == JINJA_STRING && liz_jinja_same(a->value.str, b->value.str))
+                liz_jinja_fail(p->j, LIZ_E_FORMAT, "keyword argument repeated: %.*s", LIZ_STR_ARG(a->value.str));
+    }
+}
+
 /* Arguments, if there are any. */
-static jinja_node *parse_args(parser *p) { return take(p, "(") ? parse_list(p, parse_arg, ")") : NULL; }
+static jinja_node *parse_args(parser *p)
+{
+    jinja_node *args = take(p, "(") ? parse_list(p, parse_arg, ")") : NULL;
+    check_args(p, args);
+    return args;
+}
 
 /* What stands between brackets: an item or a slice. */
 static jinja_node *parse_subscript(parser *p, jinja_node *node)
@@ -415,7 +440,15 @@ static jinja_node *parse_else(parser *p, const char *end)
     return NULL;
 }
 
-/* A name, a.b of a namespace, or a tuple of names. */
+/* A name that can be assigned to: no constant. */
+static jinja_value want_target(parser *p)
+{
+    if (p->t->type == JINJA_T_NAME && liz_jinja_among(p->t->value.str, "true false none True False None"))
+        unexpected(p, "a name to assign to");
+    return want_name(p);
+}
+
+/* A name, a.b of a namespace, or a tuple of names. `loop` is the loop's own in and around its body. */
 static jinja_node *parse_target(parser *p)
 {
     if (take(p, "(")) {
@@ -423,14 +456,17 @@ static jinja_node *parse_target(parser *p)
         want(p, ")");
         return tuple;
     }
-    if (is(p, "true") || is(p, "false") || is(p, "none"))
-        unexpected(p, "a name to assign to");
-    jinja_node *node = node_value(p, JINJA_K_NAME, want_name(p));
-    return take(p, ".") ? parse_attribute(p, node) : node;
+    jinja_node *node = node_value(p, JINJA_K_NAME, want_target(p));
+    if (take(p, "."))
+        return parse_attribute(p, node);
+    if (p->n_loops_all > 0 && liz_jinja_is(node->value.str, "loop"))
+        liz_jinja_fail(p->j, LIZ_E_FORMAT, "Can't assign to special loop variable in for-loop");
+    return node;
 }
 
 static jinja_node *parse_for(parser *p)
 {
+    p->n_loops_all++;
     jinja_node *node = node_new(p, JINJA_K_FOR, parse_tuple(p, parse_target, false), NULL);
     want(p, "in");
     node->b = parse_tuple(p, parse_or, false);
@@ -446,6 +482,7 @@ static jinja_node *parse_for(parser *p)
     node->op = p->uses_loop;
     p->uses_loop = outer;
     node->d = parse_else(p, "endfor");
+    p->n_loops_all--;
     return node;
 }
 
@@ -485,40 +522,76 @@ static jinja_node *parse_set(parser *p)
 
 static jinja_node *parse_param(parser *p)
 {
-    jinja_node *param = node_value(p, JINJA_K_ARG, want_name(p));
+    jinja_node *param = node_value(p, JINJA_K_ARG, want_target(p));
     param->a = take(p, "=") ? parse_expression(p) : NULL;
     return param;
 }
 
-/* A macro from its parameters on; loops around it are not its own. */
-static jinja_node *parse_macro_of(parser *p, jinja_value name, const char *end)
+static jinja_node *parse_params(parser *p)
+{
+    jinja_node *params = take(p, "(") ? parse_list(p, parse_param, ")") : NULL;
+    for (const jinja_node *param = params; param != NULL && param->next != NULL; param = param->next)
+        if (param->a != NULL && param->next->a == NULL)
+            liz_jinja_fail(p->j, LIZ_E_FORMAT, "non-default argument follows default argument");
+    return params;
+}
+
+/* A macro from behind its parameters on; loops around it are not its own. A macro around one that asks for its caller
+ * asks for it too. */
+static jinja_node *parse_macro_of(parser *p, jinja_value name, jinja_node *params, const char *end)
 {
     jinja_node *node = node_value(p, JINJA_K_MACRO, name);
     int n_loops = p->n_loops;
+    bool outer = p->uses_caller;
     p->n_loops = 0;
-    node->a = take(p, "(") ? parse_list(p, parse_param, ")") : NULL;
+    p->uses_caller = false;
+    node->a = params;
     node->b = parse_block(p, end);
+    node->op = p->uses_caller;
+    p->uses_caller |= outer;
     p->n_loops = n_loops;
+    for (const jinja_node *param = params; param != NULL && node->op; param = param->next)
+        if (param->a == NULL && liz_jinja_is(param->value.str, "caller"))
+            liz_jinja_fail(p->j, LIZ_E_FORMAT, "the parameter 'caller' of a macro must have a default or be left out");
     return node;
 }
-static jinja_node *parse_macro(parser *p) { return parse_macro_of(p, want_name(p), "endmacro"); }
+
+static jinja_node *parse_macro(parser *p)
+{
+    jinja_value name = want_target(p);
+    return parse_macro_of(p, name, parse_params(p), "endmacro");
+}
 
 /* {% call(x) m(1) %}: the call is read first, and its caller's parameters and body are those of a macro. */
 static jinja_node *parse_called(parser *p)
 {
-    jinja_node *params = take(p, "(") ? parse_list(p, parse_param, ")") : NULL, *call = parse_expression(p);
+    jinja_node *params = parse_params(p), *call = parse_expression(p);
     if (call->kind != JINJA_K_CALL)
         liz_jinja_fail(p->j, LIZ_E_FORMAT, "expected call");
-    call->c = parse_macro_of(p, liz_jinja_string(JINJA_STR("caller")), "endcall");
-    call->c->a = params;
+    call->c = parse_macro_of(p, liz_jinja_string(JINJA_STR("caller")), params, "endcall");
     return node_new(p, JINJA_K_PRINT, call, NULL);
 }
 
+/* {{ a, b }} prints a tuple. */
 static jinja_node *parse_print(parser *p)
 {
     jinja_node *node = node_new(p, JINJA_K_PRINT, parse_tuple(p, parse_expression, false), NULL);
-    end_tag(p, p->t->type == JINJA_T_PRINT_END ? JINJA_T_PRINT_END : JINJA_T_BLOCK_END);
+    end_tag(p, JINJA_T_PRINT_END);
     return node;
+}
+
+/* {% print a, b %} prints one after the other. */
+static jinja_node *parse_prints(parser *p)
+{
+    jinja_node *first = NULL, **last = &first;
+    for (; p->t->type != JINJA_T_BLOCK_END; last = &(*last)->next) {
+        if (first != NULL)
+            want(p, ",");
+        *last = node_new(p, JINJA_K_PRINT, NULL, NULL);
+        (*last)->a = parse_expression(p);
+    }
+    end_block(p);
+    return first ? first : node_value(p, JINJA_K_TEXT, liz_jinja_string(JINJA_STR("")));
 }
 
 static jinja_node *parse_generation(parser *p)
@@ -536,7 +609,7 @@ static jinja_node *parse_jump(parser *p)
     return node;
 }
 
-/* The statement whose name is the present token. */
+/* The statement whose name is the present token, or several that it stands for. */
 static jinja_node *parse_statement(parser *p)
 {
     static const struct {
@@ -544,7 +617,7 @@ static jinja_node *parse_statement(parser *p)
         parse_fn *parse;
     } statements[] = {{"for", parse_for},       {"if", parse_if},       {"set", parse_set},
                       {"macro", parse_macro},   {"call", parse_called}, {"generation", parse_generation},
-                      {"continue", parse_jump}, {"break", parse_jump},  {"print", parse_print}};
+                      {"continue", parse_jump}, {"break", parse_jump},  {"print", parse_prints}};
     for (size_t i = 0; i < sizeof statements / sizeof *statements; i++)
         if (take(p, statements[i].name))
             return statements[i].parse(p);
@@ -564,7 +637,7 @@ static bool at_end(const parser *p, const char *const *ends)
 static jinja_node *parse_body(parser *p, const char *const *ends)
 {
     jinja_node *first = NULL, **last = &first;
-    for (enter(p);; last = &(*last)->next) {
+    for (enter(p);;) {
         jinja_token_type type = p->t->type;
         if (type == JINJA_T_END && *ends != NULL)
             liz_jinja_fail(p->j, LIZ_E_FORMAT, "the template ends, and {%% %s %%} is missing", *ends);
@@ -576,6 +649,8 @@ static jinja_node *parse_body(parser *p, const char *const *ends)
         *last = type == JINJA_T_TEXT          ? node_value(p, JINJA_K_TEXT, p->t[-1].value)
                 : type == JINJA_T_BLOCK_BEGIN ? parse_statement(p)
                                               : parse_print(p);
+        while (*last != NULL)
+            last = &(*last)->next;
     }
     p->depth--;
     return first;

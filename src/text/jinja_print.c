@@ -24,14 +24,21 @@ static void put(writer *w, const char *s) { liz_jinja_puts(w->j, &w->out, s); }
 static void print_float(writer *w, double x)
 {
     char e[40], text[64];
-    int digits = 0;
+    int digits = 0, enough = 17;
+    liz_jinja_work(w->j, 64); /* for the attempts below */
     if (!isfinite(x)) {
         put(w, isnan(x) ? (w->is_json ? "NaN" : "nan") : &(w->is_json ? "-Infinity" : "-inf")[x > 0]);
         return;
     }
-    do
-        snprintf(e, sizeof e, "%.*e", digits, x);
-    while (strtod(e, NULL) != x && ++digits < 17);
+    while (digits < enough) { /* more digits than suffice suffice too */
+        int some = (digits + enough) / 2;
+        snprintf(e, sizeof e, "%.*e", some, x);
+        if (strtod(e, NULL) == x)
+            enough = some;
+        else
+            digits = some + 1;
+    }
+    snprintf(e, sizeof e, "%.*e", digits, x);
     int exponent = atoi(strchr(e, 'e') + 1);
     snprintf(text, sizeof text, "%.*f", exponent >= 16 ? 0 : digits > exponent ? digits - exponent : 1, x);
     put(w, exponent < -4 || exponent >= 16 ? e : text);
@@ -62,12 +69,14 @@ static void print_string(writer *w, jinja_str s)
     const char *quote = w->is_json || (single && !twice) ? "\"" : "'";
     size_t n, begin = 0;
     put(w, quote);
+    liz_jinja_work(w->j, s.n / 4);
     for (size_t i = 0; i < s.n; i += n) {
         char text[16];
         unsigned code;
         uint32_t flags = liz_jinja_char(s.p + i, s.n - i, &n, &code);
         if (!escape(w, code, flags, *quote, text))
             continue;
+        liz_jinja_work(w->j, 4);
         liz_jinja_add(w->j, &w->out, liz_jinja_cut(s, begin, i));
         put(w, text);
         begin = i + n;
@@ -132,12 +141,13 @@ static void print_list(writer *w, const jinja_list *list, int depth)
                                             {"<generator", ">"}};
     size_t n = list->kind == JINJA_GENERATOR ? 0 : list->n;
     jinja_list_kind kind = w->is_json ? JINJA_PLAIN : list->kind;
-    jinja_value ends[] = {n ? list->v[0] : liz_jinja_none(), n ? list->v[n - 1] : liz_jinja_none()};
-    ends[1].whole += kind == JINJA_RANGE;
-    if (kind == JINJA_RANGE && n > 0)
-        print_items(w, around[kind], NULL, ends, 2, depth);
-    else
+    if (kind == JINJA_RANGE) {
+        const jinja_range *r = list->range;
+        jinja_value parts[] = {liz_jinja_int(r->begin), liz_jinja_int(r->end), liz_jinja_int(r->step)};
+        print_items(w, around[kind], NULL, parts, r->step == 1 ? 2 : 3, depth);
+    } else {
         print_items(w, around[kind], NULL, list->v, n, depth);
+    }
 }
 
 static void print_value(writer *w, jinja_value v, int depth)
@@ -179,24 +189,29 @@ jinja_str liz_jinja_str(jinja *j, jinja_value v)
     return v.type == JINJA_STRING ? v.str : v.type == JINJA_UNDEFINED ? JINJA_STR("") : liz_jinja_repr(j, v);
 }
 
+/* `separators`: the ends of an item and of a key, as a text of two characters or a list of two texts. */
+static void read_separators(writer *w, jinja_value separators)
+{
+    const jinja_list *two = liz_jinja_items(w->j, separators);
+    if (two->n != 2 || two->v[0].type != JINJA_STRING || two->v[1].type != JINJA_STRING)
+        liz_jinja_fail(w->j, LIZ_E_FORMAT, "tojson: separators are two texts, that after an item and that after a key");
+    w->item_end = two->v[0].str;
+    w->key_end = two->v[1].str;
+}
+
 /* tojson(ensure_ascii=false, indent, separators, sort_keys). */
 jinja_value liz_jinja_tojson(jinja *j, const jinja_value *arg, JINJA_UNUSED const jinja_args *all, JINJA_UNUSED int how)
 {
-    static const char blanks[] = "                                                                ";
     writer w = {.j = j, .is_json = true, .ascii = liz_jinja_truth(arg[1]), .sort_keys = liz_jinja_truth(arg[4])};
-    w.has_indent = liz_jinja_given(arg[2]);
-    if (arg[2].type == JINJA_STRING) {
+    w.has_indent = !liz_jinja_absent(arg[2]) && arg[2].type != JINJA_NONE;
+    if (arg[2].type == JINJA_STRING)
         w.indent = arg[2].str;
-    } else if (w.has_indent) {
-        int64_t n = liz_jinja_whole(j, arg[2]), most = sizeof blanks - 1;
-        w.indent = (jinja_str){blanks, NULL, (size_t)(n < 0 ? 0 : n > most ? most : n)};
-    }
+    else if (w.has_indent)
+        w.indent = liz_jinja_binary(j, '*', liz_jinja_string(JINJA_STR(" ")), arg[2]).str;
     w.item_end = w.has_indent ? JINJA_STR(",") : JINJA_STR(", ");
     w.key_end = JINJA_STR(": ");
-    if (arg[3].type == JINJA_LIST && arg[3].list->n == 2) {
-        w.item_end = liz_jinja_str(j, arg[3].list->v[0]);
-        w.key_end = liz_jinja_str(j, arg[3].list->v[1]);
-    }
+    if (!liz_jinja_absent(arg[3]) && arg[3].type != JINJA_NONE)
+        read_separators(&w, arg[3]);
     print_value(&w, arg[0], 0);
     return liz_jinja_text(&w.out);
 }

@@ -67,14 +67,15 @@ static bool admits(jinja *j, const jinja_node *node, jinja_scope *scope, jinja_v
     return node->e == NULL || liz_jinja_truth(liz_jinja_eval(j, node->e, scope));
 }
 
-/* A condition is asked before each turn, or beforehand where the body asks about the loop. */
+/* A condition is asked before each turn, or beforehand where the body asks about the loop. `else` is for loops of which
+ * no turn ran to its end, as Jinja2 has it: a break or continue ends one early. */
 static flow run_loop(jinja *j, const jinja_node *node, jinja_scope *scope)
 {
     static const jinja_value name = {JINJA_STRING, {.str = {"loop", NULL, 4}}};
     jinja_value over = liz_jinja_eval(j, node->b, scope), loop = {JINJA_LOOP, {.loop = NULL}};
     jinja_list *items = liz_jinja_items(j, over);
     jinja_scope *inner = scope_new(j, scope);
-    bool uses_loop = node->op, any = false;
+    bool uses_loop = node->op, ended = false;
     loop.loop = liz_jinja_alloc(j, 1, sizeof *loop.loop);
     loop.loop->items = items;
     if (uses_loop && node->e != NULL) {
@@ -85,6 +86,7 @@ static flow run_loop(jinja *j, const jinja_node *node, jinja_scope *scope)
         items = loop.loop->items = admitted.list;
     }
     for (size_t i = 0; i < items->n; i++) {
+        liz_jinja_work(j, 1);
         inner->names.n = 0;
         loop.loop->i = i;
         if (uses_loop)
@@ -93,14 +95,31 @@ static flow run_loop(jinja *j, const jinja_node *node, jinja_scope *scope)
             continue;
         if (uses_loop)
             liz_jinja_dict_set(j, &inner->names, name, loop);
-        any = true;
-        if (run_body(j, node->c, inner) == FLOW_BREAK)
+        flow went = run_body(j, node->c, inner);
+        ended |= went == FLOW_ON;
+        if (went == FLOW_BREAK)
             break;
     }
-    return any ? FLOW_ON : run_body(j, node->d, scope_new(j, scope));
+    return ended ? FLOW_ON : run_body(j, node->d, scope_new(j, scope));
 }
 
 /* ---- Macros ------------------------------------------------------------------------------------- */
+
+/* Whether the last argument is the caller, which is no parameter of its own; it is then in `scope`, be it missing. */
+static bool take_caller(jinja *j, const jinja_node *macro, const jinja_args *args, jinja_scope *scope)
+{
+    jinja_value name = liz_jinja_string(JINJA_STR("caller")), caller = liz_jinja_missing(name.str, NULL);
+    bool given = args->n > args->n_positional && liz_jinja_is(args->names[args->n - 1], "caller");
+    for (const jinja_node *param = macro->a; param != NULL; param = param->next)
+        if (liz_jinja_same(param->value.str, name.str))
+            return false;
+    if (!macro->op)
+        return false;
+    if (given)
+        caller = args->v[args->n - 1];
+    liz_jinja_dict_set(j, &scope->names, name, caller);
+    return given;
+}
 
 jinja_value liz_jinja_call_macro(jinja *j, const jinja_callable *macro, const jinja_args *all)
 {
@@ -108,10 +127,7 @@ jinja_value liz_jinja_call_macro(jinja *j, const jinja_callable *macro, const ji
     jinja_scope *scope = scope_new(j, macro->scope);
     jinja_args args = *all;
     size_t n = 0, i = 0;
-    if (args.n > args.n_positional && liz_jinja_is(args.names[args.n - 1], "caller")) {
-        args.n--;
-        liz_jinja_dict_set(j, &scope->names, liz_jinja_string(JINJA_STR("caller")), args.v[args.n]);
-    }
+    args.n -= take_caller(j, node, &args, scope);
     for (param = node->a; param != NULL; param = param->next)
         n++;
     jinja_str *names = liz_jinja_alloc(j, n, sizeof *names);
@@ -199,7 +215,7 @@ liz_status liz_jinja_compile(liz_jinja **out, liz_str source, liz_error *err)
     if (template == NULL)
         return liz_fail(err, LIZ_E_MEMORY, "no memory for a template");
     template->arena.size_max = JINJA_ARENA_MAX;
-    jinja j = {.arena = &template->arena, .err = err, .line = 1};
+    jinja j = {.arena = &template->arena, .err = err, .line = 1, .n_steps_left = JINJA_STEPS_MAX};
     liz_status status = guarded(&j, compile, &(job){.template = template, .source = source});
     if (status != LIZ_OK)
         liz_jinja_free(template);
@@ -248,12 +264,22 @@ static void render(jinja *j, const job *r)
     give(j, &text, r->out, r->data);
 }
 
-liz_status liz_jinja_render(const liz_jinja *template, const liz_jinja_vars *vars, size_t n_vars, const struct tm *now,
-                            liz_buf *out, liz_buf *data, liz_error *err)
+liz_status liz_jinja_render_within(const liz_jinja *template, const liz_jinja_vars *vars, size_t n_vars,
+                                   const struct tm *now, uint64_t *n_steps, liz_buf *out, liz_buf *data, liz_error *err)
 {
     liz_arena arena = {.size_max = JINJA_ARENA_MAX};
-    jinja j = {.arena = &arena, .err = err, .now = now};
+    jinja j = {.arena = &arena, .err = err, .now = now, .n_steps_left = *n_steps};
     liz_status status = guarded(&j, render, &(job){NULL, template->body, {0}, vars, n_vars, out, data});
+    *n_steps = j.n_steps_left;
     liz_arena_free(&arena);
     return status;
 }
+
+liz_status liz_jinja_render(const liz_jinja *template, const liz_jinja_vars *vars, size_t n_vars, const struct tm *now,
+                            liz_buf *out, liz_buf *data, liz_error *err)
+{
+    uint64_t n_steps = liz_jinja_steps_max();
+    return liz_jinja_render_within(template, vars, n_vars, now, &n_steps, out, data, err);
+}
+
+uint64_t liz_jinja_steps_max(void) { return JINJA_STEPS_MAX; }

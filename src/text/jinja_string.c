@@ -36,24 +36,40 @@ size_t liz_jinja_char_at(jinja *j, jinja_str s, size_t index)
     return at;
 }
 
-static bool strips(jinja_str s, size_t at, size_t n, const jinja_str *chars)
+/* Which characters go: those of `chars`, of which ASCII ones are looked up in `ascii`; NULL: white space. */
+typedef struct stripped {
+    jinja *j;
+    const jinja_str *chars;
+    bool ascii[128];
+} stripped;
+
+static bool strips(const stripped *set, jinja_str s, size_t at, size_t n)
 {
-    return chars ? memmem(chars->p, chars->n, s.p + at, n) != NULL : liz_jinja_is_space(s.p + at, n, &n);
+    liz_jinja_work(set->j, 1);
+    if (set->chars == NULL)
+        return liz_jinja_is_space(s.p + at, n, &n);
+    if (n == 1 && (unsigned char)s.p[at] < 128)
+        return set->ascii[(unsigned char)s.p[at]];
+    return liz_jinja_search(set->j, *set->chars, liz_jinja_cut(s, at, at + n), false) < SIZE_MAX;
 }
 
-jinja_str liz_jinja_strip(jinja_str s, const jinja_str *chars, int sides)
+jinja_str liz_jinja_strip(jinja *j, jinja_str s, const jinja_str *chars, int sides)
 {
+    stripped set = {.j = j, .chars = chars};
     size_t begin = 0, end = s.n;
+    for (size_t i = 0; chars != NULL && i < chars->n; i++)
+        if ((unsigned char)chars->p[i] < 128)
+            set.ascii[(unsigned char)chars->p[i]] = true;
     for (size_t n; (sides & JINJA_LEFT) && begin < end; begin += n) {
         for (n = 1; begin + n < end && !begins_char(s.p[begin + n]);)
             n++;
-        if (!strips(s, begin, n, chars))
+        if (!strips(&set, s, begin, n))
             break;
     }
     for (size_t n; (sides & JINJA_RIGHT) && begin < end; end -= n) {
         for (n = 1; n < end - begin && !begins_char(s.p[end - n]);)
             n++;
-        if (!strips(s, end - n, n, chars))
+        if (!strips(&set, s, end - n, n))
             break;
     }
     return liz_jinja_cut(s, begin, end);
@@ -66,17 +82,22 @@ static jinja_str want_str(jinja *j, jinja_value v)
     return v.str;
 }
 
-/* Where `part` first stands in `s`, or last; s.n when nowhere. */
-static size_t find(jinja *j, jinja_str s, jinja_str part, bool last)
+/* memmem may look at a short needle again at every place, so a place counts for more than in a copy. */
+size_t liz_jinja_search(jinja *j, jinja_str s, jinja_str part, bool last)
 {
+    enum { PLACES = 4 }; /* to a step */
+    if (part.n > s.n)
+        return SIZE_MAX;
     if (!last) {
         const char *at = memmem(s.p, s.n, part.p, part.n);
-        return at ? (size_t)(at - s.p) : s.n;
+        liz_jinja_work(j, (at ? (size_t)(at - s.p) : s.n) / PLACES + part.n / 64);
+        return at ? (size_t)(at - s.p) : SIZE_MAX;
     }
-    for (size_t i = part.n <= s.n ? s.n - part.n + 1 : 0; i-- > 0; liz_jinja_work(j, part.n / 64))
-        if (memcmp(s.p + i, part.p, part.n) == 0)
-            return i;
-    return s.n;
+    size_t i = s.n - part.n + 1, n_compared = 0;
+    while (i > 0 && memcmp(s.p + i - 1, part.p, part.n) != 0)
+        n_compared += s.p[--i] == (part.n > 0 ? *part.p : '\0');
+    liz_jinja_work(j, (s.n + 1 - i) / PLACES + n_compared * (part.n / 64));
+    return i > 0 ? i - 1 : SIZE_MAX;
 }
 
 /* ---- Stripping and splitting -------------------------------------------------------------------- */
@@ -84,15 +105,16 @@ static size_t find(jinja *j, jinja_str s, jinja_str part, bool last)
 JINJA_FN(fn_strip)
 {
     const jinja_str *chars = arg[1].type == JINJA_STRING ? &arg[1].str : NULL;
-    return liz_jinja_string(liz_jinja_strip(liz_jinja_str(j, *arg), chars, how));
+    return liz_jinja_string(liz_jinja_strip(j, liz_jinja_str(j, *arg), chars, how));
 }
 
-/* Where `s` is next cut, and how many bytes go: at `part`, or at white space where that is NULL; s.n for nowhere. */
+/* Where `s` is next cut, and how many bytes go: at `part`, or at white space where that is NULL; SIZE_MAX for nowhere.
+ */
 static size_t find_cut(jinja *j, jinja_str s, const jinja_str *part, bool right, size_t *n)
 {
     if (part != NULL) {
         *n = part->n;
-        return find(j, s, *part, right);
+        return liz_jinja_search(j, s, *part, right);
     }
     for (size_t i = s.n; right && i > 0;) {
         for (i--; i > 0 && !begins_char(s.p[i]);)
@@ -103,7 +125,7 @@ static size_t find_cut(jinja *j, jinja_str s, const jinja_str *part, bool right,
     for (size_t i = 0; !right && i < s.n; i += *n)
         if (liz_jinja_is_space(s.p + i, s.n - i, n))
             return i;
-    return s.n;
+    return SIZE_MAX;
 }
 
 JINJA_FN(fn_split)
@@ -112,20 +134,21 @@ JINJA_FN(fn_split)
     int64_t max = liz_jinja_whole_or(j, arg[2], -1);
     jinja_str part = liz_jinja_given(arg[1]) ? want_str(j, arg[1]) : JINJA_STR(" ");
     const jinja_str *at = liz_jinja_given(arg[1]) ? &part : NULL;
-    jinja_str s = at ? arg->str : liz_jinja_strip(arg->str, NULL, right ? JINJA_RIGHT : JINJA_LEFT);
+    jinja_str s = at ? arg->str : liz_jinja_strip(j, arg->str, NULL, right ? JINJA_RIGHT : JINJA_LEFT);
     size_t n = 2, taken = 0;
     if (part.n == 0)
         liz_jinja_fail(j, LIZ_E_FORMAT, "empty separator");
     for (size_t i = 0; i < s.n; i++)
         n += at == NULL || s.p[i] == *part.p;
     jinja_value out = liz_jinja_list(j, JINJA_PLAIN, n);
-    for (size_t i; max != 0 && (i = find_cut(j, s, at, right, &taken)) < s.n; max--) {
+    for (size_t i; max != 0 && (i = find_cut(j, s, at, right, &taken)) < SIZE_MAX; max--) {
         jinja_str head = liz_jinja_cut(s, 0, i), tail = liz_jinja_cut(s, i + taken, s.n);
         liz_jinja_push(out, liz_jinja_string(right ? tail : head));
         s = right ? head : tail;
-        s = at ? s : liz_jinja_strip(s, NULL, right ? JINJA_RIGHT : JINJA_LEFT);
-        liz_jinja_work(j, 1);
+        s = at ? s : liz_jinja_strip(j, s, NULL, right ? JINJA_RIGHT : JINJA_LEFT);
+        liz_jinja_work(j, 1 + (at ? 0 : (right ? tail.n : head.n) / 4));
     }
+    liz_jinja_work(j, at ? 0 : s.n / 4);
     if (at != NULL || s.n > 0)
         liz_jinja_push(out, liz_jinja_string(s));
     if (!right)
@@ -149,15 +172,27 @@ static size_t line_end(const char *s, size_t n)
     return ends ? len : 0;
 }
 
+/* The next line end from `at` on, and its bytes; s.n where there is none. All begin with one of few bytes. */
+static size_t find_line_end(jinja *j, jinja_str s, size_t at, size_t *n)
+{
+    size_t begin = at;
+    for (*n = 0; at < s.n; at++) {
+        unsigned char c = (unsigned char)s.p[at];
+        if ((c < ' ' || c == 0xC2 || c == 0xE2) && (*n = line_end(s.p + at, s.n - at)) > 0)
+            break;
+    }
+    liz_jinja_work(j, 1 + (at - begin) / 8);
+    return at;
+}
+
 static jinja_value lines(jinja *j, jinja_str s)
 {
-    size_t n_lines = 1, end = 0, n = 0;
-    for (size_t i = 0; i < s.n; i++)
-        n_lines += line_end(s.p + i, s.n - i) > 0;
+    size_t n_lines = 1, end, n;
+    for (size_t i = 0; (i = find_line_end(j, s, i, &n)) < s.n; i += n)
+        n_lines++;
     jinja_value out = liz_jinja_list(j, JINJA_PLAIN, n_lines);
     for (; s.n > 0; s = liz_jinja_cut(s, end + n, s.n)) {
-        for (end = 0, n = 0; end < s.n && (n = line_end(s.p + end, s.n - end)) == 0;)
-            end++;
+        end = find_line_end(j, s, 0, &n);
         liz_jinja_push(out, liz_jinja_string(liz_jinja_cut(s, 0, end)));
     }
     return out;
@@ -170,7 +205,8 @@ JINJA_FN(fn_indent)
     jinja_value indent = arg[1].type == JINJA_STRING
                              ? arg[1]
                              : liz_jinja_binary(j, '*', space, liz_jinja_int(liz_jinja_whole_or(j, arg[1], 4)));
-    jinja_value text = liz_jinja_binary(j, '~', *arg, liz_jinja_string(JINJA_STR("\n")));
+    liz_jinja_defined(j, *arg);
+    jinja_value text = liz_jinja_binary(j, '+', *arg, liz_jinja_string(JINJA_STR("\n")));
     const jinja_list *all_lines = lines(j, text.str).list;
     jinja_text out = {0};
     for (size_t i = 0; i < all_lines->n; i++) {
@@ -198,32 +234,32 @@ JINJA_FN(fn_escape)
 
 /* ---- Finding ------------------------------------------------------------------------------------ */
 
-static bool has_end(jinja_str s, jinja_str part, int side)
+static bool has_end(jinja *j, jinja_str s, jinja_str part, int side)
 {
+    liz_jinja_work(j, 1 + part.n / 64);
     return part.n <= s.n && memcmp(side == JINJA_LEFT ? s.p : s.p + s.n - part.n, part.p, part.n) == 0;
 }
 
 JINJA_FN(fn_has_end)
 {
-    bool has = arg[1].type != JINJA_LIST && has_end(arg->str, want_str(j, arg[1]), how);
+    bool has = arg[1].type != JINJA_LIST && has_end(j, arg->str, want_str(j, arg[1]), how);
     for (size_t i = 0; arg[1].type == JINJA_LIST && i < arg[1].list->n && !has; i++)
-        has = has_end(arg->str, want_str(j, arg[1].list->v[i]), how);
+        has = has_end(j, arg->str, want_str(j, arg[1].list->v[i]), how);
     return liz_jinja_bool(has);
 }
 
 JINJA_FN(fn_find)
 {
     jinja_str s = arg->str, part = want_str(j, arg[1]);
-    bool found = memmem(s.p, s.n, part.p, part.n) != NULL;
-    jinja_str before = liz_jinja_cut(s, 0, find(j, s, part, how == JINJA_RIGHT));
-    return liz_jinja_int(found ? (int64_t)liz_jinja_n_chars(j, before) : -1);
+    size_t at = liz_jinja_search(j, s, part, how == JINJA_RIGHT);
+    return liz_jinja_int(at < SIZE_MAX ? (int64_t)liz_jinja_n_chars(j, liz_jinja_cut(s, 0, at)) : -1);
 }
 
 JINJA_FN(fn_count)
 {
     jinja_str s = arg->str, part = want_str(j, arg[1]);
     int64_t n = part.n == 0 ? (int64_t)liz_jinja_n_chars(j, s) + 1 : 0;
-    for (size_t at; part.n > 0 && (at = find(j, s, part, false)) < s.n; n++)
+    for (size_t at; part.n > 0 && (at = liz_jinja_search(j, s, part, false)) < SIZE_MAX; n++, liz_jinja_work(j, 1))
         s = liz_jinja_cut(s, at + part.n, s.n);
     return liz_jinja_int(n);
 }
@@ -232,7 +268,7 @@ JINJA_FN(fn_count)
 JINJA_FN(fn_without_end)
 {
     jinja_str s = arg->str, part = want_str(j, arg[1]);
-    size_t n = has_end(s, part, how) ? part.n : 0;
+    size_t n = has_end(j, s, part, how) ? part.n : 0;
     return liz_jinja_string(how == JINJA_LEFT ? liz_jinja_cut(s, n, s.n) : liz_jinja_cut(s, 0, s.n - n));
 }
 
@@ -243,6 +279,7 @@ JINJA_FN(fn_all_are)
     jinja_str s = arg->str;
     unsigned code;
     bool all_are = s.n > 0;
+    liz_jinja_work(j, s.n / 4);
     for (size_t i = 0, n; all_are && i < s.n; i += n) {
         bool is = liz_jinja_char(s.p + i, s.n - i, &n, &code) & (uint32_t)how;
         all_are = is || (how == SPACE && liz_jinja_is_space(s.p + i, s.n - i, &n));
@@ -255,8 +292,8 @@ JINJA_FN(fn_replace)
     jinja_str s = liz_jinja_str(j, arg[0]), old = liz_jinja_str(j, arg[1]), new = liz_jinja_str(j, arg[2]);
     jinja_text out = {0};
     for (int64_t max = liz_jinja_whole_or(j, arg[3], -1); max != 0; max--) {
-        size_t at = find(j, s, old, false), taken = old.n;
-        if (at == s.n && old.n > 0)
+        size_t at = liz_jinja_search(j, s, old, false), taken = old.n;
+        if (at == SIZE_MAX)
             break;
         liz_jinja_add(j, &out, liz_jinja_cut(s, 0, at));
         liz_jinja_add(j, &out, new);
@@ -283,7 +320,7 @@ JINJA_FN(fn_join)
     jinja_text out = {0};
     for (size_t i = 0; i < items->n; i++) {
         bool by_path = how == BY_FILTER && liz_jinja_given(arg[2]);
-        jinja_value v = by_path ? liz_jinja_path(j, items->v[i], arg[2]) : items->v[i];
+        jinja_value v = by_path ? liz_jinja_path(j, items->v[i], arg[2], liz_jinja_none()) : items->v[i];
         if (i > 0 && liz_jinja_given(between))
             liz_jinja_add(j, &out, liz_jinja_str(j, between));
         liz_jinja_add(j, &out, how == BY_METHOD ? want_str(j, v) : liz_jinja_str(j, v));
@@ -334,6 +371,7 @@ JINJA_FN(fn_is_case)
     jinja_str s = liz_jinja_str(j, *arg);
     uint32_t seen = 0, upper = LIZ_CHAR_LU | LIZ_CHAR_LT, lower = LIZ_CHAR_LL;
     unsigned code;
+    liz_jinja_work(j, s.n / 4);
     for (size_t i = 0, n; i < s.n; i += n)
         seen |= liz_jinja_char(s.p + i, s.n - i, &n, &code);
     return liz_jinja_bool((seen & (how == UPPER ? upper : lower)) && !(seen & (how == UPPER ? lower : upper)));
@@ -341,12 +379,30 @@ JINJA_FN(fn_is_case)
 
 /* ---- Formats ------------------------------------------------------------------------------------ */
 
+/* The argument that a field of a format asks for: {} the next one, {0} by its place, {name}. */
+static jinja_value field_of(jinja *j, const jinja_args *all, jinja_str name, size_t *n_turns, bool *by_number)
+{
+    bool by_turn = name.n == 0, by_place = name.n == 1 && *name.p >= '0' && *name.p <= '9';
+    if ((by_turn && *by_number) || (by_place && *n_turns > 0))
+        liz_jinja_fail(j, LIZ_E_FORMAT,
+                       "cannot switch between manual field specification and automatic field numbering");
+    *by_number |= by_place;
+    size_t at = by_turn ? (*n_turns)++ : by_place ? (size_t)(*name.p - '0') : all->n_positional;
+    for (; !by_turn && !by_place && at < all->n && !liz_jinja_same(name, all->names[at]); at++)
+        liz_jinja_work(j, 1);
+    if (at >= (by_turn || by_place ? all->n_positional : all->n))
+        liz_jinja_fail(j, LIZ_E_UNSUPPORTED, "format: '{%.*s}' is no argument, or has a form that is not known",
+                       LIZ_STR_ARG(name));
+    return all->v[at];
+}
+
 /* '{} {0} {name}'.format(...), without what may follow a colon. */
 JINJA_FN(fn_format)
 {
     jinja_str s = arg->str;
     jinja_text out = {0};
-    size_t turn = 0, begin = 0;
+    size_t n_turns = 0, begin = 0;
+    bool by_number = false;
     for (size_t i = 0; i < s.n; i++) {
         if (s.p[i] != '{' && s.p[i] != '}')
             continue;
@@ -360,14 +416,7 @@ JINJA_FN(fn_format)
         if (s.p[i] == '}' || close == NULL)
             liz_jinja_fail(j, LIZ_E_FORMAT, "Single '%c' encountered in format string", s.p[i]);
         jinja_str name = liz_jinja_cut(s, begin, (size_t)(close - s.p));
-        bool by_turn = name.n == 0, by_place = name.n == 1 && *name.p >= '0' && *name.p <= '9';
-        size_t at = by_turn ? turn++ : by_place ? (size_t)(*name.p - '0') : all->n_positional;
-        while (!by_turn && !by_place && at < all->n && !liz_jinja_same(name, all->names[at]))
-            at++;
-        if (at >= (by_turn || by_place ? all->n_positional : all->n))
-            liz_jinja_fail(j, LIZ_E_UNSUPPORTED, "format: '{%.*s}' is no argument, or has a form that is not known",
-                           LIZ_STR_ARG(name));
-        liz_jinja_add(j, &out, liz_jinja_str(j, all->v[at]));
+        liz_jinja_add(j, &out, liz_jinja_str(j, field_of(j, all, name, &n_turns, &by_number)));
         i = (size_t)(close - s.p);
         begin = i + 1;
     }
@@ -382,8 +431,9 @@ jinja_value liz_jinja_percent(jinja *j, jinja_str format, jinja_value values)
     jinja_value one[] = {values};
     bool tuple = values.type == JINJA_LIST && values.list->kind == JINJA_TUPLE;
     const jinja_value *v = tuple ? values.list->v : one, *end = v + (tuple ? values.list->n : 1);
-    for (size_t at = 0, n; (at = find(j, format, JINJA_STR("%"), false)) < format.n;
+    for (size_t at = 0, n; (at = liz_jinja_search(j, format, JINJA_STR("%"), false)) < SIZE_MAX;
          format = liz_jinja_cut(format, n, format.n)) {
+        liz_jinja_work(j, 2);
         liz_jinja_add(j, &out, liz_jinja_cut(format, 0, at++));
         char type = at < format.n ? format.p[at] : '\0';
         n = at;

@@ -29,8 +29,9 @@ void liz_jinja_fail(jinja *j, liz_status status, const char *fmt, ...)
 
 void liz_jinja_work(jinja *j, uint64_t n)
 {
-    j->n_work += n;
-    if (j->n_work > JINJA_WORK_MAX)
+    bool enough = n <= j->n_steps_left;
+    j->n_steps_left = enough ? j->n_steps_left - n : 0;
+    if (!enough)
         liz_jinja_fail(j, LIZ_E_LIMIT, "the template takes too many steps: it may not end");
 }
 
@@ -74,6 +75,7 @@ void liz_jinja_add(jinja *j, jinja_text *text, jinja_str s)
 {
     if (text->n + s.n > JINJA_OUTPUT_MAX)
         liz_jinja_fail(j, LIZ_E_LIMIT, "a text grows beyond %d MiB", JINJA_OUTPUT_MAX >> 20);
+    liz_jinja_work(j, 1 + s.n / 64);
     if (s.n == 0)
         return;
     bool marked = text->mask != NULL || s.mask != NULL;
@@ -92,7 +94,6 @@ void liz_jinja_add(jinja *j, jinja_text *text, jinja_str s)
     if (s.mask != NULL)
         memcpy(text->mask + text->n, s.mask, s.n);
     text->n += s.n;
-    liz_jinja_work(j, s.n / 64);
 }
 
 void liz_jinja_puts(jinja *j, jinja_text *text, const char *s) { liz_jinja_add(j, text, liz_jinja_literal(s)); }
@@ -121,6 +122,13 @@ jinja_value liz_jinja_dict(jinja *j, size_t n)
     dict->keys = liz_jinja_alloc(j, n, sizeof *dict->keys);
     dict->values = liz_jinja_alloc(j, n, sizeof *dict->values);
     return (jinja_value){JINJA_DICT, {.dict = dict}};
+}
+
+const jinja_range *liz_jinja_range(jinja *j, int64_t begin, int64_t end, int64_t step)
+{
+    jinja_range *range = liz_jinja_alloc(j, 1, sizeof *range);
+    *range = (jinja_range){begin, end, step};
+    return range;
 }
 
 static bool can_be_key(jinja_value v)
@@ -168,21 +176,6 @@ jinja_value liz_jinja_callable(jinja *j, jinja_callable callable)
     jinja_value v = {JINJA_CALLABLE, {.callable = liz_jinja_alloc(j, 1, sizeof callable)}};
     *v.callable = callable;
     return v;
-}
-
-jinja_value liz_jinja_number(jinja *j, const char *text, size_t n)
-{
-    char *copy = memcpy(liz_jinja_alloc(j, n + 1, 1), text, n);
-    if (strpbrk(copy, ".eE") != NULL)
-        return liz_jinja_float(strtod(copy, NULL));
-    bool negative = *copy == '-';
-    char *digits = copy + (negative || *copy == '+');
-    digits += strspn(digits, "0");
-    if (strlen(digits) < 19)
-        return liz_jinja_int((negative ? -1 : 1) * strtoll(digits, NULL, 10));
-    if (negative)
-        *--digits = '-';
-    return (jinja_value){JINJA_BIG, {.str = liz_jinja_literal(digits)}};
 }
 
 /* A role goes into control tokens in some templates ("<|" + role + "|>"), so a plain word there is no data. */
@@ -259,47 +252,10 @@ void liz_jinja_defined(jinja *j, jinja_value v)
                    v.missing.name);
 }
 
-int64_t liz_jinja_whole(jinja *j, jinja_value v)
-{
-    if (v.type == JINJA_BOOL)
-        return v.truth;
-    liz_jinja_defined(j, v);
-    if (v.type == JINJA_BIG)
-        liz_jinja_fail(j, LIZ_E_UNSUPPORTED, "the integer %.40s is too large to compute with", v.str.p);
-    if (v.type != JINJA_INT)
-        liz_jinja_fail(j, LIZ_E_FORMAT, "'%s' object cannot be interpreted as an integer", liz_jinja_type_name(v));
-    return v.whole;
-}
-
-int64_t liz_jinja_whole_or(jinja *j, jinja_value v, int64_t otherwise)
-{
-    return liz_jinja_given(v) ? liz_jinja_whole(j, v) : otherwise;
-}
-
-double liz_jinja_real(jinja *j, jinja_value v)
-{
-    if (v.type == JINJA_FLOAT)
-        return v.real;
-    return v.type == JINJA_BIG ? strtod(v.str.p, NULL) : (double)liz_jinja_whole(j, v);
-}
-
 static int compare_strings(jinja *j, jinja_str a, jinja_str b)
 {
     liz_jinja_work(j, (a.n < b.n ? a.n : b.n) / 64);
     return liz_str_compare((liz_str){a.p, a.n}, (liz_str){b.p, b.n});
-}
-
-static int compare_numbers(jinja *j, jinja_value a, jinja_value b)
-{
-    bool big = a.type == JINJA_BIG && b.type == JINJA_BIG;
-    if (big && compare_strings(j, a.str, b.str) == 0)
-        return 0;
-    if (a.type == JINJA_FLOAT || b.type == JINJA_FLOAT || a.type == JINJA_BIG || b.type == JINJA_BIG) {
-        double x = liz_jinja_real(j, a), y = liz_jinja_real(j, b);
-        return x == y && !big ? 0 : x < y ? -1 : 1; /* NaN is unlike everything */
-    }
-    int64_t x = liz_jinja_whole(j, a), y = liz_jinja_whole(j, b);
-    return (x > y) - (x < y);
 }
 
 static bool equal_dicts(jinja *j, const jinja_dict *a, const jinja_dict *b, int depth)
@@ -316,7 +272,7 @@ bool liz_jinja_equal(jinja *j, jinja_value a, jinja_value b, int depth)
 {
     liz_jinja_nest(j, depth);
     if (liz_jinja_is_number(a) && liz_jinja_is_number(b))
-        return compare_numbers(j, a, b) == 0;
+        return liz_jinja_compare_numbers(j, a, b) == 0;
     if (a.type != b.type || a.type <= JINJA_NONE)
         return a.type == b.type;
     if (a.type == JINJA_STRING)
@@ -335,7 +291,7 @@ int liz_jinja_compare(jinja *j, jinja_value a, jinja_value b, int depth)
 {
     liz_jinja_nest(j, depth);
     if (liz_jinja_is_number(a) && liz_jinja_is_number(b))
-        return compare_numbers(j, a, b);
+        return liz_jinja_compare_numbers(j, a, b);
     if (a.type == JINJA_STRING && b.type == JINJA_STRING)
         return compare_strings(j, a.str, b.str);
     liz_jinja_defined(j, a);
@@ -355,8 +311,7 @@ static bool contains(jinja *j, jinja_value container, jinja_value item)
         if (item.type != JINJA_STRING)
             liz_jinja_fail(j, LIZ_E_FORMAT, "'in <string>' requires string as left operand, not %s",
                            liz_jinja_type_name(item));
-        liz_jinja_work(j, container.str.n / 64);
-        return memmem(container.str.p, container.str.n, item.str.p, item.str.n) != NULL;
+        return liz_jinja_search(j, container.str, item.str, false) < SIZE_MAX;
     }
     if (container.type == JINJA_DICT)
         return liz_jinja_dict_get(j, container.dict, item) != NULL;
@@ -467,17 +422,55 @@ static jinja_value loop_attr(const jinja_loop *loop, jinja_str name)
     return none;
 }
 
+static jinja_value macro_attr(jinja *j, const jinja_node *macro, jinja_str name)
+{
+    size_t n = 0;
+    for (const jinja_node *param = macro->a; param != NULL; param = param->next)
+        n++;
+    jinja_value arguments = liz_jinja_list(j, JINJA_TUPLE, n);
+    for (const jinja_node *param = macro->a; param != NULL; param = param->next)
+        liz_jinja_push(arguments, param->value);
+    return liz_jinja_is(name, "name")        ? macro->value
+           : liz_jinja_is(name, "arguments") ? arguments
+                                             : liz_jinja_missing(name, "macro");
+}
+
+/* Python has more than is known here. Used in a condition it would silently be taken for what is not there, so it is
+ * refused; what would change a list or dict is not among these, since the sandbox hides it. */
+static void refuse_unknown(jinja *j, jinja_value v, jinja_str name)
+{
+    static const struct {
+        jinja_type type;
+        const char *names;
+    } unknown[] = {
+        {JINJA_STRING, "casefold center encode expandtabs format_map index isascii isidentifier isnumeric isprintable "
+                       "istitle ljust maketrans partition rindex rjust rpartition swapcase translate zfill"},
+        {JINJA_LIST, "copy count index"},
+        {JINJA_DICT, "copy fromkeys"},
+        {JINJA_INT, "as_integer_ratio bit_count bit_length conjugate denominator imag is_integer numerator real"},
+        {JINJA_FLOAT, "as_integer_ratio conjugate hex imag is_integer real"},
+        {JINJA_LOOP, "cycle changed"},
+        {JINJA_CALLABLE, "caller catch_kwargs catch_varargs explicit_caller"},
+    };
+    for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++)
+        if (unknown[i].type == v.type && liz_jinja_among(name, unknown[i].names))
+            liz_jinja_fail(j, LIZ_E_UNSUPPORTED, "'%.*s' of '%s' is not known", LIZ_STR_ARG(name),
+                           liz_jinja_type_name(v));
+}
+
 /* What v has by name beside its items: methods, and a loop's values. Undefined when there is none. */
 static jinja_value own_attr(jinja *j, jinja_value v, jinja_str name)
 {
     unsigned of = v.type == JINJA_STRING ? JINJA_OF_STRING : v.type == JINJA_DICT ? JINJA_OF_DICT : 0u;
-    const jinja_function *method = liz_jinja_find(of, name);
+    liz_jinja_work(j, 8); /* names are compared one by one */
+    const jinja_function *method = of ? liz_jinja_find(of, name) : NULL;
     if (method != NULL)
         return liz_jinja_callable(j, (jinja_callable){.function = method, .self = v});
+    refuse_unknown(j, v, name);
     if (v.type == JINJA_LOOP)
         return loop_attr(v.loop, name);
-    if (v.type == JINJA_CALLABLE && v.callable->macro != NULL && liz_jinja_is(name, "name"))
-        return v.callable->macro->value;
+    if (v.type == JINJA_CALLABLE && v.callable->macro != NULL)
+        return macro_attr(j, v.callable->macro, name);
     return liz_jinja_missing(name, liz_jinja_type_name(v));
 }
 
@@ -518,8 +511,10 @@ jinja_value liz_jinja_item(jinja *j, jinja_value v, jinja_value key)
 /* An end of a slice, as Python settles it, into [low, high]. */
 static int64_t slice_end(jinja *j, jinja_value v, int64_t otherwise, int64_t n, int64_t low, int64_t high)
 {
-    int64_t i = liz_jinja_whole_or(j, v, otherwise);
-    if (liz_jinja_given(v) && i < 0)
+    if (v.type == JINJA_BIG)
+        return *v.str.p == '-' ? low : high;
+    int64_t i = v.type == JINJA_NONE ? otherwise : liz_jinja_whole(j, v);
+    if (v.type != JINJA_NONE && i < 0)
         i = i + n < low ? low : i + n;
     return i < low ? low : i > high ? high : i;
 }
@@ -528,8 +523,9 @@ jinja_value liz_jinja_slice(jinja *j, jinja_value v, jinja_value begin, jinja_va
 {
     liz_jinja_defined(j, v);
     if (v.type != JINJA_STRING && (v.type != JINJA_LIST || v.list->kind > JINJA_RANGE))
-        return liz_jinja_missing(JINJA_STR("slice"), liz_jinja_type_name(v));
-    int64_t n = (int64_t)liz_jinja_length(j, v), by = liz_jinja_whole_or(j, step, 1), low = by > 0 ? 0 : -1;
+        liz_jinja_fail(j, LIZ_E_FORMAT, "'%s' object is not subscriptable by a slice", liz_jinja_type_name(v));
+    int64_t n = (int64_t)liz_jinja_length(j, v), by = step.type == JINJA_NONE ? 1 : liz_jinja_whole(j, step),
+            low = by > 0 ? 0 : -1;
     if (by == 0)
         liz_jinja_fail(j, LIZ_E_FORMAT, "slice step cannot be zero");
     int64_t first = slice_end(j, begin, by > 0 ? 0 : n - 1, n, low, n + low);
@@ -541,6 +537,12 @@ jinja_value liz_jinja_slice(jinja *j, jinja_value v, jinja_value begin, jinja_va
     }
     const jinja_list *items = liz_jinja_items(j, v);
     jinja_value out = liz_jinja_list(j, v.type == JINJA_LIST ? v.list->kind : JINJA_PLAIN, (size_t)n);
+    if (v.type == JINJA_LIST && v.list->kind == JINJA_RANGE) {
+        const jinja_range *r = v.list->range;
+        __int128 start = r->begin, by_all = (__int128)r->step * by; /* its end may lie beyond 64 bits */
+        out.list->range = liz_jinja_range(j, (int64_t)(start + (__int128)first * r->step),
+                                          (int64_t)(start + (__int128)last * r->step), (int64_t)by_all);
+    }
     jinja_text text = {0};
     for (int64_t i = first; by > 0 ? i < last : i > last; i = by > n || by < -n ? last : i + by) {
         if (v.type == JINJA_STRING)
@@ -551,17 +553,20 @@ jinja_value liz_jinja_slice(jinja *j, jinja_value v, jinja_value begin, jinja_va
     return v.type == JINJA_STRING ? liz_jinja_text(&text) : out;
 }
 
-jinja_value liz_jinja_path(jinja *j, jinja_value v, jinja_value path)
+jinja_value liz_jinja_path(jinja *j, jinja_value v, jinja_value path, jinja_value otherwise)
 {
-    if (path.type != JINJA_STRING)
-        return liz_jinja_item(j, v, path);
-    for (jinja_str rest = path.str;;) {
+    bool by_name = path.type == JINJA_STRING;
+    for (jinja_str rest = by_name ? path.str : JINJA_STR("");;) {
         const char *dot = memchr(rest.p, '.', rest.n);
         jinja_str part = liz_jinja_cut(rest, 0, dot ? (size_t)(dot - rest.p) : rest.n);
         bool is_index = part.n > 0 && part.n < 10;
         for (size_t i = 0; i < part.n; i++)
             is_index = is_index && part.p[i] >= '0' && part.p[i] <= '9';
-        v = liz_jinja_item(j, v, is_index ? liz_jinja_number(j, part.p, part.n) : liz_jinja_string(part));
+        jinja_value key = is_index ? liz_jinja_number(j, part.p, part.n) : liz_jinja_string(part);
+        liz_jinja_work(j, 1 + part.n / 16);
+        v = liz_jinja_item(j, v, by_name ? key : path);
+        if (v.type == JINJA_UNDEFINED && liz_jinja_given(otherwise))
+            v = otherwise; /* what is left of the path is then looked for in it */
         if (dot == NULL)
             return v;
         rest = liz_jinja_cut(rest, part.n + 1, rest.n);

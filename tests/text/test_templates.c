@@ -240,6 +240,8 @@ static void test_marks(void **state)
         {"{% set t %}[{{ m.k[1] }}]{% endset %}{{ t ~ t|length }}", "[<<ab>>]4"},
         {"{% macro f(x) %}<{{ x }}>{% endmacro %}{{ f(m.k[1]) }}", "<<<ab>>>"},
         {"{{ '%s|%s' % (m.k[1], 'c') }}{{ '{}'.format(m.k[1]) }}{{ m.k[1] * 2 }}", "<<ab>>|c<<ababab>>"},
+        {"{{ strftime_now('%Y' + m.k[1]) }}{{ strftime_now(m.k[1] + '%d') }}", "2026<<abab>>15"},
+        {"{% set y = ('%' + m.k[1][1]).replace('b', m.k[1][1]) %}{{ strftime_now(y) }}", "<<Jan>>"},
         {"{% for c in m.k[1] %}{{ c }},{% endfor %}{{ m.k[1]|indent(2, true) }}", "<<a>>,<<b>>,  <<ab>>"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
@@ -300,11 +302,54 @@ static void test_variables(void **state)
     liz_arena_free(&arena);
 }
 
+/* Renderings that share their steps: the first takes of them what it needs, and the second does not have enough. */
+static void test_shared_steps(void **state)
+{
+    (void)state;
+    liz_jinja *jinja;
+    liz_buf out = {.len_max = 1 << 20};
+    uint64_t n_steps = liz_jinja_steps_max(), n_used;
+    assert_int_equal(liz_jinja_compile(
+                         &jinja, liz_str_of("{% for i in range(400) %}{% endfor %}{{ range(400)|join|length }}"), NULL),
+                     LIZ_OK);
+    assert_int_equal(liz_jinja_render_within(jinja, NULL, 0, &now, &n_steps, &out, NULL, NULL), LIZ_OK);
+    n_used = liz_jinja_steps_max() - n_steps;
+    assert_in_range(n_used, 800, 8000);
+    n_steps = n_used + n_used / 2;
+    assert_int_equal(liz_jinja_render_within(jinja, NULL, 0, &now, &n_steps, &out, NULL, NULL), LIZ_OK);
+    assert_int_equal(n_steps, n_used / 2);
+    assert_int_equal(liz_jinja_render_within(jinja, NULL, 0, &now, &n_steps, &out, NULL, NULL), LIZ_E_LIMIT);
+    assert_int_equal(n_steps, 0);
+    assert_int_equal(liz_jinja_render(jinja, NULL, 0, &now, &out, NULL, NULL), LIZ_OK);
+    assert_string_equal(out.data, "109010901090");
+    liz_jinja_free(jinja);
+    liz_buf_free(&out);
+}
+
+/* A message of raise_exception ends where an error's text does, in whole characters, or at a NUL. */
+static void test_long_refusal(void **state)
+{
+    (void)state;
+    liz_jinja *jinja;
+    liz_buf out = {.len_max = 1 << 20};
+    liz_error err;
+    assert_int_equal(liz_jinja_compile(&jinja, liz_str_of("{{ raise_exception('\xc3\xa9' * 300) }}"), NULL), LIZ_OK);
+    assert_int_equal(liz_jinja_render(jinja, NULL, 0, &now, &out, NULL, &err), LIZ_E_CANCELLED);
+    assert_int_equal(strlen(err.text), 510);
+    liz_jinja_free(jinja);
+    assert_int_equal(liz_jinja_compile(&jinja, liz_str_of("{{ raise_exception('a\\x00b') }}"), NULL), LIZ_OK);
+    assert_int_equal(liz_jinja_render(jinja, NULL, 0, &now, &out, NULL, &err), LIZ_E_CANCELLED);
+    assert_string_equal(err.text, "a");
+    liz_jinja_free(jinja);
+    liz_buf_free(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_reference), cmocka_unit_test(test_valid),   cmocka_unit_test(test_invalid),
-        cmocka_unit_test(test_marks),     cmocka_unit_test(test_threads), cmocka_unit_test(test_variables),
+        cmocka_unit_test(test_reference),    cmocka_unit_test(test_valid),        cmocka_unit_test(test_invalid),
+        cmocka_unit_test(test_marks),        cmocka_unit_test(test_threads),      cmocka_unit_test(test_variables),
+        cmocka_unit_test(test_shared_steps), cmocka_unit_test(test_long_refusal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
