@@ -1,6 +1,9 @@
 /* engine_messages.c - messages as chat APIs write them, for a chat template. */
 #include "engine/engine_messages.h"
 
+#include "engine/engine_template.h"
+#include "text/jinja.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,21 +35,19 @@ enum { ROLE_BYTES_MAX = 64, OTHER_ROLES_MAX = 8 };
     "\"required\":[\"c\"]}}}]"
 #define WITH_TOOLS(list) "{\"messages\":[" list "]," TOOLS("c") "}"
 
+/* Small conversations that are rendered to see what comes of them: all together may take what one rendering may. */
 typedef struct probe {
     const liz_template *template;
+    uint64_t n_steps_left;
     bool starved; /* of memory: what it said since is not to be believed */
-    bool spent;   /* a rendering went over its limits: the others would take as long */
 } probe;
 
 /* What the template makes of variables; NULL when it cannot. */
 static char *rendered(probe *p, const char *variables)
 {
     liz_rendered r;
-    if (p->spent)
-        return NULL;
-    liz_status status = liz_template_render(p->template, variables, strlen(variables), "2026-01-01", 0, &r, NULL);
+    liz_status status = liz_engine_template_try(p->template, variables, &p->n_steps_left, &r);
     p->starved = p->starved || status == LIZ_E_MEMORY;
-    p->spent = status == LIZ_E_LIMIT;
     if (status != LIZ_OK)
         return NULL;
     free(r.data);
@@ -141,7 +142,7 @@ liz_status liz_message_form_find(liz_message_form *form, const liz_template *t, 
     static const char documents[] =
         "{\"messages\":[" USER "],\"documents\":[{\"doc_id\":\"1\",\"title\":\"b\",\"text\":" TEXT ",\"content\":" TEXT
         ",\"contents\":" TEXT "}]}";
-    probe p = {.template = t};
+    probe p = {.template = t, .n_steps_left = liz_jinja_steps_max()};
     *form = (liz_message_form){
         .takes_parts = {takes_parts(&p, MESSAGES(SAYS("system", PARTS) "," USER)),
                         takes_parts(&p, MESSAGES(SAYS("user", PARTS))),
@@ -161,7 +162,7 @@ liz_status liz_message_form_find(liz_message_form *form, const liz_template *t, 
 
 typedef struct adapting {
     const liz_message_form *form;
-    const liz_template *template;
+    probe probe;
     liz_arena *arena;
     size_t i; /* the message's number */
     liz_error *err;
@@ -190,7 +191,6 @@ static void set_string(liz_json *json, liz_str text)
 static liz_status try_role(adapting *a, liz_str role, fate *out)
 {
     static const char *const before[] = {"", USER ","}, *const after[] = {"," USER, ""};
-    probe p = {.template = a->template};
     *out = FATE_REFUSED;
     for (int i = 0; i < 2 && *out != FATE_SHOWN; i++) {
         liz_buf text = {.len_max = 4096};
@@ -198,10 +198,10 @@ static liz_status try_role(adapting *a, liz_str role, fate *out)
         liz_json_write_string(&text, role);
         liz_buf_printf(&text, ",\"content\":" TEXT "}%s]}", after[i]);
         bool failed = liz_buf_failed(&text);
-        fate is = failed ? FATE_REFUSED : fate_of(&p, text.data, MARK);
+        fate is = failed ? FATE_REFUSED : fate_of(&a->probe, text.data, MARK);
         *out = is > *out ? is : *out;
         liz_buf_free(&text);
-        if (failed || p.starved)
+        if (failed || a->probe.starved)
             return no_memory(a);
     }
     return LIZ_OK;
@@ -377,7 +377,8 @@ static liz_status check_list(adapting *a, const liz_json *variables, const char 
 liz_status liz_messages_adapt(const liz_message_form *form, const liz_template *t, liz_json *variables,
                               liz_arena *arena, liz_error *err)
 {
-    adapting a = {.form = form, .template = t, .arena = arena, .err = err};
+    adapting a = {
+        .form = form, .probe = {.template = t, .n_steps_left = liz_jinja_steps_max()}, .arena = arena, .err = err};
     const liz_json *messages = liz_json_member(variables, "messages");
     LIZ_TRY(check_list(&a, variables, "tools", form->drops_tools));
     LIZ_TRY(check_list(&a, variables, "documents", form->drops_documents));

@@ -16,6 +16,7 @@ struct liz_template {
     liz_buf own_text;              /* {"bos_token":...,"eos_token":...} */
     liz_arena arena;
     liz_json *own;
+    bool knows_own; /* they are those of a model, and not only what templates are tried with */
     char hash[33];
     liz_message_form form;
 };
@@ -58,44 +59,74 @@ static liz_status read_now(const char *text, struct tm *now, liz_error *err)
     return LIZ_OK;
 }
 
-static liz_status render(const liz_template *t, liz_str variables, liz_arena *arena, const struct tm *now,
-                         unsigned flags, liz_buf *text, liz_buf *data, liz_error *err)
+/* What a rendering is given. */
+typedef struct rendering {
+    struct tm now;
+    unsigned flags;
+    uint64_t *n_steps;
+    bool tries; /* it is to find out what the template takes */
+    liz_arena arena;
+    liz_buf text, data;
+} rendering;
+
+static liz_status render(const liz_template *t, liz_str variables, rendering *r, liz_error *err)
 {
     liz_json *json;
+    liz_arena *arena = &r->arena;
     LIZ_TRY(liz_json_read(&json, variables, arena, err));
     if (json->type != LIZ_JSON_OBJECT)
         return liz_fail(err, LIZ_E_FORMAT, "variables: are no JSON object");
-    if (flags & LIZ_RENDER_CHAT)
+    if (r->flags & LIZ_RENDER_CHAT)
         LIZ_TRY(liz_messages_adapt(&t->form, t, json, arena, err));
-    liz_jinja_vars vars[] = {{json, true}, {t->own, false}};
+    liz_jinja_vars vars[] = {{json, true}, {t->knows_own || r->tries ? t->own : NULL, false}};
     const liz_json *tools = liz_json_member(json, "tools");
     bool with_tools = t->with_tools != NULL && tools != NULL && tools->type != LIZ_JSON_NULL;
     const liz_jinja *jinja = with_tools ? t->with_tools : t->plain;
-    return at_line(liz_jinja_render(jinja, vars, 2, now, text, data, err), err);
+    return at_line(liz_jinja_render_within(jinja, vars, 2, &r->now, r->n_steps, &r->text, &r->data, err), err);
+}
+
+/* Takes what `r` holds. */
+static liz_status render_into(const liz_template *t, liz_str variables, rendering *r, liz_rendered *out, liz_error *err)
+{
+    liz_status status = render(t, variables, r, err);
+    liz_arena_free(&r->arena);
+    liz_buf_putc(&r->text, '\0');
+    if (status == LIZ_OK && liz_buf_failed(&r->text))
+        status = liz_fail(err, LIZ_E_MEMORY, "no memory for the text of a template");
+    if (status == LIZ_OK) {
+        *out = (liz_rendered){NULL, r->text.len - 1, NULL, r->data.len / (2 * sizeof(size_t))};
+        out->text = liz_buf_take(&r->text);
+        out->data = r->data.len ? (size_t *)(void *)liz_buf_take(&r->data) : NULL;
+    }
+    liz_buf_free(&r->text);
+    liz_buf_free(&r->data);
+    return status;
 }
 
 liz_status liz_template_render(const liz_template *t, const char *variables, size_t n_variables, const char *now,
                                unsigned flags, liz_rendered *out, liz_error *err)
 {
-    struct tm clock;
-    liz_buf data = {.len_max = rendered_max};
-    liz_buf text = {.len_max = rendered_max};
-    liz_arena arena = {.size_max = variables_memory_max};
+    uint64_t n_steps = liz_jinja_steps_max();
+    rendering r = {.flags = flags,
+                   .n_steps = &n_steps,
+                   .arena = {.size_max = variables_memory_max},
+                   .text = {.len_max = rendered_max},
+                   .data = {.len_max = rendered_max}};
     *out = (liz_rendered){0};
-    LIZ_TRY(read_now(now, &clock, err));
-    liz_status status = render(t, (liz_str){variables, n_variables}, &arena, &clock, flags, &text, &data, err);
-    liz_arena_free(&arena);
-    liz_buf_putc(&text, '\0');
-    if (status == LIZ_OK && liz_buf_failed(&text))
-        status = liz_fail(err, LIZ_E_MEMORY, "no memory for the text of a template");
-    if (status == LIZ_OK) {
-        *out = (liz_rendered){NULL, text.len - 1, NULL, data.len / (2 * sizeof(size_t))};
-        out->text = liz_buf_take(&text);
-        out->data = data.len ? (size_t *)(void *)liz_buf_take(&data) : NULL;
-    }
-    liz_buf_free(&text);
-    liz_buf_free(&data);
-    return status;
+    LIZ_TRY(read_now(now, &r.now, err));
+    return render_into(t, (liz_str){variables, n_variables}, &r, out, err);
+}
+
+liz_status liz_engine_template_try(const liz_template *t, const char *variables, uint64_t *n_steps, liz_rendered *out)
+{
+    rendering r = {.n_steps = n_steps,
+                   .tries = true,
+                   .arena = {.size_max = variables_memory_max},
+                   .text = {.len_max = rendered_max},
+                   .data = {.len_max = rendered_max}};
+    *out = (liz_rendered){0};
+    LIZ_TRY(read_now("2026-01-01", &r.now, NULL));
+    return render_into(t, liz_str_of(variables), &r, out, NULL);
 }
 
 void liz_rendered_free(liz_rendered *rendered)
@@ -107,12 +138,14 @@ void liz_rendered_free(liz_rendered *rendered)
 
 /* ---- Opening ------------------------------------------------------------------------------------ */
 
-liz_status liz_engine_template_new(liz_template **out, liz_str source, liz_str with_tools, liz_str bos, liz_str eos,
+liz_status liz_engine_template_new(liz_template **out, liz_str source, liz_str with_tools, const liz_str *bos_eos,
                                    liz_error *err)
 {
+    liz_str none = {"", 0}, bos = bos_eos ? bos_eos[0] : none, eos = bos_eos ? bos_eos[1] : none;
     liz_template *t = calloc(1, sizeof *t);
     if (t == NULL)
         return liz_fail(err, LIZ_E_MEMORY, "no memory for a template");
+    t->knows_own = bos_eos != NULL;
     liz_arena_init(&t->arena, OWN_MAX);
     liz_buf_init(&t->own_text, OWN_MAX);
     liz_buf_puts(&t->own_text, "{\"bos_token\":");

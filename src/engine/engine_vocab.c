@@ -118,8 +118,9 @@ static liz_status open_of_model(liz_template **out, const char *path, liz_error 
     LIZ_TRY(liz_gguf_open(&gguf, path, err));
     if (liz_gguf_str(gguf, "tokenizer.chat_template", &source)) {
         liz_gguf_str(gguf, "tokenizer.chat_template.tool_use", &with_tools);
-        status = liz_engine_template_new(out, source, with_tools, token_text(gguf, "tokenizer.ggml.bos_token_id"),
-                                         token_text(gguf, "tokenizer.ggml.eos_token_id"), err);
+        const liz_str bos_eos[] = {token_text(gguf, "tokenizer.ggml.bos_token_id"),
+                                   token_text(gguf, "tokenizer.ggml.eos_token_id")};
+        status = liz_engine_template_new(out, source, with_tools, bos_eos, err);
         status = status != LIZ_OK ? liz_fail_within(err, status, "%s", path) : LIZ_OK;
     }
     liz_gguf_close(gguf);
@@ -134,8 +135,8 @@ liz_status liz_template_open(liz_template **out, const char *path, liz_error *er
     liz_status status =
         of_model ? open_of_model(out, path, err) : liz_file_read_whole(liz_files_system(), path, &text, err);
     if (status == LIZ_OK && !of_model)
-        status = liz_engine_template_new(out, (liz_str){text.data ? text.data : "", text.len}, (liz_str){"", 0},
-                                         (liz_str){"", 0}, (liz_str){"", 0}, err);
+        status =
+            liz_engine_template_new(out, (liz_str){text.data ? text.data : "", text.len}, (liz_str){"", 0}, NULL, err);
     liz_buf_free(&text);
     return status != LIZ_OK && !of_model ? liz_fail_within(err, status, "%s", path) : status;
 }

@@ -14,10 +14,16 @@ printf '{%% for m in messages %%}{%% if m.role == "x" %%}{{ raise_exception("no 
 # --- template
 turns=$'<|turn|>system\nBe brief.<|end|>\n<|turn|>user\nHello<|end|>\n<|turn|>assistant'
 is "$("$lizzie" template model Hello --system 'Be brief.')" "$turns" "PROMPT and --system"
-is "$(echo ' [{"role":"user","content":"a"}] ' | "$lizzie" template own.jinja)" "<s>[user]a" "messages from standard input"
+is "$(echo ' [{"role":"user","content":"a"}] ' | "$lizzie" template own.jinja)" "[user]a" "messages from standard input"
+printf 'template=./own.jinja\n' >owner
+is "$("$lizzie" template owner Hi)" "<s>[user]Hi" "the model's tokens"
+printf '{{ bos_token is defined }} {{ eos_token is defined }}' >asks.jinja
+printf 'template=./asks.jinja\n' >asker
+is "$(echo '{}' | "$lizzie" template asks.jinja --jsonl)" '{"text":"False False"}' "a template by itself has no tokens"
+is "$(echo '{}' | "$lizzie" template asker --jsonl)" '{"text":"True True"}' "that of a model has its tokens"
 echo '{"messages":[{"role":"user","content":"a"}],"bos_token":"B"}' >vars.json
 is "$("$lizzie" template own.jinja --messages vars.json)" "B[user]a" "variables from a file"
-is "$("$lizzie" template own.jinja Hi --json)" '{"text":"<s>[user]Hi"}' "--json"
+is "$("$lizzie" template own.jinja Hi --json)" '{"text":"[user]Hi"}' "--json"
 "$lizzie" template plain Hi >out 2>err
 is "$? $(cat err)" "1 lizzie: plain: has no chat template: name a template's own file" "a model without one"
 "$lizzie" template own.jinja Hi --now soon >out 2>err

@@ -266,8 +266,8 @@ liz_status liz_template_open(liz_template **out, const char *path, liz_error *er
     else if (status == LIZ_OK && model.template)
         liz_buf_puts(&text, template_text);
     if (status == LIZ_OK && (is_template || model.template))
-        status = liz_engine_template_new(out, (liz_str){text.data ? text.data : "", text.len}, none, liz_str_of("<s>"),
-                                         liz_str_of("</s>"), err);
+        status = liz_engine_template_new(out, (liz_str){text.data ? text.data : "", text.len}, none,
+                                         is_template ? NULL : (liz_str[]){liz_str_of("<s>"), liz_str_of("</s>")}, err);
     liz_buf_free(&text);
     return status;
 }
