@@ -199,6 +199,24 @@ static void test_messages_adapted(void **state)
     assert_rows("parts", parts, sizeof parts / sizeof *parts);
 }
 
+/* Members of a row that templates read beside the messages. */
+static void test_members(void **state)
+{
+    (void)state;
+    lab_puts("members.jinja", "{{ messages[0].content }} {{ reasoning_effort is defined }} {{ reasoning_effort }}"
+                              "{% for d in documents %}<{{ d.text }}>{% endfor %}");
+    lab_puts("members", "template=./members.jinja\n");
+    static const char *const rows[][2] = {
+        {USER("\"!echo!\""), "\"text\":\"!echo! False \""},
+        {"{\"messages\":[{\"role\":\"user\",\"content\":\"!echo!b\"}],\"reasoning_effort\":\"high\"}",
+         "\"text\":\"!echo!b True high\""},
+        {"{\"messages\":[{\"role\":\"user\",\"content\":\"!echo!c\"}],\"documents\":[{\"text\":\"d\"},{\"text\":\"e\"}]"
+         "}",
+         "\"text\":\"!echo!c False <d><e>\""},
+    };
+    assert_rows("members", rows, sizeof rows / sizeof *rows);
+}
+
 /* What raise_exception says is the row's message, as it stands. */
 static void test_refusal(void **state)
 {
@@ -319,10 +337,15 @@ static void test_clock(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_prompt_and_system, fresh), cmocka_unit_test_setup(test_messages, fresh),
-        cmocka_unit_test_setup(test_messages_refused, fresh),  cmocka_unit_test_setup(test_messages_adapted, fresh),
-        cmocka_unit_test_setup(test_refusal, fresh),           cmocka_unit_test_setup(test_openai, fresh),
-        cmocka_unit_test_setup(test_arguments, fresh),         cmocka_unit_test_setup(test_clock, fresh),
+        cmocka_unit_test_setup(test_prompt_and_system, fresh),
+        cmocka_unit_test_setup(test_messages, fresh),
+        cmocka_unit_test_setup(test_messages_refused, fresh),
+        cmocka_unit_test_setup(test_messages_adapted, fresh),
+        cmocka_unit_test_setup(test_refusal, fresh),
+        cmocka_unit_test_setup(test_openai, fresh),
+        cmocka_unit_test_setup(test_members, fresh),
+        cmocka_unit_test_setup(test_arguments, fresh),
+        cmocka_unit_test_setup(test_clock, fresh),
     };
     return cmocka_run_group_tests(tests, setup, lab_close);
 }
