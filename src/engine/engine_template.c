@@ -16,7 +16,7 @@ struct liz_template {
     liz_buf own_text;              /* {"bos_token":...,"eos_token":...} */
     liz_arena arena;
     liz_json *own;
-    bool knows_own; /* they are those of a model, and not only what templates are tried with */
+    bool knows_own; /* they are those of a model; else empty texts, for conversations alone */
     char hash[33];
     liz_message_form form;
 };
@@ -78,7 +78,8 @@ static liz_status render(const liz_template *t, liz_str variables, rendering *r,
         return liz_fail(err, LIZ_E_FORMAT, "variables: are no JSON object");
     if (r->flags & LIZ_RENDER_CHAT)
         LIZ_TRY(liz_messages_adapt(&t->form, t, json, arena, err));
-    liz_jinja_vars vars[] = {{json, true}, {t->knows_own || r->tries ? t->own : NULL, false}};
+    bool is_chat = r->tries || (r->flags & LIZ_RENDER_CHAT);
+    liz_jinja_vars vars[] = {{json, true}, {t->knows_own || is_chat ? t->own : NULL, false}};
     const liz_json *tools = liz_json_member(json, "tools");
     bool with_tools = t->with_tools != NULL && tools != NULL && tools->type != LIZ_JSON_NULL;
     const liz_jinja *jinja = with_tools ? t->with_tools : t->plain;

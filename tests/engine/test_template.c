@@ -104,6 +104,10 @@ static void test_tokens(void **state)
     assert_renders(t, "{}", 0, "False");
     assert_renders(t, "{\"bos_token\":\"B\"}", 0, "TrueB");
     liz_template_close(t);
+    t = opened("{{ bos_token + messages[0].content }}", "",
+               NULL); /* of a conversation that needs them they are empty */
+    assert_renders(t, "{\"messages\":[" USER "]}", LIZ_RENDER_CHAT, "a");
+    liz_template_close(t);
     t = opened(adds, "", NULL);
     assert_renders(t, "{\"bos_token\":\"B\",\"messages\":[" USER "]}", LIZ_RENDER_CHAT,
                    "messages[0].role: the chat template shows nothing of \"user\"");
