@@ -70,7 +70,7 @@ static double peak(liz_team *team, const liz_kernel *kernel)
 static void write_start(const char *path, const liz_model_shape *shape)
 {
     liz_gguf_writer *writer;
-    must(liz_gguf_writer_open(&writer, path, &err));
+    must(liz_gguf_writer_open(&writer, NULL, path, &err));
     must(liz_model_shape_write(shape, writer, 1, &err));
     must(liz_gguf_writer_finish(writer, &err));
     liz_gguf_writer_close(writer);

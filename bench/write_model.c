@@ -277,7 +277,7 @@ static liz_status job_run(const job *j, liz_error *err)
     if (chunk == NULL || p.items == NULL)
         status = liz_fail(err, LIZ_E_MEMORY, "no memory");
     if (status == LIZ_OK)
-        status = liz_gguf_writer_open(&w, j->out, err);
+        status = liz_gguf_writer_open(&w, NULL, j->out, err);
     if (status == LIZ_OK) {
         plan_model(&p, j);
         status = model_write(w, j, &p, chunk, err);

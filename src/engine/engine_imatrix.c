@@ -165,7 +165,7 @@ static liz_status write_sums(const collector *c, const text *t, liz_hash hash, c
 {
     liz_gguf_writer *writer;
     char name[33];
-    LIZ_TRY(liz_gguf_writer_open(&writer, out, err));
+    LIZ_TRY(liz_gguf_writer_open(&writer, NULL, out, err));
     liz_hash_hex(hash, name);
     liz_gguf_put_str(writer, "general.type", liz_str_of("imatrix"));
     liz_gguf_put_strs(writer, "imatrix.datasets", &(liz_str){name, strlen(name)}, 1);

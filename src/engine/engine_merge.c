@@ -193,7 +193,7 @@ liz_status liz_merge(const char *model_path, const char *out_path, const liz_mer
     status = status ?: liz_team_open(&m.team, opts->n_threads != 0 ? opts->n_threads : liz_cpu_count(), err);
     if (status == LIZ_OK) {
         liz_kernel_init(&m.kernel, tier);
-        status = liz_gguf_writer_open(&m.writer, out_path, err);
+        status = liz_gguf_writer_open(&m.writer, NULL, out_path, err);
     }
     status = status ?: write_file(&m, err);
     liz_gguf_writer_close(m.writer);

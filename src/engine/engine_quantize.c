@@ -217,7 +217,7 @@ static liz_status write_tensor(job *j, const liz_gguf_tensor *t, liz_error *err)
 
 static liz_status write_file(job *j, const char *out, liz_error *err)
 {
-    LIZ_TRY(liz_gguf_writer_open(&j->writer, out, err));
+    LIZ_TRY(liz_gguf_writer_open(&j->writer, NULL, out, err));
     put_metadata(j);
     declare_tensors(j);
     LIZ_TRY(liz_gguf_writer_begin(j->writer, err));

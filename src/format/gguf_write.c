@@ -2,19 +2,19 @@
  *
  * A tensor's offset follows from those declared before it, so the infos can be laid out while tensors are declared.
  * While data streams, `tensor` is the one being written and `left` the bytes it still lacks; the padding that follows
- * a tensor is written together with its last byte. */
+ * a tensor is written together with its last byte. Small pieces are gathered before they go to the file. */
 #include "format/gguf_write.h"
 
 #include "base/buf.h"
 #include "base/checked.h"
+#include "base/tiny.h"
 #include "format/gguf_part.h"
 
-#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
-enum { ALIGNMENT = LIZ_GGUF_ALIGNMENT_DEFAULT, FILE_BUFFER_BYTES = 1 << 20 };
+enum { ALIGNMENT = LIZ_GGUF_ALIGNMENT_DEFAULT, PENDING_BYTES = LIZ_OR_TINY(1 << 20, 24) };
 #define HEAD_BYTES_MAX ((size_t)1 << 31)
 
 typedef struct declared {
@@ -23,8 +23,11 @@ typedef struct declared {
 } declared;
 
 struct liz_gguf_writer {
+    const liz_files *files;
     char *path, *part_path;
-    FILE *file; /* NULL once finished */
+    int fd;        /* -1 once finished */
+    char *pending; /* [n_pending], at most PENDING_BYTES: what is to be written next */
+    size_t n_pending;
     liz_buf entries, infos;
     liz_buf tensors; /* declared[n_tensors] */
     size_t n_entries, n_tensors;
@@ -42,11 +45,6 @@ static void fail_later(liz_gguf_writer *w, const char *what, liz_str name, const
                        LIZ_STR_ARG(name), why);
 }
 
-static liz_status fail_io(const liz_gguf_writer *w, liz_error *err)
-{
-    return liz_fail(err, LIZ_E_IO, "%s: cannot be written: %s", liz_gguf_path_label(w->part_path), strerror(errno));
-}
-
 /* ---- Open and close ---------------------------------------------------------------------------- */
 
 static liz_status writer_init(liz_gguf_writer *w, const char *path, liz_error *err)
@@ -55,22 +53,21 @@ static liz_status writer_init(liz_gguf_writer *w, const char *path, liz_error *e
     liz_buf_init(&w->infos, HEAD_BYTES_MAX);
     liz_buf_init(&w->tensors, HEAD_BYTES_MAX);
     w->path = strdup(path);
-    if (w->path == NULL || asprintf(&w->part_path, "%s.part", path) < 0) {
+    w->pending = malloc(PENDING_BYTES);
+    if (w->path == NULL || w->pending == NULL || asprintf(&w->part_path, "%s.part", path) < 0) {
         w->part_path = NULL;
         return liz_fail(err, LIZ_E_MEMORY, "%s: no memory to write it", liz_gguf_path_label(path));
     }
-    w->file = fopen(w->part_path, "wbe");
-    if (w->file == NULL)
-        return fail_io(w, err);
-    setvbuf(w->file, NULL, _IOFBF, FILE_BUFFER_BYTES);
-    return LIZ_OK;
+    return liz_file_open(w->files, w->part_path, O_WRONLY | O_CREAT | O_TRUNC, &w->fd, err);
 }
 
-liz_status liz_gguf_writer_open(liz_gguf_writer **out, const char *path, liz_error *err)
+liz_status liz_gguf_writer_open(liz_gguf_writer **out, const liz_files *files, const char *path, liz_error *err)
 {
     liz_gguf_writer *w = calloc(1, sizeof *w);
     if (w == NULL)
         return liz_fail(err, LIZ_E_MEMORY, "%s: no memory to write it", liz_gguf_path_label(path));
+    w->files = files != NULL ? files : liz_files_system();
+    w->fd = -1;
     liz_status status = writer_init(w, path, err);
     if (status != LIZ_OK)
         liz_gguf_writer_close(w);
@@ -83,13 +80,14 @@ void liz_gguf_writer_close(liz_gguf_writer *w)
 {
     if (w == NULL)
         return;
-    if (w->file != NULL) {
-        fclose(w->file);
-        unlink(w->part_path);
+    if (w->fd >= 0) {
+        liz_file_close(w->files, &w->fd);
+        w->files->unlink(w->files->user, w->part_path);
     }
     liz_buf_free(&w->entries);
     liz_buf_free(&w->infos);
     liz_buf_free(&w->tensors);
+    free(w->pending);
     free(w->part_path);
     free(w->path);
     free(w);
@@ -209,15 +207,38 @@ static declared tensor_at(const liz_gguf_writer *w, size_t i)
     return tensor;
 }
 
-static bool write_bytes(liz_gguf_writer *w, const void *data, size_t n)
+static liz_status flush(liz_gguf_writer *w, liz_error *err)
 {
-    return n == 0 || fwrite(data, 1, n, w->file) == n;
+    size_t n = w->n_pending;
+    w->n_pending = 0;
+    return liz_file_write(w->files, w->fd, liz_gguf_path_label(w->part_path), w->pending, n, err);
 }
 
-static bool write_padding(liz_gguf_writer *w, uint64_t size)
+static liz_status write_bytes(liz_gguf_writer *w, const void *data, size_t n, liz_error *err)
+{
+    if (n > PENDING_BYTES - w->n_pending)
+        LIZ_TRY(flush(w, err));
+    if (n > PENDING_BYTES)
+        return liz_file_write(w->files, w->fd, liz_gguf_path_label(w->part_path), data, n, err);
+    if (n > 0)
+        memcpy(w->pending + w->n_pending, data, n);
+    w->n_pending += n;
+    return LIZ_OK;
+}
+
+static liz_status write_padding(liz_gguf_writer *w, uint64_t size, liz_error *err)
 {
     static const char zeros[ALIGNMENT];
-    return write_bytes(w, zeros, (size_t)(-size & (ALIGNMENT - 1)));
+    return write_bytes(w, zeros, (size_t)(-size & (ALIGNMENT - 1)), err);
+}
+
+/* The first bytes of the file, the metadata and the tensor infos. */
+static liz_status write_head(liz_gguf_writer *w, const liz_buf *first, liz_error *err)
+{
+    LIZ_TRY(write_bytes(w, first->data, first->len, err));
+    LIZ_TRY(write_bytes(w, w->entries.data, w->entries.len, err));
+    LIZ_TRY(write_bytes(w, w->infos.data, w->infos.len, err));
+    return write_padding(w, first->len + w->entries.len + w->infos.len, err);
 }
 
 liz_status liz_gguf_writer_begin(liz_gguf_writer *w, liz_error *err)
@@ -228,22 +249,19 @@ liz_status liz_gguf_writer_begin(liz_gguf_writer *w, liz_error *err)
             *err = w->first_error;
         return w->first_error.code;
     }
-    liz_buf head;
-    liz_buf_init(&head, 64);
-    liz_buf_puts(&head, "GGUF");
-    append_u32(&head, 3);
-    append_u64(&head, w->n_tensors);
-    append_u64(&head, w->n_entries);
-    bool failed = liz_buf_failed(&head) || liz_buf_failed(&w->entries) || liz_buf_failed(&w->infos) ||
+    liz_buf first;
+    liz_buf_init(&first, 64);
+    liz_buf_puts(&first, "GGUF");
+    append_u32(&first, 3);
+    append_u64(&first, w->n_tensors);
+    append_u64(&first, w->n_entries);
+    bool failed = liz_buf_failed(&first) || liz_buf_failed(&w->entries) || liz_buf_failed(&w->infos) ||
                   liz_buf_failed(&w->tensors);
-    bool written = !failed && write_bytes(w, head.data, head.len) && write_bytes(w, w->entries.data, w->entries.len) &&
-                   write_bytes(w, w->infos.data, w->infos.len) &&
-                   write_padding(w, head.len + w->entries.len + w->infos.len);
-    liz_buf_free(&head);
-    if (failed)
-        return liz_fail(err, LIZ_E_MEMORY, "%s: no memory for its metadata", liz_gguf_path_label(w->path));
-    if (!written)
-        return fail_io(w, err);
+    liz_status status =
+        failed ? liz_fail(err, LIZ_E_MEMORY, "%s: no memory for its metadata", liz_gguf_path_label(w->path))
+               : write_head(w, &first, err);
+    liz_buf_free(&first);
+    LIZ_TRY(status);
     w->begun = true;
     w->left = w->n_tensors > 0 ? tensor_at(w, 0).size_bytes : 0;
     return LIZ_OK;
@@ -251,19 +269,17 @@ liz_status liz_gguf_writer_begin(liz_gguf_writer *w, liz_error *err)
 
 liz_status liz_gguf_writer_data(liz_gguf_writer *w, const void *data, size_t n, liz_error *err)
 {
-    LIZ_ASSERT(w->begun && w->file != NULL);
+    LIZ_ASSERT(w->begun && w->fd >= 0);
     for (const char *p = data; n > 0;) {
         if (w->tensor == w->n_tensors)
             return liz_fail(err, LIZ_E_STATE, "%s: more bytes than its tensors were declared to have",
                             liz_gguf_path_label(w->path));
         size_t now = n < w->left ? n : (size_t)w->left;
-        if (!write_bytes(w, p, now))
-            return fail_io(w, err);
+        LIZ_TRY(write_bytes(w, p, now, err));
         p += now, n -= now, w->left -= now;
         if (w->left > 0)
             break;
-        if (!write_padding(w, tensor_at(w, w->tensor).size_bytes))
-            return fail_io(w, err);
+        LIZ_TRY(write_padding(w, tensor_at(w, w->tensor).size_bytes, err));
         if (++w->tensor < w->n_tensors)
             w->left = tensor_at(w, w->tensor).size_bytes;
     }
@@ -283,16 +299,14 @@ static liz_status read_back(const liz_gguf_writer *w, liz_error *err)
 
 liz_status liz_gguf_writer_finish(liz_gguf_writer *w, liz_error *err)
 {
-    LIZ_ASSERT(w->begun && w->file != NULL);
+    LIZ_ASSERT(w->begun && w->fd >= 0);
     if (w->tensor < w->n_tensors)
         return liz_fail(err, LIZ_E_STATE, "%s: tensor '%s': lacks %llu bytes", liz_gguf_path_label(w->path),
                         tensor_at(w, w->tensor).name, (unsigned long long)w->left);
-    if (fflush(w->file) != 0 || fsync(fileno(w->file)) != 0)
-        return fail_io(w, err);
+    LIZ_TRY(flush(w, err));
+    LIZ_TRY(liz_file_sync(w->files, w->fd, liz_gguf_path_label(w->part_path), err));
     LIZ_TRY(read_back(w, err));
-    if (rename(w->part_path, w->path) != 0)
-        return fail_io(w, err);
-    fclose(w->file); /* nothing is left in its buffer */
-    w->file = NULL;
+    LIZ_TRY(liz_file_rename(w->files, w->part_path, w->path, err));
+    liz_file_close(w->files, &w->fd);
     return LIZ_OK;
 }

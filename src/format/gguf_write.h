@@ -2,17 +2,19 @@
  *
  * In this order: open; put the metadata and declare every tensor; begin, which writes the head; the tensors' bytes,
  * streamed in the order of their declaration; finish. Until then the bytes go to PATH.part, so PATH is either what it
- * was or whole. The put and declare calls return nothing: the first thing that goes wrong is remembered, and `begin`
- * reports it. Metadata is kept in memory until `begin`, tensors never. Not thread safe. */
+ * was or whole, through a power cut too. The put and declare calls return nothing: the first thing that goes wrong is
+ * remembered, and `begin` reports it. Metadata is kept in memory until `begin`, tensors never. Not thread safe. */
 #ifndef LIZ_FORMAT_GGUF_WRITE_H
 #define LIZ_FORMAT_GGUF_WRITE_H
 
 #include "format/gguf.h"
+#include "sys/files.h"
 
 typedef struct liz_gguf_writer liz_gguf_writer;
 
-/* LIZ_E_IO names the file. */
-LIZ_MUST_CHECK liz_status liz_gguf_writer_open(liz_gguf_writer **out, const char *path, liz_error *err);
+/* Writes through `files` (NULL: the system's own). LIZ_E_IO names the file. */
+LIZ_MUST_CHECK liz_status liz_gguf_writer_open(liz_gguf_writer **out, const liz_files *files, const char *path,
+                                               liz_error *err);
 /* Releases; an unfinished file is removed. NULL is allowed. */
 void liz_gguf_writer_close(liz_gguf_writer *writer);
 
@@ -41,7 +43,7 @@ LIZ_MUST_CHECK liz_status liz_gguf_writer_begin(liz_gguf_writer *writer, liz_err
  * LIZ_E_STATE for more bytes than were declared. */
 LIZ_MUST_CHECK liz_status liz_gguf_writer_data(liz_gguf_writer *writer, const void *data, size_t n, liz_error *err);
 
-/* Checks that every tensor is whole, reads the file's head back, makes it durable and gives it its name.
+/* Checks that every tensor is whole, reads the file's head back, makes it durable and gives it its name, durably too.
  * LIZ_E_STATE names the tensor that is short of bytes. */
 LIZ_MUST_CHECK liz_status liz_gguf_writer_finish(liz_gguf_writer *writer, liz_error *err);
 

@@ -221,7 +221,7 @@ liz_status liz_file_sync_folder(const liz_files *files, const char *path, liz_er
     int fd = -1;
     liz_status status = liz_file_open(files, folder, O_RDONLY | O_DIRECTORY, &fd, err);
     if (status == LIZ_OK)
-        status = liz_file_sync(files, fd, folder, err);
+        status = liz_file_sync(files, fd, path, err);
     liz_file_close(files, &fd);
     free(folder);
     return status;

@@ -154,8 +154,8 @@ liz_status liz_job_begin(liz_job *job, liz_hash *hash, liz_error *err)
     if (job->resumes)
         return LIZ_OK;
     forget(job);
-    if (exists(job->start_new) && rename(job->start_new, job->start) != 0)
-        return liz_fail(err, LIZ_E_IO, "%s: cannot be renamed: %m", job->start_new);
+    if (exists(job->start_new))
+        LIZ_TRY(liz_file_rename(job->files, job->start_new, job->start, err));
     return liz_file_replace_locked(job->files, job->side, &job->fd, job->now.data, job->now.len, err);
 }
 

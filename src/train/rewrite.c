@@ -92,10 +92,11 @@ static liz_status write_tensor(liz_gguf_writer *writer, liz_tape *tape, const li
     return status;
 }
 
-liz_status liz_rewrite(const liz_gguf *from, liz_tape *tape, const char *path, liz_dtype dtype, liz_error *err)
+liz_status liz_rewrite(const liz_gguf *from, liz_tape *tape, const liz_files *files, const char *path, liz_dtype dtype,
+                       liz_error *err)
 {
     liz_gguf_writer *writer;
-    LIZ_TRY(liz_gguf_writer_open(&writer, path, err));
+    LIZ_TRY(liz_gguf_writer_open(&writer, files, path, err));
     put_entries(from, writer, dtype);
     for (size_t i = 0; i < liz_gguf_n_tensors(from); i++) {
         const liz_gguf_tensor *t = liz_gguf_tensor_at(from, i);

@@ -155,7 +155,7 @@ static liz_status write_start(trainer *t, liz_error *err)
 {
     liz_gguf_writer *writer;
     LIZ_TRY(check_size(t, err));
-    LIZ_TRY(liz_gguf_writer_open(&writer, t->course.job.start_new, err));
+    LIZ_TRY(liz_gguf_writer_open(&writer, t->course.files, t->course.job.start_new, err));
     liz_status status = t->opts->tokenizer != NULL ? put_tokenizer_of(t, writer, t->opts->tokenizer, err)
                                                    : put_new_tokenizer(t, writer, err);
     status = status ?: liz_model_shape_write(&t->shape, writer, t->opts->common.seed, err);
@@ -345,7 +345,7 @@ static liz_status train(trainer *t, liz_error *err)
     if (t->opts->sample != NULL)
         LIZ_TRY(open_sampler(t, err));
     LIZ_TRY(liz_course_run(&t->course, err));
-    LIZ_TRY(liz_rewrite(t->course.gguf, t->course.tape, t->opts->out, t->dtype, err));
+    LIZ_TRY(liz_rewrite(t->course.gguf, t->course.tape, t->course.files, t->opts->out, t->dtype, err));
     return liz_course_finish(&t->course, err);
 }
 

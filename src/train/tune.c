@@ -189,7 +189,7 @@ static liz_status write_adapter(tuner *t, const char *path, liz_error *err)
     liz_gguf_writer *writer;
     liz_str arch = {"", 0};
     size_t i = 0;
-    LIZ_TRY(liz_gguf_writer_open(&writer, path, err));
+    LIZ_TRY(liz_gguf_writer_open(&writer, t->course.files, path, err));
     liz_gguf_str(t->course.gguf, "general.architecture", &arch);
     liz_gguf_put_str(writer, "general.type", liz_str_of("adapter"));
     liz_gguf_put_str(writer, "general.architecture", arch);

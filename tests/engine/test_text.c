@@ -69,7 +69,7 @@ static liz_vocab *vocab_make(void)
     liz_gguf_writer *w;
     liz_error err;
     const char *path = temp_path("vocab.gguf");
-    assert_int_equal(liz_gguf_writer_open(&w, path, &err), LIZ_OK);
+    assert_int_equal(liz_gguf_writer_open(&w, NULL, path, &err), LIZ_OK);
     liz_gguf_put_str(w, "general.architecture", liz_str_of("none"));
     liz_gguf_put_str(w, "tokenizer.ggml.model", liz_str_of("llama"));
     liz_gguf_put_strs(w, "tokenizer.ggml.tokens", tokens, n);

@@ -175,7 +175,7 @@ static liz_gguf *write_and_open(const char *name, size_t n_floats)
     assert_non_null(data);
     for (size_t i = 0; i < n_floats; i++)
         data[i] = (float)i;
-    assert_int_equal(liz_gguf_writer_open(&writer, temp_path(name), &err), LIZ_OK);
+    assert_int_equal(liz_gguf_writer_open(&writer, NULL, temp_path(name), &err), LIZ_OK);
     liz_gguf_declare_tensor(writer, liz_str_of("t"), LIZ_DTYPE_F32, 1, (uint64_t[]){n_floats});
     assert_int_equal(liz_gguf_writer_begin(writer, &err), LIZ_OK);
     assert_int_equal(liz_gguf_writer_data(writer, data, n_floats * sizeof *data, &err), LIZ_OK);
@@ -257,7 +257,7 @@ static void write_vocabulary(const char *path, size_t n_tokens, size_t n_merges)
         snprintf(texts[i], TEXT_LEN, "%zx", i * 2654435761u % 1000000007u);
         strings[i] = liz_str_of(texts[i]);
     }
-    assert_int_equal(liz_gguf_writer_open(&writer, path, &err), LIZ_OK);
+    assert_int_equal(liz_gguf_writer_open(&writer, NULL, path, &err), LIZ_OK);
     liz_gguf_put_strs(writer, "tokenizer.ggml.tokens", strings, n_tokens);
     liz_gguf_put_strs(writer, "tokenizer.ggml.merges", strings + n_tokens, n_merges);
     assert_int_equal(liz_gguf_writer_begin(writer, &err), LIZ_OK);

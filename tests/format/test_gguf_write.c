@@ -20,7 +20,7 @@ static liz_gguf_writer *writer_new(const char *name)
 {
     liz_gguf_writer *writer = NULL;
     liz_error err;
-    if (liz_gguf_writer_open(&writer, temp_path(name), &err) != LIZ_OK)
+    if (liz_gguf_writer_open(&writer, NULL, temp_path(name), &err) != LIZ_OK)
         fail_msg("%s", err.text);
     return writer;
 }
@@ -220,7 +220,7 @@ static void test_unwritable(void **state)
     (void)state;
     liz_gguf_writer *writer = NULL;
     liz_error err;
-    assert_int_equal(liz_gguf_writer_open(&writer, temp_path("no/such/folder.gguf"), &err), LIZ_E_IO);
+    assert_int_equal(liz_gguf_writer_open(&writer, NULL, temp_path("no/such/folder.gguf"), &err), LIZ_E_IO);
     assert_non_null(strstr(err.text, "folder.gguf"));
 }
 

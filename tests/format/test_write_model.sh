@@ -44,4 +44,4 @@ refuses 'shapes: llama-3.2-1b' 'an unknown shape' enormous Q4_0 "$dir/refused.gg
 refuses 'types: F32' 'a type that cannot be written' tiny IQ1_S "$dir/refused.gguf"
 refuses 'usage' 'a seed that is no number' tiny Q4_0 "$dir/refused.gguf" --seed x
 refuses 'usage' 'no arguments'
-refuses 'cannot be written' 'a folder that is not there' tiny Q4_0 "$dir/none/refused.gguf"
+refuses 'cannot be created' 'a folder that is not there' tiny Q4_0 "$dir/none/refused.gguf"

@@ -55,7 +55,7 @@ int adapter_make(const char *model, const char *to, adapter_plan plan)
     liz_str arch;
     int n = 0;
     bench_weights_init();
-    if (liz_gguf_open(&gguf, model, &err) != LIZ_OK || liz_gguf_writer_open(&w, to, &err) != LIZ_OK)
+    if (liz_gguf_open(&gguf, model, &err) != LIZ_OK || liz_gguf_writer_open(&w, NULL, to, &err) != LIZ_OK)
         fail_msg("%s", err.text);
     assert_true(liz_gguf_str(gguf, "general.architecture", &arch));
     liz_gguf_put_str(w, "general.type", liz_str_of("adapter"));

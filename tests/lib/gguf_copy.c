@@ -132,7 +132,7 @@ void gguf_copy(const char *from, const char *to, gguf_edit e)
     liz_error err;
     liz_gguf *in;
     liz_gguf_writer *w;
-    if (liz_gguf_open(&in, from, &err) != LIZ_OK || liz_gguf_writer_open(&w, to, &err) != LIZ_OK)
+    if (liz_gguf_open(&in, from, &err) != LIZ_OK || liz_gguf_writer_open(&w, NULL, to, &err) != LIZ_OK)
         fail_msg("%s", err.text);
     bench_weights_init();
     for (size_t i = 0; i < liz_gguf_n_entries(in); i++)

@@ -56,7 +56,7 @@ liz_status vocab_open_file(liz_text_vocab **out, put_file *put, liz_error *err)
     liz_gguf_writer *w;
     liz_gguf *gguf;
     const char *path = temp_path("vocab.gguf");
-    must(liz_gguf_writer_open(&w, path, err) == LIZ_OK, err->text);
+    must(liz_gguf_writer_open(&w, NULL, path, err) == LIZ_OK, err->text);
     put(w);
     must(liz_gguf_writer_begin(w, err) == LIZ_OK, err->text);
     must(liz_gguf_writer_finish(w, err) == LIZ_OK, err->text);

@@ -84,7 +84,7 @@ static liz_rope read_keys(const char *type, float factor, float attn_factor, flo
     liz_gguf_writer *w;
     liz_gguf *gguf;
     static liz_error err;
-    assert_int_equal(liz_gguf_writer_open(&w, path, &err), LIZ_OK);
+    assert_int_equal(liz_gguf_writer_open(&w, NULL, path, &err), LIZ_OK);
     liz_gguf_put_str(w, "x.rope.scaling.type", liz_str_of(type));
     liz_gguf_put_f32(w, "x.rope.scaling.factor", factor);
     liz_gguf_put_f32(w, "x.rope.scaling.attn_factor", attn_factor);

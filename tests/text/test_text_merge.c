@@ -124,7 +124,7 @@ static liz_text_vocab *plan_open(const plan *p)
     liz_str tokens[TOKENS_MAX], merges[MERGES_MAX];
     char merge_text[MERGES_MAX][2 * TOKEN_LEN], token_text[TOKENS_MAX][3 * TOKEN_LEN];
     const char *path = temp_path("plan.gguf");
-    assert_int_equal(liz_gguf_writer_open(&w, path, &err), LIZ_OK);
+    assert_int_equal(liz_gguf_writer_open(&w, NULL, path, &err), LIZ_OK);
     for (int i = 0; i < p->n_tokens; i++) {
         char *out = token_text[i];
         for (const char *c = p->token[i]; *c != '\0'; c++)

@@ -94,7 +94,7 @@ static const char *write_vocabulary(liz_buf *bytes)
     liz_str tokens[TOKENS_MAX];
     const char *path = temp_path("random.gguf");
     size_t n = draw_tokens(bytes, tokens);
-    assert_int_equal(liz_gguf_writer_open(&w, path, NULL), LIZ_OK);
+    assert_int_equal(liz_gguf_writer_open(&w, NULL, path, NULL), LIZ_OK);
     liz_gguf_put_str(w, "general.name", liz_str_of(draw(2) ? "phi-3" : "other"));
     liz_gguf_put_str(w, "tokenizer.ggml.model", liz_str_of(models[draw(6)]));
     liz_gguf_put_str(w, "tokenizer.ggml.pre", liz_str_of(pre));

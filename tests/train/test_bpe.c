@@ -105,7 +105,7 @@ static void test_vocabulary(void **state)
     assert_int_equal(liz_bpe_count(bpe, liz_str_of(text), &err), LIZ_OK);
     assert_int_equal(liz_bpe_merge_all(bpe, 300, &err), LIZ_OK);
     liz_bpe_merges(bpe, &n_merges);
-    assert_int_equal(liz_gguf_writer_open(&writer, path, &err), LIZ_OK);
+    assert_int_equal(liz_gguf_writer_open(&writer, NULL, path, &err), LIZ_OK);
     liz_gguf_put_str(writer, "general.architecture", liz_str_of("llama"));
     assert_int_equal(liz_bpe_put(bpe, writer, specials, 2, 0, &err), LIZ_OK);
     assert_int_equal(liz_gguf_writer_begin(writer, &err), LIZ_OK);

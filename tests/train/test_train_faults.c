@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-enum { CALLS_MAX = 400 };
+enum { CALLS_MAX = 1000 };
 
 static char data_name[] = "data.txt", *data[] = {data_name};
 
@@ -56,10 +56,17 @@ static liz_hash out_hash(void)
 
 static void clear(void)
 {
-    static const char *const names[] = {"out.gguf",           "out.gguf.lizzie",     "out.gguf.lizzie.tmp",
-                                        "out.gguf.start",     "out.gguf.checkpoint", "out.gguf.checkpoint.tmp",
-                                        "log.jsonl",          "curve.svg",           "out.gguf.part",
-                                        "out.gguf.start.part"};
+    static const char *const names[] = {"out.gguf",
+                                        "out.gguf.lizzie",
+                                        "out.gguf.lizzie.tmp",
+                                        "out.gguf.start",
+                                        "out.gguf.checkpoint",
+                                        "out.gguf.checkpoint.tmp",
+                                        "log.jsonl",
+                                        "curve.svg",
+                                        "out.gguf.part",
+                                        "out.gguf.start.new",
+                                        "out.gguf.start.new.part"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         unlink(names[i]);
 }
@@ -86,18 +93,22 @@ static void test_threads(void **state)
 static void test_disk(void **state)
 {
     (void)state;
-    static const sim_manner manners[] = {SIM_ENOSPC, SIM_FULL, SIM_TORN, SIM_DEATH};
+    static const sim_manner manners[] = {SIM_ENOSPC, SIM_FULL, SIM_TORN, SIM_DEATH, SIM_POWER};
     liz_hash peace = in_peace();
     for (size_t m = 0; m < sizeof manners / sizeof *manners; m++) {
         int n_hits = 0, n_steps_saved = 0;
+        bool hit = true;
         for (long at = 1; at < CALLS_MAX; at += getenv("LIZZIE_TEST_LONG") != NULL ? 1 : 7) {
             liz_error err;
             clear();
             liz_status status = run(sim_disk_begin(manners[m], at), 1, &err);
-            bool hit = sim_disk_hit();
+            hit = sim_disk_hit();
+            if (manners[m] == SIM_POWER)
+                sim_disk_lose((uint64_t)at);
             sim_disk_end();
             if (!hit) {
                 assert_int_equal(status, LIZ_OK);
+                assert_true(liz_hash_eq(out_hash(), peace));
                 break;
             }
             n_hits++;
@@ -110,7 +121,7 @@ static void test_disk(void **state)
         }
         printf("# %s: %d places, in %d of them a checkpoint was there\n", sim_manner_name(manners[m]), n_hits,
                n_steps_saved);
-        assert_true(n_hits >= 5 && n_steps_saved >= 2);
+        assert_true(n_hits >= 5 && n_steps_saved >= 2 && !hit);
     }
 }
 

@@ -393,7 +393,7 @@ static const char *unknown_make(const char *name, uint32_t value)
 {
     liz_gguf_writer *w;
     const char *path = temp_path(name);
-    assert_int_equal(liz_gguf_writer_open(&w, path, NULL), LIZ_OK);
+    assert_int_equal(liz_gguf_writer_open(&w, NULL, path, NULL), LIZ_OK);
     liz_gguf_put_str(w, "general.architecture", liz_str_of("mystery"));
     liz_gguf_put_u32(w, "mystery.block_count", value);
     liz_gguf_put_f32(w, "mystery.epsilon", 0.1f);

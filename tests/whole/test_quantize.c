@@ -195,7 +195,7 @@ static void test_split(void **state)
         char name[64];
         snprintf(name, sizeof name, "split-%05d-of-00002.gguf", part + 1);
         snprintf(path[part], sizeof path[part], "%s", temp_path(name));
-        assert_int_equal(liz_gguf_writer_open(&writer, path[part], NULL), LIZ_OK);
+        assert_int_equal(liz_gguf_writer_open(&writer, NULL, path[part], NULL), LIZ_OK);
         for (size_t i = 0; i < liz_gguf_n_entries(whole) && part == 0; i++)
             liz_gguf_put_entry(writer, liz_gguf_entry_at(whole, i));
         liz_gguf_put_u32(writer, "Split.no", (uint32_t)part);
@@ -290,7 +290,7 @@ static const char *imatrix_of(const char *tensor, size_t n, float value)
 {
     const char *path = temp_path("odd.im");
     liz_gguf_writer *writer;
-    assert_int_equal(liz_gguf_writer_open(&writer, path, NULL), LIZ_OK);
+    assert_int_equal(liz_gguf_writer_open(&writer, NULL, path, NULL), LIZ_OK);
     liz_gguf_put_str(writer, "general.type", liz_str_of("imatrix"));
     liz_gguf_declare_tensor(writer, liz_str_of(tensor), LIZ_DTYPE_F32, 2, (uint64_t[]){1, n});
     assert_int_equal(liz_gguf_writer_begin(writer, NULL), LIZ_OK);
@@ -338,7 +338,7 @@ static void make_uneven(const char *from, const char *to)
     liz_gguf *gguf;
     liz_gguf_writer *writer;
     assert_int_equal(liz_gguf_open(&gguf, from, NULL), LIZ_OK);
-    assert_int_equal(liz_gguf_writer_open(&writer, to, NULL), LIZ_OK);
+    assert_int_equal(liz_gguf_writer_open(&writer, NULL, to, NULL), LIZ_OK);
     for (size_t i = 0; i < liz_gguf_n_entries(gguf); i++)
         liz_gguf_put_entry(writer, liz_gguf_entry_at(gguf, i));
     for (size_t i = 0; i < liz_gguf_n_tensors(gguf); i++) {
