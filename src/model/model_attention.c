@@ -76,6 +76,15 @@ static void store_kv(const liz_worker *w, int layer, size_t t, const float *k, c
     }
 }
 
+/* All query heads of one token. */
+static void grow_queries(const liz_worker *w, size_t t, float *q, size_t n)
+{
+    const liz_model *m = w->m;
+    float scale = liz_query_growth_at(&m->h.query_growth, m->tokens[t].pos);
+    if (scale != 1)
+        m->kernel.scale(q, scale, n, q);
+}
+
 /* Biases, head norms and positions of one token's queries, keys and values; keys and values go to the cache. */
 static void finish_qkv(const liz_worker *w, int layer, size_t t)
 {
@@ -87,6 +96,7 @@ static void finish_qkv(const liz_worker *w, int layer, size_t t)
     add_bias(m, &l->k, 0, k);
     add_bias(m, &l->v, 0, v);
     turn_heads(w, layer, &l->q_norm, t, q, m->h.n_head);
+    grow_queries(w, t, q, (size_t)l->q.matrix.n_out);
     turn_heads(w, layer, &l->k_norm, t, k, m->h.n_head_kv);
     store_kv(w, layer, t, k, v);
 }

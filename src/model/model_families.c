@@ -24,7 +24,7 @@ static void gemma3_defaults(liz_hparams *h)
 
 static const liz_family families[] = {
     {.arch = "llama", .rope = LIZ_ROPE_NORM, .router = LIZ_ROUTER_SOFTMAX, .router_norm = true},
-    {.arch = "mistral3", .rope = LIZ_ROPE_NORM},
+    {.arch = "mistral3", .rope = LIZ_ROPE_NORM, .reads = LIZ_READS_QUERY_GROWTH},
     {.arch = "qwen2", .rope = LIZ_ROPE_NEOX},
     {.arch = "qwen3", .rope = LIZ_ROPE_NEOX, .head_norm = LIZ_HEAD_NORM_EACH},
     {.arch = "qwen3moe",

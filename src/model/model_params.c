@@ -19,8 +19,8 @@ static const struct {
     {"embedding_scale", LIZ_READS_SCALES, offsetof(liz_hparams, embd_scale), false},
     {"residual_scale", LIZ_READS_SCALES, offsetof(liz_hparams, residual_scale), false},
     {"logit_scale", LIZ_READS_SCALES, offsetof(liz_hparams, logit_divisor), false},
+    {"attention.temperature_scale", LIZ_READS_QUERY_GROWTH, offsetof(liz_hparams, query_growth.beta), false},
     {"attention.clamp_kqv", 0, 0, false},
-    {"attention.temperature_scale", 0, 0, false},
     {"attention.max_alibi_bias", 0, 0, false},
     {"attention.output_scale", 0, 0, false},
     {"attention.value_scale", 0, 0, false},
@@ -105,6 +105,17 @@ static void read_positions(liz_keys *k, liz_hparams *h)
         liz_keys_fail(k, LIZ_E_UNSUPPORTED, "rope.dimension_count_swa", "layers that differ are not supported");
 }
 
+/* Where queries grow, the original context has to be there: no other length may stand in for it. */
+static void read_query_growth(liz_keys *k, liz_hparams *h)
+{
+    const char *n_ctx = "rope.scaling.original_context_length";
+    if (h->query_growth.beta == 0)
+        return;
+    h->query_growth.n_ctx = (int32_t)liz_keys_optional(k, n_ctx, 0, INT32_MAX);
+    if (h->query_growth.n_ctx == 0)
+        liz_keys_fail(k, LIZ_E_FORMAT, n_ctx, "is missing or 0, and attention.temperature_scale needs it");
+}
+
 static void read_experts(liz_keys *k, liz_hparams *h)
 {
     h->n_expert = (int)liz_keys_optional(k, "expert_count", 0, LIZ_EXPERTS_MAX);
@@ -149,6 +160,7 @@ liz_status liz_hparams_read(liz_hparams *h, const liz_gguf *gguf, liz_error *err
     read_settings(&k, h);
     read_windows(&k, h);
     read_positions(&k, h);
+    read_query_growth(&k, h);
     read_experts(&k, h);
     bool layer_norm = h->family->norm == LIZ_NORM_LAYER;
     h->norm_eps = (float)liz_keys_positive(

@@ -38,6 +38,7 @@ enum {
     LIZ_READS_SCALES = 4, /* of embedding, residual, attention and logits (which are divided) */
     LIZ_READS_ATTN_SCALE = 8,
     LIZ_READS_ROPE_SWITCH = 16, /* rope.scaling.finetuned false: no positions */
+    LIZ_READS_QUERY_GROWTH = 32,
 };
 
 typedef struct liz_hparams liz_hparams;
@@ -90,6 +91,7 @@ struct liz_hparams {
     int32_t window;                    /* tokens, itself included, that a token of a windowed layer sees; 0: none */
     liz_rope rope[2];                  /* of layers without and with a window */
     int n_rope;                        /* 1 where both are the same; 0: no rotary positions */
+    liz_query_growth query_growth;     /* beta 0: none */
     int n_expert, n_expert_used, n_ff_expert; /* 0: no experts */
     liz_router_kind router;
     bool router_norm;

@@ -41,6 +41,13 @@ void liz_rope_read(liz_keys *k, int n_embd_k, int32_t n_ctx_train, liz_rope *out
     *out = r;
 }
 
+float liz_query_growth_at(const liz_query_growth *g, int32_t position)
+{
+    if (g->beta == 0 || position < g->n_ctx)
+        return 1;
+    return (float)(1 + (double)g->beta * liz_angle_log(1 + position / g->n_ctx));
+}
+
 /* The pair that turns `turns` times within the original context. */
 static double pair_of_turns(const liz_rope *r, double turns)
 {

@@ -25,4 +25,14 @@ void liz_rope_read(liz_keys *keys, int n_embd_k, int32_t n_ctx_train, liz_rope *
 LIZ_MUST_CHECK liz_status liz_rope_fill(const liz_rope *rope, const float *factors, int32_t n_ctx, double *freqs,
                                         liz_error *err);
 
+/* Queries that grow with every further stretch of `n_ctx` positions, so that attention stays as sharp among more keys:
+ * at position p they are multiplied, after the rotation, by 1 + beta * ln(1 + floor(p / n_ctx)). */
+typedef struct liz_query_growth {
+    float beta; /* 0: they do not grow */
+    int32_t n_ctx;
+} liz_query_growth;
+
+/* Computed in double and rounded once; 1 in the first stretch. */
+float liz_query_growth_at(const liz_query_growth *growth, int32_t position);
+
 #endif

@@ -119,8 +119,9 @@ static liz_tensor_id norm(builder *b, liz_tensor_id x, const char *tensor, const
 
 /* ---- A layer ---- */
 
-/* Queries or keys: norm and positions of their heads. */
-static liz_tensor_id turn(builder *b, liz_tensor_id x, const char *tensor, const liz_norm *n, int n_head)
+/* Queries or keys: norm and positions of their heads, and how they grow. */
+static liz_tensor_id turn(builder *b, liz_tensor_id x, const char *tensor, const liz_norm *n, int n_head,
+                          const liz_query_growth *growth)
 {
     const liz_hparams *h = &b->g->h;
     size_t hd = (size_t)h->n_embd_k;
@@ -136,7 +137,8 @@ static liz_tensor_id turn(builder *b, liz_tensor_id x, const char *tensor, const
                           .n_embd = h->n_embd_k,
                           .shape = {h->rope[which].n_dims, h->family->rope == LIZ_ROPE_NEOX},
                           .frequencies = b->g->frequencies[which],
-                          .gain = (float)h->rope[which].magnitude};
+                          .gain = (float)h->rope[which].magnitude,
+                          .growth = growth};
     return liz_tape_rope(b->g->tape, x, &plan);
 }
 
@@ -146,8 +148,8 @@ static liz_tensor_id attention(builder *b, liz_tensor_id x)
     const liz_layer *l = &b->g->w.layers[b->layer];
     liz_tensor_id q = linear(b, x, "attn_q", &l->q, LIZ_LORA_Q), k = linear(b, x, "attn_k", &l->k, LIZ_LORA_K);
     liz_tensor_id v = linear(b, x, "attn_v", &l->v, LIZ_LORA_V);
-    q = turn(b, q, "attn_q_norm", &l->q_norm, h->n_head);
-    k = turn(b, k, "attn_k_norm", &l->k_norm, h->n_head_kv);
+    q = turn(b, q, "attn_q_norm", &l->q_norm, h->n_head, &h->query_growth);
+    k = turn(b, k, "attn_k_norm", &l->k_norm, h->n_head_kv, NULL);
     liz_attend_shape shape = {.n_head = h->n_head,
                               .n_head_kv = h->n_head_kv,
                               .n_embd = h->n_embd_k,

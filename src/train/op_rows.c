@@ -132,6 +132,17 @@ static void prepare_angles(const liz_tape *tape, const liz_rope_plan *plan, floa
     }
 }
 
+/* Grows what has been turned; and gradients, which come back the same way. */
+static void grow(const liz_tape *tape, const liz_query_growth *growth, float *x, size_t width, span s)
+{
+    size_t segment = 0;
+    for (size_t t = s.begin; t < s.end; t++) {
+        float scale = liz_query_growth_at(growth, (int32_t)position_of(tape, t, &segment));
+        if (scale != 1)
+            tape->kernel.scale(x + t * width, scale, width, x + t * width);
+    }
+}
+
 static void turn(liz_tape *tape, const liz_op *op, float *x, size_t width, bool back, span s)
 {
     const liz_rope_plan *plan = &op->rope;
@@ -144,6 +155,8 @@ static void turn(liz_tape *tape, const liz_op *op, float *x, size_t width, bool 
         for (int h = 0; h < plan->n_head; h++)
             tape->kernel.rope(x + t * width + (size_t)(h * plan->n_embd), cos, back ? minus : sin, plan->shape);
     }
+    if (plan->growth != NULL)
+        grow(tape, plan->growth, x, width, s);
 }
 
 void liz_op_rope_forward(liz_tape *tape, const liz_op *op, int member, int n_members)

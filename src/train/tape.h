@@ -64,8 +64,9 @@ typedef struct liz_attend_shape {
 typedef struct liz_rope_plan {
     int n_head, n_embd; /* elements of a head */
     liz_rope_shape shape;
-    const double *frequencies; /* [shape.n_dims / 2] radians a position; borrowed */
-    float gain;                /* of cos and sin */
+    const double *frequencies;             /* [shape.n_dims / 2] radians a position; borrowed */
+    float gain;                            /* of cos and sin */
+    const struct liz_query_growth *growth; /* what is turned grows so, too; NULL: it does not; borrowed */
 } liz_rope_plan;
 
 /* The matrices of experts: those of the first, frozen in the file, the others' `step` rows further on; biases (may be

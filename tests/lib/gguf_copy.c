@@ -30,6 +30,11 @@ static const gguf_change *change_of(const gguf_edit *e, liz_str key)
     return NULL;
 }
 
+static bool is_kept(const gguf_edit *e, liz_str key)
+{
+    return change_of(e, key) == NULL && (e->drop_key == NULL || !liz_str_is(key, e->drop_key));
+}
+
 static void put_changes(liz_gguf_writer *w, const gguf_edit *e)
 {
     for (const gguf_change *c = e->changes; c != NULL && c->key != NULL; c++) {
@@ -112,6 +117,10 @@ static void write_tensor(liz_gguf_writer *w, const gguf_edit *e, const copied *t
         memcpy(data + 2 * i * half, t->gate->data + i * half, half);
         memcpy(data + (2 * i + 1) * half, t->from->data + i * half, half);
     }
+    bool is_scaled = e->scaled != NULL && strstr(t->name, e->scaled) != NULL;
+    assert_true(!is_scaled || t->dtype == LIZ_DTYPE_F32);
+    for (size_t i = 0; is_scaled && i < n / sizeof(float); i++)
+        ((float *)(void *)data)[i] *= e->scale;
     if (e->poison != NULL && strcmp(t->name, e->poison) == 0)
         memcpy(data, &(float){NAN}, sizeof(float));
     assert_int_equal(liz_gguf_writer_data(w, data, n, err), LIZ_OK);
@@ -136,7 +145,7 @@ void gguf_copy(const char *from, const char *to, gguf_edit e)
         fail_msg("%s", err.text);
     bench_weights_init();
     for (size_t i = 0; i < liz_gguf_n_entries(in); i++)
-        if (change_of(&e, liz_gguf_entry_at(in, i)->key) == NULL)
+        if (is_kept(&e, liz_gguf_entry_at(in, i)->key))
             liz_gguf_put_entry(w, liz_gguf_entry_at(in, i));
     put_changes(w, &e);
     size_t n_in = liz_gguf_n_tensors(in), n = 0;

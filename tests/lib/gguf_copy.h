@@ -16,6 +16,7 @@ typedef struct gguf_change {
 
 typedef struct gguf_edit {
     const gguf_change *changes; /* may be NULL */
+    const char *drop_key;
     const char *drop_tensor, *rename_tensor, *rename_to;
     liz_dtype dtype;    /* of random matrices in place of the file's, where rows are whole blocks; see `randomise` */
     bool randomise;     /* replaces the matrices of layers and output */
@@ -23,6 +24,8 @@ typedef struct gguf_edit {
     bool merge_gate_up; /* experts' gate and up become one tensor each layer, ffn_gate_up_exps */
     int n_dim;          /* that matrices [n_out, n_in] are written with, those added being 1; 0: as they are */
     const char *poison; /* the tensor whose first value becomes not a number */
+    const char *scaled; /* F32 tensors whose names contain this are multiplied by `scale` */
+    float scale;
 } gguf_edit;
 
 /* Writes the file at `from` with the edit to `to`; fails the test when it cannot. Bytes depend on the arguments alone.

@@ -27,6 +27,7 @@ typedef struct shape {
     liz_hparams experts; /* n_expert 0: none */
     size_t rank;         /* of the experts' adapters; 0: none */
     bool oai, sinks;
+    liz_query_growth growth;
 } shape;
 
 static const shape shapes[] = {
@@ -34,7 +35,7 @@ static const shape shapes[] = {
     {"gpt2", 40, 56, 10, 0, 4, 4, .layer_norm = true, .gelu = true, .biases = true, .embed_scale = 1,
      .residual_scale = 1, .logit_scale = 1},
     {"caps", 32, 40, 16, 20, 2, 1, .qk_norm = true, .neox = true, .softcap = 3, .final_cap = 4, .embed_scale = 2.5f,
-     .residual_scale = 0.5f, .logit_scale = 0.7f},
+     .residual_scale = 0.5f, .logit_scale = 0.7f, .growth = {0.3f, 8}},
     {"experts", 32, 24, 8, 0, 4, 2, .tied = true, .embed_scale = 1, .residual_scale = 1, .logit_scale = 1,
      .experts =
          {.n_expert = 5, .n_expert_used = 2, .router = LIZ_ROUTER_SOFTMAX, .router_norm = true, .expert_scale = 1}},
@@ -106,8 +107,10 @@ static void build(liz_tape *tape, const shape *s, weights *w)
     size_t q = (size_t)s->n_head * s->hd, kv = (size_t)s->n_head_kv * s->hd, n = s->n_embd;
     for (size_t i = 0; i < s->hd / 2; i++)
         frequencies[i] = pow(100.0, -(double)i / (double)(s->hd / 2));
-    liz_rope_plan rope = {s->n_head, (int)s->hd, {(int)s->hd, s->neox}, frequencies, 1.0f}, rope_k = rope;
+    liz_rope_plan rope = {s->n_head, (int)s->hd, {(int)s->hd, s->neox}, frequencies, 1.0f, &s->growth};
+    liz_rope_plan rope_k = rope;
     rope_k.n_head = s->n_head_kv;
+    rope_k.growth = NULL;
     liz_attend_shape attend = {s->n_head, s->n_head_kv,          (int)s->hd, 0.4f, s->softcap,
                                s->window, s->sinks ? sink : NULL};
     w->embed = liz_tape_param(tape, "embed", N_VOCAB, n, true);
@@ -206,6 +209,14 @@ static void d_rope(const shape *s, double *x, int n_head, size_t position)
             *a = u;
             *b = v;
         }
+}
+
+static void d_grow(const shape *s, double *q, size_t position)
+{
+    double beta = (double)s->growth.beta,
+           scale = beta > 0 ? 1 + beta * log(1 + floor((double)position / s->growth.n_ctx)) : 1;
+    for (size_t i = 0; i < (size_t)s->n_head * s->hd; i++)
+        q[i] *= scale;
 }
 
 static double d_cap(double x, double cap) { return cap > 0 ? cap * tanh(x / cap) : x; }
@@ -333,6 +344,7 @@ static double d_loss(const shape *s, const weights *w, const liz_train_batch *b)
                     d_norm(d.k[t] + (size_t)i * s->hd, a->k_norm, NULL, false, s->hd, d.k[t] + (size_t)i * s->hd);
                 d_rope(s, d.q[t], s->n_head, t - b->segments[g].begin);
                 d_rope(s, d.k[t], s->n_head_kv, t - b->segments[g].begin);
+                d_grow(s, d.q[t], t - b->segments[g].begin);
             }
         for (size_t g = 0; g < b->n_segments; g++)
             for (size_t t = b->segments[g].begin; t < b->segments[g].begin + b->segments[g].n; t++) {

@@ -1,6 +1,7 @@
 /* test_graph.c - a family's tape computes what the family is: its loss on the reference sequences is that of the
  * reference logits, and an adapter that is still zero changes nothing. */
 #include "../lib/gguf_copy.h"
+#include "../lib/model_bed.h"
 #include "../lib/temp_dir.h"
 #include "train/graph.h"
 
@@ -112,6 +113,32 @@ static void test_families(void **state)
     }
 }
 
+/* Queries that grow beyond the trained context do so on the tape as in a step of the engine. */
+static void test_query_growth(void **state)
+{
+    (void)state;
+    if (access(FOLDER, R_OK) != 0) {
+        fprintf(stderr, "# SKIPPED: %s is not there\n", FOLDER);
+        skip();
+    }
+    static const gguf_change changes[] = {
+        {.key = "mistral3.attention.temperature_scale", .type = LIZ_GGUF_F32, .f32 = 2},
+        {.key = "mistral3.rope.scaling.original_context_length", .type = LIZ_GGUF_U32, .u32 = 8},
+        {.key = NULL}};
+    const char *grown = temp_path("grown.gguf");
+    gguf_copy(FOLDER "mistral3-dense.gguf", grown, (gguf_edit){.changes = changes});
+    reference r = reference_read("mistral3-dense");
+    double plain = reference_loss(&r);
+    bed_opts o = {.tier = liz_cpu_tier_best(), .n_threads = 1, .cache_type = LIZ_CACHE_F32};
+    r.logits = bed_logits(grown, r.tokens, r.n_tok, 0, o);
+    double wanted = reference_loss(&r), loss = tape_loss(grown, &r, 4, LIZ_LORA_ALL, true);
+    printf("# growing queries: loss %.6f, on the tape %.6f; of queries that do not grow %.6f\n", wanted, loss, plain);
+    assert_true(fabs(loss - wanted) < 2e-5 * wanted);
+    assert_true(fabs(plain - wanted) > 1e-3 * wanted);
+    free(r.logits);
+    free(r.bytes);
+}
+
 /* Experts whose gate and up are one tensor: their attention can be adapted, they cannot. */
 static void test_joined_experts(void **state)
 {
@@ -171,7 +198,7 @@ static int close_team(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_families), cmocka_unit_test(test_joined_experts),
-                                       cmocka_unit_test(test_dimensions_of_one)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_families), cmocka_unit_test(test_query_growth),
+                                       cmocka_unit_test(test_joined_experts), cmocka_unit_test(test_dimensions_of_one)};
     return cmocka_run_group_tests(tests, open_team, close_team);
 }
