@@ -52,7 +52,7 @@ static const liz_family families[] = {
      .window_rope_plain = true,
      .reads = LIZ_READS_LOGIT_SOFTCAP | LIZ_READS_ATTN_SCALE,
      .defaults = gemma3_defaults},
-    {.arch = "phi3", .rope = LIZ_ROPE_NEOX, .window_period = 1},
+    {.arch = "phi3", .rope = LIZ_ROPE_NEOX, .window_period = LIZ_WINDOW_EVERYWHERE},
     {.arch = "olmo2",
      .rope = LIZ_ROPE_NEOX,
      .norm_place = LIZ_NORM_AFTER,
@@ -72,7 +72,7 @@ static const liz_family families[] = {
      .ffn = LIZ_FFN_GELU,
      .ungated = true,
      .rope = LIZ_ROPE_NEOX,
-     .window_period = 1},
+     .window_period = LIZ_WINDOW_EVERYWHERE},
 };
 
 const liz_family *liz_family_find(liz_str arch)

@@ -79,7 +79,7 @@ static void read_windows(liz_keys *k, liz_hparams *h)
     for (int i = 0; i < h->n_layer; i++) {
         if (is_array && !liz_keys_element(k, pattern, (size_t)i, &flag))
             liz_keys_fail(k, LIZ_E_FORMAT, pattern, "has fewer elements than there are layers");
-        h->layers[i].windowed = is_array ? flag != 0 : period == 1 || i % period != period - 1;
+        h->layers[i].windowed = is_array ? flag != 0 : i % period != period - 1;
     }
     if (liz_keys_optional(k, "attention.key_length_swa", h->n_embd_k, INT32_MAX) != h->n_embd_k ||
         liz_keys_optional(k, "attention.value_length_swa", h->n_embd_v, INT32_MAX) != h->n_embd_v)

@@ -56,7 +56,7 @@ typedef struct liz_family {
     bool router_norm;       /* weights of the chosen experts are made to sum to 1 */
     liz_rope_kind rope;
     int rope_skip;           /* every so-many-th layer has no rotary positions; 0: all have */
-    int window_period;       /* every so-many-th layer sees all, the others a window; 1: all a window; 0: no windows */
+    int window_period;       /* every so-many-th layer sees all, the others a window; or EVERYWHERE; 0: no windows */
     double window_rope_base; /* rope base of layers with a window; 0: as the others */
     bool window_rope_plain;  /* layers with a window do not scale positions */
     bool positions;          /* learned: position_embd */
@@ -73,6 +73,9 @@ enum {
     LIZ_EMBD_MAX = 1 << 20,
     LIZ_CTX_MAX = 1 << 26
 };
+
+/* The window_period of families all of whose layers have a window: past the last layer there may be. */
+enum { LIZ_WINDOW_EVERYWHERE = LIZ_LAYERS_MAX + 1 };
 
 /* In what layers differ from each other. */
 typedef struct liz_layer_kind {

@@ -63,10 +63,12 @@ static const published models[] = {
     {"Granite 3.3 2B", "granite", 40, 2048, 32, 64, .layers = "a"},
     {"StarCoder2 3B", "starcoder2", 30, 3072, 24, 128, .window_key = 4096, .layers = "w", .window = 4096,
      .window_base = 500000},
-    /* a file may say which of its layers see all: every so-many-th */
+    /* a file may say which of its layers see all: every so-many-th; every first one, all of them */
     {"every 3rd", "gemma3", 26, 1152, 4, 256, .window_key = 512, .period_key = 3, .layers = "wwa", .window = 512,
      .window_base = 10000, .embd_scaled = true, .window_plain = true},
     {"every 7th", "gpt-oss", 24, 2880, 64, 64, .window_key = 128, .period_key = 7, .layers = "wwwwwwa", .window = 128,
+     .window_base = 500000},
+    {"every one", "starcoder2", 30, 3072, 24, 128, .window_key = 4096, .period_key = 1, .layers = "a", .window = 4096,
      .window_base = 500000},
 };
 
