@@ -43,6 +43,7 @@ static void put_changes(liz_gguf_writer *w, const gguf_edit *e)
             flags[i] = c->u32 >> i & 1;
         switch (c->type) {
         case LIZ_GGUF_F32: liz_gguf_put_f32(w, c->key, c->f32); break;
+        case LIZ_GGUF_BOOL: liz_gguf_put_bool(w, c->key, c->u32 != 0); break;
         case LIZ_GGUF_STRING: liz_gguf_put_str(w, c->key, liz_str_of(c->text)); break;
         case LIZ_GGUF_ARRAY: liz_gguf_put_array(w, c->key, LIZ_GGUF_BOOL, flags, c->n_array); break;
         default: liz_gguf_put_u32(w, c->key, c->u32); break;
@@ -136,6 +137,16 @@ static void declare(liz_gguf_writer *w, const gguf_edit *e, const copied *t)
     liz_gguf_declare_tensor(w, liz_str_of(t->name), t->dtype, n_dim + n_more, shape);
 }
 
+/* "blk.0.attn_q.weight" becomes "blk.2.attn_q.weight"; false where it is of no layer. */
+static bool renumber(copied *t, int n_more)
+{
+    char part[96];
+    int layer;
+    if (sscanf(t->name, "blk.%d.%95s", &layer, part) != 2)
+        return false;
+    return snprintf(t->name, sizeof t->name, "blk.%d.%s", layer + n_more, part) < (int)sizeof t->name;
+}
+
 void gguf_copy(const char *from, const char *to, gguf_edit e)
 {
     liz_error err;
@@ -149,13 +160,15 @@ void gguf_copy(const char *from, const char *to, gguf_edit e)
             liz_gguf_put_entry(w, liz_gguf_entry_at(in, i));
     put_changes(w, &e);
     size_t n_in = liz_gguf_n_tensors(in), n = 0;
-    copied *tensors = calloc(n_in, sizeof *tensors);
-    for (size_t i = 0; i < n_in; i++) {
-        const liz_gguf_tensor *t = liz_gguf_tensor_at(in, i);
+    copied *tensors = calloc(2 * n_in, sizeof *tensors);
+    for (size_t i = 0; i < (e.layers_again > 0 ? 2 : 1) * n_in; i++) {
+        const liz_gguf_tensor *t = liz_gguf_tensor_at(in, i % n_in);
         bool is_gate = memmem(t->name.p, t->name.n, "ffn_gate_exps", 13) != NULL;
         if ((e.drop_tensor != NULL && liz_str_is(t->name, e.drop_tensor)) || (e.merge_gate_up && is_gate))
             continue;
         plan_tensor(&e, in, t, &tensors[n]);
+        if (i >= n_in && !renumber(&tensors[n], e.layers_again))
+            continue;
         declare(w, &e, &tensors[n++]);
     }
     if (liz_gguf_writer_begin(w, &err) != LIZ_OK)

@@ -7,7 +7,7 @@
 /* A key with another value, or one more key. */
 typedef struct gguf_change {
     const char *key;    /* NULL ends a list */
-    liz_gguf_type type; /* U32, F32, STRING, or ARRAY: n_array truth values, the bits of u32 */
+    liz_gguf_type type; /* U32, F32, STRING, BOOL (u32), or ARRAY: n_array truth values, the bits of u32 */
     uint32_t u32;
     float f32;
     const char *text;
@@ -26,6 +26,7 @@ typedef struct gguf_edit {
     const char *poison; /* the tensor whose first value becomes not a number */
     const char *scaled; /* F32 tensors whose names contain this are multiplied by `scale` */
     float scale;
+    int layers_again; /* the file's layers a second time, numbered from here; 0: not */
 } gguf_edit;
 
 /* Writes the file at `from` with the edit to `to`; fails the test when it cannot. Bytes depend on the arguments alone.
