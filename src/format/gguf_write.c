@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { ALIGNMENT = LIZ_GGUF_ALIGNMENT_DEFAULT, PENDING_BYTES = LIZ_OR_TINY(1 << 20, 24) };
+enum { ALIGNMENT = LIZ_GGUF_ALIGNMENT_DEFAULT, PENDING_BYTES = LIZ_OR_TINY(1 << 20, 4096) };
 #define HEAD_BYTES_MAX ((size_t)1 << 31)
 
 typedef struct declared {
