@@ -23,7 +23,7 @@ static const liz_json *line_of(const char *path, size_t i, liz_arena *arena)
 
 static size_t number(const liz_json *object, const char *key)
 {
-    double value;
+    double value = 0;
     const liz_json *member = liz_json_member(object, key);
     if (member == NULL || !liz_json_double(member, &value))
         fail_msg("no number %s in %.*s", key, LIZ_STR_ARG(object->source));
