@@ -13,7 +13,7 @@ static liz_status render(const liz_jinja *jinja, const liz_json *object, bool is
     liz_error err;
     liz_buf_init(out, 1 << 28);
     liz_buf_init(data, 1 << 28);
-    liz_status status = liz_jinja_render(jinja, &(liz_jinja_vars){object, is_data}, 1, &now, out, data, &err);
+    liz_status status = liz_jinja_render(jinja, &(liz_jinja_vars){object, is_data}, 1, &now, NULL, out, data, &err);
     FUZZ_CHECK(status == LIZ_OK || (err.code == status && err.line > 0));
     return status;
 }

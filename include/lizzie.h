@@ -254,8 +254,8 @@ typedef struct liz_logit_bias {
 } liz_logit_bias;
 
 /* Zero in any field turns that step off, or stands for the value given beside it; all zero is greedy. The order of the
- * steps and the draws are defined in docs/sampling.md. Ties go to the lowest id. In brackets stands
- * what else a field may be, both ends included. */
+ * steps and the draws are defined in docs/sampling.md. Ties go to the lowest id. In brackets stands what else a field
+ * may be, both ends included. */
 typedef struct liz_sampling {
     float temperature;       /* [1e-6, 1e6]; 0: greedy, the likeliest token after the steps that apply */
     int32_t top_k;           /* [1, 2^31 - 1] */

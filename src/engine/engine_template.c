@@ -63,8 +63,8 @@ static liz_status read_now(const char *text, struct tm *now, liz_error *err)
 typedef struct rendering {
     struct tm now;
     unsigned flags;
-    uint64_t *n_steps;
-    bool tries; /* it is to find out what the template takes */
+    uint64_t *n_steps; /* NULL: all that one rendering may take */
+    bool tries;        /* it is to find out what the template takes */
     liz_arena arena;
     liz_buf text, data;
 } rendering;
@@ -83,12 +83,16 @@ static liz_status render(const liz_template *t, liz_str variables, rendering *r,
     const liz_json *tools = liz_json_member(json, "tools");
     bool with_tools = t->with_tools != NULL && tools != NULL && tools->type != LIZ_JSON_NULL;
     const liz_jinja *jinja = with_tools ? t->with_tools : t->plain;
-    return at_line(liz_jinja_render_within(jinja, vars, 2, &r->now, r->n_steps, &r->text, &r->data, err), err);
+    return at_line(liz_jinja_render(jinja, vars, 2, &r->now, r->n_steps, &r->text, &r->data, err), err);
 }
 
-/* Takes what `r` holds. */
-static liz_status render_into(const liz_template *t, liz_str variables, rendering *r, liz_rendered *out, liz_error *err)
+static liz_status render_into(const liz_template *t, liz_str variables, const char *now, rendering *r,
+                              liz_rendered *out, liz_error *err)
 {
+    r->arena.size_max = variables_memory_max;
+    r->text.len_max = r->data.len_max = rendered_max;
+    *out = (liz_rendered){0};
+    LIZ_TRY(read_now(now, &r->now, err));
     liz_status status = render(t, variables, r, err);
     liz_arena_free(&r->arena);
     liz_buf_putc(&r->text, '\0');
@@ -107,27 +111,14 @@ static liz_status render_into(const liz_template *t, liz_str variables, renderin
 liz_status liz_template_render(const liz_template *t, const char *variables, size_t n_variables, const char *now,
                                unsigned flags, liz_rendered *out, liz_error *err)
 {
-    uint64_t n_steps = liz_jinja_steps_max();
-    rendering r = {.flags = flags,
-                   .n_steps = &n_steps,
-                   .arena = {.size_max = variables_memory_max},
-                   .text = {.len_max = rendered_max},
-                   .data = {.len_max = rendered_max}};
-    *out = (liz_rendered){0};
-    LIZ_TRY(read_now(now, &r.now, err));
-    return render_into(t, (liz_str){variables, n_variables}, &r, out, err);
+    rendering r = {.flags = flags};
+    return render_into(t, (liz_str){variables, n_variables}, now, &r, out, err);
 }
 
 liz_status liz_engine_template_try(const liz_template *t, const char *variables, uint64_t *n_steps, liz_rendered *out)
 {
-    rendering r = {.n_steps = n_steps,
-                   .tries = true,
-                   .arena = {.size_max = variables_memory_max},
-                   .text = {.len_max = rendered_max},
-                   .data = {.len_max = rendered_max}};
-    *out = (liz_rendered){0};
-    LIZ_TRY(read_now("2026-01-01", &r.now, NULL));
-    return render_into(t, liz_str_of(variables), &r, out, NULL);
+    rendering r = {.n_steps = n_steps, .tries = true};
+    return render_into(t, liz_str_of(variables), "2026-01-01", &r, out, NULL);
 }
 
 void liz_rendered_free(liz_rendered *rendered)

@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 /* `with_tools` (may be empty) takes the place of `source` where there are tools. `bos_eos` [2] are what the template
- * finds under bos_token and eos_token; NULL: they are undefined. Copies all. */
+ * finds under bos_token and eos_token; NULL: empty texts in a conversation, and nothing else. Copies all. */
 LIZ_MUST_CHECK liz_status liz_engine_template_new(liz_template **out, liz_str source, liz_str with_tools,
                                                   const liz_str *bos_eos, liz_error *err);
 

@@ -28,17 +28,14 @@ typedef struct liz_jinja_vars {
 
 /* Appends the text to `out`, and to `data` (may be NULL) the pairs of size_t [begin, end) of its bytes that came from
  * data, ascending. Of two variables of a name the first counts. `now` is what strftime_now tells.
- * LIZ_E_CANCELLED: the template called raise_exception, and the text is its message; LIZ_E_FORMAT: an operation that
- * the values do not allow, or another mistake that shows only now; LIZ_E_UNSUPPORTED; LIZ_E_LIMIT; LIZ_E_MEMORY.
- * err->line is set. */
+ * `*n_steps` may be spent, and what is left of them is given back, so that several renderings can share (NULL: all that
+ * one may). LIZ_E_CANCELLED: the template called raise_exception, and the text is its message; LIZ_E_FORMAT: an
+ * operation that the values do not allow, or another mistake that shows only now; LIZ_E_UNSUPPORTED; LIZ_E_LIMIT;
+ * LIZ_E_MEMORY. err->line is set. */
 LIZ_MUST_CHECK liz_status liz_jinja_render(const liz_jinja *jinja, const liz_jinja_vars *vars, size_t n_vars,
-                                           const struct tm *now, liz_buf *out, liz_buf *data, liz_error *err);
-
-/* The same, with `*n_steps` to spend rather than all that one rendering may (liz_jinja_steps_max): what is left of them
- * is given back, so that several renderings can share. LIZ_E_LIMIT where they do not suffice, and none are left. */
-LIZ_MUST_CHECK liz_status liz_jinja_render_within(const liz_jinja *jinja, const liz_jinja_vars *vars, size_t n_vars,
-                                                  const struct tm *now, uint64_t *n_steps, liz_buf *out, liz_buf *data,
-                                                  liz_error *err);
+                                           const struct tm *now, uint64_t *n_steps, liz_buf *out, liz_buf *data,
+                                           liz_error *err);
+/* The steps that one rendering may take. */
 uint64_t liz_jinja_steps_max(void);
 
 #endif

@@ -264,22 +264,16 @@ static void render(jinja *j, const job *r)
     give(j, &text, r->out, r->data);
 }
 
-liz_status liz_jinja_render_within(const liz_jinja *template, const liz_jinja_vars *vars, size_t n_vars,
-                                   const struct tm *now, uint64_t *n_steps, liz_buf *out, liz_buf *data, liz_error *err)
+liz_status liz_jinja_render(const liz_jinja *template, const liz_jinja_vars *vars, size_t n_vars, const struct tm *now,
+                            uint64_t *n_steps, liz_buf *out, liz_buf *data, liz_error *err)
 {
     liz_arena arena = {.size_max = JINJA_ARENA_MAX};
-    jinja j = {.arena = &arena, .err = err, .now = now, .n_steps_left = *n_steps};
+    jinja j = {.arena = &arena, .err = err, .now = now, .n_steps_left = n_steps ? *n_steps : JINJA_STEPS_MAX};
     liz_status status = guarded(&j, render, &(job){NULL, template->body, {0}, vars, n_vars, out, data});
-    *n_steps = j.n_steps_left;
+    if (n_steps != NULL)
+        *n_steps = j.n_steps_left;
     liz_arena_free(&arena);
     return status;
-}
-
-liz_status liz_jinja_render(const liz_jinja *template, const liz_jinja_vars *vars, size_t n_vars, const struct tm *now,
-                            liz_buf *out, liz_buf *data, liz_error *err)
-{
-    uint64_t n_steps = liz_jinja_steps_max();
-    return liz_jinja_render_within(template, vars, n_vars, now, &n_steps, out, data, err);
 }
 
 uint64_t liz_jinja_steps_max(void) { return JINJA_STEPS_MAX; }

@@ -1,8 +1,10 @@
 /* refuse.c - one attempt after another, each with another request refused. */
 #include "refuse.h"
 
+#include "adapter_make.h"
 #include "alloc_fail.h"
 #include "gguf_asm.h"
+#include "gguf_copy.h"
 #include "temp_dir.h"
 
 #include <dirent.h>
@@ -10,6 +12,7 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -60,4 +63,19 @@ void file_make(char path[512], const char *name, const char *source, size_t n_ze
         liz_buf_putc(bytes, '\0');
     snprintf(path, 512, "%s", temp_write(name, bytes->data, bytes->len));
     gguf_asm_free(&assembled);
+}
+
+void models_make(const char *chat_template, char model[512], char chat[512], char adapter[512])
+{
+    size_t n;
+    char *source = file_read("fuzz/corpus/model/llama.asm", &n);
+    gguf_change with_template[] = {{"tokenizer.chat_template", LIZ_GGUF_STRING, .text = chat_template}, {0}};
+    adapter_plan plan = {.seed = 1, .rank = 2, .alpha = 2, .dtype = LIZ_DTYPE_F32};
+    assert_non_null(source);
+    file_make(model, "model.gguf", source, 64 * 1024);
+    free(source);
+    snprintf(chat, 512, "%s", temp_path("chat.gguf"));
+    gguf_copy(model, chat, (gguf_edit){.changes = with_template});
+    snprintf(adapter, 512, "%s", temp_path("adapter.gguf"));
+    assert_true(adapter_make(model, adapter, plan) > 0);
 }

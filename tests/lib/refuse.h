@@ -13,4 +13,7 @@ void refuse_each(const char *what, attempt_fn *attempt, const void *with);
 /* Writes the file that `source` describes (gguf_asm.h), with zeros behind it, into the test's folder. */
 void file_make(char path[512], const char *name, const char *source, size_t n_zeros);
 
+/* Writes three files there: a model, the same with this chat template, and an adapter for it. */
+void models_make(const char *chat_template, char model[512], char chat[512], char adapter[512]);
+
 #endif

@@ -152,46 +152,37 @@ static void test_settings_show(void **state)
     assert_true(shows("phi3-dense", orig, NULL, N_TOK + 1));
 }
 
-/* Gate and up of the experts in one tensor, biases too, are the same model. */
+/* A file edited so is the same model as the file itself. */
+static void check_same(const char *name, gguf_edit edit)
+{
+    int32_t tokens[N_TOK];
+    char path[128];
+    fill_tokens(tokens, 3);
+    snprintf(path, sizeof path, REFERENCE "%s.gguf", name);
+    bed_opts o = {.tier = liz_cpu_tier_best(), .n_threads = 2};
+    float *plain = bed_logits(path, tokens, N_TOK, 0, o), *other = bed_logits(edited(name, edit), tokens, N_TOK, 0, o);
+    assert_memory_equal(plain, other, (size_t)N_TOK * ROW_BYTES);
+    free(plain);
+    free(other);
+}
+
+/* Gate and up of the experts in one tensor, biases too. */
 static void test_merged_experts(void **state)
 {
     (void)state;
     require_reference();
-    static const char *const names[] = {"gpt-oss-moe", "qwen3moe-moe"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        int32_t tokens[N_TOK];
-        char path[128];
-        fill_tokens(tokens, 3);
-        snprintf(path, sizeof path, REFERENCE "%s.gguf", names[i]);
-        bed_opts o = {.tier = liz_cpu_tier_best(), .n_threads = 2};
-        float *apart = bed_logits(path, tokens, N_TOK, 0, o);
-        float *merged = bed_logits(edited(names[i], (gguf_edit){.merge_gate_up = true}), tokens, N_TOK, 0, o);
-        assert_memory_equal(apart, merged, (size_t)N_TOK * ROW_BYTES);
-        free(apart);
-        free(merged);
-    }
+    check_same("gpt-oss-moe", (gguf_edit){.merge_gate_up = true});
+    check_same("qwen3moe-moe", (gguf_edit){.merge_gate_up = true});
 }
 
-/* A matrix that says it has one or two more dimensions, of 1, is the same matrix; so are the tables of tokens and of
- * positions. */
+/* Matrices that say they have one or two more dimensions, of 1; so do the tables of tokens and of positions. */
 static void test_dimensions_of_one(void **state)
 {
     (void)state;
     require_reference();
-    static const char *const names[] = {"llama-dense", "gpt2-dense"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        int32_t tokens[N_TOK];
-        char path[128];
-        fill_tokens(tokens, 3);
-        snprintf(path, sizeof path, REFERENCE "%s.gguf", names[i]);
-        bed_opts o = {.tier = liz_cpu_tier_best(), .n_threads = 1};
-        float *plain = bed_logits(path, tokens, N_TOK, 0, o);
-        for (int n_dim = 3; n_dim <= 4; n_dim++) {
-            float *more = bed_logits(edited(names[i], (gguf_edit){.n_dim = n_dim}), tokens, N_TOK, 0, o);
-            assert_memory_equal(plain, more, (size_t)N_TOK * ROW_BYTES);
-            free(more);
-        }
-        free(plain);
+    for (int n_dim = 3; n_dim <= 4; n_dim++) {
+        check_same("llama-dense", (gguf_edit){.n_dim = n_dim});
+        check_same("gpt2-dense", (gguf_edit){.n_dim = n_dim});
     }
 }
 

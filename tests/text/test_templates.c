@@ -53,7 +53,7 @@ static void check_case(const liz_jinja *jinja, const char *name, const liz_json 
     liz_error err;
     liz_buf_init(&out, 1u << 26);
     liz_buf_init(&data, 1u << 26);
-    liz_status status = liz_jinja_render(jinja, &vars, 1, &now, &out, &data, &err);
+    liz_status status = liz_jinja_render(jinja, &vars, 1, &now, NULL, &out, &data, &err);
     bool ok = true;
     if (expected != NULL) {
         ok = status == LIZ_OK && liz_str_eq(liz_buf_str(&out), expected->string);
@@ -131,7 +131,7 @@ static liz_buf render_text(liz_str source, const liz_jinja_vars *vars, size_t n_
     liz_buf_init(&out, 1u << 27);
     liz_status status = liz_jinja_compile(&jinja, source, &err);
     if (status == LIZ_OK) {
-        status = liz_jinja_render(jinja, vars, n_vars, &now, &out, data, &err);
+        status = liz_jinja_render(jinja, vars, n_vars, &now, NULL, &out, data, &err);
         liz_jinja_free(jinja);
     }
     *ok = status == LIZ_OK;
@@ -259,7 +259,7 @@ static void *render_often(void *user)
     for (int i = 0; i < 200; i++) {
         liz_buf out;
         liz_buf_init(&out, 1 << 20);
-        bool ok = liz_jinja_render(user, NULL, 0, &now, &out, NULL, NULL) == LIZ_OK;
+        bool ok = liz_jinja_render(user, NULL, 0, &now, NULL, &out, NULL, NULL) == LIZ_OK;
         n_wrong += !ok || !liz_str_is(liz_buf_str(&out), "4950 21");
         liz_buf_free(&out);
     }
@@ -312,15 +312,15 @@ static void test_shared_steps(void **state)
     assert_int_equal(liz_jinja_compile(
                          &jinja, liz_str_of("{% for i in range(400) %}{% endfor %}{{ range(400)|join|length }}"), NULL),
                      LIZ_OK);
-    assert_int_equal(liz_jinja_render_within(jinja, NULL, 0, &now, &n_steps, &out, NULL, NULL), LIZ_OK);
+    assert_int_equal(liz_jinja_render(jinja, NULL, 0, &now, &n_steps, &out, NULL, NULL), LIZ_OK);
     n_used = liz_jinja_steps_max() - n_steps;
     assert_in_range(n_used, 800, 8000);
     n_steps = n_used + n_used / 2;
-    assert_int_equal(liz_jinja_render_within(jinja, NULL, 0, &now, &n_steps, &out, NULL, NULL), LIZ_OK);
+    assert_int_equal(liz_jinja_render(jinja, NULL, 0, &now, &n_steps, &out, NULL, NULL), LIZ_OK);
     assert_int_equal(n_steps, n_used / 2);
-    assert_int_equal(liz_jinja_render_within(jinja, NULL, 0, &now, &n_steps, &out, NULL, NULL), LIZ_E_LIMIT);
+    assert_int_equal(liz_jinja_render(jinja, NULL, 0, &now, &n_steps, &out, NULL, NULL), LIZ_E_LIMIT);
     assert_int_equal(n_steps, 0);
-    assert_int_equal(liz_jinja_render(jinja, NULL, 0, &now, &out, NULL, NULL), LIZ_OK);
+    assert_int_equal(liz_jinja_render(jinja, NULL, 0, &now, NULL, &out, NULL, NULL), LIZ_OK);
     assert_string_equal(out.data, "109010901090");
     liz_jinja_free(jinja);
     liz_buf_free(&out);
@@ -334,11 +334,11 @@ static void test_long_refusal(void **state)
     liz_buf out = {.len_max = 1 << 20};
     liz_error err;
     assert_int_equal(liz_jinja_compile(&jinja, liz_str_of("{{ raise_exception('\xc3\xa9' * 300) }}"), NULL), LIZ_OK);
-    assert_int_equal(liz_jinja_render(jinja, NULL, 0, &now, &out, NULL, &err), LIZ_E_CANCELLED);
+    assert_int_equal(liz_jinja_render(jinja, NULL, 0, &now, NULL, &out, NULL, &err), LIZ_E_CANCELLED);
     assert_int_equal(strlen(err.text), 510);
     liz_jinja_free(jinja);
     assert_int_equal(liz_jinja_compile(&jinja, liz_str_of("{{ raise_exception('a\\x00b') }}"), NULL), LIZ_OK);
-    assert_int_equal(liz_jinja_render(jinja, NULL, 0, &now, &out, NULL, &err), LIZ_E_CANCELLED);
+    assert_int_equal(liz_jinja_render(jinja, NULL, 0, &now, NULL, &out, NULL, &err), LIZ_E_CANCELLED);
     assert_string_equal(err.text, "a");
     liz_jinja_free(jinja);
     liz_buf_free(&out);

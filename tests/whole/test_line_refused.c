@@ -3,9 +3,7 @@
  * A line ends with the bytes of one that had all memory, or with an error that says memory was short; then the same
  * command goes on to those bytes. What is refused within a row stops the line as well: an error row says what the row
  * determines, and never that memory was short. Each row of OUT has its line of --stats, no other has. */
-#include "../lib/adapter_make.h"
 #include "../lib/alloc_fail.h"
-#include "../lib/gguf_copy.h"
 #include "../lib/refuse.h"
 #include "../lib/temp_dir.h"
 #include "line/line.h"
@@ -28,17 +26,7 @@ static const char chat_template[] = "{% for m in messages %}{{ m.role|upper }}:{
 static int files_make(void **state)
 {
     (void)state;
-    size_t n;
-    char *source = file_read("fuzz/corpus/model/llama.asm", &n);
-    assert_non_null(source);
-    file_make(model_path, "model.gguf", source, 64 * 1024);
-    free(source);
-    snprintf(chat_path, sizeof chat_path, "%s", temp_path("chat.gguf"));
-    gguf_change chat[] = {{"tokenizer.chat_template", LIZ_GGUF_STRING, .text = chat_template}, {0}};
-    gguf_copy(model_path, chat_path, (gguf_edit){.changes = chat});
-    snprintf(adapter_path, sizeof adapter_path, "%s", temp_path("adapter.gguf"));
-    adapter_plan plan = {.seed = 1, .rank = 2, .alpha = 2, .dtype = LIZ_DTYPE_F32};
-    assert_true(adapter_make(model_path, adapter_path, plan) > 0);
+    models_make(chat_template, model_path, chat_path, adapter_path);
     return 0;
 }
 

@@ -3,9 +3,7 @@
  *
  * Each time there is an error that says so (or the request could be done without), nothing is leaked, and the next
  * attempt works. */
-#include "../lib/adapter_make.h"
 #include "../lib/alloc_fail.h"
-#include "../lib/gguf_copy.h"
 #include "../lib/refuse.h"
 #include "../lib/temp_dir.h"
 #include "base/json.h"
@@ -61,22 +59,12 @@ static int files_make(void **state)
     static const char rwkv[] = "head 0 3\nkey tokenizer.ggml.model string\nstr rwkv\n" TOKENS(
         "str <s>\nstr a\nstr ab\nstr b\nstr \" \"\n",
         "5") "key tokenizer.ggml.token_type array\narray i32 5\ni32 3\ni32 1\ni32 1\ni32 1\ni32 1\n";
-    size_t n;
-    char *spm = file_read("fuzz/corpus/model/llama.asm", &n);
-    assert_non_null(spm);
-    file_make(model_path, "model.gguf", spm, 64 * 1024);
+    models_make(chat_template, model_path, chat_path, adapter_path);
     strcpy(vocab_paths[0], model_path);
     file_make(vocab_paths[1], "bpe.gguf", bpe, 0);
     file_make(vocab_paths[2], "wordpiece.gguf", wordpiece, 0);
     file_make(vocab_paths[3], "unigram.gguf", unigram, 0);
     file_make(vocab_paths[4], "rwkv.gguf", rwkv, 0);
-    free(spm);
-    snprintf(chat_path, sizeof chat_path, "%s", temp_path("chat.gguf"));
-    gguf_change chat[] = {{"tokenizer.chat_template", LIZ_GGUF_STRING, .text = chat_template}, {0}};
-    gguf_copy(model_path, chat_path, (gguf_edit){.changes = chat});
-    snprintf(adapter_path, sizeof adapter_path, "%s", temp_path("adapter.gguf"));
-    adapter_plan plan = {.seed = 1, .rank = 2, .alpha = 2, .dtype = LIZ_DTYPE_F32};
-    assert_true(adapter_make(model_path, adapter_path, plan) > 0);
     return 0;
 }
 
